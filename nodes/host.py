@@ -1,0 +1,192 @@
+"""What a node needs from the program around it: progress, stopping, folders, devices, memory.
+
+The only file that knows whether ComfyUI is there. Inside ComfyUI every service is ComfyUI's own; elsewhere a
+runner describes itself with a `Run` and the services are plain Python. Nothing here imports ComfyUI before it is used.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+log = logging.getLogger("musicgraph")
+
+MODEL_FOLDER_KEY = "musicgen"
+
+
+class Interrupted(Exception):
+    """The user stopped the run. Derives from Exception, as ComfyUI's does: never swallow it."""
+
+
+@dataclass(frozen=True)
+class TokenBlock:
+    """Frames that a sampler has just finished, in order and without gaps."""
+
+    tokens: Tensor  # int64 [B, K, T] on the CPU
+    start_frame: int
+    total_frames: int
+
+
+def _ignore(*_: object) -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a headless runner gives to the node it is running."""
+
+    on_progress: Callable[[int, int], None] = _ignore
+    """called with (done, total)"""
+    on_tokens: Callable[[TokenBlock], None] = _ignore
+    stopped: Callable[[], bool] = field(default=lambda: False)
+    input_dir: Path = Path("input")
+    output_dir: Path = Path("output")
+    temp_dir: Path = Path("temp")
+
+
+_run: contextvars.ContextVar[Run | None] = contextvars.ContextVar("musicgraph_run", default=None)
+
+
+@contextlib.contextmanager
+def running(run: Run) -> Iterator[None]:
+    """Makes `run` the one that nodes of this thread (or task) report to."""
+    mark = _run.set(run)
+    try:
+        yield
+    finally:
+        _run.reset(mark)
+
+
+def current_run() -> Run:
+    """The runner's description of itself; a default one when a node is called by hand."""
+    return _run.get() or Run()
+
+
+def inside_comfyui() -> bool:
+    """ComfyUI imports both modules before any node pack; a `Run` in force means that a runner of ours calls."""
+    return _run.get() is None and "folder_paths" in sys.modules and "comfy.model_management" in sys.modules
+
+
+# ---------------------------------------------------------------- progress and stopping
+
+
+def check_stop() -> None:
+    """Raises if the user pressed stop. Cheap: call it at every step."""
+    if inside_comfyui():
+        import comfy.model_management
+
+        comfy.model_management.throw_exception_if_processing_interrupted()
+    elif current_run().stopped():
+        raise Interrupted("stopped by the user")
+
+
+class Progress:
+    """A progress bar of `total` units on the node at work. `update` also raises if the user pressed stop."""
+
+    def __init__(self, total: int):
+        self.total = total
+        self._bar = None
+        if inside_comfyui():
+            import comfy.utils
+
+            self._bar = comfy.utils.ProgressBar(total)
+
+    def update(self, done: int) -> None:
+        check_stop()
+        if self._bar is not None:
+            self._bar.update_absolute(done, self.total)
+        else:
+            current_run().on_progress(done, self.total)
+
+
+def report_tokens(block: TokenBlock) -> None:
+    """Hands finished frames to whoever listens to the run (a player, a chunked answer). ComfyUI has no listener."""
+    if not inside_comfyui():
+        current_run().on_tokens(block)
+
+
+# ---------------------------------------------------------------- folders
+
+
+def register_model_folder() -> None:
+    """Adds `models/musicgen` to ComfyUI's folders, behind those of the user's extra_model_paths.yaml."""
+    if inside_comfyui():
+        import folder_paths
+
+        folder_paths.add_model_folder_path(MODEL_FOLDER_KEY, os.path.join(folder_paths.models_dir, MODEL_FOLDER_KEY))
+
+
+def model_folders() -> list[Path]:
+    """Folders whose subfolders are checkpoints, in order of preference."""
+    if inside_comfyui():
+        import folder_paths
+
+        return [Path(p) for p in folder_paths.get_folder_paths(MODEL_FOLDER_KEY)]
+    named = os.environ.get("MUSICGRAPH_MODELS", "")
+    return [Path(p) for p in named.split(os.pathsep) if p]
+
+
+# ---------------------------------------------------------------- devices and memory
+
+
+def default_device() -> torch.device:
+    if inside_comfyui():
+        import comfy.model_management
+
+        return comfy.model_management.get_torch_device()
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    if torch.backends.mps.is_available():
+        return torch.device("mps")
+    return torch.device("cpu")
+
+
+def supports(dtype: torch.dtype, device: torch.device) -> bool:
+    """Whether the device computes in `dtype` at a speed that makes it worth choosing."""
+    if device.type == "cpu":
+        return dtype is torch.float32
+    if inside_comfyui():
+        import comfy.model_management as memory
+
+        should_use = {torch.float16: memory.should_use_fp16, torch.bfloat16: memory.should_use_bf16}.get(dtype)
+        return should_use is None or should_use(device)
+    return dtype is not torch.bfloat16 or (device.type == "cuda" and torch.cuda.is_bf16_supported())
+
+
+class Resident:
+    """A module and the device it works on. Inside ComfyUI, ComfyUI's memory manager moves it in and out.
+
+    Keep it in a node's output: ComfyUI holds weak references only, so its cache of outputs decides the lifetime.
+    """
+
+    def __init__(self, module: nn.Module, device: torch.device):
+        self.module = module
+        self.device = device
+        self._patcher = None
+        if inside_comfyui() and device.type != "cpu":
+            import comfy.model_management
+            import comfy.model_patcher
+
+            offload = comfy.model_management.unet_offload_device()
+            self._patcher = comfy.model_patcher.ModelPatcher(module, load_device=device, offload_device=offload)
+        else:
+            module.to(device)
+
+    def ready(self, working_bytes: int = 0) -> nn.Module:
+        """The module, on its device, with room for `working_bytes` beside it."""
+        if self._patcher is not None:
+            import comfy.model_management
+
+            comfy.model_management.load_models_gpu(
+                [self._patcher], memory_required=working_bytes, force_full_load=True
+            )
+        return self.module
