@@ -172,7 +172,7 @@ class Resident:
         self.module = module
         self.device = device
         self._patcher = None
-        if inside_comfyui() and device.type != "cpu":
+        if inside_comfyui():
             import comfy.model_management
             import comfy.model_patcher
 
