@@ -1,0 +1,99 @@
+"""Shapes and settings: small frozen dataclasses, checked where they are made."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+MAX_DURATION_S = 600.0
+OVERLAP_SHARE = 0.4  # of a window: 12 s of the official models' 30 s, audiocraft's default
+MAX_BATCH = 16
+
+
+@dataclass(frozen=True)
+class LMConfig:
+    """The decoder's shape, and how its tokens relate to time and sound."""
+
+    hidden_size: int
+    num_layers: int
+    num_heads: int
+    ffn_size: int
+    codebook_size: int
+    """tokens 0 … codebook_size − 1; the special token is codebook_size itself"""
+    num_codebooks: int
+    """K: 4 for mono, 8 for stereo (L1 R1 L2 R2 …)"""
+    channels: int
+    text_size: int
+    """width of the text encoder's states"""
+    frame_rate: float
+    """frames a second"""
+    sample_rate: int
+    window_frames: int = 1500
+    """how many frames the model was trained to see at once: 30 s for the official models"""
+
+    @property
+    def special_token(self) -> int:
+        return self.codebook_size
+
+    @property
+    def head_size(self) -> int:
+        return self.hidden_size // self.num_heads
+
+    @property
+    def delays(self) -> tuple[int, ...]:
+        """Steps by which each codebook lags: [0 1 2 3], or [0 0 1 1 2 2 3 3] for stereo."""
+        return tuple(k // self.channels for k in range(self.num_codebooks))
+
+    @property
+    def max_delay(self) -> int:
+        return max(self.delays)
+
+    def frames(self, duration_s: float) -> int:
+        """Whole frames nearest to a duration, at least one.
+
+        Raises ValueError if the duration is not a positive number of at most `MAX_DURATION_S`.
+        """
+        if not (math.isfinite(duration_s) and 0 < duration_s <= MAX_DURATION_S):
+            raise ValueError(
+                f"duration: got {duration_s} s, expected more than 0 and at most {MAX_DURATION_S:g} s; choose a length in between"
+            )
+        return max(1, round(duration_s * self.frame_rate))
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How a token is drawn. Defaults and meaning are audiocraft's."""
+
+    temperature: float = 1.0
+    """0: always the likeliest token"""
+    top_k: int = 250
+    """draw among the k likeliest"""
+    top_p: float = 0.0
+    """when above 0: draw among the likeliest tokens that together reach this probability; replaces top_k"""
+    cfg: float = 3.0
+    """classifier-free guidance: null + cfg · (conditional − null); 1 switches it off"""
+
+    def check(self, codebook_size: int) -> None:
+        """Raises ValueError naming the first setting that is out of range for this vocabulary."""
+        rules = (
+            ("temperature", self.temperature, 0 <= self.temperature <= 10, "0 to 10"),
+            ("top_p", self.top_p, 0 <= self.top_p <= 1, "0 (off) to 1"),
+            ("top_k", self.top_k, 1 <= self.top_k <= codebook_size, f"1 to {codebook_size} (the codebook's size)"),
+            ("cfg", self.cfg, 0 <= self.cfg <= 20, "0 to 20"),
+        )
+        for name, got, fine, expected in rules:
+            if not fine:  # NaN fails every comparison, so it lands here too
+                raise ValueError(f"{name}: got {got}, expected {expected}; choose a value in that range")
+
+
+@dataclass(frozen=True)
+class Generation:
+    """One request: how much music, from which seed, drawn how."""
+
+    frames: int
+    """T, the length of the result; a prompt counts as its beginning"""
+    seed: int = 0
+    """item i of the batch draws from its own generator, seeded seed + i"""
+    sampling: Sampling = Sampling()
+    overlap_frames: int | None = None
+    """music longer than a window: how much of the last window the next one hears; None: 40 % of a window"""

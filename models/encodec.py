@@ -1,0 +1,128 @@
+"""The codec: waveform ⇄ tokens. Weights and encoder are transformers' EncodecModel; decoding streams.
+
+Stereo models run the mono codec on left and right separately; their codebooks alternate: L1 R1 L2 R2 …
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from .codec_stream import DecoderStream
+
+BLOCK_FRAMES = 50  # decoding always goes in blocks of this size, so that streaming or not gives the same samples
+
+
+class Codec(nn.Module):
+    def __init__(self, encodec: nn.Module):
+        """Takes over a transformers `EncodecModel` and folds its weight norm."""
+        super().__init__()
+        config = encodec.config
+        if config.audio_channels != 1 or config.normalize or config.chunk_length_s or config.norm_type != "weight_norm":
+            raise ValueError(
+                f"codec: got {config.audio_channels} channels, normalize={config.normalize}, "
+                f"chunk_length_s={config.chunk_length_s}, norm_type={config.norm_type}; expected MusicGen's kind: "
+                "1 channel, no normalisation, no chunks, weight_norm"
+            )
+        for module in encodec.modules():
+            if parametrize.is_parametrized(module, "weight"):
+                parametrize.remove_parametrizations(module, "weight")
+        self.encoder, self.quantizer, self.decoder = encodec.encoder, encodec.quantizer, encodec.decoder
+        self.sample_rate: int = config.sampling_rate
+        self.hop: int = config.hop_length
+        self.codebook_size: int = config.codebook_size
+        self.hidden_size: int = config.hidden_size
+
+    @property
+    def frame_rate(self) -> float:
+        return self.sample_rate / self.hop
+
+    @property
+    def _device(self) -> torch.device:
+        return self.quantizer.layers[0].codebook.embed.device
+
+    @torch.inference_mode()
+    def encode(self, waveform: Tensor, num_codebooks: int) -> Tensor:
+        """`[B, C, samples]` at `sample_rate`, C = 1 or 2 → `[B, num_codebooks, ceil(samples / hop)]` on the CPU.
+
+        `num_codebooks` counts all channels' codebooks. Raises ValueError if the codec has fewer.
+        """
+        B, C, _ = waveform.shape
+        levels = self._levels(num_codebooks, C)
+        latent = self.encoder(waveform.flatten(0, 1).unsqueeze(1).to(self._device))  # [B·C, hidden, T]
+        residual, tokens = latent, []
+        for layer in self.quantizer.layers[:levels]:
+            tokens.append(layer.encode(residual))
+            residual = residual - layer.decode(tokens[-1])
+        stacked = torch.stack(tokens, dim=1)  # [B·C, levels, T]
+        return stacked.unflatten(0, (B, C)).transpose(1, 2).flatten(1, 2).cpu()
+
+    def _levels(self, num_codebooks: int, channels: int) -> int:
+        levels, rest = divmod(num_codebooks, channels)
+        if rest or not 1 <= levels <= len(self.quantizer.layers):
+            raise ValueError(
+                f"tokens: got {num_codebooks} codebooks for {channels} channel(s), expected at most "
+                f"{len(self.quantizer.layers)} a channel; use the codec that the tokens were made for"
+            )
+        return levels
+
+    def latent(self, tokens: Tensor, channels: int) -> Tensor:
+        """`[B, K, T]` → `[B·C, hidden, T]`, the sum of the codebooks' vectors."""
+        levels = self._levels(tokens.shape[1], channels)
+        if tokens.numel() and not 0 <= int(tokens.min()) <= int(tokens.max()) < self.codebook_size:
+            raise ValueError(
+                f"tokens: got values {int(tokens.min())} to {int(tokens.max())}, expected 0 to "
+                f"{self.codebook_size - 1}; use the codec that the tokens were made for"
+            )
+        per_channel = tokens.unflatten(1, (levels, channels)).transpose(1, 2).flatten(0, 1).to(self._device)
+        layers = self.quantizer.layers[:levels]
+        return sum(layer.decode(per_channel[:, level]) for level, layer in enumerate(layers))
+
+    def decode(self, tokens: Tensor, channels: int) -> Tensor:
+        """`[B, K, T]` → waveform `[B, C, T · hop]`, float32 on the CPU."""
+        stream = CodecStream(self, channels)
+        pieces = [stream.push(block) for block in tokens.split(BLOCK_FRAMES, dim=2)]
+        return torch.cat([*pieces, stream.close()], dim=2)
+
+
+class CodecStream:
+    """Decodes tokens as they come. Frames are gathered into blocks of `BLOCK_FRAMES` whatever the sizes pushed."""
+
+    def __init__(self, codec: Codec, channels: int):
+        self._codec, self._channels = codec, channels
+        self._decoder = DecoderStream(codec.decoder)
+        self._held: Tensor | None = None
+
+    def push(self, tokens: Tensor) -> Tensor:
+        """`[B, K, t]` → the samples that are certain by now, `[B, C, n]`; n may be 0."""
+        held = tokens if self._held is None else torch.cat([self._held, tokens], dim=2)
+        pieces = []
+        while held.shape[2] > BLOCK_FRAMES:
+            pieces.append(self._decode(held[:, :, :BLOCK_FRAMES], final=False))
+            held = held[:, :, BLOCK_FRAMES:]
+        self._held = held
+        return torch.cat(pieces, dim=2) if pieces else torch.empty(held.shape[0], self._channels, 0)
+
+    def close(self) -> Tensor:
+        """The samples that were still held back."""
+        if self._held is None:
+            raise ValueError("tokens: got no frames, expected at least one; nothing can be decoded from nothing")
+        return self._decode(self._held, final=True)
+
+    @torch.inference_mode()
+    def _decode(self, tokens: Tensor, final: bool) -> Tensor:
+        audio = self._decoder.push(self._codec.latent(tokens, self._channels), final)  # [B·C, 1, n]
+        return audio.squeeze(1).unflatten(0, (-1, self._channels)).float().cpu()
+
+
+def stream_decode(codec: Codec, blocks: Iterable[Tensor], channels: int) -> Iterator[Tensor]:
+    """Waveform pieces `[B, C, n]` for token pieces `[B, K, t]`, none of them empty."""
+    stream = CodecStream(codec, channels)
+    for block in blocks:
+        piece = stream.push(block)
+        if piece.shape[2]:
+            yield piece
+    yield stream.close()

@@ -1,0 +1,146 @@
+"""The generator that everything else consumes: it yields frames as soon as they are whole.
+
+Knows no text and no sound: conditioning comes in, tokens go out. Closing the generator stops the work within one step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import torch
+from torch import Tensor
+
+from .conditioning import Conditioning, Memory, memory_for
+from .config import MAX_BATCH, OVERLAP_SHARE, Generation
+from .delay import defined_at, delayed
+from .engine import Engine
+from .sampling import Noise, draw, guide
+
+
+def stream(
+    engine: Engine,
+    generation: Generation,
+    positive: Conditioning,
+    negative: Conditioning | None = None,
+    prompt: Tensor | None = None,
+) -> Iterator[Tensor]:
+    """Yields `[B, K, t]` int64 CPU tokens, in order, `generation.frames` in all; the prompt's frames come first.
+
+    Beyond one window the music is made in windows that overlap: each hears the end of the last one as its prompt, with
+    positions that start anew, so memory does not grow with length. Source: audiocraft's extended generation.
+
+    Args:
+        prompt: `[B or 1, K, T0]` tokens to continue, T0 < frames.
+    Raises:
+        ValueError: settings out of range, or a prompt that does not fit the model or the length. At once, not at the
+            first frame.
+    """
+    config = engine.config
+    generation.sampling.check(config.codebook_size)
+    if not 1 <= len(positive) <= MAX_BATCH:
+        raise ValueError(f"batch: got {len(positive)} items, expected 1 to {MAX_BATCH}; split it into several runs")
+    if prompt is not None:
+        prompt = _checked_prompt(prompt, engine, generation.frames, len(positive))
+    overlap = _checked_overlap(generation, config.window_frames)
+    memory = memory_for(positive, negative, generation.sampling.cfg)
+    return _windows(engine, generation, memory, prompt, overlap)
+
+
+def _checked_prompt(prompt: Tensor, engine: Engine, frames: int, batch: int) -> Tensor:
+    config = engine.config
+    if prompt.dim() != 3 or prompt.shape[0] not in (1, batch) or prompt.shape[1] != config.num_codebooks:
+        raise ValueError(
+            f"audio prompt: got tokens of shape {list(prompt.shape)}, expected [1 or {batch}, {config.num_codebooks}, "
+            "frames]; encode the audio with this model's own codec"
+        )
+    if prompt.shape[2] >= frames:
+        raise ValueError(
+            f"audio prompt: got {prompt.shape[2]} frames for a result of {frames}, which includes the prompt; "
+            "ask for a longer duration or crop the prompt"
+        )
+    if prompt.numel() and not 0 <= int(prompt.min()) <= int(prompt.max()) < config.codebook_size:
+        raise ValueError(
+            f"audio prompt: got tokens {int(prompt.min())} to {int(prompt.max())}, expected 0 to "
+            f"{config.codebook_size - 1}; encode the audio with this model's own codec"
+        )
+    return prompt.to("cpu", torch.int64).expand(batch, -1, -1)
+
+
+def _checked_overlap(generation: Generation, window: int) -> int:
+    overlap = generation.overlap_frames
+    if overlap is None:
+        return round(OVERLAP_SHARE * window)
+    if not 1 <= overlap < window:
+        raise ValueError(f"overlap: got {overlap} frames, expected 1 to {window - 1} (less than a window)")
+    return overlap
+
+
+def _windows(
+    engine: Engine, generation: Generation, memory: Memory, prompt: Tensor | None, overlap: int
+) -> Iterator[Tensor]:
+    config, window, frames = engine.config, engine.config.window_frames, generation.frames
+    noise = None
+    if generation.sampling.temperature > 0:
+        noise = Noise(generation.seed, memory.items, config.num_codebooks, config.codebook_size, engine.device)
+    done = prompt if prompt is not None else torch.empty(memory.items, config.num_codebooks, 0, dtype=torch.int64)
+    if done.shape[2]:
+        yield done
+    position = done.shape[2]
+    context = done if position < window else done[:, :, -overlap:]
+    while position < frames:
+        length = min(window, context.shape[2] + frames - position)
+        heard = [context]
+        for frame in _window(engine, generation, memory, context, length, noise):
+            yield frame
+            heard.append(frame)
+        position += length - context.shape[2]
+        context = torch.cat(heard, dim=2)[:, :, -overlap:]
+
+
+def _window(
+    engine: Engine, generation: Generation, memory: Memory, prompt: Tensor, frames: int, noise: Noise | None
+) -> Iterator[Tensor]:
+    """Yields `[B, K, 1]` frames of one window after the prompt `[B, K, T0]`, until it holds `frames`."""
+    config, sampling, halves = engine.config, generation.sampling, memory.rows // memory.items
+    device, delays = engine.device, config.delays
+    known = prompt.shape[2]
+    steps = delayed(torch.nn.functional.pad(prompt, (0, frames - known)), delays, config.special_token).to(device)
+    last = steps.shape[2] - 1
+    session = engine.prepare(memory, max_steps=last)
+    unread = steps[:, :, : known + 1]
+    for step in range(known + 1, last + 1):
+        logits = session.step(unread.repeat(halves, 1, 1))
+        if memory.guided:
+            logits = guide(logits, sampling.cfg)
+        drawn = draw(logits, noise.draw() if noise else None, sampling)
+        new = torch.tensor(_unknown_at(step, known, frames, delays), device=device)
+        steps[:, :, step] = torch.where(new, drawn, steps[:, :, step])
+        unread = steps[:, :, step : step + 1]
+        whole = step - 1 - config.max_delay
+        if whole >= known:
+            frame = [steps[:, k, whole + 1 + delay] for k, delay in enumerate(delays)]
+            yield torch.stack(frame, dim=1).unsqueeze(-1).cpu()
+
+
+def _unknown_at(step: int, known: int, frames: int, delays: tuple[int, ...]) -> list[bool]:
+    """Which codebooks of a step are to be drawn: those that hold a frame which the prompt does not give."""
+    return [
+        defined and step - 1 - delay >= known
+        for defined, delay in zip(defined_at(step, frames, delays), delays, strict=True)
+    ]
+
+
+def in_blocks(frames: Iterable[Tensor], size: int) -> Iterator[Tensor]:
+    """Regroups `[B, K, t]` pieces into blocks of exactly `size` frames; the last one may be shorter."""
+    held: list[Tensor] = []
+    count = 0
+    for piece in frames:
+        held.append(piece)
+        count += piece.shape[2]
+        if count >= size:
+            joined = torch.cat(held, dim=2)
+            whole = count - count % size
+            yield from joined[:, :, :whole].split(size, dim=2)
+            held, count = [joined[:, :, whole:]], count - whole
+    if count:
+        yield torch.cat(held, dim=2)

@@ -1,0 +1,58 @@
+"""From logits to tokens: guidance, temperature, top-k, top-p, and noise that belongs to one item.
+
+Drawing is an exponential race: argmax(p / e), e ~ Exp(1), has distribution p and needs no host synchronisation. The
+noise comes from a CPU generator per item, so that the same seed gives the same tokens on every device, whatever the
+batch around the item.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .config import Sampling
+
+
+class Noise:
+    """Exponential noise, one stream per item, the same number of draws at every step."""
+
+    def __init__(self, seed: int, batch: int, num_codebooks: int, codebook_size: int, device: torch.device):
+        self._generators = [torch.Generator().manual_seed((seed + i) % 2**64) for i in range(batch)]
+        self._shape = (num_codebooks, codebook_size)
+        self._device = device
+
+    def draw(self) -> Tensor:
+        """`[B, K, V]`, strictly positive."""
+        rows = [torch.empty(self._shape).exponential_(generator=g) for g in self._generators]
+        return torch.stack(rows).clamp_min_(torch.finfo(torch.float32).tiny).to(self._device)
+
+
+def guide(logits: Tensor, cfg: float) -> Tensor:
+    """`[2B, K, V]`, conditional rows first → `[B, K, V]`: null + cfg · (conditional − null)."""
+    conditional, null = logits.chunk(2)
+    return null + cfg * (conditional - null)
+
+
+def keep_top_k(probabilities: Tensor, k: int) -> Tensor:
+    """Zeroes all but exactly the k largest of the last dimension; among equals, `topk` decides."""
+    values, places = probabilities.topk(k, dim=-1)
+    return torch.zeros_like(probabilities).scatter_(-1, places, values)
+
+
+def keep_top_p(probabilities: Tensor, p: float) -> Tensor:
+    """Zeroes all but the smallest set of likeliest tokens whose probabilities sum to more than p."""
+    values, places = probabilities.sort(dim=-1, descending=True)
+    before = values.cumsum(dim=-1) - values
+    return torch.zeros_like(probabilities).scatter_(-1, places, values.masked_fill(before > p, 0.0))
+
+
+def draw(logits: Tensor, noise: Tensor | None, sampling: Sampling) -> Tensor:
+    """`[B, K, V]` logits and noise → `[B, K]` tokens. Without noise (temperature 0): the likeliest."""
+    if noise is None:
+        return logits.argmax(dim=-1)
+    probabilities = torch.softmax(logits.float() / sampling.temperature, dim=-1)
+    if sampling.top_p > 0:
+        probabilities = keep_top_p(probabilities, sampling.top_p)
+    else:
+        probabilities = keep_top_k(probabilities, sampling.top_k)
+    return (probabilities / noise).argmax(dim=-1)
