@@ -1,4 +1,9 @@
-"""The node pack: merges the mappings of its files and, inside ComfyUI, registers the model folder."""
+"""The node pack: the mappings that ComfyUI and our own runner read. Inside ComfyUI it registers the model folder."""
 
-NODE_CLASS_MAPPINGS: dict[str, type] = {}
-NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = {}
+from . import audio, codec, host, load, sample, text
+
+NODES = (*load.NODES, *text.NODES, *sample.NODES, *codec.NODES, *audio.NODES)
+NODE_CLASS_MAPPINGS: dict[str, type] = {node.__name__: node for node in NODES}
+NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = {node.__name__: node.TITLE for node in NODES}
+
+host.register_model_folder()

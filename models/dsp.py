@@ -1,0 +1,139 @@
+"""Sound as numbers: resampling, channels, loudness, a limiter, pictures. Waveforms are float32 `[B, C, samples]`."""
+
+from __future__ import annotations
+
+import math
+import warnings
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+SILENCE_DB = -120.0
+SHORTEST_LOUDNESS_S = 0.4  # one block of BS.1770
+
+
+def resample(waveform: Tensor, from_rate: int, to_rate: int) -> Tensor:
+    """To another sample rate, by soxr at its very high quality."""
+    if from_rate == to_rate or waveform.shape[-1] == 0:
+        return waveform
+    import soxr
+
+    flat = waveform.flatten(0, -2).numpy()
+    out = [soxr.resample(row, from_rate, to_rate, quality="VHQ") for row in flat]
+    return torch.from_numpy(np.stack(out)).unflatten(0, waveform.shape[:-1])
+
+
+def with_channels(waveform: Tensor, channels: int) -> Tensor:
+    """Mono from the mean of all channels; more from one by repetition; otherwise the first `channels`."""
+    have = waveform.shape[-2]
+    if channels == 1 and have > 1:
+        return waveform.mean(dim=-2, keepdim=True)
+    if have == 1:
+        return waveform.expand(*waveform.shape[:-2], channels, -1)
+    return waveform[..., :channels, :]
+
+
+# ---------------------------------------------------------------- loudness
+
+
+def peak_db(sound: Tensor) -> float:
+    """Of one item `[C, samples]`, relative to full scale."""
+    return _db(float(sound.abs().max())) if sound.numel() else SILENCE_DB
+
+
+def rms_db(sound: Tensor) -> float:
+    return _db(float(sound.square().mean().sqrt())) if sound.numel() else SILENCE_DB
+
+
+def loudness_lufs(sound: Tensor, sample_rate: int) -> float:
+    """Integrated loudness of one item `[C, samples]` (ITU-R BS.1770-4, gated), through pyloudnorm.
+
+    Sound shorter than one block (0.4 s) is measured as if it went on: repeated until it fills a block.
+    """
+    import pyloudnorm
+
+    if not sound.numel() or not sound.any():
+        return SILENCE_DB
+    needed = math.ceil(SHORTEST_LOUDNESS_S * sample_rate) + 1
+    if sound.shape[-1] < needed:
+        sound = sound.repeat(1, math.ceil(needed / sound.shape[-1]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # log of zero for silent blocks; the gate removes them
+        measured = pyloudnorm.Meter(sample_rate).integrated_loudness(sound.T.double().numpy())
+    return measured if math.isfinite(measured) else SILENCE_DB
+
+
+def _db(amplitude: float) -> float:
+    return 20 * math.log10(amplitude) if amplitude > 1e-6 else SILENCE_DB
+
+
+def limit(sound: Tensor, ceiling: float, sample_rate: int, lookahead_s: float = 0.005) -> Tensor:
+    """Turns `[C, samples]` down around peaks, so that none exceeds `ceiling`; elsewhere nothing changes.
+
+    The gain that each sample needs is held over a window and then averaged over the same window: a smooth curve that
+    is nowhere above the needed gain. All channels get the same gain, so the stereo image stays.
+    """
+    envelope = sound.abs().amax(dim=0, keepdim=True)
+    if not sound.numel() or float(envelope.max()) <= ceiling:
+        return sound
+    reach = max(1, round(lookahead_s * sample_rate))
+    needed = (ceiling / envelope.clamp_min(1e-9)).clamp_max(1.0)
+    held = -F.max_pool1d(-F.pad(needed, (2 * reach, 2 * reach), value=1.0), 2 * reach + 1, stride=1)
+    gain = F.avg_pool1d(held, 2 * reach + 1, stride=1)
+    return (sound * gain).clamp(-ceiling, ceiling)
+
+
+# ---------------------------------------------------------------- pictures
+
+N_FFT = 2048
+MEL_RANGE_DB = 80.0
+# Anchors of a dark-to-light map with rising lightness: ink, violet, rose, amber, cream.
+COLOURS = torch.tensor([[8, 8, 20], [64, 22, 96], [170, 44, 98], [238, 120, 52], [250, 200, 90], [255, 250, 215]]) / 255
+
+
+def mel_filters(sample_rate: int, n_mels: int) -> Tensor:
+    """`[n_mels, N_FFT // 2 + 1]` triangles, evenly spaced on the mel scale (2595 · log10(1 + f/700))."""
+    top = 2595 * math.log10(1 + sample_rate / 2 / 700)
+    edges = 700 * (10 ** (torch.linspace(0, top, n_mels + 2) / 2595) - 1)
+    frequencies = torch.linspace(0, sample_rate / 2, N_FFT // 2 + 1)
+    rising = (frequencies - edges[:-2, None]) / (edges[1:-1] - edges[:-2])[:, None]
+    falling = (edges[2:, None] - frequencies) / (edges[2:] - edges[1:-1])[:, None]
+    return torch.minimum(rising, falling).clamp_min(0)
+
+
+def mel_db(mono: Tensor, sample_rate: int, n_mels: int = 128) -> Tensor:
+    """`[samples]` → `[n_mels, frames]` in dB below the loudest place, at least −80."""
+    padded = F.pad(mono, (0, max(0, N_FFT - mono.shape[-1])))
+    spectrum = torch.stft(padded, N_FFT, N_FFT // 4, window=torch.hann_window(N_FFT), return_complex=True)
+    power = mel_filters(sample_rate, n_mels) @ spectrum.abs().square()
+    decibels = 10 * torch.log10(power.clamp_min(1e-10))
+    return (decibels - decibels.max()).clamp_min(-MEL_RANGE_DB)
+
+
+def picture(sound: Tensor, sample_rate: int, width: int, height: int) -> Tensor:
+    """One item `[C, samples]` → `[height, width, 3]` in 0 … 1: the waveform above its mel spectrogram."""
+    mono = sound.mean(dim=0)
+    top = height // 4
+    mel = (mel_db(mono, sample_rate) / MEL_RANGE_DB + 1).flip(0)  # high notes above
+    mel = F.interpolate(mel[None, None], size=(height - top, width), mode="bilinear", align_corners=False)[0, 0]
+    return torch.cat([_draw_waveform(mono, width, top), _coloured(mel)])
+
+
+def _coloured(values: Tensor) -> Tensor:
+    place = values.clamp(0, 1) * (len(COLOURS) - 1)
+    low = place.floor().long().clamp_max(len(COLOURS) - 2)
+    return torch.lerp(COLOURS[low], COLOURS[low + 1], (place - low).unsqueeze(-1))
+
+
+def _draw_waveform(mono: Tensor, width: int, height: int) -> Tensor:
+    """Each column spans the lowest to the highest sample of its share of time."""
+    edges = torch.linspace(0, mono.shape[-1], width + 1).long()
+    columns = [mono[a : max(b, a + 1)] for a, b in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True)]
+    low = torch.stack([c.min() if c.numel() else mono.new_zeros(()) for c in columns])
+    high = torch.stack([c.max() if c.numel() else mono.new_zeros(()) for c in columns])
+    rows = torch.linspace(1, -1, height).unsqueeze(1)  # [height, 1], amplitude of each row
+    half = 1 / max(1, height - 1)
+    inside = (rows <= high + half) & (rows >= low - half)
+    return torch.where(inside.unsqueeze(-1), COLOURS[4], COLOURS[0])

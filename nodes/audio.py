@@ -1,0 +1,109 @@
+"""Nodes for any AUDIO: loudness and a picture."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import torch
+
+from ..models import dsp
+from . import wires
+
+log = logging.getLogger("musicgraph")
+
+MEASURES = {
+    "loudness": lambda sound, rate: dsp.loudness_lufs(sound, rate),
+    "rms": lambda sound, rate: dsp.rms_db(sound),
+    "peak": lambda sound, rate: dsp.peak_db(sound),
+}
+
+
+class AudioLoudness:
+    DESCRIPTION = (
+        "Brings sound to a level: by perceived loudness (ITU-R BS.1770, in LUFS), RMS or peak (in dB below full scale). "
+        "A limiter holds peaks under a ceiling. Each item of a batch by itself; silence stays as it is."
+    )
+    TITLE = "Audio Loudness"
+    CATEGORY = "audio"
+    SEARCH_ALIASES = ["normalize audio", "lufs", "limiter", "volume"]
+    RETURN_TYPES = ("AUDIO",)
+    RETURN_NAMES = ("audio",)
+    OUTPUT_TOOLTIPS = ("The same sound at the level asked for.",)
+    FUNCTION = "adjust"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {
+            "required": {
+                "audio": ("AUDIO", {"tooltip": "Any sound."}),
+                "method": (
+                    list(MEASURES),
+                    {"default": "loudness", "tooltip": "What is brought to the target: loudness (LUFS), rms or peak (dB)."},
+                ),
+                "target": (
+                    "FLOAT",
+                    {
+                        "default": -14.0,
+                        "min": -60.0,
+                        "max": 0.0,
+                        "step": 0.5,
+                        "tooltip": "−14 LUFS is what streaming services play at; −1 is a usual peak.",
+                    },
+                ),
+                "ceiling": (
+                    "FLOAT",
+                    {
+                        "default": -1.0,
+                        "min": -20.0,
+                        "max": 0.0,
+                        "step": 0.1,
+                        "tooltip": "The limiter keeps every sample below this many dB of full scale.",
+                    },
+                ),
+            }
+        }
+
+    def adjust(self, audio: dict[str, Any], method: str, target: float, ceiling: float) -> tuple[dict[str, Any]]:
+        waveform, rate = wires.read_audio(audio)
+        items = [_levelled(sound, rate, method, target, ceiling) for sound in waveform]
+        return ({"waveform": torch.stack(items), "sample_rate": rate},)
+
+
+def _levelled(sound: torch.Tensor, rate: int, method: str, target: float, ceiling: float) -> torch.Tensor:
+    now = MEASURES[method](sound, rate)
+    if now <= dsp.SILENCE_DB:
+        log.warning("Audio Loudness: silence has no level; it stays as it is")
+        return sound
+    return dsp.limit(sound * 10 ** ((target - now) / 20), 10 ** (ceiling / 20), rate)
+
+
+class AudioSpectrogram:
+    DESCRIPTION = (
+        "Draws sound: its waveform above its mel spectrogram (80 dB range, low notes below). One picture for each item."
+    )
+    TITLE = "Audio Spectrogram"
+    CATEGORY = "audio"
+    SEARCH_ALIASES = ["waveform image", "mel spectrogram", "visualize audio"]
+    RETURN_TYPES = ("IMAGE",)
+    RETURN_NAMES = ("image",)
+    OUTPUT_TOOLTIPS = ("Pictures, one for each item; goes to Preview Image or Save Image.",)
+    FUNCTION = "draw"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        size = {"min": 64, "max": 4096, "step": 8}
+        return {
+            "required": {
+                "audio": ("AUDIO", {"tooltip": "Any sound."}),
+                "width": ("INT", {"default": 1024, **size, "tooltip": "In pixels; time runs from left to right."}),
+                "height": ("INT", {"default": 512, **size, "tooltip": "In pixels; a quarter is the waveform."}),
+            }
+        }
+
+    def draw(self, audio: dict[str, Any], width: int, height: int) -> tuple[torch.Tensor]:
+        waveform, rate = wires.read_audio(audio)
+        return (torch.stack([dsp.picture(sound, rate, width, height) for sound in waveform]),)
+
+
+NODES = (AudioLoudness, AudioSpectrogram)

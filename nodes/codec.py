@@ -1,0 +1,136 @@
+"""AUDIO ⇄ tokens."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import torch
+
+from ..models import dsp
+from ..models.encodec import Codec, CodecStream
+from . import host, wires
+
+log = logging.getLogger("musicgraph")
+
+
+def _checked_codec(part: wires.CodecPart, tokens: dict[str, Any]) -> Codec:
+    """The codec, if these tokens are its own kind. Raises ValueError otherwise."""
+    codec = part.codec.ready()
+    ours = (codec.codebook_size, codec.sample_rate)
+    theirs = (tokens["codebook_size"], tokens["sample_rate"])
+    if ours != theirs:
+        raise ValueError(
+            f"tokens: got codebooks of {theirs[0]} at {theirs[1]} Hz, expected {ours[0]} at {ours[1]} Hz; "
+            "connect the codec of the checkpoint that made the tokens"
+        )
+    return codec
+
+
+class EnCodecDecode:
+    DESCRIPTION = "Turns EnCodec tokens into sound, piece by piece, so that memory does not grow with length."
+    TITLE = "EnCodec Decode"
+    CATEGORY = "audio/musicgen"
+    SEARCH_ALIASES = ["tokens to audio", "vae decode audio"]
+    RETURN_TYPES = ("AUDIO",)
+    RETURN_NAMES = ("audio",)
+    OUTPUT_TOOLTIPS = ("The sound, at the codec's own sample rate; goes to any audio node.",)
+    FUNCTION = "decode"
+    STREAM_INPUT = "tokens"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {
+            "required": {
+                "codec": (wires.CODEC, {"tooltip": "From Load MusicGen: of the checkpoint that made the tokens."}),
+                "tokens": (wires.TOKENS, {"tooltip": "From MusicGen Sampler or EnCodec Encode."}),
+            }
+        }
+
+    def decode(self, codec: wires.CodecPart, tokens: dict[str, Any]) -> tuple[dict[str, Any]]:
+        values, described = wires.read_tokens(tokens)
+        decoder = CodecStream(_checked_codec(codec, described), described["channels"])
+        progress, pieces = host.Progress(values.shape[2]), []
+        for done, block in _blocks(values):
+            pieces.append(decoder.push(block))
+            progress.update(done)
+        pieces.append(decoder.close())
+        return ({"waveform": torch.cat(pieces, dim=2), "sample_rate": described["sample_rate"]},)
+
+    def open_stream(self, codec: wires.CodecPart) -> DecodeStream:
+        """A decoder to be fed by the runner while the sampler is still at work; gives the same samples as `decode`."""
+        return DecodeStream(codec)
+
+
+def _blocks(values: torch.Tensor) -> Any:
+    """(frames so far, `[B, K, t]`) for about a second at a time."""
+    done = 0
+    for block in values.split(50, dim=2):
+        done += block.shape[2]
+        yield done, block
+
+
+class DecodeStream:
+    def __init__(self, part: wires.CodecPart):
+        self._sample_rate = part.codec.module.sample_rate
+        self._stream = CodecStream(part.codec.ready(), part.channels)
+        self._pieces: list[torch.Tensor] = []
+
+    def push(self, tokens: torch.Tensor) -> dict[str, Any] | None:
+        """AUDIO of the samples that these `[B, K, t]` tokens make certain; None if there are none yet."""
+        piece = self._stream.push(tokens)
+        self._pieces.append(piece)
+        return self._audio(piece) if piece.shape[2] else None
+
+    def close(self) -> tuple[dict[str, Any]]:
+        """The node's result: all of the sound."""
+        self._pieces.append(self._stream.close())
+        return (self._audio(torch.cat(self._pieces, dim=2)),)
+
+    def _audio(self, waveform: torch.Tensor) -> dict[str, Any]:
+        return {"waveform": waveform, "sample_rate": self._sample_rate}
+
+
+class EnCodecEncode:
+    DESCRIPTION = (
+        "Turns sound into EnCodec tokens, to be continued by MusicGen Sampler or edited as tokens. Resamples and mixes "
+        "channels to what the codec needs."
+    )
+    TITLE = "EnCodec Encode"
+    CATEGORY = "audio/musicgen"
+    SEARCH_ALIASES = ["audio to tokens", "vae encode audio"]
+    RETURN_TYPES = (wires.TOKENS,)
+    RETURN_NAMES = ("tokens",)
+    OUTPUT_TOOLTIPS = ("The sound as tokens; goes to MusicGen Sampler's audio_prompt or EnCodec Decode.",)
+    FUNCTION = "encode"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {
+            "required": {
+                "codec": (wires.CODEC, {"tooltip": "From Load MusicGen."}),
+                "audio": ("AUDIO", {"tooltip": "Any sound: its rate and channels are converted, and the log says so."}),
+            }
+        }
+
+    def encode(self, codec: wires.CodecPart, audio: dict[str, Any]) -> tuple[dict[str, Any]]:
+        waveform, rate = wires.read_audio(audio)
+        encoder: Codec = codec.codec.ready()
+        if rate != encoder.sample_rate or waveform.shape[1] != codec.channels:
+            log.info(
+                "EnCodec Encode: %d Hz, %d channel(s) → %d Hz, %d channel(s)",
+                rate, waveform.shape[1], encoder.sample_rate, codec.channels,
+            )  # fmt: skip
+        waveform = dsp.resample(dsp.with_channels(waveform, codec.channels), rate, encoder.sample_rate)
+        tokens = encoder.encode(waveform, codec.num_codebooks)
+        described = {
+            "tokens": tokens,
+            "frame_rate": encoder.frame_rate,
+            "codebook_size": encoder.codebook_size,
+            "channels": codec.channels,
+            "sample_rate": encoder.sample_rate,
+        }
+        return (described,)
+
+
+NODES = (EnCodecDecode, EnCodecEncode)

@@ -1,0 +1,111 @@
+"""The model loader: one checkpoint, three parts."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import torch
+
+from ..models import checkpoint, places
+from . import host, wires
+
+log = logging.getLogger("musicgraph")
+
+
+class MusicGenModelLoader:
+    DESCRIPTION = (
+        "Opens a MusicGen checkpoint and gives its three parts: the model that composes, the text encoder that reads "
+        "prompts, and the EnCodec codec that turns tokens into sound. 'pocket' comes with MusicGraph and needs no "
+        "download; it is a sketchpad. The facebook/ models are downloaded on first use; their weights are CC-BY-NC 4.0 "
+        "(no commercial use)."
+    )
+    TITLE = "Load MusicGen"
+    CATEGORY = "audio/musicgen"
+    SEARCH_ALIASES = ["musicgen", "music", "audiocraft", "text to music"]
+    RETURN_TYPES = (wires.MODEL, wires.TEXT_ENCODER, wires.CODEC)
+    RETURN_NAMES = ("model", "text_encoder", "codec")
+    OUTPUT_TOOLTIPS = (
+        "The language model over audio tokens; goes to MusicGen Sampler.",
+        "The T5 text encoder; goes to MusicGen Text Encode.",
+        "The EnCodec codec; goes to EnCodec Decode and EnCodec Encode.",
+    )
+    FUNCTION = "load"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        names = [model.name for model in places.known_models(host.model_folders())]
+        return {
+            "required": {
+                "model": (
+                    names,
+                    {
+                        "default": places.POCKET,
+                        "tooltip": "pocket (shipped), a folder in models/musicgen, or a facebook/ model, which is "
+                        "downloaded on first use (small 2.4 GB, medium 8 GB, large 13.7 GB).",
+                    },
+                ),
+                "precision": (
+                    ["auto", *checkpoint.DTYPES],
+                    {
+                        "default": "auto",
+                        "tooltip": "Of the composing model. auto: fp16 on a GPU, fp32 on a CPU. The text encoder and "
+                        "the codec always run in fp32.",
+                    },
+                ),
+                "device": (
+                    ["auto", "cpu", "cuda", "mps"],
+                    {"default": "auto", "tooltip": "auto: the GPU if there is one. cpu works everywhere."},
+                ),
+            }
+        }
+
+    @classmethod
+    def VALIDATE_INPUTS(cls, model: str) -> bool | str:
+        """Replaces the built-in list check for `model` only: a hub id or a folder that is not in the list is fine too."""
+        try:
+            if not places.is_hub_id(model):
+                places.locate(model, host.model_folders())
+        except checkpoint.CheckpointError as error:
+            return str(error)
+        return True
+
+    def load(self, model: str, precision: str, device: str) -> tuple[wires.Model, wires.TextEncoderPart, wires.CodecPart]:
+        opened = checkpoint.open_checkpoint(places.fetch(model, host.model_folders()))
+        where = _device(device)
+        dtype = _dtype(precision, where)
+        config = opened.lm
+        lm = host.Resident(checkpoint.load_lm(opened, dtype, torch.device("cpu")), where)
+        text = host.Resident(checkpoint.load_text_encoder(opened), where)
+        codec = host.Resident(checkpoint.load_codec(opened), _codec_device(where))
+        named = next(name for name, value in checkpoint.DTYPES.items() if value is dtype)
+        log.info("loaded %s from %s: %s on %s", model, opened.folder, named, where)
+        return (
+            wires.Model(lm, config, model, named),
+            wires.TextEncoderPart(text),
+            wires.CodecPart(codec, config.num_codebooks, config.channels),
+        )
+
+
+def _device(choice: str) -> torch.device:
+    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if choice == "auto":
+        return host.default_device()
+    if not available.get(choice):
+        there = ", ".join(name for name, yes in available.items() if yes)
+        raise ValueError(f"device: got {choice!r}, which this machine does not offer; choose auto or one of: {there}")
+    return torch.device(choice)
+
+
+def _dtype(precision: str, device: torch.device) -> torch.dtype:
+    if precision != "auto":
+        return checkpoint.DTYPES[precision]
+    return torch.float16 if device.type != "cpu" and host.supports(torch.float16, device) else torch.float32
+
+
+def _codec_device(device: torch.device) -> torch.device:
+    """Apple's GPU computes EnCodec's transposed convolutions wrongly (audiocraft#612): there the codec stays on the CPU."""
+    return torch.device("cpu") if device.type == "mps" else device
+
+
+NODES = (MusicGenModelLoader,)

@@ -1,0 +1,184 @@
+"""The sampler: model + conditioning → tokens."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from ..models.conditioning import Conditioning
+from ..models.config import MAX_BATCH, MAX_DURATION_S, Generation, Sampling
+from ..models.engine import TorchEngine
+from ..models.generate import in_blocks, stream
+from . import host, wires
+
+REPORT_FRAMES = 25  # tokens are reported in blocks of this many frames: half a second for the official models
+
+
+class MusicGenSampler:
+    DESCRIPTION = (
+        "Composes: draws audio tokens, one step after another, that follow the conditioning. Connect EnCodec Decode to "
+        "hear them. The same seed and settings give the same music, whatever else is in the batch."
+    )
+    TITLE = "MusicGen Sampler"
+    CATEGORY = "audio/musicgen"
+    SEARCH_ALIASES = ["generate music", "ksampler", "musicgen generate"]
+    RETURN_TYPES = (wires.TOKENS,)
+    RETURN_NAMES = ("tokens",)
+    OUTPUT_TOOLTIPS = ("The music as EnCodec tokens: one item for each prompt and variation.",)
+    FUNCTION = "sample"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {
+            "required": {
+                "model": (wires.MODEL, {"tooltip": "From Load MusicGen."}),
+                "positive": (wires.CONDITIONING, {"tooltip": "What the music should be: from MusicGen Text Encode."}),
+                "duration": (
+                    "FLOAT",
+                    {
+                        "default": 10.0,
+                        "min": 0.1,
+                        "max": MAX_DURATION_S,
+                        "step": 0.1,
+                        "tooltip": "Length of the result in seconds, an audio prompt included. Beyond what the model "
+                        "sees at once (30 s for the official ones) it continues itself in overlapping windows.",
+                    },
+                ),
+                "seed": (
+                    "INT",
+                    {
+                        "default": 0,
+                        "min": 0,
+                        "max": 2**64 - 1,
+                        "control_after_generate": True,
+                        "tooltip": "The same seed gives the same music; item i of a batch uses seed + i.",
+                    },
+                ),
+                "cfg": (
+                    "FLOAT",
+                    {
+                        "default": 3.0,
+                        "min": 0.0,
+                        "max": 20.0,
+                        "step": 0.1,
+                        "tooltip": "Guidance: how strongly the music follows the text. 1 is off (and twice as fast), 3 is "
+                        "usual.",
+                    },
+                ),
+                "temperature": (
+                    "FLOAT",
+                    {
+                        "default": 1.0,
+                        "min": 0.0,
+                        "max": 10.0,
+                        "step": 0.05,
+                        "tooltip": "Lower is safer, higher is wilder; 0 always takes the likeliest token.",
+                    },
+                ),
+                "top_k": (
+                    "INT",
+                    {
+                        "default": 250,
+                        "min": 1,
+                        "max": 65536,
+                        "tooltip": "Draw among this many likeliest tokens; at most the codebook's size (2048 for the "
+                        "official models).",
+                    },
+                ),
+                "top_p": (
+                    "FLOAT",
+                    {
+                        "default": 0.0,
+                        "min": 0.0,
+                        "max": 1.0,
+                        "step": 0.01,
+                        "tooltip": "When above 0: draw among the likeliest tokens that together reach this probability; "
+                        "replaces top_k.",
+                    },
+                ),
+                "variations": (
+                    "INT",
+                    {
+                        "default": 1,
+                        "min": 1,
+                        "max": MAX_BATCH,
+                        "tooltip": "Takes of each prompt, made side by side, which costs less than one after another.",
+                    },
+                ),
+            },
+            "optional": {
+                "negative": (
+                    wires.CONDITIONING,
+                    {"tooltip": "What the music should not be. Works through guidance, so cfg must not be 1."},
+                ),
+                "audio_prompt": (
+                    wires.TOKENS,
+                    {"tooltip": "Music to continue, from EnCodec Encode; the result begins with it."},
+                ),
+            },
+        }
+
+    def sample(
+        self,
+        model: wires.Model,
+        positive: Conditioning,
+        duration: float,
+        seed: int,
+        cfg: float,
+        temperature: float,
+        top_k: int,
+        top_p: float,
+        variations: int,
+        negative: Conditioning | None = None,
+        audio_prompt: dict[str, Any] | None = None,
+    ) -> tuple[dict[str, Any]]:
+        if negative is not None and cfg == 1:
+            raise ValueError("negative: got one with cfg 1, where it has no effect; raise cfg (3 is usual) or disconnect it")
+        config = model.config
+        generation = Generation(config.frames(duration), seed, Sampling(temperature, top_k, top_p, cfg))
+        if len(positive) * variations > MAX_BATCH:
+            raise ValueError(
+                f"batch: got {len(positive)} prompts × {variations} variations, expected at most {MAX_BATCH} items; "
+                "use fewer of either"
+            )
+        prompt = wires.read_tokens(audio_prompt)[0] if audio_prompt is not None else None
+        if prompt is not None and 1 < prompt.shape[0] == len(positive):
+            prompt = prompt.repeat_interleave(variations, dim=0)
+        if negative is not None and 1 < len(negative) == len(positive):
+            negative = negative.repeated(variations)
+        engine = TorchEngine(model.lm.ready(_working_bytes(model, len(positive) * variations)))
+        frames = stream(engine, generation, positive.repeated(variations), negative, prompt)
+        return (wires.audio_tokens(_gathered(frames, generation.frames), config),)
+
+
+def _gathered(frames: Any, total: int) -> torch.Tensor:
+    """All frames as one `[B, K, T]`; progress at every step, finished blocks to whoever listens."""
+    progress, blocks, done = host.Progress(total), [], 0
+
+    def watched() -> Any:
+        seen = 0
+        for piece in frames:
+            seen += piece.shape[2]
+            progress.update(seen)
+            yield piece
+
+    try:
+        for block in in_blocks(watched(), REPORT_FRAMES):
+            host.report_tokens(host.TokenBlock(block, done, total))
+            blocks.append(block)
+            done += block.shape[2]
+    finally:
+        frames.close()
+    return torch.cat(blocks, dim=2)
+
+
+def _working_bytes(model: wires.Model, items: int) -> int:
+    """Keys and values of a whole window, for both halves of guidance."""
+    config = model.config
+    width = 2 if model.precision != "fp32" else 4
+    steps = config.window_frames + config.max_delay
+    return 2 * items * 2 * config.num_layers * config.hidden_size * steps * width
+
+
+NODES = (MusicGenSampler,)

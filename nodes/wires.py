@@ -1,0 +1,87 @@
+"""What flows between nodes: the three parts of a checkpoint, and checked readings of AUDIO and AUDIO_TOKENS dicts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..models.config import LMConfig
+from .host import Resident
+
+MODEL = "MUSICGEN_MODEL"
+TEXT_ENCODER = "MUSICGEN_TEXT_ENCODER"
+CODEC = "ENCODEC"
+CONDITIONING = "MUSICGEN_CONDITIONING"
+TOKENS = "AUDIO_TOKENS"
+
+
+@dataclass(frozen=True)
+class Model:
+    """MUSICGEN_MODEL"""
+
+    lm: Resident
+    config: LMConfig
+    name: str
+    precision: str
+
+
+@dataclass(frozen=True)
+class TextEncoderPart:
+    """MUSICGEN_TEXT_ENCODER"""
+
+    encoder: Resident
+
+
+@dataclass(frozen=True)
+class CodecPart:
+    """ENCODEC. `num_codebooks` and `channels` are those of the model it came with."""
+
+    codec: Resident
+    num_codebooks: int
+    channels: int
+
+
+def audio_tokens(tokens: Tensor, config: LMConfig) -> dict[str, Any]:
+    """AUDIO_TOKENS from `[B, K, T]`."""
+    return {
+        "tokens": tokens,
+        "frame_rate": config.frame_rate,
+        "codebook_size": config.codebook_size,
+        "channels": config.channels,
+        "sample_rate": config.sample_rate,
+    }
+
+
+def read_audio(audio: object) -> tuple[Tensor, int]:
+    """`[B, C, samples]` and sample rate of an AUDIO.
+
+    Raises ValueError if there is no sound: newer ComfyUI passes None for a video without an audio track.
+    """
+    if audio is None:
+        raise ValueError("audio: got nothing, expected AUDIO; connect a sound (a video without an audio track has none)")
+    if not isinstance(audio, dict) or not isinstance(audio.get("waveform"), Tensor) or "sample_rate" not in audio:
+        raise ValueError(
+            f"audio: got {type(audio).__name__}, expected AUDIO with 'waveform' and 'sample_rate'; connect an AUDIO output"
+        )
+    waveform = audio["waveform"]
+    if waveform.dim() != 3 or 0 in waveform.shape:
+        raise ValueError(
+            f"audio: got a waveform of shape {list(waveform.shape)}, expected [batch, channels, samples], none of them 0; "
+            "choose a sound that is not empty"
+        )
+    if not torch.isfinite(waveform).all():
+        raise ValueError("audio: got samples that are NaN or infinite, expected numbers; check the node before this one")
+    return waveform.to("cpu", torch.float32), int(audio["sample_rate"])
+
+
+def read_tokens(tokens: object) -> tuple[Tensor, dict[str, Any]]:
+    """`[B, K, T]` and the whole dict of an AUDIO_TOKENS. Raises ValueError for anything else."""
+    if not isinstance(tokens, dict) or not isinstance(tokens.get("tokens"), Tensor):
+        raise ValueError(f"tokens: got {type(tokens).__name__}, expected AUDIO_TOKENS; connect a sampler or EnCodec Encode")
+    values = tokens["tokens"]
+    if values.dim() != 3 or 0 in values.shape:
+        raise ValueError(f"tokens: got shape {list(values.shape)}, expected [batch, codebooks, frames], none of them 0")
+    return values, tokens
