@@ -107,7 +107,9 @@ def _read_json(path: Path, what: str) -> dict:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise CheckpointError(f"{path}: not readable as JSON ({error}), expected {what}; fetch the file again") from error
+        raise CheckpointError(
+            f"{path}: not readable as JSON ({error}), expected {what}; fetch the file again"
+        ) from error
     if not isinstance(value, dict):
         raise CheckpointError(f"{path}: got a JSON {type(value).__name__}, expected an object; fetch the file again")
     return value

@@ -23,6 +23,7 @@ def stream(
     positive: Conditioning,
     negative: Conditioning | None = None,
     prompt: Tensor | None = None,
+    open_end: bool = False,
 ) -> Iterator[Tensor]:
     """Yields `[B, K, t]` int64 CPU tokens, in order, `generation.frames` in all; the prompt's frames come first.
 
@@ -31,6 +32,9 @@ def stream(
 
     Args:
         prompt: `[B or 1, K, T0]` tokens to continue, T0 < frames.
+        open_end: the prompt was itself generated. The delayed codebooks of its last `max_delay` frames were then drawn
+            when there was nothing after it to hear; they are drawn again, so that continuing gives what generating at
+            once would have given. Other prompts are kept whole, as upstream does.
     Raises:
         ValueError: settings out of range, or a prompt that does not fit the model or the length. At once, not at the
             first frame.
@@ -43,7 +47,7 @@ def stream(
         prompt = _checked_prompt(prompt, engine, generation.frames, len(positive))
     overlap = _checked_overlap(generation, config.window_frames)
     memory = memory_for(positive, negative, generation.sampling.cfg)
-    return _windows(engine, generation, memory, prompt, overlap)
+    return _windows(engine, generation, memory, prompt, config.max_delay if open_end else 0, overlap)
 
 
 def _checked_prompt(prompt: Tensor, engine: Engine, frames: int, batch: int) -> Tensor:
@@ -76,34 +80,45 @@ def _checked_overlap(generation: Generation, window: int) -> int:
 
 
 def _windows(
-    engine: Engine, generation: Generation, memory: Memory, prompt: Tensor | None, overlap: int
+    engine: Engine, generation: Generation, memory: Memory, prompt: Tensor | None, redrawn: int, overlap: int
 ) -> Iterator[Tensor]:
+    """`redrawn`: how many of the prompt's last frames are not final yet."""
     config, window, frames = engine.config, engine.config.window_frames, generation.frames
     noise = None
     if generation.sampling.temperature > 0:
         noise = Noise(generation.seed, memory.items, config.num_codebooks, config.codebook_size, engine.device)
     done = prompt if prompt is not None else torch.empty(memory.items, config.num_codebooks, 0, dtype=torch.int64)
-    if done.shape[2]:
-        yield done
     position = done.shape[2]
+    redrawn = min(redrawn, position)
+    if position > redrawn:
+        yield done[:, :, : position - redrawn]
     context = done if position < window else done[:, :, -overlap:]
     while position < frames:
-        length = min(window, context.shape[2] + frames - position)
-        heard = [context]
-        for frame in _window(engine, generation, memory, context, length, noise):
+        known = context.shape[2]
+        length = min(window, known + frames - position)
+        heard = [context[:, :, : known - redrawn]]
+        for frame in _window(engine, generation, memory, context, redrawn, length, noise):
             yield frame
             heard.append(frame)
-        position += length - context.shape[2]
+        position += length - known
         context = torch.cat(heard, dim=2)[:, :, -overlap:]
+        redrawn = 0
 
 
 def _window(
-    engine: Engine, generation: Generation, memory: Memory, prompt: Tensor, frames: int, noise: Noise | None
+    engine: Engine,
+    generation: Generation,
+    memory: Memory,
+    prompt: Tensor,
+    redrawn: int,
+    frames: int,
+    noise: Noise | None,
 ) -> Iterator[Tensor]:
-    """Yields `[B, K, 1]` frames of one window after the prompt `[B, K, T0]`, until it holds `frames`."""
+    """Yields `[B, K, 1]`: the frames of one window that the prompt `[B, K, T0]` does not settle, until there are `frames`."""
     config, sampling, halves = engine.config, generation.sampling, memory.rows // memory.items
     device, delays = engine.device, config.delays
     known = prompt.shape[2]
+    settled = known - redrawn
     steps = delayed(torch.nn.functional.pad(prompt, (0, frames - known)), delays, config.special_token).to(device)
     last = steps.shape[2] - 1
     session = engine.prepare(memory, max_steps=last)
@@ -113,19 +128,19 @@ def _window(
         if memory.guided:
             logits = guide(logits, sampling.cfg)
         drawn = draw(logits, noise.draw() if noise else None, sampling)
-        new = torch.tensor(_unknown_at(step, known, frames, delays), device=device)
+        new = torch.tensor(_unsettled_at(step, settled, frames, delays), device=device)
         steps[:, :, step] = torch.where(new, drawn, steps[:, :, step])
         unread = steps[:, :, step : step + 1]
         whole = step - 1 - config.max_delay
-        if whole >= known:
+        if whole >= settled:
             frame = [steps[:, k, whole + 1 + delay] for k, delay in enumerate(delays)]
             yield torch.stack(frame, dim=1).unsqueeze(-1).cpu()
 
 
-def _unknown_at(step: int, known: int, frames: int, delays: tuple[int, ...]) -> list[bool]:
-    """Which codebooks of a step are to be drawn: those that hold a frame which the prompt does not give."""
+def _unsettled_at(step: int, settled: int, frames: int, delays: tuple[int, ...]) -> list[bool]:
+    """Which codebooks of a step are to be drawn: those that hold a frame which the prompt does not settle."""
     return [
-        defined and step - 1 - delay >= known
+        defined and step - 1 - delay >= settled
         for defined, delay in zip(defined_at(step, frames, delays), delays, strict=True)
     ]
 

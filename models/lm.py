@@ -55,7 +55,9 @@ class Layer(nn.Module):
         k, v = self.text_kv(text).chunk(2, dim=-1)
         return self._split(k).contiguous(), self._split(v).contiguous()
 
-    def forward(self, x: Tensor, caches: Caches, index: int, positions: Tensor, mask: Tensor | None, span: int) -> Tensor:
+    def forward(
+        self, x: Tensor, caches: Caches, index: int, positions: Tensor, mask: Tensor | None, span: int
+    ) -> Tensor:
         q, k, v = (self._split(part) for part in self.qkv(self.norm(x)).chunk(3, dim=-1))
         keys, values = caches.keys[index], caches.values[index]
         keys.index_copy_(2, positions, k)
@@ -71,7 +73,9 @@ class Layer(nn.Module):
         C = caches.text_mask.shape[0]
         q = self._split(self.text_q(self.text_norm(x[:C])))
         k, v = caches.text_keys[index], caches.text_values[index]
-        heard = self.text_out(F.scaled_dot_product_attention(q, k, v, attn_mask=caches.text_mask).transpose(1, 2).flatten(2))
+        heard = self.text_out(
+            F.scaled_dot_product_attention(q, k, v, attn_mask=caches.text_mask).transpose(1, 2).flatten(2)
+        )
         return x + heard if C == x.shape[0] else torch.cat([x[:C] + heard, x[C:]])
 
 

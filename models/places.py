@@ -139,7 +139,9 @@ def fetch(name: str, folders: Sequence[Path] = ()) -> Path:
 def is_hub_id(name: str) -> bool:
     """`owner/name`, as the hub spells it, and not a path."""
     owner, slash, repository = name.partition("/")
-    plain = all(part and all(c.isalnum() or c in "-_." for c in part) and part.strip(".") for part in (owner, repository))
+    plain = all(
+        part and all(c.isalnum() or c in "-_." for c in part) and part.strip(".") for part in (owner, repository)
+    )
     return bool(slash) and plain
 
 
@@ -155,7 +157,9 @@ def _names(folders: Sequence[Path]) -> list[str]:
 
 
 def _checkpoints_in(folders: Iterable[Path]) -> list[Path]:
-    return [child for folder in folders if folder.is_dir() for child in sorted(folder.iterdir()) if _is_checkpoint(child)]
+    return [
+        child for folder in folders if folder.is_dir() for child in sorted(folder.iterdir()) if _is_checkpoint(child)
+    ]
 
 
 def _is_checkpoint(folder: Path) -> bool:

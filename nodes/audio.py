@@ -39,7 +39,10 @@ class AudioLoudness:
                 "audio": ("AUDIO", {"tooltip": "Any sound."}),
                 "method": (
                     list(MEASURES),
-                    {"default": "loudness", "tooltip": "What is brought to the target: loudness (LUFS), rms or peak (dB)."},
+                    {
+                        "default": "loudness",
+                        "tooltip": "What is brought to the target: loudness (LUFS), rms or peak (dB).",
+                    },
                 ),
                 "target": (
                     "FLOAT",

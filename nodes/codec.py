@@ -129,6 +129,7 @@ class EnCodecEncode:
             "codebook_size": encoder.codebook_size,
             "channels": codec.channels,
             "sample_rate": encoder.sample_rate,
+            "open_end": False,
         }
         return (described,)
 

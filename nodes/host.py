@@ -186,7 +186,5 @@ class Resident:
         if self._patcher is not None:
             import comfy.model_management
 
-            comfy.model_management.load_models_gpu(
-                [self._patcher], memory_required=working_bytes, force_full_load=True
-            )
+            comfy.model_management.load_models_gpu([self._patcher], memory_required=working_bytes, force_full_load=True)
         return self.module

@@ -70,7 +70,9 @@ class MusicGenModelLoader:
             return str(error)
         return True
 
-    def load(self, model: str, precision: str, device: str) -> tuple[wires.Model, wires.TextEncoderPart, wires.CodecPart]:
+    def load(
+        self, model: str, precision: str, device: str
+    ) -> tuple[wires.Model, wires.TextEncoderPart, wires.CodecPart]:
         opened = checkpoint.open_checkpoint(places.fetch(model, host.model_folders()))
         where = _device(device)
         dtype = _dtype(precision, where)

@@ -134,7 +134,9 @@ class MusicGenSampler:
         audio_prompt: dict[str, Any] | None = None,
     ) -> tuple[dict[str, Any]]:
         if negative is not None and cfg == 1:
-            raise ValueError("negative: got one with cfg 1, where it has no effect; raise cfg (3 is usual) or disconnect it")
+            raise ValueError(
+                "negative: got one with cfg 1, where it has no effect; raise cfg (3 is usual) or disconnect it"
+            )
         config = model.config
         generation = Generation(config.frames(duration), seed, Sampling(temperature, top_k, top_p, cfg))
         if len(positive) * variations > MAX_BATCH:
@@ -142,14 +144,17 @@ class MusicGenSampler:
                 f"batch: got {len(positive)} prompts × {variations} variations, expected at most {MAX_BATCH} items; "
                 "use fewer of either"
             )
-        prompt = wires.read_tokens(audio_prompt)[0] if audio_prompt is not None else None
+        prompt, open_end = None, False
+        if audio_prompt is not None:
+            prompt, described = wires.read_tokens(audio_prompt)
+            open_end = described.get("open_end", False)
         if prompt is not None and 1 < prompt.shape[0] == len(positive):
             prompt = prompt.repeat_interleave(variations, dim=0)
         if negative is not None and 1 < len(negative) == len(positive):
             negative = negative.repeated(variations)
         engine = TorchEngine(model.lm.ready(_working_bytes(model, len(positive) * variations)))
-        frames = stream(engine, generation, positive.repeated(variations), negative, prompt)
-        return (wires.audio_tokens(_gathered(frames, generation.frames), config),)
+        frames = stream(engine, generation, positive.repeated(variations), negative, prompt, open_end)
+        return (wires.audio_tokens(_gathered(frames, generation.frames), config, open_end=True),)
 
 
 def _gathered(frames: Any, total: int) -> torch.Tensor:

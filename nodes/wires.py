@@ -44,14 +44,15 @@ class CodecPart:
     channels: int
 
 
-def audio_tokens(tokens: Tensor, config: LMConfig) -> dict[str, Any]:
-    """AUDIO_TOKENS from `[B, K, T]`."""
+def audio_tokens(tokens: Tensor, config: LMConfig, open_end: bool) -> dict[str, Any]:
+    """AUDIO_TOKENS from `[B, K, T]`. `open_end`: generated up to its end, so that a continuation settles the last frames."""
     return {
         "tokens": tokens,
         "frame_rate": config.frame_rate,
         "codebook_size": config.codebook_size,
         "channels": config.channels,
         "sample_rate": config.sample_rate,
+        "open_end": open_end,
     }
 
 
@@ -61,7 +62,9 @@ def read_audio(audio: object) -> tuple[Tensor, int]:
     Raises ValueError if there is no sound: newer ComfyUI passes None for a video without an audio track.
     """
     if audio is None:
-        raise ValueError("audio: got nothing, expected AUDIO; connect a sound (a video without an audio track has none)")
+        raise ValueError(
+            "audio: got nothing, expected AUDIO; connect a sound (a video without an audio track has none)"
+        )
     if not isinstance(audio, dict) or not isinstance(audio.get("waveform"), Tensor) or "sample_rate" not in audio:
         raise ValueError(
             f"audio: got {type(audio).__name__}, expected AUDIO with 'waveform' and 'sample_rate'; connect an AUDIO output"
@@ -73,14 +76,18 @@ def read_audio(audio: object) -> tuple[Tensor, int]:
             "choose a sound that is not empty"
         )
     if not torch.isfinite(waveform).all():
-        raise ValueError("audio: got samples that are NaN or infinite, expected numbers; check the node before this one")
+        raise ValueError(
+            "audio: got samples that are NaN or infinite, expected numbers; check the node before this one"
+        )
     return waveform.to("cpu", torch.float32), int(audio["sample_rate"])
 
 
 def read_tokens(tokens: object) -> tuple[Tensor, dict[str, Any]]:
     """`[B, K, T]` and the whole dict of an AUDIO_TOKENS. Raises ValueError for anything else."""
     if not isinstance(tokens, dict) or not isinstance(tokens.get("tokens"), Tensor):
-        raise ValueError(f"tokens: got {type(tokens).__name__}, expected AUDIO_TOKENS; connect a sampler or EnCodec Encode")
+        raise ValueError(
+            f"tokens: got {type(tokens).__name__}, expected AUDIO_TOKENS; connect a sampler or EnCodec Encode"
+        )
     values = tokens["tokens"]
     if values.dim() != 3 or 0 in values.shape:
         raise ValueError(f"tokens: got shape {list(values.shape)}, expected [batch, codebooks, frames], none of them 0")

@@ -7,3 +7,41 @@ from pathlib import Path
 spec = importlib.util.spec_from_file_location("musicgraph", Path(__file__).parents[1] / "__init__.py")
 sys.modules[spec.name] = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(sys.modules[spec.name])
+
+import pytest  # noqa: E402
+import torch  # noqa: E402
+
+from musicgraph.models import checkpoint  # noqa: E402
+
+torch.set_num_threads(1)  # models here are tiny: threads that wait for each other cost more than they save
+sys.path.insert(0, str(Path(__file__).parent))  # for tests' own helpers, such as tiny.py
+
+from tiny import write_tiny_checkpoint  # noqa: E402
+
+
+class Tiny:
+    """A random checkpoint as transformers wrote it, and our parts read from it."""
+
+    def __init__(self, folder: Path, channels: int):
+        self.folder = folder
+        self.upstream = write_tiny_checkpoint(folder, channels)
+        self.checkpoint = checkpoint.open_checkpoint(folder)
+        self.config = self.checkpoint.lm
+        self.lm = checkpoint.load_lm(self.checkpoint, torch.float32, torch.device("cpu"))
+        self.text = checkpoint.load_text_encoder(self.checkpoint)
+        self.codec = checkpoint.load_codec(self.checkpoint)
+
+
+@pytest.fixture(scope="session")
+def mono(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
+    return Tiny(tmp_path_factory.mktemp("mono"), channels=1)
+
+
+@pytest.fixture(scope="session")
+def stereo(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
+    return Tiny(tmp_path_factory.mktemp("stereo"), channels=2)
+
+
+@pytest.fixture(scope="session", params=["mono", "stereo"])
+def tiny(request: pytest.FixtureRequest) -> Tiny:
+    return request.getfixturevalue(request.param)

@@ -63,7 +63,12 @@ def tiny_config(channels: int = 1, text_size: int = 24, hidden_size: int = 32, *
 
 
 def write_tiny_checkpoint(
-    folder: Path, channels: int = 1, text_size: int = 24, seed: int = 0, dtype: torch.dtype = torch.float32, **save: object
+    folder: Path,
+    channels: int = 1,
+    text_size: int = 24,
+    seed: int = 0,
+    dtype: torch.dtype = torch.float32,
+    **save: object,
 ) -> MusicgenForConditionalGeneration:
     """Writes the folder and returns the upstream model in it."""
     torch.manual_seed(seed)

@@ -1,0 +1,131 @@
+"""The codec: streaming ≡ at once ≡ upstream, for every way of cutting."""
+
+import pytest
+import torch
+from tiny import CODEBOOK_SIZE, tiny_config
+from transformers import EncodecConfig, EncodecModel
+
+from musicgraph.models.codec_stream import DecoderStream
+from musicgraph.models.encodec import Codec, CodecStream, stream_decode
+
+
+def random_tokens(frames, codebooks=4, batch=2):
+    return torch.randint(0, CODEBOOK_SIZE, (batch, codebooks, frames), generator=torch.manual_seed(frames))
+
+
+def upstream_decode(upstream, tokens):
+    with torch.inference_mode():
+        return upstream.decode(tokens[None], [None]).audio_values
+
+
+def a_codec(**config):
+    torch.manual_seed(0)
+    encodec = EncodecModel(EncodecConfig(**(tiny_config().audio_encoder.to_dict() | config))).eval()
+    with torch.no_grad():
+        for layer in encodec.quantizer.layers:
+            layer.codebook.embed.normal_()
+    return encodec
+
+
+@pytest.mark.parametrize("frames", [1, 2, 3, 4, 5, 49, 50, 51, 120])
+def test_decoding_equals_upstream_for_every_length(mono, frames):
+    tokens = random_tokens(frames)
+    ours = mono.codec.decode(tokens, channels=1)
+    assert ours.shape == (2, 1, frames * mono.codec.hop)
+    torch.testing.assert_close(ours, upstream_decode(mono.upstream.audio_encoder, tokens), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("sizes", [[1] * 30, [7, 1, 22], [29, 1], [1, 29], [3, 27]])
+def test_the_layers_give_the_same_samples_however_the_frames_are_cut(mono, sizes):
+    latent = mono.codec.latent(random_tokens(30), channels=1)
+    with torch.inference_mode():
+        at_once = DecoderStream(mono.codec.decoder).push(latent, final=True)
+        stream, pieces = DecoderStream(mono.codec.decoder), []
+        for i, part in enumerate(latent.split(sizes, dim=2)):
+            pieces.append(stream.push(part, final=i == len(sizes) - 1))
+    torch.testing.assert_close(torch.cat(pieces, dim=2), at_once, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"use_causal_conv": True},
+        {"use_causal_conv": True, "trim_right_ratio": 0.5},
+        {"use_conv_shortcut": True},
+        {"pad_mode": "constant"},
+        {"num_residual_layers": 2},
+        {"upsampling_ratios": [8, 5, 3]},
+    ],
+)
+def test_other_members_of_the_family_decode_as_upstream(config):
+    upstream = a_codec(**config)
+    tokens = random_tokens(75)
+    theirs = upstream_decode(upstream, tokens)
+    ours = Codec(upstream).decode(tokens, channels=1)
+    torch.testing.assert_close(ours, theirs[..., : ours.shape[-1]], atol=1e-5, rtol=0)
+
+
+def test_streaming_gives_bit_identical_samples_to_decoding_at_once(mono):
+    tokens = random_tokens(170)
+    at_once = mono.codec.decode(tokens, channels=1)
+    for size in (1, 25, 64):
+        pieces = list(stream_decode(mono.codec, tokens.split(size, dim=2), channels=1))
+        assert torch.equal(torch.cat(pieces, dim=2), at_once)
+
+
+def test_sound_comes_while_tokens_are_still_coming(mono):
+    stream = CodecStream(mono.codec, channels=1)
+    heard = [stream.push(block).shape[2] for block in random_tokens(200).split(25, dim=2)]
+    assert sum(heard) > 140 * mono.codec.hop
+    assert sum(heard) + stream.close().shape[2] == 200 * mono.codec.hop
+
+
+def test_left_and_right_of_stereo_are_decoded_by_themselves(stereo):
+    tokens = random_tokens(60, codebooks=8)
+    both = stereo.codec.decode(tokens, channels=2)
+    assert both.shape[1] == 2
+    for channel in range(2):
+        alone = stereo.codec.decode(tokens[:, channel::2], channels=1)
+        torch.testing.assert_close(both[:, channel : channel + 1], alone, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("samples", [160, 1000, 8000])
+def test_encoding_equals_upstream(mono, samples):
+    waveform = torch.randn(2, 1, samples, generator=torch.manual_seed(0))
+    with torch.inference_mode():
+        theirs = mono.upstream.audio_encoder.encode(waveform, bandwidth=2.4).audio_codes[0]
+    ours = mono.codec.encode(waveform, num_codebooks=theirs.shape[1])
+    assert ours.shape[2] == -(-samples // mono.codec.hop)
+    assert torch.equal(ours, theirs)
+
+
+def test_encoding_stereo_alternates_left_and_right(stereo):
+    waveform = torch.randn(1, 2, 4000, generator=torch.manual_seed(0))
+    tokens = stereo.codec.encode(waveform, num_codebooks=8)
+    for channel in range(2):
+        alone = stereo.codec.encode(waveform[:, channel : channel + 1], num_codebooks=4)
+        assert torch.equal(tokens[:, channel::2], alone)
+
+
+def test_tokens_of_another_codec_are_refused(mono):
+    with pytest.raises(ValueError, match="tokens: got values"):
+        mono.codec.decode(torch.full((1, 4, 3), CODEBOOK_SIZE), channels=1)
+    with pytest.raises(ValueError, match="tokens: got 64 codebooks"):
+        mono.codec.decode(torch.zeros(1, 64, 3, dtype=torch.long), channels=1)
+
+
+def test_a_codec_of_another_kind_is_refused():
+    with pytest.raises(ValueError, match="codec: got 2 channels"):
+        Codec(a_codec(audio_channels=2))
+
+
+def test_cost_is_linear_in_length(mono):
+    """Counted in multiply-adds, not in seconds: four times the frames, four times the work."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    def work(frames):
+        with FlopCounterMode(display=False) as counter:
+            mono.codec.decode(random_tokens(frames, batch=1), channels=1)
+        return counter.get_total_flops()
+
+    assert work(800) / work(200) == pytest.approx(4, rel=0.02)

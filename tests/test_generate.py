@@ -1,0 +1,185 @@
+"""Properties of the generator, on a fake engine where the model does not matter."""
+
+import pytest
+import torch
+
+from musicgraph.models.conditioning import Conditioning
+from musicgraph.models.config import Generation, LMConfig, Sampling
+from musicgraph.models.engine import TorchEngine
+from musicgraph.models.generate import in_blocks, stream
+
+CONFIG = LMConfig(
+    hidden_size=8, num_layers=1, num_heads=1, ffn_size=8, codebook_size=32, num_codebooks=4, channels=1, text_size=8,
+    frame_rate=50.0, sample_rate=16000, window_frames=40,
+)  # fmt: skip
+
+
+class FakeEngine:
+    """Logits that depend on the steps read so far, and a record of what was asked of it."""
+
+    name = "fake"
+    device = torch.device("cpu")
+
+    def __init__(self, config=CONFIG):
+        self.config = config
+        self.sessions = []
+
+    def prepare(self, memory, max_steps):
+        self.sessions.append(FakeSession(self.config, max_steps))
+        return self.sessions[-1]
+
+
+class FakeSession:
+    def __init__(self, config, max_steps):
+        self.config, self.max_steps, self.read = config, max_steps, []
+
+    def step(self, tokens):
+        self.read.append(tokens.clone())
+        seen = torch.cat(self.read, dim=2)
+        weights = torch.arange(1, seen.shape[2] + 1)
+        turn = (seen * weights).sum(dim=(1, 2))  # [R]
+        wave = torch.arange(self.config.codebook_size) * 0.7
+        place = torch.arange(self.config.num_codebooks)[None, :, None]
+        return torch.sin(wave + turn[:, None, None] + place)
+
+
+def unconditional(batch=1):
+    return Conditioning(("",) * batch, torch.zeros(batch, 1, 8), torch.zeros(batch, 1, dtype=torch.bool))
+
+
+def generate(frames, seed=0, batch=1, engine=None, prompt=None, overlap=None, **sampling):
+    sampling = Sampling(**{"top_k": 16, "cfg": 1.0, **sampling})
+    generation = Generation(frames, seed, sampling, overlap)
+    return torch.cat(list(stream(engine or FakeEngine(), generation, unconditional(batch), prompt=prompt)), dim=2)
+
+
+@pytest.mark.parametrize("frames", [*range(1, 12), 39, 40, 41, 79, 100])
+def test_as_many_frames_come_out_as_were_asked_for(frames):
+    tokens = generate(frames, batch=2)
+    assert tokens.shape == (2, 4, frames)
+    assert 0 <= int(tokens.min()) <= int(tokens.max()) < CONFIG.codebook_size
+
+
+def test_frames_come_one_by_one_as_soon_as_they_are_whole():
+    engine = FakeEngine()
+    frames = stream(engine, Generation(10, sampling=Sampling(cfg=1, top_k=16)), unconditional())
+    for expected_steps in range(1 + CONFIG.max_delay, 11 + CONFIG.max_delay):
+        assert next(frames).shape == (1, 4, 1)
+        assert len(engine.sessions[0].read) == expected_steps
+
+
+def test_closing_the_generator_stops_within_one_step():
+    engine = FakeEngine()
+    frames = stream(engine, Generation(30, sampling=Sampling(cfg=1, top_k=16)), unconditional())
+    next(frames)
+    steps = len(engine.sessions[0].read)
+    frames.close()
+    assert len(engine.sessions[0].read) == steps
+
+
+def test_the_engine_reads_the_special_token_wherever_the_pattern_is_undefined():
+    engine = FakeEngine()
+    tokens = generate(6, engine=engine)
+    read = torch.cat(engine.sessions[0].read, dim=2)[0]  # [K, steps]
+    special = CONFIG.special_token
+    assert (read[:, 0] == special).all()
+    for k in range(4):
+        assert (read[k, : 1 + k] == special).all()
+        assert torch.equal(read[k, 1 + k : 7 + k], tokens[0, k, : read.shape[1] - 1 - k])
+        assert (read[k, 7 + k :] == special).all()
+
+
+def test_same_seed_same_tokens_and_another_seed_others():
+    assert torch.equal(generate(20, seed=7), generate(20, seed=7))
+    assert not torch.equal(generate(20, seed=7), generate(20, seed=8))
+
+
+def test_item_i_of_a_batch_draws_like_a_single_item_of_seed_plus_i():
+    batch = generate(20, seed=5, batch=3)
+    for i in range(3):
+        assert torch.equal(batch[i : i + 1], generate(20, seed=5 + i))
+
+
+def test_the_largest_seed_of_a_graph_works():
+    assert generate(3, seed=2**64 - 1, batch=2).shape == (2, 4, 3)
+
+
+def test_temperature_zero_ignores_the_seed():
+    assert torch.equal(generate(20, seed=1, temperature=0), generate(20, seed=2, temperature=0))
+
+
+@pytest.mark.parametrize("frames", [41, 64, 150])
+def test_longer_than_a_window_each_window_hears_the_end_of_the_last(frames):
+    engine = FakeEngine()
+    tokens = generate(frames, engine=engine, overlap=15)
+    first, second = engine.sessions[:2]
+    prefill = second.read[0][0]  # [K, 1 + 15] steps: the special one, then the overlap, delayed
+    assert prefill.shape[1] == 16
+    assert torch.equal(prefill[0, 1:], tokens[0, 0, 25:40])
+    assert all(session.max_steps <= CONFIG.window_frames + CONFIG.max_delay for session in engine.sessions)
+
+
+def test_a_prompt_is_the_beginning_of_the_result():
+    prompt = generate(10, seed=3)
+    tokens = generate(25, seed=9, prompt=prompt)
+    assert tokens.shape[2] == 25
+    assert torch.equal(tokens[:, :, :10], prompt)
+
+
+def test_a_prompt_longer_than_a_window_is_continued_from_its_end():
+    prompt = generate(100, seed=3)
+    engine = FakeEngine()
+    tokens = generate(120, seed=4, prompt=prompt, engine=engine, overlap=15)
+    assert torch.equal(tokens[:, :, :100], prompt)
+    assert torch.equal(engine.sessions[0].read[0][0, 0, 1:], prompt[0, 0, -15:])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"top_k": 0}, "top_k: got 0"),
+        ({"top_k": 33}, "top_k: got 33"),
+        ({"top_p": 1.5}, "top_p"),
+        ({"top_p": float("nan")}, "top_p"),
+        ({"temperature": -0.1}, "temperature"),
+        ({"temperature": float("inf")}, "temperature"),
+        ({"cfg": float("nan")}, "cfg"),
+    ],
+)
+def test_settings_out_of_range_are_refused_by_name_before_the_first_step(change, message):
+    engine = FakeEngine()
+    with pytest.raises(ValueError, match=message):
+        stream(engine, Generation(5, sampling=Sampling(**{"top_k": 16, **change})), unconditional())
+    assert not engine.sessions
+
+
+@pytest.mark.parametrize("duration", [0, -1, float("nan"), float("inf"), 601])
+def test_impossible_durations_are_refused(duration):
+    with pytest.raises(ValueError, match="duration: got"):
+        CONFIG.frames(duration)
+
+
+def test_prompts_that_do_not_fit_are_refused():
+    for shape, value in [((1, 8, 5), 0), ((2, 4, 5), 0), ((1, 4, 20), 0), ((1, 4, 5), 32)]:
+        with pytest.raises(ValueError, match="audio prompt: got"):
+            generate(20, prompt=torch.full(shape, value))
+
+
+@pytest.mark.parametrize("size", [1, 3, 7, 100])
+def test_blocks_regroup_frames_without_loss(size):
+    pieces = [torch.arange(start, stop).view(1, 1, -1) for start, stop in [(0, 5), (5, 6), (6, 7), (7, 20), (20, 21)]]
+    blocks = list(in_blocks(pieces, size))
+    assert torch.equal(torch.cat(blocks, dim=2).flatten(), torch.arange(21))
+    assert all(block.shape[2] == size for block in blocks[:-1])
+    assert 1 <= blocks[-1].shape[2] <= size
+
+
+def test_two_runs_at_once_do_not_disturb_each_other(mono):
+    """Sessions own all state: interleaved runs give what each gives alone."""
+    engine = TorchEngine(mono.lm)
+    conditioning = mono.text.encode(["drums"])
+    generations = [Generation(12, seed, Sampling(top_k=50)) for seed in (1, 2)]
+    alone = [torch.cat(list(stream(engine, g, conditioning)), dim=2) for g in generations]
+    together = list(zip(*(stream(engine, g, conditioning) for g in generations), strict=True))
+    for i in range(2):
+        assert torch.equal(torch.cat([pair[i] for pair in together], dim=2), alone[i])
