@@ -1,0 +1,66 @@
+"""What a run tells its listener, as it happens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Union
+
+from torch import Tensor
+
+from ..nodes.host import TokenBlock
+
+
+@dataclass(frozen=True)
+class NodeStarted:
+    node: str
+
+
+@dataclass(frozen=True)
+class NodeCached:
+    """The node's result of the last run still holds."""
+
+    node: str
+
+
+@dataclass(frozen=True)
+class Progress:
+    node: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
+class TokensFinished:
+    node: str
+    block: TokenBlock
+
+
+@dataclass(frozen=True)
+class AudioChunk:
+    """The next piece of audio of a node that decodes while its input is still being made. Pieces leave no gap."""
+
+    node: str
+    waveform: Tensor  # float32 [B, C, N]
+    sample_rate: int
+    start_sample: int
+
+
+@dataclass(frozen=True)
+class NodeOutput:
+    """An output node is done (or its cached result still holds)."""
+
+    node: str
+    ui: dict[str, Any]
+    files: tuple[Path, ...]
+
+
+@dataclass(frozen=True)
+class NodeFailed:
+    node: str
+    error: Exception
+
+
+Event = Union[NodeStarted, NodeCached, Progress, TokensFinished, AudioChunk, NodeOutput, NodeFailed]  # noqa: UP007
+Listener = Callable[[Event], None]

@@ -1,0 +1,307 @@
+"""Runs a graph in API format: in dependency order, once per node, and again only for what has changed.
+
+A `Runner` keeps the results of its last run. A node's result is reused while its class, its inputs, what IS_CHANGED
+says and everything above it are the same, so another seed does not load the model again. It knows no particular node.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import inspect
+import json
+import logging
+import secrets
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..nodes.host import Interrupted, Run, TokenBlock, running
+from .calls import Arguments, Outcome, argument_sets, call_count, call_node, outcome_of
+from .events import Event, Listener, NodeCached, NodeFailed, NodeOutput, NodeStarted, Progress, TokensFinished
+from .problems import NodeError
+from .registry import NodeClasses, declared_inputs, hidden_inputs, is_link, is_output_node, node_classes, title_of
+from .streaming import NodeStream, plan_streams
+from .validate import CLASS_FAULTS, links_of, validate
+
+log = logging.getLogger("musicgraph")
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run gave. `outputs` holds a list of values for each output of each node that was needed."""
+
+    outputs: dict[str, tuple[list, ...]]
+    ui: dict[str, dict[str, Any]]
+    files: tuple[Path, ...]
+    cached: tuple[str, ...]
+
+    def value(self, node: str, slot: int = 0) -> Any:
+        """The value of an output that has exactly one."""
+        (value,) = self.outputs[node][slot]
+        return value
+
+
+def _ignore(_: Event) -> None:
+    pass
+
+
+class Runner:
+    """Runs graphs one at a time; keep it, and unchanged parts of the next graph are not computed again."""
+
+    def __init__(self, classes: NodeClasses | None = None):
+        self.classes = node_classes() if classes is None else classes
+        self._kept: dict[str, Outcome] = {}
+        self._lock = threading.Lock()
+
+    def run(
+        self,
+        prompt: Mapping[str, Any],
+        *,
+        extra_pnginfo: Mapping[str, Any] | None = None,
+        listener: Listener | None = None,
+        stopped: Callable[[], bool] = lambda: False,
+        stream: bool = False,
+        input_dir: str | Path = "input",
+        output_dir: str | Path = "output",
+        temp_dir: str | Path | None = None,
+    ) -> RunResult:
+        """Validates, then runs what leads to outputs.
+
+        Raises WorkflowError with every problem before anything runs, NodeError with its cause when a node fails, and
+        lets host.Interrupted pass when `stopped` says so. With `stream`, nodes that can work on blocks of tokens do,
+        and AudioChunk events come while the sampler is at work.
+        """
+        temp_dir = Path(tempfile.gettempdir()) / "musicgraph" if temp_dir is None else temp_dir
+        run = Run(stopped=stopped, input_dir=Path(input_dir), output_dir=Path(output_dir), temp_dir=Path(temp_dir))
+        with self._lock, torch.inference_mode(), running(run):
+            validation = validate(prompt, self.classes)
+            validation.raise_if_refused()
+            job = _Job(validation.prompt, validation.outputs, self.classes, run, listener or _ignore, extra_pnginfo)
+            self._kept = job.still_good(self._kept)
+            return job.work(self._kept, stream)
+
+    def forget(self) -> None:
+        """Drops every kept result, and with them the loaded models."""
+        with self._lock:
+            self._kept = {}
+
+
+class _Job:
+    """One run of one validated prompt."""
+
+    def __init__(
+        self,
+        prompt: dict[str, dict],
+        outputs: tuple[str, ...],
+        classes: NodeClasses,
+        run: Run,
+        emit: Listener,
+        extra_pnginfo: Mapping[str, Any] | None,
+    ):
+        self.prompt, self.outputs, self.classes, self.run, self.emit = prompt, outputs, classes, run, emit
+        self.extra_pnginfo = extra_pnginfo
+        self.order = _dependency_order(prompt, outputs)
+        self.keys = self._keys()
+        self.done: dict[str, Outcome] = {}
+        self.wanted_lazily: dict[str, set[str]] = {}
+        self.streams: dict[str, NodeStream] = {}
+        self.consumers: dict[str, list[str]] = {}
+        self.earlier: dict[str, set[str]] = {}
+
+    def still_good(self, kept: Mapping[str, Outcome]) -> dict[str, Outcome]:
+        """The results that this run can use; the others are let go before it starts, to make room."""
+        keys = self.keys.values()
+        return {key: kept[key] for key in keys if key in kept and all(file.exists() for file in kept[key].files)}
+
+    def work(self, kept: dict[str, Outcome], stream: bool) -> RunResult:
+        """Computes every output; results go into `kept` as they come, so that a failed run loses none."""
+        cached = tuple(node_id for node_id in self.order if self.keys[node_id] in kept)
+        for node_id in cached:
+            self.emit(NodeCached(node_id))
+            self._finish(node_id, kept[self.keys[node_id]])
+        if stream:
+            self.consumers, self.earlier = plan_streams(self.prompt, self.classes, self.order, set(cached))
+        waiting = list(reversed(self.outputs))
+        while waiting:
+            node_id = waiting[-1]
+            if node_id in self.done:
+                waiting.pop()
+            elif needs := [up for up in self._needs(node_id) if up not in self.done]:
+                waiting += reversed(needs)
+            elif not self._wants_more(node_id):
+                self._finish(node_id, self._compute(node_id))
+                kept[self.keys[node_id]] = self.done[node_id]
+        return self._result(cached)
+
+    def _finish(self, node_id: str, outcome: Outcome) -> None:
+        self.done[node_id] = outcome
+        if is_output_node(self._class(node_id)):
+            self.emit(NodeOutput(node_id, outcome.ui, outcome.files))
+
+    def _result(self, cached: tuple[str, ...]) -> RunResult:
+        return RunResult(
+            outputs={node_id: outcome.outputs for node_id, outcome in self.done.items()},
+            ui={node_id: outcome.ui for node_id, outcome in self.done.items() if outcome.ui},
+            files=tuple(file for node_id in self.outputs for file in self.done[node_id].files),
+            cached=cached,
+        )
+
+    def _class(self, node_id: str) -> type:
+        return self.classes[self.prompt[node_id]["class_type"]]
+
+    # ------------------------------------------------------------ what a node waits for
+
+    def _needs(self, node_id: str) -> list[str]:
+        """The nodes to compute before this one; lazy inputs only once the node has asked for them."""
+        links = links_of(self.prompt[node_id])
+        if hasattr(self._class(node_id), "check_lazy_status"):
+            specs, asked = declared_inputs(self._class(node_id)), self.wanted_lazily.get(node_id, set())
+            links = [link for link in links if link[0] in asked or not self._is_lazy(specs, link[0])]
+        return [up for _, up, _ in links] + sorted(self.earlier.get(node_id, ()))
+
+    @staticmethod
+    def _is_lazy(specs: Mapping[str, Any], name: str) -> bool:
+        return name in specs and bool(specs[name].options.get("lazy"))
+
+    def _wants_more(self, node_id: str) -> bool:
+        """Asks a node with lazy inputs which of those not computed yet it needs now."""
+        node_class = self._class(node_id)
+        if not hasattr(node_class, "check_lazy_status"):
+            return False
+        with self._named(node_id), running(self.run):
+            answers = [node_class().check_lazy_status(**a) for a in argument_sets(node_class, self._arguments(node_id))]
+        waiting = {name for name, up, _ in links_of(self.prompt[node_id]) if up not in self.done}
+        asked = {name for answer in answers for name in answer or ()} & waiting
+        self.wanted_lazily.setdefault(node_id, set()).update(asked)
+        return bool(asked)
+
+    # ------------------------------------------------------------ one node
+
+    @contextlib.contextmanager
+    def _named(self, node_id: str) -> Iterator[None]:
+        """Gives the node's name to what goes wrong inside; a stop, and what has a name already, pass as they are."""
+        try:
+            yield
+        except (Interrupted, NodeError):
+            raise
+        except Exception as error:
+            self.emit(NodeFailed(node_id, error))
+            node = self.prompt[node_id]
+            raise NodeError(node_id, title_of(node), node["class_type"], error) from error
+
+    def _arguments(self, node_id: str, without: str | None = None) -> Arguments:
+        """Each input as a list of values; None stands for a lazy one that is not computed yet."""
+        node_class, given = self._class(node_id), {}
+        inputs = self.prompt[node_id]["inputs"]
+        for name in declared_inputs(node_class):
+            if name in inputs and name != without:
+                given[name] = self._linked(inputs[name]) if is_link(inputs[name]) else [_plain(inputs[name])]
+        hidden = {"PROMPT": self.prompt, "EXTRA_PNGINFO": self.extra_pnginfo, "UNIQUE_ID": node_id}
+        return given | {name: [hidden.get(kind)] for name, kind in hidden_inputs(node_class).items()}
+
+    def _linked(self, link: list) -> list:
+        upstream, slot = link
+        return self.done[upstream].outputs[slot] if upstream in self.done else [None]
+
+    def _compute(self, node_id: str) -> Outcome:
+        if self.run.stopped():
+            raise Interrupted("stopped by the user")
+        self.emit(NodeStarted(node_id))
+        stream = self.streams.pop(node_id, None)
+        with self._named(node_id), running(self._run_for(node_id)):
+            if stream is not None and stream.is_complete:
+                return outcome_of(self._class(node_id), [stream.close()], self.run)
+            self._prepare_streams(node_id)
+            return call_node(self._class(node_id), self._arguments(node_id), self.run)
+
+    def _run_for(self, node_id: str) -> Run:
+        return replace(
+            self.run,
+            on_progress=lambda done, total: self.emit(Progress(node_id, done, total)),
+            on_tokens=lambda block: self._pass_on(node_id, block),
+        )
+
+    # ------------------------------------------------------------ streams
+
+    def _prepare_streams(self, node_id: str) -> None:
+        for consumer in self.consumers.get(node_id, ()):
+            node_class = self._class(consumer)
+            arguments = self._arguments(consumer, without=node_class.STREAM_INPUT)
+            if call_count(node_class, arguments) == 1 and not getattr(node_class, "INPUT_IS_LIST", False):
+                (given,) = argument_sets(node_class, arguments)
+                self.streams[consumer] = NodeStream(consumer, _opener(node_class, given), self.emit)
+
+    def _pass_on(self, node_id: str, block: TokenBlock) -> None:
+        self.emit(TokensFinished(node_id, block))
+        for consumer in self.consumers.get(node_id, ()):
+            if consumer in self.streams:
+                with self._named(consumer), running(self._run_for(consumer)):
+                    self.streams[consumer].push(block)
+
+    # ------------------------------------------------------------ what makes a result reusable
+
+    def _keys(self) -> dict[str, str]:
+        """A digest for each node of everything that its result depends on."""
+        keys: dict[str, str] = {}
+        for node_id in self.order:
+            text = json.dumps(self._signature(node_id, keys), sort_keys=True, default=repr)
+            keys[node_id] = hashlib.sha256(text.encode()).hexdigest()
+        return keys
+
+    def _signature(self, node_id: str, keys: Mapping[str, str]) -> list:
+        node, node_class = self.prompt[node_id], self._class(node_id)
+        declared = declared_inputs(node_class)
+        inputs = {
+            name: ["link", keys[value[0]], value[1]] if is_link(value) else ["value", value]
+            for name, value in node["inputs"].items()
+            if name in declared
+        }
+        tied = "UNIQUE_ID" in hidden_inputs(node_class).values() or getattr(node_class, "NOT_IDEMPOTENT", False)
+        places = [str(self.run.output_dir), str(self.run.temp_dir)] if is_output_node(node_class) else []
+        return [node["class_type"], self._is_changed(node_id), node_id if tied else "", places, inputs]
+
+    def _is_changed(self, node_id: str) -> Any:
+        """What IS_CHANGED says of the constants. NaN, or a failure, never equals the last time."""
+        node_class = self._class(node_id)
+        if not hasattr(node_class, "IS_CHANGED"):
+            return None
+        given = {name: None if is_link(v) else _plain(v) for name, v in self.prompt[node_id]["inputs"].items()}
+        try:
+            value = node_class.IS_CHANGED(**_accepted(node_class.IS_CHANGED, given, declared_inputs(node_class)))
+        except CLASS_FAULTS as error:
+            log.warning("node %s: IS_CHANGED failed (%s), so it runs every time", node_id, error)
+            value = float("nan")
+        return repr(value) if value == value else secrets.token_hex(8)
+
+
+def _opener(node_class: type, given: Mapping[str, Any]) -> Callable[[], Any]:
+    return lambda: node_class().open_stream(**given)
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _accepted(function: Callable, given: Mapping[str, Any], declared: Mapping[str, Any]) -> dict[str, Any]:
+    parameters = inspect.signature(function).parameters
+    takes_all = any(one.kind is one.VAR_KEYWORD for one in parameters.values())
+    return {name: value for name, value in given.items() if name in declared and (takes_all or name in parameters)}
+
+
+def _dependency_order(prompt: Mapping[str, Any], outputs: tuple[str, ...]) -> list[str]:
+    """Every node that leads to an output, after all that it needs. The graph has no cycle: it is validated."""
+    order: dict[str, None] = {}
+    waiting = list(reversed(outputs))
+    while waiting:
+        needs = [up for _, up, _ in links_of(prompt[waiting[-1]]) if up not in order]
+        if needs and waiting[-1] not in order:
+            waiting += reversed(needs)
+        else:
+            order.setdefault(waiting.pop())
+    return list(order)

@@ -1,0 +1,114 @@
+"""The node classes that a headless run knows, and what their INPUT_TYPES declare."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+WIDGET_TYPES = frozenset({"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"})
+SEED_NAMES = frozenset({"seed", "noise_seed"})
+
+NodeClasses = Mapping[str, type]
+"""node id → V1 node class, as in a pack's NODE_CLASS_MAPPINGS"""
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """One declared input of a node class."""
+
+    name: str
+    type: Any  # a type name, "A,B" for either, or a list of choices
+    options: Mapping[str, Any]
+    required: bool
+
+    @property
+    def choices(self) -> list | None:
+        """The allowed values of a combo, else None."""
+        if isinstance(self.type, (list, tuple)):
+            return list(self.type)
+        if self.type == "COMBO":
+            return list(self.options.get("options", ()))
+        return None
+
+    @property
+    def is_widget(self) -> bool:
+        """Whether ComfyUI's page draws a widget for it, which then has a place in `widgets_values`."""
+        if self.options.get("forceInput"):
+            return False
+        return self.choices is not None or self.type in WIDGET_TYPES
+
+    @property
+    def has_seed_control(self) -> bool:
+        """Whether the page puts a control_after_generate widget behind it."""
+        return bool(self.options.get("control_after_generate")) or (self.type == "INT" and self.name in SEED_NAMES)
+
+    @property
+    def default(self) -> Any:
+        """What a fresh node has in this widget."""
+        if "default" in self.options:
+            return self.options["default"]
+        if self.choices is not None:
+            return self.choices[0] if self.choices else None
+        return {"INT": 0, "FLOAT": 0.0, "STRING": "", "BOOLEAN": False}.get(self.type)
+
+    @property
+    def type_name(self) -> str:
+        return "COMBO" if self.choices is not None else str(self.type)
+
+
+def node_classes() -> dict[str, type]:
+    """The twins of ComfyUI's audio nodes, and our own nodes."""
+    from ..nodes import NODE_CLASS_MAPPINGS
+    from .builtin import NODE_CLASS_MAPPINGS as TWINS
+
+    return {**TWINS, **NODE_CLASS_MAPPINGS}
+
+
+def declared_inputs(node_class: type) -> dict[str, InputSpec]:
+    """Required inputs, then optional ones: the order of the widgets on ComfyUI's page."""
+    declared = node_class.INPUT_TYPES()
+    return {
+        name: InputSpec(name, entry[0], entry[1] if len(entry) > 1 else {}, required=category == "required")
+        for category in ("required", "optional")
+        for name, entry in declared.get(category, {}).items()
+    }
+
+
+def hidden_inputs(node_class: type) -> dict[str, str]:
+    """Parameter name → PROMPT, EXTRA_PNGINFO or UNIQUE_ID."""
+    return {
+        name: entry if isinstance(entry, str) else entry[0]
+        for name, entry in node_class.INPUT_TYPES().get("hidden", {}).items()
+    }
+
+
+def is_output_node(node_class: type) -> bool:
+    return getattr(node_class, "OUTPUT_NODE", False) is True
+
+
+def is_link(value: object) -> bool:
+    """`[node id, output slot]`: in API format every list is meant as a link."""
+    return (
+        isinstance(value, list)
+        and len(value) == 2
+        and isinstance(value[0], str)
+        and isinstance(value[1], int)
+        and not isinstance(value[1], bool)
+    )
+
+
+def title_of(node: Mapping[str, Any]) -> str:
+    """The title that the user gave a node of an API-format prompt, else its class."""
+    return node.get("_meta", {}).get("title") or node["class_type"]
+
+
+def types_fit(received: Any, wanted: Any) -> bool:
+    """Whether an output of one type may be linked to an input of another; "A,B" fits A and B, "*" everything."""
+    if isinstance(wanted, (list, tuple)) or isinstance(received, (list, tuple)):
+        return received == wanted or "COMBO" in (received, wanted) or "*" in (received, wanted)
+    if not received != wanted:  # an instance of a str subclass that overrides != to fit everything
+        return True
+    received_names = {name.strip() for name in str(received).split(",")}
+    wanted_names = {name.strip() for name in str(wanted).split(",")}
+    return bool(received_names & wanted_names) or "*" in received_names | wanted_names

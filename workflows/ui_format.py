@@ -1,0 +1,327 @@
+"""ComfyUI's UI format (what Save writes, version 0.4) → API format (what runs).
+
+Does what ComfyUI's page does when the user presses Run: names the widget values, follows reroutes, passes bypassed
+nodes by, leaves out muted ones, and puts the values of primitives where they point to.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .problems import refused, shown
+from .registry import InputSpec, NodeClasses, declared_inputs, is_link, types_fit
+
+MUTED, BYPASSED = 2, 4
+NOTES = frozenset({"Note", "MarkdownNote"})
+REROUTE, PRIMITIVE = "Reroute", "PrimitiveNode"
+PAGE_ONLY = NOTES | {REROUTE, PRIMITIVE}
+GROUP_NODE_PREFIXES = ("workflow>", "workflow/")
+CONTROL_VALUES = ("fixed", "increment", "increment-wrap", "decrement", "randomize")
+
+
+def to_api(ui: Mapping[str, Any], classes: NodeClasses) -> dict[str, dict]:
+    """The graph in API format. Nodes of unknown classes are kept with their links, for `validate` to name them all."""
+    graph = _Graph.of(ui)
+    prompt: dict[str, dict] = {}
+    cut_off = []
+    for node in graph.nodes.values():
+        if node.type in PAGE_ONLY or node.mode in (MUTED, BYPASSED):
+            continue
+        inputs, muted_inputs = _inputs(graph, node, classes)
+        prompt[node.id] = {"inputs": inputs, "class_type": node.type, "_meta": {"title": node.title}}
+        if any(_is_required(classes, node.type, name) for name in muted_inputs):
+            cut_off.append(node.id)
+    _drop(prompt, cut_off, classes)
+    return prompt
+
+
+def widget_places(specs: Iterable[InputSpec], values: Sequence[Any]) -> dict[str, int]:
+    """Widget name → index in `widgets_values`, where the control value of a seed takes a place of its own."""
+    places: dict[str, int] = {}
+    index = 0
+    for spec in specs:
+        if not spec.is_widget:
+            continue
+        places[spec.name] = index
+        index += 1
+        if spec.has_seed_control and index < len(values) and _is_control(values[index]):
+            index += 1
+    return places
+
+
+def with_widget(ui: Mapping[str, Any], node_id: str, name: str, value: Any, classes: NodeClasses) -> dict[str, Any]:
+    """A copy of a UI-format workflow in which one widget has another value; a link into the widget is cut."""
+    ui = copy.deepcopy(dict(ui))
+    node = next((node for node in ui["nodes"] if str(node.get("id")) == node_id), None)
+    node_class = classes.get(node.get("type")) if node is not None else None
+    specs = declared_inputs(node_class) if node_class is not None else {}
+    if name not in specs or not specs[name].is_widget:
+        raise refused(f"node {node_id} has no widget {name}", f"it has {', '.join(specs) or 'no known inputs'}")
+    values = node.get("widgets_values")
+    if isinstance(values, dict):
+        values[name] = value
+    else:
+        node["widgets_values"] = _with_value(specs, list(values or ()), name, value)
+    _cut_link(ui, node, name)
+    return ui
+
+
+# ---------------------------------------------------------------- the file, checked
+
+
+@dataclass(frozen=True)
+class _Slot:
+    name: str
+    type: Any
+    link: int | None
+    is_widget: bool
+
+
+@dataclass(frozen=True)
+class _Node:
+    id: str
+    type: str
+    title: str
+    mode: int
+    inputs: tuple[_Slot, ...]
+    output_types: tuple[Any, ...]
+    widgets_values: list | dict
+
+    @classmethod
+    def of(cls, data: Any) -> _Node:
+        if not isinstance(data, dict) or not isinstance(data.get("type"), str) or not _is_id(data.get("id")):
+            raise refused("not a workflow", f"got the node {shown(data)}, expected an object with an id and a type")
+        node_id = str(data["id"])
+        title = data.get("title")
+        return cls(
+            id=node_id,
+            type=data["type"],
+            title=title if isinstance(title, str) and title else data["type"],
+            mode=data.get("mode") if isinstance(data.get("mode"), int) else 0,
+            inputs=tuple(_slot(slot, node_id) for slot in _objects(data, "inputs", node_id)),
+            output_types=tuple(slot.get("type") for slot in _objects(data, "outputs", node_id)),
+            widgets_values=_widgets_values(data, node_id),
+        )
+
+
+@dataclass(frozen=True)
+class _Graph:
+    nodes: dict[str, _Node]
+    links: dict[int, tuple[str, int]]
+    """link id → node and output slot that it comes from"""
+
+    @classmethod
+    def of(cls, ui: Mapping[str, Any]) -> _Graph:
+        _refuse_later_formats(ui)
+        nodes: dict[str, _Node] = {}
+        for data in ui["nodes"]:
+            node = _Node.of(data)
+            if node.id in nodes:
+                raise refused("not a workflow", f"two nodes have the id {node.id}; give each its own")
+            nodes[node.id] = node
+        links = ui.get("links") or []
+        if not isinstance(links, list):
+            raise refused("not a workflow", f"got links {shown(links)}, expected a list")
+        return cls(nodes, dict(_link(link) for link in links if link is not None))
+
+
+def _refuse_later_formats(ui: Mapping[str, Any]) -> None:
+    version = ui.get("version", 0.4)
+    if not isinstance(version, (int, float)) or not version < 1:
+        detail = (
+            f"got {shown(version)}, expected 0.4; export the workflow in API format (Export (API)) and use that file"
+        )
+        raise refused("this version of the UI format is not supported yet", detail)
+    definitions = ui.get("definitions")
+    subgraphs = definitions.get("subgraphs") if isinstance(definitions, dict) else None
+    known = {
+        graph["id"]: graph.get("name")
+        for graph in (subgraphs if isinstance(subgraphs, list) else ())
+        if isinstance(graph, dict) and isinstance(graph.get("id"), str)
+    }
+    for node in ui["nodes"]:
+        kind = node.get("type") if isinstance(node, dict) else None
+        if isinstance(kind, str) and (kind in known or kind.startswith(GROUP_NODE_PREFIXES)):
+            detail = (
+                f"node {shown(node.get('id'))} is the subgraph {shown(known.get(kind, kind))}; export the workflow in "
+            )
+            raise refused("subgraphs are not supported yet", detail + "API format, or unpack the subgraph in ComfyUI")
+
+
+def _link(link: Any) -> tuple[int, tuple[str, int]]:
+    fits = isinstance(link, list) and len(link) >= 5
+    if not fits or not (_is_count(link[0]) and _is_id(link[1]) and _is_count(link[2])):
+        raise refused("not a workflow", f"got the link {shown(link)}, expected [id, from, slot, to, slot, type]")
+    return link[0], (str(link[1]), link[2])
+
+
+def _slot(slot: dict, node_id: str) -> _Slot:
+    widget, name, link = slot.get("widget"), slot.get("name"), slot.get("link")
+    if isinstance(widget, dict) and isinstance(widget.get("name"), str):
+        name = widget["name"]
+    if not isinstance(name, str) or not (link is None or _is_count(link)):
+        raise refused("not a workflow", f"node {node_id}: got the input {shown(slot)}, expected a name and a link id")
+    return _Slot(name, slot.get("type"), link, is_widget=widget is not None)
+
+
+def _objects(data: dict, key: str, node_id: str) -> list[dict]:
+    found = data.get(key) or []
+    if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
+        raise refused("not a workflow", f"node {node_id}: got {key} {shown(found)}, expected a list of objects")
+    return found
+
+
+def _widgets_values(data: dict, node_id: str) -> list | dict:
+    values = data.get("widgets_values")
+    if values is None:
+        return []
+    if not isinstance(values, (list, dict)):
+        raise refused("not a workflow", f"node {node_id}: got widgets_values {shown(values)}, expected a list")
+    return values
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _is_id(value: object) -> bool:
+    return isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool))
+
+
+def _is_control(value: object) -> bool:
+    return isinstance(value, str) and value in CONTROL_VALUES
+
+
+# ---------------------------------------------------------------- widgets and links
+
+
+def _inputs(graph: _Graph, node: _Node, classes: NodeClasses) -> tuple[dict[str, Any], list[str]]:
+    """The inputs of one node, and the names of those left empty because what they are linked to is muted."""
+    inputs = _named_widgets(node, classes)
+    from_muted = []
+    for slot in node.inputs:
+        if slot.link is None:
+            continue
+        origin = graph.nodes.get(graph.links.get(slot.link, ("", 0))[0])
+        if origin is not None and origin.type == PRIMITIVE:
+            _take_primitive(inputs, slot.name, origin)
+            continue
+        source, is_muted = _source(graph, slot)
+        if source is not None:
+            inputs[slot.name] = source
+        elif is_muted and slot.name not in inputs:
+            from_muted.append(slot.name)
+    return inputs, from_muted
+
+
+def _named_widgets(node: _Node, classes: NodeClasses) -> dict[str, Any]:
+    """Widget values by name; a value that the file lacks (an older version of the node) is the widget's default."""
+    values = node.widgets_values
+    if isinstance(values, dict):
+        return {name: _literal(value) for name, value in values.items()}
+    if node.type not in classes:
+        return {}
+    specs = declared_inputs(classes[node.type])
+    return {
+        name: _literal(values[place]) if place < len(values) else specs[name].default
+        for name, place in widget_places(specs.values(), values).items()
+    }
+
+
+def _literal(value: Any) -> Any:
+    """In API format a bare list would be a link."""
+    return {"__value__": value} if isinstance(value, list) else value
+
+
+def _take_primitive(inputs: dict[str, Any], name: str, primitive: _Node) -> None:
+    if isinstance(primitive.widgets_values, list) and primitive.widgets_values:
+        inputs[name] = _literal(primitive.widgets_values[0])
+
+
+def _source(graph: _Graph, slot: _Slot) -> tuple[list | None, bool]:
+    """The output that feeds a slot, through reroutes and bypassed nodes; whether the way ends at a muted node."""
+    link, seen = slot.link, set()
+    while link in graph.links and link not in seen:
+        seen.add(link)
+        node_id, output = graph.links[link]
+        node = graph.nodes.get(node_id)
+        if node is None or node.mode == MUTED:
+            return None, node is not None
+        if node.mode == BYPASSED:
+            link = _link_at(node, _bypass_input(node, output, slot.type))
+        elif node.type == REROUTE:
+            link = _link_at(node, 0)
+        elif node.type in PAGE_ONLY:
+            return None, False
+        else:
+            return [node_id, output], False
+    return None, False
+
+
+def _link_at(node: _Node, index: int | None) -> int | None:
+    return node.inputs[index].link if index is not None and index < len(node.inputs) else None
+
+
+def _bypass_input(node: _Node, output: int, wanted: Any) -> int | None:
+    """Which input stands in for an output: the one in the same place if the types fit, else the first of the type."""
+    types = [slot.type for slot in node.inputs]
+    given = node.output_types[output] if output < len(node.output_types) else wanted
+    if output < len(types) and types_fit(types[output], given) and types_fit(types[output], wanted):
+        return output
+    if wanted in types:
+        return types.index(wanted)
+    return next((i for i, kind in enumerate(types) if types_fit(kind, given) and types_fit(kind, wanted)), None)
+
+
+# ---------------------------------------------------------------- muted nodes
+
+
+def _is_required(classes: NodeClasses, class_type: str, name: str) -> bool:
+    spec = declared_inputs(classes[class_type]).get(name) if class_type in classes else None
+    return spec is not None and spec.required
+
+
+def _drop(prompt: dict[str, dict], cut_off: Iterable[str], classes: NodeClasses) -> None:
+    """Takes out the nodes that lack what a muted node would give, and those that need them in turn."""
+    consumers = defaultdict(list)
+    for node_id, node in prompt.items():
+        for name, value in node["inputs"].items():
+            if is_link(value):
+                consumers[value[0]].append((node_id, name))
+    waiting = list(cut_off)
+    while waiting:
+        node_id = waiting.pop()
+        if prompt.pop(node_id, None) is None:
+            continue
+        for consumer, name in consumers[node_id]:
+            if consumer in prompt:
+                del prompt[consumer]["inputs"][name]
+                if _is_required(classes, prompt[consumer]["class_type"], name):
+                    waiting.append(consumer)
+
+
+# ---------------------------------------------------------------- changing a document
+
+
+def _with_value(specs: Mapping[str, InputSpec], values: list, name: str, value: Any) -> list:
+    for spec in specs.values():  # fill up what an older file lacks, so that every widget has its place
+        place = widget_places(specs.values(), values).get(spec.name)
+        if place is not None and place >= len(values):
+            values.append(spec.default)
+            if spec.has_seed_control:
+                values.append("fixed")
+    values[widget_places(specs.values(), values)[name]] = value
+    return values
+
+
+def _cut_link(ui: dict[str, Any], node: dict[str, Any], name: str) -> None:
+    slots = [slot for slot in node.get("inputs") or () if slot.get("name") == name and slot.get("link") is not None]
+    for slot in slots:
+        link, slot["link"] = slot["link"], None
+        ui["links"] = [other for other in ui["links"] if other is not None and other[0] != link]
+        for output in (output for other in ui["nodes"] for output in other.get("outputs") or ()):
+            output["links"] = [other for other in output.get("links") or () if other != link]

@@ -1,0 +1,314 @@
+"""Is a graph in API format fit to run? Everything that is wrong with it, found before anything runs.
+
+The checks, their order and the names of the errors are ComfyUI's: literal values are converted and checked, linked
+ones are checked by type, and only what leads to an output counts. Cycles and links into nowhere, on which ComfyUI
+stumbles, have a message of their own.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .problems import Problem, WorkflowError, one_line, refused, shown
+from .registry import (
+    WIDGET_TYPES,
+    InputSpec,
+    NodeClasses,
+    declared_inputs,
+    hidden_inputs,
+    is_link,
+    is_output_node,
+    title_of,
+    types_fit,
+)
+
+MAX_CHOICES_SHOWN = 20
+CLASS_FAULTS = (ValueError, TypeError, LookupError, AttributeError, OSError, RuntimeError)
+"""what a node class's own INPUT_TYPES or VALIDATE_INPUTS may raise when its folder or its argument is odd"""
+
+
+@dataclass(frozen=True)
+class Validation:
+    """The outcome: a copy of the prompt with literals converted, what to run, and what is wrong."""
+
+    prompt: dict[str, dict]
+    outputs: tuple[str, ...]
+    problems: tuple[Problem, ...]
+
+    def raise_if_refused(self) -> None:
+        if self.problems:
+            raise WorkflowError(self.problems)
+
+
+def validate(prompt: Mapping[str, Any], classes: NodeClasses) -> Validation:
+    """Call it inside `host.running(...)`: LoadAudio looks into the run's input folder."""
+    prompt = plain_prompt(prompt)
+    for node in prompt.values():
+        node["inputs"] = {name: _unwrapped(value) for name, value in node["inputs"].items()}
+    outputs = tuple(i for i, node in prompt.items() if is_output_node(classes.get(node["class_type"], object)))
+    problems = _missing_classes(prompt, classes)
+    if not problems and not outputs:
+        problems = [_no_outputs(prompt)]
+    needed = _needed(prompt, outputs)
+    for node_id in needed:
+        if prompt[node_id]["class_type"] in classes:
+            problems += _Node(node_id, prompt, classes).check()
+    problems += _cycle(prompt, needed)
+    return Validation(prompt, outputs, tuple(problems))
+
+
+def plain_prompt(prompt: Mapping[str, Any]) -> dict[str, dict]:
+    """A copy with only the keys that mean something here, each of the right kind; else the whole is refused."""
+    return {node_id: _plain_node(node_id, node) for node_id, node in prompt.items()}
+
+
+def links_of(node: Mapping[str, Any]) -> list[tuple[str, str, int]]:
+    """(input, upstream node, its output slot) of every linked input."""
+    return [(name, *value) for name, value in node["inputs"].items() if is_link(value)]
+
+
+# ---------------------------------------------------------------- the whole graph
+
+
+def _plain_node(node_id: str, node: Any) -> dict[str, Any]:
+    if not isinstance(node, dict):
+        detail = f"node {shown(node_id)}: got {shown(node)}, expected an object with class_type and inputs"
+        raise refused("not a workflow", detail)
+    class_type, inputs, meta = node.get("class_type"), node.get("inputs", {}), node.get("_meta")
+    if not isinstance(class_type, str):
+        detail = f"node {shown(node_id)}: got class_type {shown(class_type)}, expected the name of a node class"
+        raise refused("a node without class_type", detail)
+    if not isinstance(inputs, dict):
+        raise refused("not a workflow", f"node {shown(node_id)}: got inputs {shown(inputs)}, expected an object")
+    title = meta.get("title") if isinstance(meta, dict) else None
+    titled = {"_meta": {"title": title}} if isinstance(title, str) else {}
+    return {"inputs": dict(inputs), "class_type": class_type, **titled}
+
+
+def _unwrapped(value: Any) -> Any:
+    """A list that is a value, not a link, travels inside an object; here a tuple stands for it."""
+    if isinstance(value, dict) and "__value__" in value:
+        inner = value["__value__"]
+        return tuple(inner) if isinstance(inner, list) else inner
+    return value
+
+
+def _missing_classes(prompt: Mapping[str, Any], classes: NodeClasses) -> list[Problem]:
+    expected = "expected a node of MusicGraph or one of ComfyUI's audio nodes; run it in ComfyUI, or take the node out"
+    return [
+        Problem("invalid_prompt", "unknown node class", f"got {shown(kind)}, {expected}", node_id, title_of(node))
+        for node_id, node in prompt.items()
+        if (kind := node["class_type"]) not in classes
+    ]
+
+
+def _no_outputs(prompt: Mapping[str, Any]) -> Problem:
+    if not prompt:
+        return Problem("no_prompt", "nothing to run", "the workflow has no active node; add some, or unmute them")
+    got = ", ".join(sorted({node["class_type"] for node in prompt.values()}))
+    detail = f"got {shown(got)}, expected a node that saves or previews, such as SaveAudio; add or unmute one"
+    return Problem("prompt_no_outputs", "the workflow has no output", detail)
+
+
+def _needed(prompt: Mapping[str, Any], outputs: tuple[str, ...]) -> list[str]:
+    """The nodes that lead to an output, in the order of the prompt."""
+    found, waiting = set(outputs), list(outputs)
+    while waiting:
+        for _, upstream, _ in links_of(prompt[waiting.pop()]):
+            if upstream in prompt and upstream not in found:
+                found.add(upstream)
+                waiting.append(upstream)
+    return [node_id for node_id in prompt if node_id in found]
+
+
+def _cycle(prompt: Mapping[str, Any], needed: list[str]) -> list[Problem]:
+    """One problem if the needed nodes run in a circle: what is left when all that can be computed is taken away."""
+    waits_for = {i: {up for _, up, _ in links_of(prompt[i]) if up in prompt} for i in needed}
+    feeds: dict[str, list[str]] = {i: [] for i in needed}
+    for node_id, upstream in waits_for.items():
+        for up in upstream:
+            feeds[up].append(node_id)
+    ready = [i for i in needed if not waits_for[i]]
+    while ready:
+        done = ready.pop()
+        for node_id in feeds[done]:
+            waits_for[node_id].discard(done)
+            if not waits_for[node_id]:
+                ready.append(node_id)
+    stuck = next((i for i in needed if waits_for[i]), None)
+    if stuck is None:
+        return []
+    ring = _ring(waits_for, stuck)
+    detail = f"got {shown(' ← '.join([*ring, ring[0]]))}, expected links that run one way; cut one of them"
+    return [Problem("dependency_cycle", "the nodes run in a circle", detail, ring[0], title_of(prompt[ring[0]]))]
+
+
+def _ring(waits_for: Mapping[str, set[str]], start: str) -> list[str]:
+    path: list[str] = []
+    places: dict[str, int] = {}
+    while start not in places:
+        places[start] = len(path)
+        path.append(start)
+        start = next(up for up in sorted(waits_for[start]) if waits_for[up])
+    return path[places[start] :]
+
+
+# ---------------------------------------------------------------- one node
+
+
+class _Node:
+    """The checks of one node; converts the literals of its prompt entry in place."""
+
+    def __init__(self, node_id: str, prompt: dict[str, dict], classes: NodeClasses):
+        self.id, self.prompt, self.classes = node_id, prompt, classes
+        self.node = prompt[node_id]
+        self.node_class = classes[self.node["class_type"]]
+        self.inputs = self.node["inputs"]
+        self.received_types: dict[str, Any] = {}
+        self.problems: list[Problem] = []
+
+    def check(self) -> list[Problem]:
+        try:
+            specs = declared_inputs(self.node_class)
+            checked_by_class = self._inputs_of_own_check()
+            for spec in specs.values():
+                self._check_input(spec, checked_by_class)
+            if checked_by_class and not self.problems:
+                self._call_own_check(specs, checked_by_class)
+        except CLASS_FAULTS as error:
+            self._report(
+                "exception_during_validation", "the node's own check failed", f"{type(error).__name__}: {error}"
+            )
+        return self.problems
+
+    def _report(self, type: str, message: str, details: str, name: str | None = None) -> None:
+        title = title_of(self.node)
+        self.problems.append(Problem(type, message, one_line(details), self.id, title, name))
+
+    def _inputs_of_own_check(self) -> set[str]:
+        """The parameters of VALIDATE_INPUTS; `*` among them when it takes everything."""
+        check = getattr(self.node_class, "VALIDATE_INPUTS", None)
+        if check is None:
+            return set()
+        parameters = inspect.signature(check).parameters.values()
+        return {"*" if one.kind is one.VAR_KEYWORD else one.name for one in parameters}
+
+    def _check_input(self, spec: InputSpec, checked_by_class: set[str]) -> None:
+        if spec.name not in self.inputs:
+            if spec.required:
+                expected = f"expected {'a link to' if not spec.is_widget else 'a value of type'} {spec.type_name}"
+                self._report(
+                    "required_input_missing", "a required input is missing", f"got nothing, {expected}", spec.name
+                )
+            return
+        value = self.inputs[spec.name]
+        if isinstance(value, list):
+            self._check_link(spec, value, types_matter="input_types" not in checked_by_class)
+        elif self._convert(spec, value) and not checked_by_class & {spec.name, "*"}:
+            self._check_range(spec, self.inputs[spec.name])
+
+    def _check_link(self, spec: InputSpec, link: list, types_matter: bool) -> None:
+        if not is_link(link):
+            detail = f"got {shown(link)}, expected a link [node id, output slot] or a single value"
+            return self._report("bad_linked_input", "the link is malformed", detail, spec.name)
+        source, slot = link
+        if source not in self.prompt:
+            detail = f"got a link to node {shown(source)}, which is not in the workflow; expected {spec.type_name}"
+            return self._report("bad_linked_input", "the link leads nowhere", detail, spec.name)
+        source_class = self.classes.get(self.prompt[source]["class_type"])
+        if source_class is None:
+            return None  # reported as an unknown class
+        types = source_class.RETURN_TYPES
+        if not 0 <= slot < len(types):
+            name = f'node {source} "{title_of(self.prompt[source])}"'
+            detail = f"got a link to output {slot} of {name}, which has {len(types)}; expected {spec.type_name}"
+            return self._report("bad_linked_input", "the link leads to an output that is not there", detail, spec.name)
+        self.received_types[spec.name] = types[slot]
+        if types_matter and not types_fit(types[slot], spec.type):
+            detail = f"got {shown(types[slot])} from node {source}, expected {spec.type_name}"
+            self._report("return_type_mismatch", "the linked types do not match", detail, spec.name)
+        return None
+
+    def _convert(self, spec: InputSpec, value: Any) -> bool:
+        try:
+            self.inputs[spec.name] = converted(value, spec.type)
+        except (ValueError, TypeError, OverflowError, KeyError):
+            wanted = spec.type_name if spec.choices is not None else f"a link to {spec.type_name}"
+            wanted = _WANTED.get(spec.type_name, wanted)
+            detail = f"got {shown(value)}, expected {wanted}"
+            self._report("invalid_input_type", "the value has the wrong type", detail, spec.name)
+            return False
+        return True
+
+    def _check_range(self, spec: InputSpec, value: Any) -> None:
+        low, high = spec.options.get("min"), spec.options.get("max")
+        if _is_number(value) and _is_number(low) and value < low:
+            detail = f"got {shown(value)}, expected {shown(low)} or more"
+            self._report("value_smaller_than_min", "the value is too small", detail, spec.name)
+        elif _is_number(value) and _is_number(high) and value > high:
+            detail = f"got {shown(value)}, expected {shown(high)} or less"
+            self._report("value_bigger_than_max", "the value is too big", detail, spec.name)
+        elif spec.choices is not None and value not in spec.choices:
+            detail = f"got {shown(value)}, expected {_one_of(spec.choices)}"
+            self._report("value_not_in_list", "the value is not one of the choices", detail, spec.name)
+
+    def _call_own_check(self, specs: Mapping[str, InputSpec], wanted: set[str]) -> None:
+        """VALIDATE_INPUTS sees the constants; None stands for an input that is linked."""
+        given = {n: None if isinstance(v, list) else v for n, v in self.inputs.items() if n in specs}
+        given |= dict.fromkeys(hidden_inputs(self.node_class))
+        given = {name: value for name, value in given.items() if wanted & {name, "*"}}
+        if "input_types" in wanted:
+            given["input_types"] = self.received_types
+        answer = self.node_class.VALIDATE_INPUTS(**given)
+        if answer is not True:
+            reason = str(answer) if answer is not False else f"got {shown(given)}"
+            name = next((name for name in given if name in specs), None)
+            self._report("custom_validation_failed", "the node refuses its inputs", reason, name)
+
+
+_WANTED = {
+    "INT": "a whole number",
+    "FLOAT": "a finite number",
+    "STRING": "text",
+    "BOOLEAN": "true or false",
+}
+_TRUTH = {"true": True, "false": False}
+
+
+def converted(value: Any, type: Any) -> Any:
+    """A literal as the type that the input declares, as ComfyUI converts; ValueError or its like if it cannot be."""
+    if not isinstance(type, str):  # a list of choices
+        return value
+    if type in _WANTED and (value is None or isinstance(value, (dict, tuple))):
+        raise TypeError
+    if type == "INT":
+        return int(value)
+    if type == "FLOAT":
+        return _finite(float(value))
+    if type == "STRING":
+        return str(value)
+    if type == "BOOLEAN":
+        return _TRUTH[value.lower()] if isinstance(value, str) else bool(value)
+    if not {"*", *WIDGET_TYPES} & {name.strip() for name in type.split(",")}:
+        raise TypeError  # a socket without a widget
+    return value
+
+
+def _finite(number: float) -> float:
+    if not math.isfinite(number):
+        raise ValueError
+    return number
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _one_of(choices: list) -> str:
+    if len(choices) > MAX_CHOICES_SHOWN:
+        return f"one of {len(choices)} choices such as {shown(choices[0])}"
+    return f"one of {', '.join(map(shown, choices))}" if choices else "a choice, but there are none to choose from"
