@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 FAILED, BAD_INPUT, STOPPED = 1, 2, 130
 
+# The default graph's last node for a format; formats without one of their own (.wav) keep the graph's SaveAudio.
+SAVERS = {".mp3": "SaveAudioMP3", ".opus": "SaveAudioOpus", ".ogg": "SaveAudioOpus"}
+
 app = typer.Typer(
     help="MusicGen as a graph of nodes: text to music.",
     no_args_is_help=True,
@@ -54,6 +57,143 @@ def _exit(message: str, code: int) -> None:
     raise SystemExit(code)
 
 
+# ---------------------------------------------------------------- generate
+
+
+@app.command()
+def generate(
+    prompt: Annotated[str, typer.Argument(help="What the music should be. Empty: unconditional.")],
+    duration: Annotated[float, typer.Option("--duration", "-d", help="Seconds.")] = 10.0,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="The suffix chooses the format: .wav .flac .mp3 .opus .ogg")
+    ] = Path("music.wav"),
+    model: Annotated[
+        str, typer.Option("--model", "-m", help="pocket, a folder, or a hub id such as facebook/musicgen-small.")
+    ] = "",
+    seed: Annotated[int, typer.Option(help="-1 draws one and says which.")] = -1,
+    negative: Annotated[str, typer.Option(help="What the music should not be.")] = "",
+    cfg: Annotated[float, typer.Option(help="Guidance: how strongly the text leads. 1 is off.")] = 3.0,
+    temperature: Annotated[float, typer.Option(help="0 always takes the likeliest token.")] = 1.0,
+    top_k: Annotated[int, typer.Option(help="Draw among this many likeliest tokens.")] = 250,
+    top_p: Annotated[float, typer.Option(help="Above 0: draw among this share of probability, not top-k.")] = 0.0,
+    variations: Annotated[int, typer.Option(help="Takes, made side by side.")] = 1,
+    loudness: Annotated[
+        float | None, typer.Option(metavar="LUFS", help="Bring it to this loudness, such as -14. Default: as decoded.")
+    ] = None,
+    precision: Annotated[str, typer.Option(help="auto, fp32, fp16 or bf16.")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Make music from a sentence."""
+    from .models.places import default_model
+    from .nodes.host import model_folders
+    from .workflows.default_graph import Request, make_music, seed_for
+    from .workflows.executor import Runner
+    from .workflows.media import check_writable, write_audio
+
+    takes = _take_paths(output, variations)
+    for path in takes:
+        check_writable(path)
+    if not model:
+        model, reason = default_model(model_folders())
+        typer.echo(f"model: {model} ({reason})", err=True)
+    if not prompt.strip():
+        typer.echo("empty prompt: the music will be unconditional", err=True)
+    request = Request(
+        prompt, negative, model, precision, device, duration, seed_for(seed), cfg, temperature, top_k, top_p,
+        variations, loudness, SAVERS.get(output.suffix.lower(), "SaveAudio"),
+    )  # fmt: skip
+    with _music_bar(duration) as listener, _failed_nodes():
+        music = make_music(Runner(), request, listener=listener)
+    for path, sound in zip(takes, music.waveform, strict=True):
+        write_audio(path, sound, music.sample_rate, tags=music.tags)
+    outcome = {
+        "files": [str(path) for path in takes],
+        "seconds": music.duration_s,
+        "seed": request.seed,
+        "model": model,
+        "engine": music.engine,
+        "generation_seconds": round(music.generation_s, 3),
+        "x_real_time": round(music.x_real_time, 3),
+    }
+    if as_json:
+        typer.echo(json.dumps(outcome))
+    else:
+        typer.echo("\n".join(outcome["files"]))
+        typer.echo(
+            f"{music.duration_s:g} s by {model} ({music.engine}), seed {request.seed}, {music.x_real_time:.2f} × real time",
+            err=True,
+        )
+
+
+def _take_paths(output: Path, variations: int) -> list[Path]:
+    """music.wav, or music_1.wav … for several takes."""
+    if variations <= 1:
+        return [output]
+    return [output.with_stem(f"{output.stem}_{take}") for take in range(1, variations + 1)]
+
+
+@contextlib.contextmanager
+def _failed_nodes() -> Iterator[None]:
+    """A node that refuses what it was given is bad input; one that breaks is a failure."""
+    from .workflows.problems import NodeError
+
+    try:
+        yield
+    except NodeError as error:
+        _exit(str(error), BAD_INPUT if isinstance(error.__cause__, ValueError) else FAILED)
+
+
+@contextlib.contextmanager
+def _music_bar(duration_s: float) -> Iterator:
+    """A listener that shows seconds of music done and how that compares to real time."""
+    from tqdm import tqdm
+
+    from .workflows.events import NodeStarted, Progress, TokensFinished
+
+    layout = "{desc} {bar} {n:.1f}/{total:.1f} s of music, {rate_fmt} real time, {remaining} left"
+    with tqdm(
+        desc="loading", total=duration_s, bar_format=layout, file=sys.stderr, disable=None, unit="", leave=False
+    ) as bar:
+        composing = ""
+
+        def show(event: object) -> None:
+            nonlocal composing
+            if isinstance(event, NodeStarted):
+                bar.set_description("decoding" if composing else "loading")
+            elif isinstance(event, TokensFinished) and not composing:
+                composing = event.node
+                bar.set_description("composing")
+            if isinstance(event, Progress) and (not composing or event.node == composing):
+                if event.done <= 1:
+                    bar.reset()
+                bar.update(event.done / event.total * duration_s - bar.n)
+
+        yield show
+
+
+# ---------------------------------------------------------------- models
+
+
+@app.command()
+def models(as_json: AsJson = False) -> None:
+    """Every model that is known or found: where it lies, its size, its licence."""
+    from .models.places import known_models
+    from .nodes.host import model_folders
+
+    found = known_models(model_folders())
+    if as_json:
+        rows = [
+            {**vars(one), "folder": str(one.folder) if one.folder else None, "on_disk": one.on_disk} for one in found
+        ]
+        typer.echo(json.dumps(rows))
+        return
+    width = max(len(one.name) for one in found)
+    for one in found:
+        place = str(one.folder) if one.on_disk else "not on disk"
+        typer.echo(f"{one.name:<{width}}  {one.size_bytes / 1e9:6.2f} GB  {one.licence:<12}  {place}")
+
+
 # ---------------------------------------------------------------- run
 
 
@@ -73,7 +213,6 @@ def run(
     from .workflows.executor import Runner
     from .workflows.media import check_folder_writable
     from .workflows.overrides import Override, with_overrides
-    from .workflows.problems import NodeError
     from .workflows.reader import read_document
 
     started = time.perf_counter()
@@ -81,17 +220,14 @@ def run(
     runner = Runner()
     document = with_overrides(read_document(workflow), map(Override.parse, set_), runner.classes)
     prompt = document.prompt(runner.classes)
-    try:
-        with _progress(prompt) as listener:
-            result = runner.run(
-                prompt,
-                extra_pnginfo=document.extra_pnginfo,
-                listener=listener,
-                input_dir=input,
-                output_dir=output,
-            )
-    except NodeError as error:
-        _exit(str(error), BAD_INPUT if isinstance(error.__cause__, ValueError) else FAILED)
+    with _progress(prompt) as listener, _failed_nodes():
+        result = runner.run(
+            prompt,
+            extra_pnginfo=document.extra_pnginfo,
+            listener=listener,
+            input_dir=input,
+            output_dir=output,
+        )
     files = [str(file) for file in result.files]
     if as_json:
         outcome = {"ok": True, "files": files, "outputs": result.ui, "seconds": round(time.perf_counter() - started, 3)}

@@ -6,9 +6,10 @@ the weights once, not twice. Nothing is unpickled and no remote code is run.
 
 from __future__ import annotations
 
+import contextlib
 import json
-import logging
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,8 +21,6 @@ from .config import LMConfig
 from .encodec import Codec
 from .lm import MusicGenLM
 from .text import TextEncoder
-
-log = logging.getLogger("musicgraph")
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
@@ -247,10 +246,10 @@ def load_text_encoder(checkpoint: Checkpoint) -> TextEncoder:
     """T5 and its tokenizer, in float32: it runs once a prompt, and T5 overflows in half precision."""
     from transformers import AutoTokenizer, T5Config, T5EncoderModel
 
-    config = T5Config(**checkpoint.config["text_encoder"])
-    t5 = _load_part(checkpoint, "text_encoder.", T5EncoderModel, config)
+    t5 = _load_part(checkpoint, "text_encoder", T5EncoderModel, T5Config)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(checkpoint.folder, local_files_only=True)
+        with _quiet_transformers():
+            tokenizer = AutoTokenizer.from_pretrained(checkpoint.folder, local_files_only=True)
     except (OSError, ValueError) as error:
         raise CheckpointError(
             f"{checkpoint.folder}: got no usable tokenizer ({error}), expected T5's tokenizer.json or spiece.model "
@@ -263,21 +262,41 @@ def load_codec(checkpoint: Checkpoint) -> Codec:
     """The codec, in float32: half precision is audible."""
     from transformers import EncodecConfig, EncodecModel
 
-    config = EncodecConfig(**checkpoint.config["audio_encoder"])
-    return Codec(_load_part(checkpoint, "audio_encoder.", EncodecModel, config)).eval()
+    return Codec(_load_part(checkpoint, "audio_encoder", EncodecModel, EncodecConfig)).eval()
 
 
-def _load_part(checkpoint: Checkpoint, prefix: str, kind: type, config: object) -> nn.Module:
-    """A transformers model from the tensors under `prefix`. Refuses a checkpoint that would leave one unset."""
-    names = [name for name in checkpoint.files if name.startswith(prefix)]
-    tensors = {name.removeprefix(prefix): tensor for name, tensor in _read(checkpoint, names).items()}
-    model, report = kind.from_pretrained(
-        None, config=config, state_dict=tensors, dtype=torch.float32, output_loading_info=True
-    )
+def _load_part(checkpoint: Checkpoint, part: str, kind: type, config_kind: type) -> nn.Module:
+    """A transformers model from one part's tensors. Refuses a checkpoint that would leave a weight unset."""
+    names = [name for name in checkpoint.files if name.startswith(f"{part}.")]
+    tensors = {name.removeprefix(f"{part}."): tensor for name, tensor in _read(checkpoint, names).items()}
+    with _quiet_transformers():
+        model, report = kind.from_pretrained(
+            None,
+            config=config_kind(**checkpoint.config[part]),
+            state_dict=tensors,
+            dtype=torch.float32,
+            output_loading_info=True,
+        )
     if report["missing_keys"] or report["mismatched_keys"]:
         bad = sorted(report["missing_keys"]) or sorted(report["mismatched_keys"])
         raise CheckpointError(
-            f"{checkpoint.folder}: {len(bad)} tensors of {prefix.rstrip('.')} are missing or of another shape, "
+            f"{checkpoint.folder}: {len(bad)} tensors of {part} are missing or of another shape, "
             f"the first is {bad[0]}; download the checkpoint again"
         )
     return model.requires_grad_(False)
+
+
+@contextlib.contextmanager
+def _quiet_transformers() -> Iterator[None]:
+    """No bars for parts that load in a moment, and no advice about configurations that are MusicGen's own."""
+    from transformers.utils import logging as transformers_logging
+
+    verbosity, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(verbosity)
+        if bars:
+            transformers_logging.enable_progress_bar()

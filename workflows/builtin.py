@@ -93,6 +93,7 @@ def _audio_files(folder: Path) -> list[str]:
 
 
 class LoadAudio:
+    TITLE = "Load Audio"
     CATEGORY = "audio"
     RETURN_TYPES = ("AUDIO",)
     FUNCTION = "load"
@@ -173,22 +174,26 @@ class _Saver:
 
 
 class SaveAudio(_Saver):
+    TITLE = "Save Audio (FLAC)"
     SUFFIX = ".flac"
 
 
 class SaveAudioMP3(_Saver):
+    TITLE = "Save Audio (MP3)"
     SUFFIX = ".mp3"
     QUALITIES = ("V0", "128k", "320k")
     DEFAULT_QUALITY = "V0"
 
 
 class SaveAudioOpus(_Saver):
+    TITLE = "Save Audio (Opus)"
     SUFFIX = ".opus"
     QUALITIES = ("64k", "96k", "128k", "192k", "320k")
     DEFAULT_QUALITY = "128k"
 
 
 class PreviewAudio(_Saver):
+    TITLE = "Preview Audio"
     SUFFIX = ".flac"
     FOLDER_TYPE = "temp"
 
@@ -225,6 +230,7 @@ def _at_one_rate(audio1: Audio, audio2: Audio) -> tuple[Tensor, Tensor, int]:
 
 
 class EmptyAudio:
+    TITLE = "Empty Audio"
     CATEGORY = "audio"
     RETURN_TYPES = ("AUDIO",)
     FUNCTION = "create"
@@ -248,6 +254,7 @@ class EmptyAudio:
 
 
 class TrimAudioDuration:
+    TITLE = "Trim Audio Duration"
     CATEGORY = "audio"
     RETURN_TYPES = ("AUDIO",)
     FUNCTION = "trim"
@@ -283,6 +290,7 @@ class TrimAudioDuration:
 
 
 class SplitAudioChannels:
+    TITLE = "Split Audio Channels"
     CATEGORY = "audio"
     RETURN_TYPES = ("AUDIO", "AUDIO")
     RETURN_NAMES = ("left", "right")
@@ -304,6 +312,7 @@ class SplitAudioChannels:
 
 
 class AudioConcat:
+    TITLE = "Audio Concat"
     CATEGORY = "audio"
     RETURN_TYPES = ("AUDIO",)
     FUNCTION = "concat"
@@ -327,6 +336,7 @@ class AudioConcat:
 
 
 class AudioMerge:
+    TITLE = "Audio Merge"
     CATEGORY = "audio"
     RETURN_TYPES = ("AUDIO",)
     FUNCTION = "merge"
@@ -352,6 +362,7 @@ class AudioMerge:
 
 
 class AudioAdjustVolume:
+    TITLE = "Audio Adjust Volume"
     CATEGORY = "audio"
     RETURN_TYPES = ("AUDIO",)
     FUNCTION = "adjust"

@@ -67,11 +67,12 @@ class Runner:
         listener: Listener | None = None,
         stopped: Callable[[], bool] = lambda: False,
         stream: bool = False,
+        targets: tuple[str, ...] | None = None,
         input_dir: str | Path = "input",
         output_dir: str | Path = "output",
         temp_dir: str | Path | None = None,
     ) -> RunResult:
-        """Validates, then runs what leads to outputs.
+        """Validates, then runs what leads to outputs, or to the nodes in `targets` if they are given.
 
         Raises WorkflowError with every problem before anything runs, NodeError with its cause when a node fails, and
         lets host.Interrupted pass when `stopped` says so. With `stream`, nodes that can work on blocks of tokens do,
@@ -82,7 +83,8 @@ class Runner:
         with self._lock, torch.inference_mode(), running(run):
             validation = validate(prompt, self.classes)
             validation.raise_if_refused()
-            job = _Job(validation.prompt, validation.outputs, self.classes, run, listener or _ignore, extra_pnginfo)
+            wanted = validation.outputs if targets is None else targets
+            job = _Job(validation.prompt, wanted, self.classes, run, listener or _ignore, extra_pnginfo)
             self._kept = job.still_good(self._kept)
             return job.work(self._kept, stream)
 

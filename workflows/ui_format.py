@@ -32,7 +32,8 @@ def to_api(ui: Mapping[str, Any], classes: NodeClasses) -> dict[str, dict]:
         if node.type in PAGE_ONLY or node.mode in (MUTED, BYPASSED):
             continue
         inputs, muted_inputs = _inputs(graph, node, classes)
-        prompt[node.id] = {"inputs": inputs, "class_type": node.type, "_meta": {"title": node.title}}
+        title = node.title or getattr(classes.get(node.type), "TITLE", node.type)
+        prompt[node.id] = {"inputs": inputs, "class_type": node.type, "_meta": {"title": title}}
         if any(_is_required(classes, node.type, name) for name in muted_inputs):
             cut_off.append(node.id)
     _drop(prompt, cut_off, classes)
@@ -100,7 +101,7 @@ class _Node:
         return cls(
             id=node_id,
             type=data["type"],
-            title=title if isinstance(title, str) and title else data["type"],
+            title=title if isinstance(title, str) else "",
             mode=data.get("mode") if isinstance(data.get("mode"), int) else 0,
             inputs=tuple(_slot(slot, node_id) for slot in _objects(data, "inputs", node_id)),
             output_types=tuple(slot.get("type") for slot in _objects(data, "outputs", node_id)),
