@@ -246,14 +246,19 @@ def load_text_encoder(checkpoint: Checkpoint) -> TextEncoder:
     """T5 and its tokenizer, in float32: it runs once a prompt, and T5 overflows in half precision."""
     from transformers import AutoTokenizer, T5Config, T5EncoderModel
 
+    # transformers 5 makes an empty tokenizer, without a word, of a folder that has none
+    if not any((checkpoint.folder / name).is_file() for name in ("tokenizer.json", "spiece.model")):
+        raise CheckpointError(
+            f"{checkpoint.folder}: got no tokenizer, expected tokenizer.json or spiece.model beside config.json; "
+            "download the checkpoint again"
+        )
     t5 = _load_part(checkpoint, "text_encoder", T5EncoderModel, T5Config)
     try:
         with _quiet_transformers():
             tokenizer = AutoTokenizer.from_pretrained(checkpoint.folder, local_files_only=True)
     except (OSError, ValueError) as error:
         raise CheckpointError(
-            f"{checkpoint.folder}: got no usable tokenizer ({error}), expected T5's tokenizer.json or spiece.model "
-            "beside config.json; download the checkpoint again"
+            f"{checkpoint.folder}: the tokenizer cannot be read ({error}), expected T5's; download the checkpoint again"
         ) from error
     return TextEncoder(t5, tokenizer).eval()
 

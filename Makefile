@@ -1,0 +1,51 @@
+# make demo and make test do all the set-up; the rest is for people who work on MusicGraph.
+PYTHON ?= python3
+VENV := .venv
+FLOOR := .venv-floor
+BIN := $(VENV)/bin
+FLOOR_TESTS := tests/test_parity.py tests/test_generate.py tests/test_sampling.py tests/test_delay.py \
+	tests/test_codec.py tests/test_checkpoint.py tests/test_places.py tests/test_dsp.py tests/test_nodes.py
+
+.PHONY: demo test test-slow test-floor lint format pocket setup clean
+
+demo: setup
+	$(BIN)/musicgraph generate "a happy piano tune with drums, 120 bpm" --model pocket --seed 42 -d 10 -o output/demo.wav
+
+test: setup
+	$(BIN)/python -m pytest -q -m "not slow"
+
+test-slow: setup
+	$(BIN)/python -m pytest -q -m slow
+
+test-floor: $(FLOOR)/ready
+	$(FLOOR)/bin/python -m pytest -q -m "not slow" $(FLOOR_TESTS)
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: setup
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+pocket: setup
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[training]"
+	$(BIN)/python training/run.py $(ARGS)
+
+setup: $(VENV)/ready
+
+# torch by itself and first: its pinned build keeps later steps from choosing another one
+$(VENV)/ready: pyproject.toml constraints.txt
+	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -c constraints.txt torch
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev]"
+	touch $@
+
+$(FLOOR)/ready: pyproject.toml constraints-floor.txt
+	test -d $(FLOOR) || $(PYTHON) -m venv $(FLOOR)
+	$(FLOOR)/bin/python -m pip install --quiet -c constraints-floor.txt torch
+	$(FLOOR)/bin/python -m pip install --quiet -c constraints-floor.txt -e . "pytest>=8"
+	touch $@
+
+clean:
+	rm -rf $(VENV) $(FLOOR) build *.egg-info .pytest_cache .ruff_cache

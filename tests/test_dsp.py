@@ -1,0 +1,80 @@
+"""Resampling, loudness, the limiter and pictures."""
+
+import math
+
+import pytest
+import torch
+
+from musicgraph.models import dsp
+
+RATE = 32000
+
+
+def tone(hertz, seconds=1.0, amplitude=0.5, rate=RATE):
+    return amplitude * torch.sin(2 * math.pi * hertz * torch.arange(round(seconds * rate)) / rate)
+
+
+@pytest.mark.parametrize("to_rate", [16000, 44100, 48000])
+def test_resampling_keeps_the_tone_and_the_length(to_rate):
+    out = dsp.resample(tone(440).expand(2, 1, -1), RATE, to_rate)
+    assert out.shape == (2, 1, to_rate)
+    expected = tone(440, rate=to_rate)
+    torch.testing.assert_close(out[0, 0, 2000:-2000], expected[2000:-2000], atol=1e-3, rtol=0)
+
+
+def test_channels_mix_down_and_spread():
+    stereo = torch.stack([torch.ones(5), torch.zeros(5)]).unsqueeze(0)
+    assert dsp.with_channels(stereo, 1).tolist() == [[[0.5] * 5]]
+    assert dsp.with_channels(torch.ones(1, 1, 5), 2).shape == (1, 2, 5)
+    assert dsp.with_channels(torch.ones(1, 6, 5), 2).shape == (1, 2, 5)
+
+
+def test_levels_of_a_known_tone():
+    sine = tone(997, seconds=3, amplitude=1.0).unsqueeze(0)
+    assert dsp.peak_db(sine) == pytest.approx(0, abs=0.01)
+    assert dsp.rms_db(sine) == pytest.approx(-3.01, abs=0.01)
+    # BS.1770: a full-scale 997 Hz sine in one channel reads −3.01 LUFS
+    assert dsp.loudness_lufs(tone(997, 3, 1.0, 48000).unsqueeze(0), 48000) == pytest.approx(-3.01, abs=0.05)
+
+
+def test_silence_and_the_shortest_sounds_can_be_measured():
+    assert dsp.loudness_lufs(torch.zeros(1, 100), RATE) == dsp.SILENCE_DB
+    short = dsp.loudness_lufs(tone(997, 0.1, 1.0, 48000).unsqueeze(0), 48000)
+    assert short == pytest.approx(-3.01, abs=0.5)
+
+
+def test_the_limiter_holds_the_ceiling_and_leaves_the_rest_alone():
+    sound = torch.cat([tone(220, 0.5, 0.2), tone(220, 0.05, 3.0), tone(220, 0.5, 0.2)]).expand(2, -1)
+    limited = dsp.limit(sound, 0.9, RATE)
+    assert float(limited.abs().max()) <= 0.9
+    assert float(limited.abs().max()) > 0.85
+    assert torch.equal(limited[:, :10000], sound[:, :10000])
+    assert torch.equal(limited[:, -10000:], sound[:, -10000:])
+
+
+def test_the_limiter_bends_no_waveform_into_a_square():
+    """Clipping puts a tenth of this tone into harmonics; a smooth gain next to none."""
+    limited = dsp.limit(tone(220, 1.0, 3.0).unsqueeze(0), 0.9, RATE)
+    spectrum = torch.fft.rfft(limited[0] * torch.hann_window(RATE)).abs().square()
+    assert float(spectrum[210:231].sum() / spectrum.sum()) > 0.999
+
+
+def test_a_tone_appears_in_its_mel_band():
+    mel = dsp.mel_db(tone(1000), RATE, n_mels=64)
+    centre = 2595 * math.log10(1 + 1000 / 700) / (2595 * math.log10(1 + RATE / 2 / 700)) * 65 - 1
+    assert abs(int(mel.mean(dim=1).argmax()) - centre) <= 1
+
+
+@pytest.mark.parametrize("samples", [1, 100, 40000])
+def test_pictures_have_the_size_asked_for_and_valid_colours(samples):
+    image = dsp.picture(torch.randn(2, samples) * 0.1, RATE, width=200, height=120)
+    assert image.shape == (120, 200, 3)
+    assert 0 <= float(image.min()) <= float(image.max()) <= 1
+
+
+def test_high_notes_are_drawn_above_low_ones():
+    def brightest_row(hertz):
+        image = dsp.picture(tone(hertz).unsqueeze(0), RATE, 100, 200)[50:]
+        return int(image.sum(dim=(1, 2)).argmax())
+
+    assert brightest_row(4000) < brightest_row(300)
