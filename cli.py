@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .workflows.problems import Problem
     from .workflows.registry import NodeClasses
 
-FAILED, BAD_INPUT, STOPPED = 1, 2, 130
+FAILED, BAD_INPUT = 1, 2
 
 # The default graph's last node for a format; formats without one of their own (.wav) keep the graph's SaveAudio.
 SAVERS = {".mp3": "SaveAudioMP3", ".opus": "SaveAudioOpus", ".ogg": "SaveAudioOpus"}
@@ -43,17 +43,17 @@ def main() -> None:
 
 @contextlib.contextmanager
 def explained_errors() -> Iterator[None]:
-    """Bad input, a failing node and Ctrl-C end in one line on stderr and an exit code, not in a traceback."""
+    """Bad input ends in one line on stderr and an exit code, not in a traceback."""
     try:
         yield
-    except KeyboardInterrupt:
-        _exit("stopped", STOPPED)
     except ValueError as error:
         _exit(str(error), BAD_INPUT)
 
 
 def _exit(message: str, code: int) -> None:
-    typer.echo(f"musicgraph: {' '.join(message.split())}", err=True)
+    from .workflows.problems import one_line
+
+    typer.echo(one_line(f"musicgraph: {message}"), err=True)
     raise SystemExit(code)
 
 
@@ -268,6 +268,7 @@ def check(
 ) -> None:
     """Say what is wrong with workflows, without running them."""
     from .nodes.host import Run, running
+    from .workflows.problems import one_line
     from .workflows.registry import node_classes
 
     classes = node_classes()
@@ -277,7 +278,8 @@ def check(
             problems = _problems(file, classes)
         reports.append({"file": str(file), "ok": not problems, "errors": [one.as_dict() for one in problems]})
         if not as_json:
-            typer.echo("\n".join(f"{file}: {one}" for one in problems) or f"{file}: ok")
+            for outcome in problems or ("ok",):
+                typer.echo(one_line(f"{file}: {outcome}"))
     if as_json:
         typer.echo(json.dumps(reports))
     if not all(report["ok"] for report in reports):

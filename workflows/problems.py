@@ -70,4 +70,6 @@ def shown(value: object) -> str:
 
 
 def one_line(text: str) -> str:
-    return " ".join(text.split())
+    """For a terminal: no line breaks, and nothing that a terminal would obey or cannot print."""
+    words = " ".join(text.split())
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in words)

@@ -1,0 +1,206 @@
+"""The twins of ComfyUI's audio nodes do what ComfyUI 0.3.64 does."""
+
+import time
+
+import pytest
+import torch
+
+from musicgraph.nodes.host import Run, running
+from musicgraph.workflows.builtin import NODE_CLASS_MAPPINGS
+from musicgraph.workflows.executor import Runner
+from musicgraph.workflows.media import read_audio, write_audio
+from musicgraph.workflows.problems import WorkflowError
+
+
+def call(class_type, **inputs):
+    node_class = NODE_CLASS_MAPPINGS[class_type]
+    return getattr(node_class(), node_class.FUNCTION)(**inputs)
+
+
+def audio(*channels, rate=10):
+    return {"waveform": torch.tensor([channels], dtype=torch.float32), "sample_rate": rate}
+
+
+RAMP = audio([0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7])
+STEREO = audio([0.5, 0.5], [-0.5, 0.25])
+
+
+def samples(result):
+    return [[round(value, 6) for value in channel] for channel in result[0]["waveform"][0].tolist()]
+
+
+@pytest.mark.parametrize(
+    ("start", "duration", "expected"),
+    [(0.2, 0.3, [0.2, 0.3, 0.4]), (-0.2, 9, [0.6, 0.7]), (-99, 0.1, [0.0]), (99, 1, [0.7]), (0, 60, None)],
+)
+def test_trim_counts_from_either_end_and_stays_inside(start, duration, expected):
+    result = samples(call("TrimAudioDuration", audio=RAMP, start_index=start, duration=duration))
+    assert result == [expected] if expected else samples((RAMP,))
+
+
+def test_trim_refuses_to_leave_nothing():
+    with pytest.raises(ValueError, match="nothing is left"):
+        call("TrimAudioDuration", audio=RAMP, start_index=0, duration=0)
+
+
+def test_split_gives_each_side_and_refuses_mono():
+    left, right = call("SplitAudioChannels", audio=STEREO)
+    assert left["waveform"].tolist() == [[[0.5, 0.5]]] and right["waveform"].tolist() == [[[-0.5, 0.25]]]
+    with pytest.raises(ValueError, match="stereo"):
+        call("SplitAudioChannels", audio=RAMP)
+
+
+def test_concat_makes_stereo_of_mono_in_either_order():
+    mono = audio([1.0])
+    assert samples(call("AudioConcat", audio1=mono, audio2=STEREO, direction="after")) == [
+        [1, 0.5, 0.5],
+        [1, -0.5, 0.25],
+    ]
+    assert samples(call("AudioConcat", audio1=mono, audio2=mono, direction="before")) == [[1, 1], [1, 1]]
+
+
+def test_two_rates_meet_at_the_higher_one():
+    slow = {"waveform": torch.zeros(1, 1, 100), "sample_rate": 8000}
+    fast = {"waveform": torch.zeros(1, 1, 100), "sample_rate": 16000}
+    (result,) = call("AudioConcat", audio1=slow, audio2=fast, direction="after")
+    assert result["sample_rate"] == 16000 and result["waveform"].shape == (1, 2, 300)
+
+
+@pytest.mark.parametrize(
+    ("method", "expected"),
+    [
+        ("add", [1.0, 1 / 1.5]),
+        ("mean", [0.75, 0.5]),
+        ("subtract", [-0.5, 1.0]),
+        ("multiply", [0.5, 0.0]),
+    ],
+)
+def test_merge_is_as_long_as_the_first_and_never_above_full_scale(method, expected):
+    first, second = audio([0.5, 1.0]), audio([1.0])
+    result = samples(call("AudioMerge", audio1=first, audio2=second, merge_method=method))
+    assert result == [[pytest.approx(x, abs=1e-5) for x in expected]]
+    longer = audio([0.1] * 9)
+    assert len(samples(call("AudioMerge", audio1=first, audio2=longer, merge_method="mean"))[0]) == 2
+
+
+def test_volume_is_in_decibels_and_zero_changes_nothing():
+    assert call("AudioAdjustVolume", audio=STEREO, volume=0)[0] is STEREO
+    assert samples(call("AudioAdjustVolume", audio=STEREO, volume=20))[0] == [5.0, 5.0]
+
+
+def test_empty_audio_has_the_length_asked_for_and_a_bound():
+    (result,) = call("EmptyAudio", duration=1.5, sample_rate=100, channels=2)
+    assert result["waveform"].shape == (1, 2, 150) and not result["waveform"].any()
+    for duration, rate in ((1e12, 44100), (1, 0), (1, -5)):
+        with pytest.raises(ValueError, match="got"):
+            call("EmptyAudio", duration=duration, sample_rate=rate, channels=2)
+
+
+def test_inputs_are_left_as_they_are():
+    before = STEREO["waveform"].clone()
+    call("AudioMerge", audio1=STEREO, audio2=STEREO, merge_method="add")
+    call("AudioAdjustVolume", audio=STEREO, volume=6)
+    assert torch.equal(before, STEREO["waveform"])
+
+
+def test_no_audio_is_a_clear_message():
+    with pytest.raises(ValueError, match="no audio"):
+        call("AudioAdjustVolume", audio=None, volume=1)
+
+
+# ---------------------------------------------------------------- files
+
+
+@pytest.fixture
+def folders(tmp_path):
+    run = Run(input_dir=tmp_path / "in", output_dir=tmp_path / "out", temp_dir=tmp_path / "temp")
+    for folder in (run.input_dir, run.output_dir):
+        folder.mkdir()
+    with running(run):
+        yield run
+
+
+SILENCE = {"waveform": torch.zeros(2, 1, 800), "sample_rate": 8000}
+
+
+def test_files_are_numbered_on_per_prefix_and_each_item_has_its_own(folders):
+    first = call("SaveAudio", audio=SILENCE, filename_prefix="a/song")
+    second = call("SaveAudioMP3", audio=SILENCE, filename_prefix="a/song", quality="V0")
+    other = call("SaveAudio", audio=SILENCE, filename_prefix="a/son")
+    names = [entry["filename"] for result in (first, second, other) for entry in result["ui"]["audio"]]
+    assert names[:4] == ["song_00001_.flac", "song_00002_.flac", "song_00003_.mp3", "song_00004_.mp3"]
+    assert names[4:] == ["son_00001_.flac", "son_00002_.flac"]
+    assert first["ui"]["audio"][0] == {"filename": "song_00001_.flac", "subfolder": "a", "type": "output"}
+    assert len(list((folders.output_dir / "a").iterdir())) == 6
+
+
+def test_a_prefix_may_hold_the_date_and_the_item(folders):
+    result = call("SaveAudio", audio=SILENCE, filename_prefix="%year%/x%batch_num%")
+    year = str(time.localtime().tm_year)
+    assert [(e["subfolder"], e["filename"]) for e in result["ui"]["audio"]] == [
+        (year, "x0_00001_.flac"),
+        (year, "x1_00002_.flac"),
+    ]
+
+
+def test_previews_go_to_the_temporary_folder(folders):
+    entry = call("PreviewAudio", audio=SILENCE)["ui"]["audio"][0]
+    assert entry["type"] == "temp" and entry["filename"].startswith("ComfyUI_temp_")
+    assert (folders.temp_dir / entry["filename"]).exists()
+
+
+def graph(**inputs):
+    return {
+        "1": {"class_type": "LoadAudio", "inputs": {"audio": "a.wav", **inputs}},
+        "2": {"class_type": "SaveAudio", "inputs": {"audio": ["1", 0], "filename_prefix": "x"}},
+    }
+
+
+def run_in(folders, prompt, runner=None):
+    runner = runner or Runner(NODE_CLASS_MAPPINGS)
+    return runner.run(prompt, input_dir=folders.input_dir, output_dir=folders.output_dir, temp_dir=folders.temp_dir)
+
+
+@pytest.mark.parametrize("prefix", ["../x", "/etc/x", "a/../../x", "a/b/../../../out2/x"])
+def test_nothing_is_written_outside_the_output_folder(folders, prefix):
+    write_audio(folders.input_dir / "a.wav", torch.zeros(1, 80), 8000)
+    prompt = graph()
+    prompt["2"]["inputs"]["filename_prefix"] = prefix
+    with pytest.raises(WorkflowError, match="custom_validation_failed"):
+        run_in(folders, prompt)
+    with pytest.raises(ValueError, match="inside"):
+        call("SaveAudio", audio=SILENCE, filename_prefix=prefix)
+
+
+@pytest.mark.parametrize("name", ["../secret.wav", "/etc/passwd", "none.wav", "text.wav", "", "x\0.wav"])
+def test_only_audio_inside_the_input_folder_is_loaded(folders, name):
+    write_audio(folders.input_dir.parent / "secret.wav", torch.zeros(1, 80), 8000)
+    (folders.input_dir / "text.wav").write_text("not audio")
+    with pytest.raises(WorkflowError, match="custom_validation_failed"):
+        run_in(folders, graph(audio=name))
+
+
+def test_a_subfolder_and_the_output_folder_can_be_read(folders):
+    write_audio(folders.input_dir / "sub" / "a.wav", torch.zeros(1, 80), 8000)
+    run_in(folders, graph(audio="sub/a.wav"))
+    run_in(folders, graph(audio="x_00001_.flac [output]"))
+    assert (folders.output_dir / "x_00002_.flac").exists()
+
+
+def test_a_file_that_changed_is_loaded_again_and_a_deleted_result_is_written_again(folders):
+    runner = Runner(NODE_CLASS_MAPPINGS)
+    write_audio(folders.input_dir / "a.wav", torch.zeros(1, 80), 8000)
+    (first,) = run_in(folders, graph(), runner).files
+    same = run_in(folders, graph(), runner)
+    assert same.files == (first,) and set(same.cached) == {"1", "2"}
+    first.unlink()
+    assert run_in(folders, graph(), runner).cached == ("1",)
+    write_audio(folders.input_dir / "a.wav", torch.zeros(1, 160), 8000)
+    (changed,) = run_in(folders, graph(), runner).files
+    assert read_audio(changed)[0].shape == (1, 160)
+
+
+def test_load_offers_the_audio_files_of_the_input_folder(folders):
+    for name in ("b.mp3", "a.flac", "c.txt", "d.mp4"):
+        (folders.input_dir / name).write_text("")
+    assert NODE_CLASS_MAPPINGS["LoadAudio"].INPUT_TYPES()["required"]["audio"][0] == ["a.flac", "b.mp3", "d.mp4"]

@@ -1,0 +1,245 @@
+"""Properties of running a graph: order, reuse, events, failure, stopping, streams."""
+
+import fakes
+import pytest
+import torch
+from fakes import CLASSES, node
+
+from musicgraph.nodes.host import Interrupted
+from musicgraph.workflows import events
+from musicgraph.workflows.executor import Runner
+from musicgraph.workflows.problems import NodeError, WorkflowError
+
+
+@pytest.fixture(autouse=True)
+def fresh_counters():
+    for one in CLASSES.values():
+        for name in ("CALLS", "SHOWN"):
+            if name in vars(one):
+                vars(one)[name].clear()
+
+
+@pytest.fixture
+def runner():
+    return Runner(CLASSES)
+
+
+def sum_graph(seed=0, value=2):
+    return {
+        "9": node("Show", value=["3", 0], label="sum"),
+        "3": node("Add", a=["1", 0], b=["2", 0], seed=seed),
+        "1": node("Number", value=value),
+        "2": node("Number", value=5),
+    }
+
+
+def test_nodes_run_after_what_they_need_whatever_the_order_in_the_file(runner):
+    result = runner.run(sum_graph(), extra_pnginfo={"workflow": {"id": 1}})
+    assert fakes.Show.SHOWN == [(7, "sum", "9")]
+    assert result.ui["9"] == {"values": [7], "extra": [{"workflow": {"id": 1}}], "size": [4]}
+    assert result.value("3") == 7
+
+
+def test_what_leads_to_no_output_does_not_run(runner):
+    runner.run({**sum_graph(), "50": node("Number", value=9)})
+    assert 9 not in fakes.Number.CALLS
+
+
+def test_another_seed_runs_only_what_depends_on_it(runner):
+    runner.run(sum_graph(seed=1))
+    result = runner.run(sum_graph(seed=2))
+    assert fakes.Number.CALLS == [2, 5]
+    assert [call[1] for call in fakes.Add.CALLS] == [1, 2]
+    assert set(result.cached) == {"1", "2"}
+
+
+def test_results_survive_renumbering_and_a_graph_without_them_drops_them(runner):
+    runner.run(sum_graph())
+    renamed = {"a": node("Show", value=["b", 0], label="x"), "b": node("Number", value=2)}
+    assert runner.run(renamed).cached == ("b",)
+    assert runner.run(sum_graph()).cached == ("1",)
+
+
+def test_a_forgetful_runner_keeps_nothing(runner):
+    runner.run(sum_graph())
+    runner.forget()
+    assert runner.run(sum_graph()).cached == ()
+
+
+def test_is_changed_nan_runs_every_time(runner):
+    graph = {"1": node("Clock"), "2": node("Show", value=["1", 0], label="")}
+    runner.run(graph)
+    runner.run(graph)
+    assert len(fakes.Clock.CALLS) == 2
+
+
+def test_a_failed_run_keeps_what_it_had_computed(runner):
+    graph = {"1": node("Number", value=1), "2": node("Broken", a=["1", 0]), "3": node("Show", value=["2", 0], label="")}
+    for _ in range(2):
+        with pytest.raises(NodeError):
+            runner.run(graph)
+    assert fakes.Number.CALLS == [1]
+
+
+def test_a_failure_names_the_node_and_keeps_the_cause(runner):
+    graph = {
+        "1": node("Number", value=1),
+        "7": node("Broken", "My node", a=["1", 0]),
+        "3": node("Show", value=["7", 0], label=""),
+    }
+    seen = []
+    with pytest.raises(NodeError) as caught:
+        runner.run(graph, listener=seen.append)
+    assert (caught.value.node, caught.value.title, caught.value.class_type) == ("7", "My node", "Broken")
+    assert isinstance(caught.value.__cause__, RuntimeError)
+    assert str(caught.value) == 'node 7 "My node" (Broken) failed: RuntimeError: out of order'
+    assert isinstance(seen[-1], events.NodeFailed) and seen[-1].node == "7"
+
+
+def test_a_stop_passes_through_within_the_node(runner):
+    graph = {"1": node("Number", value=1), "2": node("Slow", a=["1", 0]), "3": node("Show", value=["2", 0], label="")}
+    seen = []
+    with pytest.raises(Interrupted):
+        runner.run(graph, listener=seen.append, stopped=lambda: len(seen) >= 3)
+    assert [e.done for e in seen if isinstance(e, events.Progress)] == [1]
+    assert not any(isinstance(e, events.NodeFailed) for e in seen)
+
+
+def test_events_come_in_order(runner):
+    graph = {"1": node("Number", value=1), "2": node("Slow", a=["1", 0]), "3": node("Show", value=["2", 0], label="")}
+    runner.run(graph)
+    seen = []
+    runner.run({**graph, "3": node("Show", value=["2", 0], label="other")}, listener=seen.append)
+    cached, started, output = events.NodeCached, events.NodeStarted, events.NodeOutput
+    assert [(type(e), e.node) for e in seen] == [(cached, "1"), (cached, "2"), (started, "3"), (output, "3")]
+
+
+def test_nothing_runs_when_anything_is_wrong(runner):
+    with pytest.raises(WorkflowError) as caught:
+        runner.run(sum_graph(value=99, seed=-1))
+    assert len(caught.value.problems) == 1 and not fakes.Number.CALLS
+
+
+def test_a_list_output_runs_the_next_node_for_each_value_and_a_list_input_takes_all(runner):
+    graph = {
+        "1": node("Listed", count=3),
+        "2": node("Add", a=["1", 0], b=["1", 0], seed=0),
+        "3": node("Sum", values=["2", 0]),
+        "4": node("Show", value=["3", 0], label=""),
+        "5": node("Show", value=["2", 0], label="each"),
+    }
+    result = runner.run(graph)
+    assert [value for value, *_ in fakes.Show.SHOWN] == [6, 0, 2, 4]
+    assert result.ui["5"]["values"] == [0, 2, 4]
+
+
+@pytest.mark.parametrize(("left", "calls"), [(True, [1]), (False, [2])])
+def test_lazy_inputs_are_computed_only_when_asked_for(runner, left, calls):
+    graph = {
+        "1": node("Number", value=1),
+        "2": node("Number", value=2),
+        "3": node("Switch", left=left, a=["1", 0], b=["2", 0]),
+        "4": node("Show", value=["3", 0], label=""),
+    }
+    runner.run(graph)
+    assert fakes.Number.CALLS == calls and fakes.Show.SHOWN[0][0] == calls[0]
+
+
+def test_a_long_chain_needs_no_recursion(runner):
+    graph = {"0": node("Number", value=1)}
+    graph |= {str(i): node("Slow", a=[str(i - 1), 0]) for i in range(1, 2000)}
+    result = runner.run({**graph, "end": node("Show", value=["1999", 0], label="")})
+    assert result.value("1999") == 1
+
+
+# ---------------------------------------------------------------- streams
+
+
+def stream_graph(reported=8):
+    return {
+        "out": node("ShowAudio", audio=["dec", 0]),
+        "dec": node("Decoder", tokens=["sam", 0], gain=["gain", 0]),
+        "sam": node("Sampler", frames=8, reported=reported),
+        "gain": node("Number", value=3),
+    }
+
+
+def chunks_of(seen):
+    return [event for event in seen if isinstance(event, events.AudioChunk)]
+
+
+def test_a_stream_gives_all_samples_in_pieces_and_replaces_the_call(runner):
+    seen = []
+    result = runner.run(stream_graph(), listener=seen.append, stream=True)
+    chunks = chunks_of(seen)
+    assert [chunk.start_sample for chunk in chunks] == [0, 4, 10, 14]
+    whole = torch.cat([chunk.waveform for chunk in chunks], dim=-1)
+    assert torch.equal(whole, result.value("dec")["waveform"])
+    assert not fakes.Decoder.CALLS
+    assert Runner(CLASSES).run(stream_graph()).value("dec")["waveform"].equal(whole)
+
+
+def test_a_streams_other_inputs_are_ready_before_the_sampler_starts(runner):
+    seen = []
+    runner.run(stream_graph(), listener=seen.append, stream=True)
+    started = [event.node for event in seen if isinstance(event, events.NodeStarted)]
+    assert started == ["gain", "sam", "dec", "out"]
+
+
+def test_blocks_are_reported_without_streaming_too(runner):
+    seen = []
+    runner.run(stream_graph(), listener=seen.append)
+    assert [event.block.start_frame for event in seen if isinstance(event, events.TokensFinished)] == [0, 3, 6]
+    assert not chunks_of(seen) and fakes.Decoder.CALLS == [3]
+
+
+@pytest.mark.parametrize("reported", [0, 6])
+def test_an_incomplete_stream_is_not_trusted(runner, reported):
+    result = runner.run(stream_graph(reported), stream=True)
+    assert fakes.Decoder.CALLS == [3] and result.value("dec")["waveform"].shape[-1] == 16
+
+
+def test_a_sampler_that_runs_several_times_is_decoded_by_calls(runner):
+    graph = {**stream_graph(), "sam": node("Sampler", frames=["n", 0], reported=8), "n": node("Listed", count=9)}
+    graph["sam"]["inputs"]["reported"] = 0
+    result = Runner({**CLASSES, "Sampler": _SamplerOfNumbers}).run(graph, stream=True)
+    assert [a["waveform"].shape[-1] for a in result.outputs["dec"][0]] == [2 * n for n in range(9)]
+
+
+class _SamplerOfNumbers(fakes.Sampler):
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {"required": {"frames": ("NUM",), "reported": ("INT", {"default": 8})}}
+
+    def sample(self, frames, reported):
+        return super().sample(frames, frames)
+
+
+def test_two_streams_that_wait_for_each_other_end_in_one_of_them(runner):
+    class SecondSampler(fakes.Sampler):
+        RETURN_TYPES = ("TOKENS", "NUM")
+
+        def sample(self, frames, reported):
+            return (*super().sample(frames, reported), 2)
+
+    graph = {
+        "s1": node("SecondSampler", frames=4, reported=4),
+        "s2": node("SecondSampler", frames=5, reported=5),
+        "d1": node("Decoder", tokens=["s1", 0], gain=["s2", 1]),
+        "d2": node("Decoder", tokens=["s2", 0], gain=["s1", 1]),
+        "o1": node("ShowAudio", audio=["d1", 0]),
+        "o2": node("ShowAudio", audio=["d2", 0]),
+    }
+    result = Runner({**CLASSES, "SecondSampler": SecondSampler}).run(graph, stream=True)
+    assert result.value("d1")["waveform"].shape[-1] == 8 and result.value("d2")["waveform"].shape[-1] == 10
+    assert len(fakes.Decoder.CALLS) == 1
+
+
+def test_a_failure_in_a_stream_has_the_name_of_the_streaming_node():
+    class BrokenDecoder(fakes.Decoder):
+        def open_stream(self, gain):
+            raise ValueError("no such codec")
+
+    with pytest.raises(NodeError) as caught:
+        Runner({**CLASSES, "Decoder": BrokenDecoder}).run(stream_graph(), stream=True)
+    assert caught.value.node == "dec"

@@ -1,0 +1,156 @@
+"""Everything that can be wrong with a graph is found before it runs, under ComfyUI's names."""
+
+import math
+
+import pytest
+from fakes import CLASSES, node
+
+from musicgraph.workflows.problems import WorkflowError
+from musicgraph.workflows.validate import validate
+
+
+def graph(**changes):
+    base = {
+        "1": node("Number", value=2),
+        "2": node("Add", "Sum", a=["1", 0], seed=0),
+        "3": node("Show", value=["2", 0], label="x"),
+    }
+    return {**base, **changes}
+
+
+def only_problem(prompt):
+    (problem,) = validate(prompt, CLASSES).problems
+    return problem
+
+
+def test_a_sound_graph_has_no_problems_and_names_its_outputs():
+    outcome = validate(graph(), CLASSES)
+    assert outcome.problems == () and outcome.outputs == ("3",)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "kind", "name"),
+    [
+        ({"seed": 0}, "required_input_missing", "a"),
+        ({"a": ["1"], "seed": 0}, "bad_linked_input", "a"),
+        ({"a": ["1", "0"], "seed": 0}, "bad_linked_input", "a"),
+        ({"a": ["1", True], "seed": 0}, "bad_linked_input", "a"),
+        ({"a": [1, 0], "seed": 0}, "bad_linked_input", "a"),
+        ({"a": ["99", 0], "seed": 0}, "bad_linked_input", "a"),
+        ({"a": ["1", 1], "seed": 0}, "bad_linked_input", "a"),
+        ({"a": ["1", -1], "seed": 0}, "bad_linked_input", "a"),
+        ({"a": ["4", 0], "seed": 0}, "return_type_mismatch", "a"),
+        ({"a": "two", "seed": 0}, "invalid_input_type", "a"),
+        ({"a": ["1", 0], "seed": "many"}, "invalid_input_type", "seed"),
+        ({"a": ["1", 0], "seed": None}, "invalid_input_type", "seed"),
+        ({"a": ["1", 0], "seed": math.inf}, "invalid_input_type", "seed"),
+        ({"a": ["1", 0], "seed": {}}, "invalid_input_type", "seed"),
+        ({"a": ["1", 0], "seed": 2**64}, "value_bigger_than_max", "seed"),
+        ({"a": ["1", 0], "seed": 0, "mode": "times"}, "value_not_in_list", "mode"),
+        ({"a": ["1", 0], "seed": 0, "mode": ["plus"]}, "bad_linked_input", "mode"),
+        ({"a": ["1", 0], "seed": 0, "mode": {"__value__": ["plus"]}}, "value_not_in_list", "mode"),
+    ],
+)
+def test_each_fault_of_an_input_has_its_name_and_place(inputs, kind, name):
+    problem = only_problem(graph(**{"2": node("Add", "Sum", **inputs), "4": node("Sampler", frames=1, reported=1)}))
+    assert (problem.type, problem.node, problem.title, problem.input) == (kind, "2", "Sum", name)
+    assert "got" in problem.details and "expected" in problem.details and "\n" not in str(problem)
+
+
+def test_a_value_below_the_minimum():
+    assert only_problem(graph(**{"1": node("Number", value=-1)})).type == "value_smaller_than_min"
+
+
+def test_nan_is_no_number():
+    class Real:
+        RETURN_TYPES, FUNCTION, OUTPUT_NODE = (), "run", True
+
+        @classmethod
+        def INPUT_TYPES(cls):
+            return {"required": {"x": ("FLOAT", {"min": 0.0, "max": 1.0})}}
+
+    problems = validate({"1": node("Real", x=math.nan)}, {"Real": Real}).problems
+    assert [problem.type for problem in problems] == ["invalid_input_type"]
+
+
+def test_all_problems_come_at_once():
+    prompt = graph(**{"1": node("Number", value=-1), "2": node("Add", a=["1", 5], seed="x", mode="?")})
+    assert len(validate(prompt, CLASSES).problems) == 4
+
+
+def test_all_missing_classes_come_at_once_with_their_nodes():
+    problems = validate(graph(**{"8": node("KSampler", "K"), "9": node("VAEDecode")}), CLASSES).problems
+    assert [(p.type, p.node, p.title) for p in problems] == [
+        ("invalid_prompt", "8", "K"),
+        ("invalid_prompt", "9", "VAEDecode"),
+    ]
+
+
+def test_what_leads_to_no_output_is_not_checked():
+    assert not validate(graph(**{"8": node("Number", value=99)}), CLASSES).problems
+
+
+@pytest.mark.parametrize(("prompt", "kind"), [({}, "no_prompt"), ({"1": node("Number", value=1)}, "prompt_no_outputs")])
+def test_a_graph_without_outputs(prompt, kind):
+    assert only_problem(prompt).type == kind
+
+
+def test_a_cycle_is_named_by_its_nodes():
+    problem = only_problem(graph(**{"1": node("Add", a=["2", 0], seed=0)}))
+    assert problem.type == "dependency_cycle" and "1 ← 2 ← 1" in problem.details
+
+
+def test_a_node_that_feeds_itself_is_a_cycle():
+    assert only_problem(graph(**{"2": node("Add", a=["2", 0], seed=0)})).type == "dependency_cycle"
+
+
+def test_literals_are_converted_and_links_are_not_range_checked():
+    prompt = graph(**{"1": node("Number", value="3"), "2": node("Add", a=["1", 0], seed=2.9, mode="minus")})
+    prompt["3"]["inputs"]["label"] = 7
+    outcome = validate(prompt, CLASSES)
+    assert outcome.problems == ()
+    assert [outcome.prompt[i]["inputs"][n] for i, n in (("1", "value"), ("2", "seed"), ("3", "label"))] == [3, 2, "7"]
+    assert prompt["1"]["inputs"]["value"] == "3"  # the caller's prompt stays as it was
+
+
+def test_validate_inputs_replaces_the_range_check_of_what_it_names():
+    def picky(**inputs):
+        return {"1": node("Picky", **inputs), "3": node("Show", value=["1", 0], label="x")}
+
+    assert not validate(picky(even=100, odd=1), CLASSES).problems
+    assert only_problem(picky(even=3, odd=1)).type == "custom_validation_failed"
+    assert only_problem(picky(even=2, odd=9)).type == "value_bigger_than_max"
+    linked = {**picky(even=["n", 0], odd=1), "n": node("Ints")}
+    assert not validate(linked, {**CLASSES, "Ints": _Ints}).problems
+
+
+class _Ints:
+    RETURN_TYPES, FUNCTION = ("INT",), "make"
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {"required": {}}
+
+
+def test_a_class_whose_own_check_breaks_is_a_problem_not_a_traceback():
+    class Odd(_Ints):
+        OUTPUT_NODE = True
+
+        @classmethod
+        def VALIDATE_INPUTS(cls):
+            raise KeyError("gone")
+
+        @classmethod
+        def INPUT_TYPES(cls):
+            raise OSError("no folder")
+
+    problems = validate({"1": node("Odd")}, {"Odd": Odd}).problems
+    assert [problem.type for problem in problems] == ["exception_during_validation"]
+
+
+@pytest.mark.parametrize(
+    "bad", [None, 3, "x", [], {"inputs": {}}, {"class_type": 5}, {"class_type": "A", "inputs": []}]
+)
+def test_a_node_of_the_wrong_shape_is_refused(bad):
+    with pytest.raises(WorkflowError):
+        validate({"1": bad}, CLASSES)
