@@ -1,0 +1,1 @@
+"""What the front doors share: the page and the API."""
