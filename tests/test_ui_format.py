@@ -32,12 +32,13 @@ KNOWN = {**CLASSES, "Load": Load, "Pair": Pair}
 
 def ui_node(id, type, inputs=(), outputs=(), values=None, **more):
     """Inputs as (name, type, link) or (name, type, link, "widget"), outputs as types."""
+    more = {"mode": 0, **more}
     slots = [
         {"name": name, "type": kind, "link": link, **({"widget": {"name": name}} if widget else {})}
         for name, kind, link, *widget in inputs
     ]
     ports = [{"name": kind, "type": kind, "links": []} for kind in outputs]
-    return {"id": id, "type": type, "mode": 0, "inputs": slots, "outputs": ports, "widgets_values": values, **more}
+    return {"id": id, "type": type, "inputs": slots, "outputs": ports, "widgets_values": values, **more}
 
 
 def ui(*nodes, links=()):
@@ -71,7 +72,7 @@ def test_the_page_s_own_values_behind_an_upload_widget_are_left_out():
 
 
 def test_widget_values_may_be_named():
-    assert inputs_of(ui(ui_node(2, "Add", values={"seed": 1, "mode": "minus"})), "2") == {"seed": 1, "mode": "minus"}
+    assert inputs_of(ui(ui_node(2, "Add", values={"mode": "minus"})), "2") == {"seed": 0, "mode": "minus"}
 
 
 def test_a_converted_widget_takes_its_link_and_keeps_its_place_in_the_values():
@@ -88,8 +89,9 @@ def test_notes_are_left_out_and_titles_are_kept():
     assert list(api) == ["1"] and api["1"]["_meta"]["title"] == "Mine"
 
 
-def test_reroutes_are_followed():
-    one = ui_node(7, "Reroute", [("", "*", 1)], ["NUM"])
+@pytest.mark.parametrize("mode", [0, 2, 4])
+def test_reroutes_are_followed_whatever_their_mode(mode):
+    one = ui_node(7, "Reroute", [("", "*", 1)], ["NUM"], mode=mode)
     two = ui_node(8, "Reroute", [("", "*", 5)], ["NUM"])
     document = ui(NUMBER, one, two, SHOW, links=[(1, 1, 0, 7, 0), (5, 7, 0, 8, 0), (2, 8, 0, 3, 0)])
     assert inputs_of(document, "3")["value"] == ["1", 0]

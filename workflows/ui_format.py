@@ -221,16 +221,16 @@ def _inputs(graph: _Graph, node: _Node, classes: NodeClasses) -> tuple[dict[str,
 
 def _named_widgets(node: _Node, classes: NodeClasses) -> dict[str, Any]:
     """Widget values by name; a value that the file lacks (an older version of the node) is the widget's default."""
-    values = node.widgets_values
+    values, specs = node.widgets_values, {}
+    if node.type in classes:
+        specs = declared_inputs(classes[node.type])
+    widgets = {name: spec.default for name, spec in specs.items() if spec.is_widget}
     if isinstance(values, dict):
-        return {name: _literal(value) for name, value in values.items()}
-    if node.type not in classes:
-        return {}
-    specs = declared_inputs(classes[node.type])
-    return {
-        name: _literal(values[place]) if place < len(values) else specs[name].default
-        for name, place in widget_places(specs.values(), values).items()
-    }
+        given = values
+    else:
+        places = widget_places(specs.values(), values)
+        given = {name: values[place] for name, place in places.items() if place < len(values)}
+    return {name: _literal(value) for name, value in (widgets | given).items()}
 
 
 def _literal(value: Any) -> Any:
@@ -250,12 +250,14 @@ def _source(graph: _Graph, slot: _Slot) -> tuple[list | None, bool]:
         seen.add(link)
         node_id, output = graph.links[link]
         node = graph.nodes.get(node_id)
-        if node is None or node.mode == MUTED:
-            return None, node is not None
-        if node.mode == BYPASSED:
-            link = _link_at(node, _bypass_input(node, output, slot.type))
-        elif node.type == REROUTE:
+        if node is None:
+            return None, False
+        if node.type == REROUTE:  # whatever its mode
             link = _link_at(node, 0)
+        elif node.mode == MUTED:
+            return None, True
+        elif node.mode == BYPASSED:
+            link = _link_at(node, _bypass_input(node, output, slot.type))
         elif node.type in PAGE_ONLY:
             return None, False
         else:
