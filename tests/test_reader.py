@@ -73,6 +73,12 @@ def test_the_graph_comes_back_out_of_a_png(tmp_path, chunk):
     assert reader.read_document(written(tmp_path, png(chunk))).prompt(CLASSES) == API
 
 
+def test_what_comfyui_adds_to_a_prompt_does_no_harm(tmp_path):
+    text = json.dumps({**API, "1": {**API["1"], "is_changed": [float("nan")], "_meta": None}})
+    path = written(tmp_path, png((b"tEXt", b"prompt\0" + text.encode())))
+    assert reader.read_document(path).prompt(CLASSES) == API
+
+
 def test_the_prompt_that_ran_is_preferred_to_the_picture_of_it(tmp_path):
     other = {**API, "1": node("Number", value=9)}
     path = written(

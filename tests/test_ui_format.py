@@ -188,3 +188,12 @@ def test_a_value_set_on_a_linked_widget_cuts_the_link_at_both_ends():
     changed = with_widget(ui(number, add, links=[(1, 1, 0, 2, 0)]), "2", "seed", 5, KNOWN)
     assert inputs_of(changed, "2")["seed"] == 5
     assert changed["links"] == [] and changed["nodes"][0]["outputs"][0]["links"] == []
+
+
+def test_thousands_of_links_through_one_long_way_are_followed_once():
+    count = 2000
+    ways = [ui_node(i, "Reroute", [("", "*", i)]) for i in range(2, count)]
+    ends = [ui_node(i, "Show", [("value", "NUM", i)]) for i in range(count, 2 * count)]
+    links = [(i, i - 1, 0, i, 0) for i in range(2, count)] + [(i, count - 1, 0, i, 0) for i in range(count, 2 * count)]
+    api = to_api(ui(NUMBER, *ways, *ends, links=links), KNOWN)
+    assert len(api) == count + 1 and api[str(count)]["inputs"]["value"] == ["1", 0]

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
 MAX_SHOWN_CHARACTERS = 80
+MAX_NAMED = 20
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,9 @@ class WorkflowError(ValueError):
 
     def __init__(self, problems: Iterable[Problem]):
         self.problems = tuple(problems)
-        super().__init__("; ".join(map(str, self.problems)))
+        more = len(self.problems) - MAX_NAMED
+        named = [*map(str, self.problems[:MAX_NAMED]), *([f"and {more} more problems"] if more > 0 else ())]
+        super().__init__("; ".join(named))
 
 
 class MediaError(ValueError):

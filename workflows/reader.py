@@ -18,7 +18,7 @@ from .registry import NodeClasses
 from .ui_format import to_api
 from .validate import plain_prompt
 
-MAX_JSON_BYTES = 32 * 2**20
+MAX_JSON_BYTES = 16 * 2**20
 MAX_DEPTH = 100
 MAX_NODES = 10_000
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from .problems import refused, shown
@@ -114,6 +114,8 @@ class _Graph:
     nodes: dict[str, _Node]
     links: dict[int, tuple[str, int]]
     """link id → node and output slot that it comes from"""
+    sources: dict[tuple[int | None, str], _Source] = field(default_factory=dict)
+    """what `_source` has found out, by link and wanted type"""
 
     @classmethod
     def of(cls, ui: Mapping[str, Any]) -> _Graph:
@@ -213,7 +215,7 @@ def _inputs(graph: _Graph, node: _Node, classes: NodeClasses) -> tuple[dict[str,
             continue
         source, is_muted = _source(graph, slot)
         if source is not None:
-            inputs[slot.name] = source
+            inputs[slot.name] = list(source)  # its own: the source is shared
         elif is_muted and slot.name not in inputs:
             from_muted.append(slot.name)
     return inputs, from_muted
@@ -243,26 +245,38 @@ def _take_primitive(inputs: dict[str, Any], name: str, primitive: _Node) -> None
         inputs[name] = _literal(primitive.widgets_values[0])
 
 
-def _source(graph: _Graph, slot: _Slot) -> tuple[list | None, bool]:
+_Source = tuple[list | None, bool]
+_NOWHERE: _Source = (None, False)
+
+
+def _source(graph: _Graph, slot: _Slot) -> _Source:
     """The output that feeds a slot, through reroutes and bypassed nodes; whether the way ends at a muted node."""
-    link, seen = slot.link, set()
-    while link in graph.links and link not in seen:
-        seen.add(link)
-        node_id, output = graph.links[link]
-        node = graph.nodes.get(node_id)
-        if node is None:
-            return None, False
-        if node.type == REROUTE:  # whatever its mode
-            link = _link_at(node, 0)
-        elif node.mode == MUTED:
-            return None, True
-        elif node.mode == BYPASSED:
-            link = _link_at(node, _bypass_input(node, output, slot.type))
-        elif node.type in PAGE_ONLY:
-            return None, False
-        else:
-            return [node_id, output], False
-    return None, False
+    wanted, link = str(slot.type), slot.link
+    way = []
+    source = None
+    while source is None:
+        source = graph.sources.get((link, wanted))
+        if source is None:
+            graph.sources[link, wanted] = _NOWHERE  # to stay so if the way comes back here
+            way.append(link)
+            source, link = _step(graph, link, slot.type)
+    graph.sources.update(((link, wanted), source) for link in way)
+    return source
+
+
+def _step(graph: _Graph, link: int | None, wanted: Any) -> tuple[_Source | None, int | None]:
+    """Where a link comes from: the source, or the link to follow further."""
+    node_id, output = graph.links.get(link, ("", 0))
+    node = graph.nodes.get(node_id)
+    if node is None:
+        return _NOWHERE, None
+    if node.type == REROUTE:  # whatever its mode
+        return None, _link_at(node, 0)
+    if node.mode == MUTED:
+        return (None, True), None
+    if node.mode == BYPASSED:
+        return None, _link_at(node, _bypass_input(node, output, wanted))
+    return (_NOWHERE if node.type in PAGE_ONLY else ([node_id, output], False)), None
 
 
 def _link_at(node: _Node, index: int | None) -> int | None:
