@@ -1,9 +1,17 @@
 """ComfyUI imports this directory as a package and reads the two mappings and the web folder."""
 
+from typing import Any
+
 __version__ = "0.1.0"
 
-if __name__ != "__init__":  # the name under which pytest >= 8 imports this file on its own
-    from .nodes import NODE_CLASS_MAPPINGS, NODE_DISPLAY_NAME_MAPPINGS
+WEB_DIRECTORY = "./web"
+__all__ = ["NODE_CLASS_MAPPINGS", "NODE_DISPLAY_NAME_MAPPINGS", "WEB_DIRECTORY"]
 
-    WEB_DIRECTORY = "./web"
-    __all__ = ["NODE_CLASS_MAPPINGS", "NODE_DISPLAY_NAME_MAPPINGS", "WEB_DIRECTORY"]
+
+def __getattr__(name: str) -> Any:
+    """The mappings are made when they are asked for: the nodes need torch, `musicgraph --help` does not."""
+    if name in ("NODE_CLASS_MAPPINGS", "NODE_DISPLAY_NAME_MAPPINGS"):
+        from . import nodes
+
+        return getattr(nodes, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
