@@ -244,7 +244,7 @@ def _progress(prompt: dict) -> Iterator:
     from .workflows.events import NodeStarted, Progress
     from .workflows.registry import title_of
 
-    with tqdm(file=sys.stderr, disable=None, leave=False) as bar:
+    with tqdm(total=1, file=sys.stderr, disable=None, leave=False) as bar:
 
         def show(event: object) -> None:
             if isinstance(event, NodeStarted):

@@ -60,6 +60,16 @@ def test_results_survive_renumbering_and_a_graph_without_them_drops_them(runner)
     assert runner.run(sum_graph()).cached == ("1",)
 
 
+def test_of_nodes_that_do_just_the_same_one_runs(runner):
+    graph = {
+        "1": node("Number", value=2),
+        "2": node("Number", value=2),
+        "3": node("Add", a=["1", 0], b=["2", 0], seed=0),
+    }
+    result = runner.run({**graph, "4": node("Show", value=["3", 0], label="")})
+    assert fakes.Number.CALLS == [2] and result.cached == ("2",) and result.value("3") == 4
+
+
 def test_a_forgetful_runner_keeps_nothing(runner):
     runner.run(sum_graph())
     runner.forget()

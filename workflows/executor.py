@@ -111,6 +111,7 @@ class _Job:
         self.order = _dependency_order(prompt, outputs)
         self.keys = self._keys()
         self.done: dict[str, Outcome] = {}
+        self.cached: list[str] = []
         self.wanted_lazily: dict[str, set[str]] = {}
         self.streams: dict[str, NodeStream] = {}
         self.consumers: dict[str, list[str]] = {}
@@ -123,35 +124,41 @@ class _Job:
 
     def work(self, kept: dict[str, Outcome], stream: bool) -> RunResult:
         """Computes every output; results go into `kept` as they come, so that a failed run loses none."""
-        cached = tuple(node_id for node_id in self.order if self.keys[node_id] in kept)
-        for node_id in cached:
-            self.emit(NodeCached(node_id))
-            self._finish(node_id, kept[self.keys[node_id]])
+        for node_id in self.order:
+            if self.keys[node_id] in kept:
+                self._reuse(node_id, kept)
         if stream:
-            self.consumers, self.earlier = plan_streams(self.prompt, self.classes, self.order, set(cached))
+            self.consumers, self.earlier = plan_streams(self.prompt, self.classes, self.order, set(self.cached))
         waiting = list(reversed(self.outputs))
         while waiting:
             node_id = waiting[-1]
             if node_id in self.done:
                 waiting.pop()
+            elif self.keys[node_id] in kept:  # another node of this graph does just the same
+                self._reuse(node_id, kept)
             elif needs := [up for up in self._needs(node_id) if up not in self.done]:
                 waiting += reversed(needs)
             elif not self._wants_more(node_id):
                 self._finish(node_id, self._compute(node_id))
                 kept[self.keys[node_id]] = self.done[node_id]
-        return self._result(cached)
+        return self._result()
+
+    def _reuse(self, node_id: str, kept: Mapping[str, Outcome]) -> None:
+        self.cached.append(node_id)
+        self.emit(NodeCached(node_id))
+        self._finish(node_id, kept[self.keys[node_id]])
 
     def _finish(self, node_id: str, outcome: Outcome) -> None:
         self.done[node_id] = outcome
         if is_output_node(self._class(node_id)):
             self.emit(NodeOutput(node_id, outcome.ui, outcome.files))
 
-    def _result(self, cached: tuple[str, ...]) -> RunResult:
+    def _result(self) -> RunResult:
         return RunResult(
             outputs={node_id: outcome.outputs for node_id, outcome in self.done.items()},
             ui={node_id: outcome.ui for node_id, outcome in self.done.items() if outcome.ui},
-            files=tuple(file for node_id in self.outputs for file in self.done[node_id].files),
-            cached=cached,
+            files=tuple(dict.fromkeys(file for node_id in self.outputs for file in self.done[node_id].files)),
+            cached=tuple(self.cached),
         )
 
     def _class(self, node_id: str) -> type:
