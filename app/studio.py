@@ -64,6 +64,10 @@ class Ticket(Generic[T]):
         """What the work returned or raised; host.Interrupted if it was cancelled; TimeoutError if it isn't done yet."""
         return self._future.result(timeout)
 
+    def error(self) -> BaseException | None:
+        """What `result` would raise, once it is done."""
+        return self._future.exception()
+
     def when_done(self, callback: Callable[[], None]) -> None:
         """Calls back once, from another thread, or at once if it is done."""
         self._future.add_done_callback(lambda _: callback())

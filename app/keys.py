@@ -1,0 +1,181 @@
+"""API keys and their credits, in one SQLite file.
+
+A key is `mg_NUMBER_SECRET`. The number finds the row; of the secret only a hash is kept, which is enough for 256 random
+bits, and it is compared in constant time. Every method opens the file anew: threads and processes may share it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import hmac
+import os
+import secrets
+import sqlite3
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+WAIT_S = 10.0
+"""how long to wait for another's transaction"""
+MAX_CREDITS = 2**53
+MAX_NAME_CHARACTERS = 100
+MAX_KEY_CHARACTERS = 100
+
+TABLE = """
+CREATE TABLE IF NOT EXISTS keys (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    name TEXT NOT NULL UNIQUE,
+    hash BLOB NOT NULL,
+    credits INTEGER NOT NULL CHECK (credits >= 0),
+    made_at REAL NOT NULL
+)
+"""
+NO_HASH = bytes(32)
+
+
+class UnknownKey(Exception):
+    """No such key, or it was removed."""
+
+
+class NoCredits(Exception):
+    """The key is right, and spent."""
+
+
+@dataclass(frozen=True)
+class KeyRow:
+    """What is known of a key. The key itself is not."""
+
+    id: int
+    name: str
+    credits: int
+    made_at: float
+
+
+class KeyStore:
+    """The file of keys. Raises ValueError if it is not there, or is something else."""
+
+    def __init__(self, path: str | Path, *, create: bool = False):
+        self.path = Path(path)
+        if not create and not self.path.is_file():
+            raise ValueError(
+                f"API keys: got {self.path}, expected an existing file; make one with: "
+                f"musicgraph keys add --api-keys {self.path} --credits 100 NAME"
+            )
+        try:
+            if create:
+                self._create()
+            with self._transaction() as db:
+                if create:
+                    db.execute(TABLE)
+                db.execute("SELECT id, name, hash, credits, made_at FROM keys LIMIT 0")
+        except (sqlite3.DatabaseError, OSError) as error:
+            raise ValueError(
+                f"API keys: cannot use {self.path} ({error}), expected a file made by `musicgraph keys add`"
+            ) from error
+
+    # ------------------------------------------------------------ for the API
+
+    def find(self, key: str) -> KeyRow:
+        """Whose key it is. Raises UnknownKey."""
+        with self._transaction() as db:
+            return _row_of(db, key)
+
+    def reserve(self, key: str) -> int:
+        """Takes one credit and says how many remain. Raises UnknownKey or NoCredits."""
+        with self._transaction() as db:
+            row = _row_of(db, key)
+            if not row.credits:
+                raise NoCredits(f"{row.name} has no credits left")
+            db.execute("UPDATE keys SET credits = credits - 1 WHERE id = ?", (row.id,))
+        return row.credits - 1
+
+    def give_back(self, key: str) -> None:
+        """Returns a reserved credit. A key that was removed meanwhile needs none."""
+        with self._transaction() as db, contextlib.suppress(UnknownKey):
+            db.execute("UPDATE keys SET credits = credits + 1 WHERE id = ?", (_row_of(db, key).id,))
+
+    # ------------------------------------------------------------ for who keeps the keys
+
+    def add(self, name: str, credits: int) -> str:
+        """A new key, which is told this once. Raises ValueError if the name is taken or the credits are out of range."""
+        name, secret = _checked_name(name), secrets.token_urlsafe(32)
+        values = (name, _hash(secret), _checked_credits(credits), time.time())
+        with self._transaction() as db:
+            if db.execute("SELECT 1 FROM keys WHERE name = ?", (name,)).fetchone():
+                raise ValueError(f"name: got {name!r}, which has a key already; choose another or remove that one")
+            cursor = db.execute("INSERT INTO keys (name, hash, credits, made_at) VALUES (?, ?, ?, ?)", values)
+        return f"mg_{cursor.lastrowid}_{secret}"
+
+    def rows(self) -> list[KeyRow]:
+        with self._transaction() as db:
+            return [KeyRow(*row) for row in db.execute("SELECT id, name, credits, made_at FROM keys ORDER BY id")]
+
+    def set_credits(self, name: str, credits: int) -> None:
+        self._change(name, "UPDATE keys SET credits = :credits WHERE name = :name", credits=_checked_credits(credits))
+
+    def remove(self, name: str) -> None:
+        self._change(name, "DELETE FROM keys WHERE name = :name")
+
+    # ------------------------------------------------------------ the file
+
+    def _change(self, name: str, statement: str, **values: int) -> None:
+        with self._transaction() as db:
+            if not db.execute(statement, {"name": name, **values}).rowcount:
+                raise ValueError(f"name: got {name!r}, expected one that `musicgraph keys list` shows")
+
+    def _create(self) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        """One writer at a time from the first statement on; rolled back if anything is raised."""
+        db = sqlite3.connect(self.path, timeout=WAIT_S, isolation_level=None)
+        try:
+            db.execute("BEGIN IMMEDIATE")
+            try:
+                yield db
+            except BaseException:
+                db.execute("ROLLBACK")
+                raise
+            db.execute("COMMIT")
+        finally:
+            db.close()
+
+
+def _row_of(db: sqlite3.Connection, key: str) -> KeyRow:
+    """As long for a wrong secret as for a right one."""
+    number, secret = _split(key)
+    found = db.execute("SELECT id, name, credits, made_at, hash FROM keys WHERE id = ?", (number,)).fetchone()
+    *row, kept = found or (0, "", 0, 0.0, NO_HASH)
+    if not hmac.compare_digest(_hash(secret), kept):
+        raise UnknownKey("no such key")
+    return KeyRow(*row)
+
+
+def _split(key: str) -> tuple[int, str]:
+    """The number and the secret; 0, which no row has, for what is no key of ours."""
+    _, _, rest = key[:MAX_KEY_CHARACTERS].partition("mg_")
+    number, _, secret = rest.partition("_")
+    fits = number.isascii() and number.isdigit() and len(number) < 19
+    return (int(number) if fits else 0), secret
+
+
+def _hash(secret: str) -> bytes:
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()
+
+
+def _checked_name(name: str) -> str:
+    if not name.strip() or len(name) > MAX_NAME_CHARACTERS or not name.isprintable():
+        raise ValueError(
+            f"name: got {name!r}, expected 1 to {MAX_NAME_CHARACTERS} printable characters; choose another"
+        )
+    return name
+
+
+def _checked_credits(credits: int) -> int:
+    if not 0 <= credits <= MAX_CREDITS:
+        raise ValueError(f"credits: got {credits}, expected 0 to {MAX_CREDITS}; choose a number in between")
+    return credits
