@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .app.keys_cli import keys
+
 if TYPE_CHECKING:
     from .workflows.problems import Problem
     from .workflows.registry import NodeClasses
@@ -30,6 +32,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+app.add_typer(keys, name="keys")
 
 InputFolder = Annotated[Path, typer.Option("--input", metavar="DIR", help="Where LoadAudio finds its files.")]
 OutputFolder = Annotated[Path, typer.Option("--output", metavar="DIR", help="Where results are written.")]

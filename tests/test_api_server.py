@@ -1,0 +1,165 @@
+"""The HTTP API over real connections: sound while it is made, clients that leave, the documented client code."""
+
+import contextlib
+import json
+import socket
+import threading
+import time
+
+import httpx
+import pytest
+import tiny
+import uvicorn
+
+from musicgraph.api import build_api
+from musicgraph.app.keys import KeyStore
+from musicgraph.app.settings import AppSettings
+from musicgraph.app.studio import Studio
+
+COMPATIBLE, GENERATE = "/v1/meta-musicgen-medium", "/v1/generate"
+LONG = {"prompt": "calm piano", "duration": 120, "seed": 7, "top_k": 50}
+SOON = 20.0
+
+
+@contextlib.contextmanager
+def served(studio, settings):
+    """Its address, on a port that was free."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        server = uvicorn.Server(uvicorn.Config(build_api(studio, settings), log_level="error"))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+        thread.start()
+        wait_for(lambda: server.started)
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        server.should_exit = True
+        thread.join(SOON)
+
+
+def wait_for(condition, limit_s=SOON):
+    """How long it took."""
+    began = time.monotonic()
+    while not condition():
+        assert time.monotonic() - began < limit_s
+        time.sleep(0.005)
+    return time.monotonic() - began
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models") / "tiny-256"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tiny, "CODEBOOK_SIZE", 256)
+        tiny.write_tiny_checkpoint(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def studio():
+    studio = Studio()
+    yield studio
+    studio.close()
+
+
+@pytest.fixture
+def keys(tmp_path):
+    return KeyStore(tmp_path / "keys.sqlite", create=True)
+
+
+@pytest.fixture
+def address(studio, model, keys):
+    with served(studio, AppSettings(model=str(model), api_keys=keys.path)) as address:
+        yield address
+
+
+def sent(address, body, key):
+    """A connection over which a request went, and whose answer nobody has read yet."""
+    host, port = address.removeprefix("http://").split(":")
+    connection = socket.create_connection((host, int(port)))
+    data = json.dumps(body).encode()
+    head = f"POST {GENERATE} HTTP/1.1\r\nHost: {host}\r\nx-api-key: {key}\r\ncontent-type: application/json\r\n"
+    connection.sendall(f"{head}content-length: {len(data)}\r\n\r\n".encode() + data)
+    return connection
+
+
+def test_the_client_code_of_the_hosted_api_works_with_another_address(address, keys, tmp_path):
+    requests = pytest.importorskip("requests")
+    url, key = address + COMPATIBLE, keys.add("ann", 3)
+    response = requests.post(
+        url,
+        json={"prompt": "lo-fi music with a soothing melody", "duration": 10, "seed": 42},
+        headers={"x-api-key": key},
+    )
+    assert response.status_code == 200 and response.headers["x-remaining-credits"] == "2"
+    assert response.headers["content-type"] == "audio/wav"
+    assert len(response.content) == 44 + 2 * 10 * 8000
+
+
+@pytest.mark.parametrize("format", ["wav", "flac", "mp3", "opus"])
+def test_sound_arrives_while_the_rest_is_being_made(address, keys, studio, format):
+    headers, pieces = {"x-api-key": keys.add("ann", 1)}, 0
+    seed = sum(format.encode())  # one for each format: what was just made is not made again
+    body = {**LONG, "duration": 20, "stream": True, "format": format, "seed": seed}
+    with httpx.stream("POST", address + GENERATE, json=body, headers=headers, timeout=SOON) as response:
+        assert response.status_code == 200 and response.headers["transfer-encoding"] == "chunked"
+        assert response.headers["x-seed"] == str(seed)
+        for _ in response.iter_raw():
+            pieces += 1
+            if pieces == 1:
+                assert studio.busy()
+    assert pieces > 5
+
+
+def test_a_client_that_leaves_a_stream_ends_its_own_run_within_a_second_and_pays(address, keys, studio):
+    headers = {"x-api-key": keys.add("ann", 1)}
+    with httpx.stream(
+        "POST", address + GENERATE, json={**LONG, "stream": True}, headers=headers, timeout=SOON
+    ) as response:
+        next(response.iter_raw())
+        assert studio.busy()
+    assert wait_for(lambda: not studio.busy(), 2) < 1
+    assert keys.rows()[0].credits == 0
+
+
+def test_a_client_that_leaves_before_it_has_heard_anything_ends_its_own_run_and_pays_nothing(address, keys, studio):
+    connection = sent(address, LONG, keys.add("ann", 1))
+    wait_for(studio.busy)
+    assert keys.rows()[0].credits == 0
+    connection.close()
+    assert wait_for(lambda: not studio.busy(), 2) < 1
+    wait_for(lambda: keys.rows()[0].credits == 1)
+
+
+def test_who_leaves_the_line_leaves_the_others_alone(address, keys, studio):
+    ann, bob, eve = (keys.add(name, 1) for name in ("ann", "bob", "eve"))
+    outcome = []
+
+    def first():
+        post = httpx.post(address + GENERATE, json={**LONG, "duration": 20}, headers={"x-api-key": ann}, timeout=SOON)
+        outcome.append(post.status_code)
+
+    thread = threading.Thread(target=first)
+    thread.start()
+    wait_for(studio.busy)
+    connections = [sent(address, {**LONG, "duration": 1}, key) for key in (bob, eve)]
+    wait_for(lambda: studio.waiting() == 2)
+    connections[0].close()
+    assert wait_for(lambda: studio.waiting() < 2, 2) < 1
+    answer = connections[1].recv(1000)
+    thread.join(SOON)
+    assert answer.startswith(b"HTTP/1.1 200") and outcome == [200]
+    connections[1].close()
+    assert [row.credits for row in keys.rows()] == [0, 1, 0]
+
+
+def test_two_streams_at_once_are_both_whole(address, keys):
+    headers, lengths = {"x-api-key": keys.add("ann", 2)}, []
+
+    def listen(seed):
+        body = {**LONG, "duration": 4, "seed": seed, "stream": True}
+        lengths.append(len(httpx.post(address + GENERATE, json=body, headers=headers, timeout=SOON).content))
+
+    threads = [threading.Thread(target=listen, args=(seed,)) for seed in (1, 2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(SOON)
+    assert lengths == [44 + 2 * 4 * 8000] * 2
