@@ -1,0 +1,189 @@
+"""The codec: transformers' EncodecModel in a small shape, its residual quantiser in training form, and their export.
+
+Weight norm is folded away while training (it costs time and gains nothing here) and made again at export, so that the
+exported model is exactly what transformers builds from the config. Not run by itself; see train_codec.py.
+"""
+
+from dataclasses import asdict, dataclass
+
+import torch
+from sound_world import SAMPLE_RATE
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+from transformers import EncodecConfig, EncodecModel
+
+
+@dataclass(frozen=True)
+class CodecSettings:
+    upsampling_ratios: tuple[int, ...] = (2, 4, 5, 8)  # the largest stride next to the waveform
+    num_filters: int = 16
+    hidden_size: int = 96
+    num_lstm_layers: int = 1
+    codebooks: int = 4
+    codebook_size: int = 1024
+
+
+def codec_config(settings: CodecSettings) -> EncodecConfig:
+    bits = (settings.codebook_size - 1).bit_length()
+    return EncodecConfig(
+        sampling_rate=SAMPLE_RATE,
+        audio_channels=1,
+        normalize=False,
+        hidden_size=settings.hidden_size,
+        codebook_dim=settings.hidden_size,
+        num_filters=settings.num_filters,
+        upsampling_ratios=list(settings.upsampling_ratios),
+        num_lstm_layers=settings.num_lstm_layers,
+        codebook_size=settings.codebook_size,
+        target_bandwidths=[50 * bits * settings.codebooks / 1000],
+        norm_type="weight_norm",
+        use_causal_conv=False,
+        pad_mode="reflect",
+        use_conv_shortcut=False,
+    )
+
+
+def _fold_weight_norm(model: nn.Module) -> None:
+    for module in model.modules():
+        if parametrize.is_parametrized(module):
+            parametrize.remove_parametrizations(module, "weight")
+
+
+def nearest(x: Tensor, codebook: Tensor) -> Tensor:
+    """Index of the nearest code: x [N, D], codebook [V, D] -> [N]."""
+    return (x @ codebook.t() - codebook.pow(2).sum(1) / 2).argmax(1)
+
+
+def kmeans(x: Tensor, clusters: int, iterations: int = 12) -> Tensor:
+    """x [N, D] -> centres [V, D]; an empty cluster is given a random vector again."""
+    centres = x[torch.randperm(len(x))[:clusters]].clone()
+    for _ in range(iterations):
+        index = nearest(x, centres)
+        count = torch.zeros(clusters, device=x.device).index_add_(0, index, torch.ones(len(x), device=x.device))
+        total = torch.zeros_like(centres).index_add_(0, index, x)
+        empty = count == 0
+        centres = total / count.clamp(min=1)[:, None]
+        centres[empty] = x[torch.randint(len(x), (int(empty.sum()),), device=x.device)]
+    return centres
+
+
+class ResidualQuantizer(nn.Module):
+    """Codebooks [K, V, D] learnt by exponential moving averages; no gradient reaches them."""
+
+    DECAY = 0.99
+    DEAD_SHARE = 0.03  # of the use that an equal share would give; below it a code is placed anew
+
+    def __init__(self, settings: CodecSettings) -> None:
+        super().__init__()
+        shape = (settings.codebooks, settings.codebook_size, settings.hidden_size)
+        self.register_buffer("codebooks", torch.zeros(shape))
+        self.register_buffer("counts", torch.ones(shape[:2]))
+        self.register_buffer("sums", torch.zeros(shape))
+        self.register_buffer("ready", torch.zeros((), dtype=torch.bool))
+
+    @torch.no_grad()
+    def initialise(self, latents: Tensor) -> None:
+        """latents [N, D] of the encoder: k-means level by level on what the levels before left over."""
+        residual = latents
+        for level in range(len(self.codebooks)):
+            centres = kmeans(residual, self.codebooks.shape[1])
+            self.codebooks[level], self.sums[level] = centres, centres
+            residual = residual - centres[nearest(residual, centres)]
+        self.counts.fill_(1.0)
+        self.ready.fill_(True)
+
+    def forward(self, latents: Tensor, learn: bool = False) -> tuple[Tensor, Tensor, Tensor]:
+        """latents [B, D, T] -> quantised [B, D, T] (gradients pass straight), codes [B, K, T], commitment loss."""
+        batch, _, frames = latents.shape
+        flat = latents.transpose(1, 2).reshape(batch * frames, -1)
+        residual, total, commitment, codes = flat, torch.zeros_like(flat), 0.0, []
+        scale = flat.detach().var() + 1e-6
+        for level in range(len(self.codebooks)):
+            index = nearest(residual.detach(), self.codebooks[level])
+            chosen = self.codebooks[level][index]
+            commitment = commitment + (residual - chosen).pow(2).mean() / scale
+            if learn:
+                self._learn(level, residual.detach(), index)
+            total, residual = total + chosen, residual - chosen
+            codes.append(index.view(batch, frames))
+        quantised = flat + (total - flat).detach()
+        return quantised.view(batch, frames, -1).transpose(1, 2), torch.stack(codes, 1), commitment
+
+    @torch.no_grad()
+    def _learn(self, level: int, residual: Tensor, index: Tensor) -> None:
+        counts, sums = torch.zeros_like(self.counts[level]), torch.zeros_like(self.sums[level])
+        counts.index_add_(0, index, torch.ones_like(residual[:, 0]))
+        sums.index_add_(0, index, residual)
+        self.counts[level].lerp_(counts, 1 - self.DECAY)
+        self.sums[level].lerp_(sums, 1 - self.DECAY)
+        fair = len(residual) / len(counts)
+        dead = (self.counts[level] < self.DEAD_SHARE * fair).nonzero()[:, 0]
+        dead = dead[torch.randperm(len(dead), device=dead.device)[:8]]  # a few a step, so that the rest can settle
+        fresh = residual[torch.randint(len(residual), (len(dead),), device=dead.device)]
+        self.counts[level, dead], self.sums[level, dead] = fair, fresh * fair
+        self.codebooks[level] = self.sums[level] / self.counts[level].clamp(min=1e-6)[:, None]
+
+
+class TrainingCodec(nn.Module):
+    """Encoder and decoder of an EncodecModel without weight norm, around a ResidualQuantizer."""
+
+    def __init__(self, settings: CodecSettings) -> None:
+        super().__init__()
+        self.settings = settings
+        shell = EncodecModel(codec_config(settings))
+        self.encoder, self.decoder = shell.encoder, shell.decoder
+        _fold_weight_norm(self)
+        self.quantizer = ResidualQuantizer(settings)
+
+    def forward(self, audio: Tensor, learn: bool = False, half: bool = False):
+        """audio [B, 1, T] -> reconstruction [B, 1, T], codes [B, K, frames] (None before k-means), commitment loss.
+
+        `half` runs the convolutions in bfloat16; the quantiser always works in float32.
+        """
+        fast = torch.autocast(audio.device.type, torch.bfloat16, enabled=half)
+        codes, commitment = None, audio.new_zeros(())
+        with fast:
+            latents = self.encoder(audio)
+        latents = latents.float()
+        if self.quantizer.ready:
+            latents, codes, commitment = self.quantizer(latents, learn)
+        with fast:
+            made = self.decoder(latents)
+        return made.float(), codes, commitment
+
+    @torch.no_grad()
+    def encode(self, audio: Tensor) -> Tensor:
+        return self.quantizer(self.encoder(audio))[1]
+
+
+def to_transformers(codec: TrainingCodec) -> EncodecModel:
+    """The same codec as transformers loads it: weight norm made again, codebooks in its quantiser."""
+    model = EncodecModel(codec_config(codec.settings)).eval()
+    targets = dict(model.named_modules())
+    for name, source in codec.named_modules():
+        if name.startswith("quantizer") or name not in targets:
+            continue
+        for key, value in source.named_parameters(recurse=False):
+            with torch.no_grad():
+                if parametrize.is_parametrized(targets[name], key):
+                    setattr(
+                        targets[name], key, value.detach()
+                    )  # the parametrisation splits it into length and direction
+                else:
+                    getattr(targets[name], key).copy_(value)
+    for level, layer in enumerate(model.quantizer.layers):
+        layer.codebook.embed.copy_(codec.quantizer.codebooks[level])
+        layer.codebook.embed_avg.copy_(codec.quantizer.codebooks[level])
+        layer.codebook.cluster_size.fill_(1.0)
+        layer.codebook.inited.fill_(True)
+    return model
+
+
+def checkpoint(codec: TrainingCodec) -> dict:
+    return {"settings": asdict(codec.settings), "weights": codec.state_dict()}
+
+
+def from_checkpoint(state: dict) -> TrainingCodec:
+    codec = TrainingCodec(CodecSettings(**state["settings"]))
+    codec.load_state_dict(state["weights"])
+    return codec.eval()

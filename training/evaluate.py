@@ -1,0 +1,247 @@
+"""Measures an exported pocket model: codec, language model, how well it follows words, sanity. A table, then JSON.
+
+Run: `python training/evaluate.py --model models/pocket --items 96`. Needs FluidSynth: held-out pieces are composed and
+rendered on the spot from indices that no training stage uses, so nothing but the model folder is needed.
+Sampling: transformers' generate, top-k 250, temperature 1, guidance 3 (and 1 for comparison), fixed seeds.
+"""
+
+import argparse
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import measures
+import numpy as np
+import soundfile
+import torch
+from captions import caption
+from compose import compose
+from lm import LmSettings, codebook_losses
+from plots import spectrogram_page
+from render import synthesize
+from sound_world import FRAME_RATE, LEADS, SAMPLE_RATE, TEMPI_BPM
+from transformers import AutoTokenizer, MusicgenForConditionalGeneration
+
+HELD_OUT_FROM = 1_000_000  # indices far above those of training
+CLIP_S = 6
+
+
+@dataclass(frozen=True)
+class Ask:
+    """One prompt and what it asks for."""
+
+    text: str
+    lead: str
+    drums: bool
+    tempo_bpm: int
+    mode: str
+
+
+@dataclass(frozen=True)
+class Pocket:
+    model: MusicgenForConditionalGeneration
+    tokenizer: object
+
+    @torch.inference_mode()
+    def reconstruct(self, audio: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """float32 [T] -> the codec's rendition [T], tokens [K, frames]"""
+        codec = self.model.audio_encoder
+        codes = codec.encode(torch.from_numpy(audio)[None, None]).audio_codes
+        made = codec.decode(codes, [None]).audio_values[0, 0]
+        return made.numpy()[: len(audio)], codes[0, 0].numpy()
+
+    @torch.inference_mode()
+    def generate(self, texts: list[str], seconds: float, guidance: float, seed: int) -> list[np.ndarray]:
+        torch.manual_seed(seed)
+        inputs = self.tokenizer(texts, padding=True, return_tensors="pt")
+        frames = round(seconds * FRAME_RATE)
+        sampling = {"do_sample": True, "top_k": 250, "temperature": 1.0, "guidance_scale": guidance}
+        audio = self.model.generate(**inputs, **sampling, max_new_tokens=frames + self.model.decoder.num_codebooks - 1)
+        return [a[0].float().numpy() for a in audio]
+
+
+def load(folder: Path) -> Pocket:
+    model = MusicgenForConditionalGeneration.from_pretrained(folder, dtype=torch.float32).eval()
+    return Pocket(model, AutoTokenizer.from_pretrained(folder))
+
+
+def held_out(count: int, first: int = 0):
+    """Songs and their audio, cut to `CLIP_S` from the second bar on."""
+    for index in range(HELD_OUT_FROM + first, HELD_OUT_FROM + first + count):
+        song = compose(index)
+        yield song, synthesize(song)
+
+
+def codec_figures(pocket: Pocket, items: int) -> dict[str, float]:
+    rows, codes, pages = [], [], []
+    for song, audio in held_out(items):
+        audio = audio[: CLIP_S * SAMPLE_RATE]
+        made, tokens = pocket.reconstruct(audio)
+        opus = measures.opus_round_trip(audio)
+        codes.append(tokens)
+        versions = {"codec": made, "opus_6k": opus, "silence": np.zeros_like(audio)}
+        rows.append({f"{n}_mel_db": measures.mel_distance_db(v, audio) for n, v in versions.items()})
+        rows[-1] |= {f"{n}_si_sdr_db": measures.si_sdr_db(versions[n], audio) for n in ("codec", "opus_6k")}
+        pages.append((f"{song.facts.lead}, {song.facts.texture}", audio, made))
+    figures = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+    joined = np.concatenate(codes, axis=1)
+    for k, row in enumerate(joined):
+        figures[f"codes_used_{k}"] = len(np.unique(row)) / 1024
+    return figures | {"frames": joined.shape[1]}, pages
+
+
+@torch.inference_mode()
+def lm_figures(pocket: Pocket, items: int) -> dict[str, float]:
+    """Cross-entropy of held-out pieces with their captions and without, beside the entropy of the codes alone."""
+    settings, conditional, null, codes = LmSettings(), [], [], []
+    for index, (song, audio) in enumerate(held_out(items, first=10_000)):
+        tokens = torch.from_numpy(pocket.reconstruct(audio[: 10 * SAMPLE_RATE])[1]).long()[None]
+        text = pocket.tokenizer(caption(song.facts, index), return_tensors="pt")
+        for drop, losses in ((False, conditional), (True, null)):
+            dropped = torch.tensor([drop])
+            losses.append(
+                codebook_losses(pocket.model, settings, tokens, text.input_ids, text.attention_mask, dropped).numpy()
+            )
+        codes.append(tokens[0].numpy())
+    joined, figures = np.concatenate(codes, axis=1), {}
+    for k in range(settings.codebooks):
+        share = np.bincount(joined[k], minlength=1024) / joined.shape[1]
+        share = share[share > 0]
+        figures[f"unigram_nats_{k}"] = float(-(share * np.log(share)).sum())
+        figures[f"ce_nats_{k}"] = float(np.mean([c[k] for c in conditional]))
+        figures[f"ce_no_text_nats_{k}"] = float(np.mean([c[k] for c in null]))
+    return figures
+
+
+def asks(items: int, seed: int = 0) -> list[Ask]:
+    """Half solo without drums, half with drums; leads, tempi and modes evenly spread; words unlike the training templates."""
+    rng, made = np.random.default_rng(seed), []
+    for i in range(items):
+        lead = list(LEADS)[i // 2 % len(LEADS)]
+        mode = ("major", "minor")[i // (2 * len(LEADS)) % 2]
+        tempo = int(rng.choice([t for t in TEMPI_BPM if t != 160]))
+        mood = {"major": "happy", "minor": "sad"}[mode]
+        words = f"a {mood} {lead} tune with drums" if i % 2 else f"a {mood} solo {lead} tune, no drums"
+        made.append(Ask(f"{words}, in {mode}, {tempo} bpm", lead, bool(i % 2), tempo, mode))
+    return made
+
+
+@dataclass(frozen=True)
+class Judges:
+    """Classifiers for drums and for the lead of a solo, trained on rendered pieces after the codec."""
+
+    drums: measures.Classifier
+    family: measures.Classifier
+    tempo_ceiling: float  # how often the estimators are right on rendered pieces after the codec
+    mode_ceiling: float
+    onsets_per_s: float
+
+
+def train_judges(pocket: Pocket, items: int) -> Judges:
+    drums, family, tempo_right, mode_right, onsets = [], [], [], [], []
+    for song, audio in held_out(items, first=20_000):
+        clip = pocket.reconstruct(audio[: 8 * SAMPLE_RATE])[0]
+        vector = measures.features(clip)
+        facts = song.facts
+        if facts.lead is None:
+            continue
+        drums.append((vector, str(facts.drums)))
+        if facts.texture == "solo":
+            family.append((vector, facts.lead))
+        onsets.append(measures.onsets_per_s(clip))
+        if len(tempo_right) < 120:
+            tempo_right.append(measures.tempo_matches(measures.tempo_bpm(clip), facts.tempo_bpm))
+            mode_right.append(measures.mode(clip) == facts.mode)
+    split = {
+        name: (pairs[len(pairs) // 5 :], pairs[: len(pairs) // 5]) for name, pairs in (("d", drums), ("f", family))
+    }
+    ceilings = (float(np.mean(tempo_right)), float(np.mean(mode_right)), float(np.mean(onsets)))
+    return Judges(measures.train_classifier(*split["d"]), measures.train_classifier(*split["f"]), *ceilings)
+
+
+def adherence(judges: Judges, wanted: list[Ask], clips: list[np.ndarray]) -> dict[str, float]:
+    drums = judges.drums.predict(clips)
+    solos = [(a, c) for a, c in zip(wanted, clips, strict=True) if not a.drums]
+    families = judges.family.predict([c for _, c in solos])
+    return {
+        "drums": float(np.mean([d == str(a.drums) for a, d in zip(wanted, drums, strict=True)])),
+        "solo_instrument": float(np.mean([f == a.lead for (a, _), f in zip(solos, families, strict=True)])),
+        "tempo": float(
+            np.mean(
+                [measures.tempo_matches(measures.tempo_bpm(c), a.tempo_bpm) for a, c in zip(wanted, clips, strict=True)]
+            )
+        ),
+        "mode": float(np.mean([measures.mode(c) == a.mode for a, c in zip(wanted, clips, strict=True)])),
+    }
+
+
+def generated(pocket: Pocket, wanted: list[Ask], seconds: float, guidance: float, batch: int = 16) -> list[np.ndarray]:
+    clips = []
+    for start in range(0, len(wanted), batch):
+        texts = [a.text for a in wanted[start : start + batch]]
+        clips += pocket.generate(texts, seconds, guidance, seed=start)
+    return clips
+
+
+def sanity(judges: Judges, clips: list[np.ndarray]) -> dict[str, float]:
+    faults = [measures.faults(c) for c in clips]
+    figures = {f"{name}_share": float(np.mean([name in f for f in faults])) for name in ("level", "clipped", "stuck")}
+    figures["onsets_per_s"] = float(np.mean([measures.onsets_per_s(c) for c in clips]))
+    return figures | {"onsets_per_s_of_data": judges.onsets_per_s}
+
+
+def keep_audio(folder: Path, wanted: list[Ask], clips: list[np.ndarray]) -> None:
+    for number, (ask, clip) in enumerate(zip(wanted, clips, strict=True)):
+        name = "".join(c if c.isalnum() else "_" for c in ask.text)
+        soundfile.write(folder / f"{number:03}_{name}.wav", clip, SAMPLE_RATE)
+
+
+def evaluate(folder: Path, items: int, seconds: float, out: Path) -> dict:
+    out.mkdir(parents=True, exist_ok=True)
+    pocket, report = load(folder), {}
+    report["codec"], pages = codec_figures(pocket, min(items, 60))
+    spectrogram_page(out / "reconstructions.png", pages[:8])
+    report["lm"] = lm_figures(pocket, min(items, 40))
+    judges = train_judges(pocket, 8 * items)
+    report["judges"] = {
+        "drums_accuracy": judges.drums.accuracy,
+        "solo_instrument_accuracy": judges.family.accuracy,
+        "tempo_ceiling": judges.tempo_ceiling,
+        "mode_ceiling": judges.mode_ceiling,
+    }
+    wanted = asks(items)
+    started = time.perf_counter()
+    clips = generated(pocket, wanted, seconds, guidance=3.0)
+    report["generation"] = {"x_real_time_in_batches": items * seconds / (time.perf_counter() - started)}
+    keep_audio(out, wanted, clips)
+    spectrogram_page(out / "generated.png", [(a.text, c, None) for a, c in zip(wanted, clips, strict=True)][:16])
+    report["adherence_cfg3"] = adherence(judges, wanted, clips)
+    report["sanity_cfg3"] = sanity(judges, clips)
+    report["adherence_cfg1"] = adherence(judges, wanted, generated(pocket, wanted, seconds, guidance=1.0))
+    return report
+
+
+def print_table(report: dict) -> None:
+    for section, figures in report.items():
+        print(f"\n{section}")
+        for name, value in figures.items():
+            print(f"  {name:28} {value:10.3f}")
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", type=Path, default=Path("models/pocket"))
+    parser.add_argument("--items", type=int, default=96, help="prompts; other counts follow from it")
+    parser.add_argument("--seconds", type=float, default=8.0)
+    parser.add_argument("--out", type=Path, default=Path("build/pocket/evaluation"), help="audio and spectrograms")
+    parser.add_argument("--threads", type=int, default=2)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    args = parse_args()
+    torch.set_num_threads(args.threads)
+    result = evaluate(args.model, args.items, args.seconds, args.out)
+    print_table(result)
+    print(json.dumps(result))

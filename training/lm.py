@@ -1,0 +1,148 @@
+"""The language model: transformers' MusicgenForConditionalGeneration in a small shape, its delay pattern and its loss.
+
+Not run by itself; see train_lm.py.
+
+    delay pattern of T = 3 frames, S for the special id:   S a0 a1 a2 S  S  S
+                                                           S S  b0 b1 b2 S  S
+                                                           S S  S  c0 c1 c2 S
+                                                           S S  S  S  d0 d1 d2
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from transformers import (
+    EncodecConfig,
+    GenerationConfig,
+    MusicgenConfig,
+    MusicgenDecoderConfig,
+    MusicgenForConditionalGeneration,
+    T5Config,
+)
+
+
+@dataclass(frozen=True)
+class LmSettings:
+    hidden: int = 256
+    layers: int = 5
+    head_size: int = 64
+    text_hidden: int = 128
+    text_layers: int = 2
+    text_heads: int = 4
+    codebooks: int = 4
+    codebook_size: int = 1024
+    codebook_weights: tuple[float, ...] = (1.3, 1.0, 0.9, 0.8)  # the first carries the music, the last the grain
+
+    @property
+    def special(self) -> int:
+        return self.codebook_size
+
+
+def text_config(settings: LmSettings, vocabulary: int) -> T5Config:
+    return T5Config(
+        vocab_size=vocabulary,
+        d_model=settings.text_hidden,
+        d_kv=settings.text_hidden // settings.text_heads,
+        d_ff=4 * settings.text_hidden,
+        num_layers=settings.text_layers,
+        num_heads=settings.text_heads,
+        dropout_rate=0.0,
+    )
+
+
+def decoder_config(settings: LmSettings) -> MusicgenDecoderConfig:
+    return MusicgenDecoderConfig(
+        vocab_size=settings.codebook_size,
+        max_position_embeddings=2048,
+        hidden_size=settings.hidden,
+        num_hidden_layers=settings.layers,
+        num_attention_heads=settings.hidden // settings.head_size,
+        ffn_dim=4 * settings.hidden,
+        num_codebooks=settings.codebooks,
+        audio_channels=1,
+        pad_token_id=settings.special,
+        bos_token_id=settings.special,
+        dropout=0.0,
+    )
+
+
+def build_model(settings: LmSettings, codec: EncodecConfig, vocabulary: int) -> MusicgenForConditionalGeneration:
+    """With random weights, codec included."""
+    parts = {"audio_encoder": codec.to_dict(), "decoder": decoder_config(settings).to_dict()}
+    config = MusicgenConfig(text_encoder=text_config(settings, vocabulary).to_dict(), **parts)
+    model = MusicgenForConditionalGeneration(config)
+    model.generation_config = GenerationConfig(
+        bos_token_id=settings.special,
+        pad_token_id=settings.special,
+        decoder_start_token_id=settings.special,
+        do_sample=True,
+        guidance_scale=3.0,
+        top_k=250,
+        temperature=1.0,
+        max_length=1500,
+    )
+    return model
+
+
+@torch.no_grad()
+def start_embeddings(model: MusicgenForConditionalGeneration, codebooks: Tensor) -> None:
+    """Token embeddings start from the codec's own codes [K, V, D], so that codes that sound alike start alike.
+
+    They are as loud as the sinusoidal positions that are added to them; transformers' start is thirty times quieter, and
+    the positions would drown the music for the first thousand steps.
+    """
+    for table, codes in zip(model.decoder.model.decoder.embed_tokens, codebooks, strict=True):
+        width = table.weight.shape[1]
+        centred = codes - codes.mean(0)
+        projected = centred @ torch.randn(codes.shape[1], width)
+        table.weight[: len(codes)] = 0.3 * projected / projected.std() + 0.1 * torch.randn(len(codes), width)
+
+
+def delayed(tokens: Tensor, special: int) -> Tensor:
+    """tokens [B, K, T] -> [B, K, T + K], the drawing above."""
+    batch, codebooks, frames = tokens.shape
+    pattern = tokens.new_full((batch, codebooks, frames + codebooks), special)
+    for k in range(codebooks):
+        pattern[:, k, k + 1 : k + 1 + frames] = tokens[:, k]
+    return pattern
+
+
+def logits(model, settings: LmSettings, tokens_in: Tensor, text_ids: Tensor, text_mask: Tensor, drop: Tensor) -> Tensor:
+    """tokens_in [B, K, S], text [B, L], drop bool [B] -> [B, K, S, V].
+
+    Dropped rows hear exact zeros, after the projection. Their mask is left open: with zero values its weights do not matter,
+    and a fully closed row would make a softmax over nothing.
+    """
+    batch, codebooks, steps = tokens_in.shape
+    states = model.text_encoder(input_ids=text_ids, attention_mask=text_mask).last_hidden_state
+    states = model.enc_to_dec_proj(states)
+    states = states * (text_mask * ~drop[:, None]).to(states.dtype)[..., None]
+    made = model.decoder.model.decoder(
+        input_ids=tokens_in.reshape(batch * codebooks, steps),
+        encoder_hidden_states=states,
+        encoder_attention_mask=text_mask | drop[:, None],
+        use_cache=False,
+    ).last_hidden_state
+    return torch.stack([head(made) for head in model.decoder.lm_heads], dim=1)
+
+
+def codebook_losses(
+    model, settings: LmSettings, tokens: Tensor, text_ids: Tensor, text_mask: Tensor, drop: Tensor
+) -> Tensor:
+    """Cross-entropy in nats of each codebook [K], over the positions that hold a token; tokens [B, K, T]."""
+    pattern = delayed(tokens, settings.special)
+    predicted = logits(model, settings, pattern[..., :-1], text_ids, text_mask, drop)
+    frames = tokens.shape[-1]
+    return torch.stack(
+        [
+            functional.cross_entropy(predicted[:, k, k : k + frames].flatten(0, 1).float(), tokens[:, k].flatten())
+            for k in range(settings.codebooks)
+        ]
+    )
+
+
+def trained_part(model: MusicgenForConditionalGeneration) -> dict[str, Tensor]:
+    """Everything but the codec, by name."""
+    return {name: p for name, p in model.named_parameters() if not name.startswith("audio_encoder.")}

@@ -1,0 +1,60 @@
+"""The whole recipe: render, codec, tokens, language model, export, evaluate. `make pocket` calls it.
+
+Run: `python training/run.py --device cpu --hours 3`. Every stage resumes; what is finished is not done again. The hours are
+those of the two training stages together; rendering (about 5 minutes), encoding and evaluation come on top.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+HERE = Path(__file__).parent
+CODEC_SHARE = 0.4  # of the training hours
+
+
+@dataclass(frozen=True)
+class Stage:
+    script: str
+    options: tuple[str, ...]
+
+
+def stages(args: argparse.Namespace) -> list[Stage]:
+    work, device = ("--work-dir", str(args.work_dir)), ("--device", args.device)
+    workers = args.workers if args.device == "cpu" else 1
+    codec_hours, lm_hours = CODEC_SHARE * args.hours, (1 - CODEC_SHARE) * args.hours
+    return [
+        Stage("render.py", (*work, "--hours", str(args.music_hours), "--workers", str(args.workers))),
+        Stage("train_codec.py", (*work, *device, "--hours", str(codec_hours))),
+        Stage("encode_audio.py", (*work, *device, "--workers", str(workers))),
+        Stage("train_lm.py", (*work, *device, "--hours", str(lm_hours), "--workers", str(workers))),
+        Stage("plots.py", work),
+        Stage("export.py", (*work, "--to", str(args.to))),
+        Stage("evaluate.py", ("--model", str(args.to), "--out", str(args.work_dir / "evaluation"))),
+    ]
+
+
+def run(args: argparse.Namespace) -> None:
+    for stage in stages(args):
+        command = [sys.executable, str(HERE / stage.script), *stage.options]
+        print("$", " ".join(command), flush=True)
+        subprocess.run(command, check=True)
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--work-dir", type=Path, default=Path("build/pocket"))
+    parser.add_argument(
+        "--to", type=Path, default=Path("build/pocket/model"), help="models/pocket to replace the shipped one"
+    )
+    parser.add_argument("--hours", type=float, default=3.0)
+    parser.add_argument("--music-hours", type=float, default=13.0)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--workers", type=int, default=min(2, os.cpu_count() or 1))
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    run(parse_args())
