@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -41,8 +42,18 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the outcome as JSON,
 
 
 def main() -> None:
+    let_waiting_threads_sleep()
     with explained_errors():
         app()
+
+
+def let_waiting_threads_sleep() -> None:
+    """To be called before torch is imported, whose OpenMP reads this once.
+
+    Its threads otherwise spin while they wait for each other; on a machine whose cores are busy a step then takes ten
+    times as long. Sleeping costs nothing that could be measured on an idle one.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 @contextlib.contextmanager
@@ -222,7 +233,8 @@ def run(
     started = time.perf_counter()
     check_folder_writable(output)
     runner = Runner()
-    document = with_overrides(read_document(workflow), map(Override.parse, set_), runner.classes)
+    overrides = [Override.parse(text) for text in set_]
+    document = with_overrides(read_document(workflow), overrides, runner.classes)
     prompt = document.prompt(runner.classes)
     with _progress(prompt) as listener, _failed_nodes():
         result = runner.run(
@@ -231,6 +243,7 @@ def run(
             listener=listener,
             input_dir=input,
             output_dir=output,
+            named_models=tuple(override.value for override in overrides),
         )
     files = [str(file) for file in result.files]
     if as_json:

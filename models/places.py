@@ -60,7 +60,7 @@ class Found:
 
 def known_models(folders: Sequence[Path] = ()) -> list[Found]:
     """pocket, then what lies in `folders`, then the official ids: every name that `locate` understands."""
-    found = [Found(POCKET, POCKET_FOLDER, _size(POCKET_FOLDER), "CC0-1.0")] if _is_checkpoint(POCKET_FOLDER) else []
+    found = [Found(POCKET, POCKET_FOLDER if _is_checkpoint(POCKET_FOLDER) else None, _size(POCKET_FOLDER), "CC0-1.0")]
     for folder in _checkpoints_in(folders):
         found.append(Found(folder.name, folder, _size(folder), _licence_of(folder.name)))
     for official in OFFICIAL:

@@ -51,6 +51,8 @@ class Run:
     input_dir: Path = Path("input")
     output_dir: Path = Path("output")
     temp_dir: Path = Path("temp")
+    named_models: tuple[str, ...] = ()
+    """models that the user has named: folders and hub ids that a graph may use besides the known ones"""
 
 
 _run: contextvars.ContextVar[Run | None] = contextvars.ContextVar("musicgraph_run", default=None)

@@ -34,7 +34,9 @@ class MusicGenModelLoader:
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
+        # a folder or another hub id only if the user named it: a stranger's graph cannot point anywhere it likes
         names = [model.name for model in places.known_models(host.model_folders())]
+        names += [name for name in host.current_run().named_models if name not in names]
         return {
             "required": {
                 "model": (
@@ -59,16 +61,6 @@ class MusicGenModelLoader:
                 ),
             }
         }
-
-    @classmethod
-    def VALIDATE_INPUTS(cls, model: str) -> bool | str:
-        """Replaces the built-in list check for `model` only: a hub id or a folder that is not in the list is fine too."""
-        try:
-            if not places.is_hub_id(model):
-                places.locate(model, host.model_folders())
-        except checkpoint.CheckpointError as error:
-            return str(error)
-        return True
 
     def load(
         self, model: str, precision: str, device: str

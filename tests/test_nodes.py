@@ -154,13 +154,17 @@ def test_no_audio_is_refused_with_what_to_connect(loaded):
         EnCodecEncode().encode(loaded[2], {"waveform": torch.zeros(1, 1, 0), "sample_rate": 8000})
 
 
-def test_the_loader_lists_models_and_refuses_unknown_ones_before_running(monkeypatch, mono, tmp_path):
+def test_the_loader_lists_folders_official_models_and_what_the_user_named(monkeypatch, mono):
     monkeypatch.setenv("MUSICGRAPH_MODELS", str(mono.folder.parent))
-    choices = MusicGenModelLoader.INPUT_TYPES()["required"]["model"][0]
-    assert mono.folder.name in choices
-    assert "facebook/musicgen-small" in choices
-    assert MusicGenModelLoader.VALIDATE_INPUTS(mono.folder.name) is True
-    assert "not on this machine" in MusicGenModelLoader.VALIDATE_INPUTS(str(tmp_path / "nowhere"))
+
+    def choices():
+        return MusicGenModelLoader.INPUT_TYPES()["required"]["model"][0]
+
+    assert mono.folder.name in choices()
+    assert "facebook/musicgen-small" in choices()
+    assert "/my/model" not in choices()
+    with host.running(host.Run(named_models=("/my/model",))):
+        assert "/my/model" in choices()
 
 
 def test_a_device_that_is_not_there_is_refused(mono):

@@ -68,6 +68,7 @@ class Runner:
         stopped: Callable[[], bool] = lambda: False,
         stream: bool = False,
         targets: tuple[str, ...] | None = None,
+        named_models: tuple[str, ...] = (),
         input_dir: str | Path = "input",
         output_dir: str | Path = "output",
         temp_dir: str | Path | None = None,
@@ -76,10 +77,16 @@ class Runner:
 
         Raises WorkflowError with every problem before anything runs, NodeError with its cause when a node fails, and
         lets host.Interrupted pass when `stopped` says so. With `stream`, nodes that can work on blocks of tokens do,
-        and AudioChunk events come while the sampler is at work.
+        and AudioChunk events come while the sampler is at work. `named_models` are those that the user, not the graph, named.
         """
         temp_dir = Path(tempfile.gettempdir()) / "musicgraph" if temp_dir is None else temp_dir
-        run = Run(stopped=stopped, input_dir=Path(input_dir), output_dir=Path(output_dir), temp_dir=Path(temp_dir))
+        run = Run(
+            stopped=stopped,
+            input_dir=Path(input_dir),
+            output_dir=Path(output_dir),
+            temp_dir=Path(temp_dir),
+            named_models=named_models,
+        )
         with self._lock, torch.inference_mode(), running(run):
             validation = validate(prompt, self.classes)
             validation.raise_if_refused()
