@@ -1,9 +1,9 @@
-"""EnCodec's decoder, piece by piece: the same samples as at once, at a cost linear in length.
+"""EnCodec's encoder and decoder, piece by piece: the same result as at once, at a cost linear in length.
 
 Every layer keeps what it needs of the past (the LSTM its state, a convolution its last inputs, a transposed one its
 unfinished outputs) and holds back what depends on the future. `push` gives what is certain; the last push, with
 `final=True`, gives the rest. Padding and trimming are upstream's, at the true ends only. Source: EnCodec (Défossez et
-al. 2022) as implemented by transformers' EncodecDecoder, whose modules are read here; the per-layer state follows the
+al. 2022) as implemented by transformers, whose modules are read here; the per-layer state follows the
 idea of moshi's streaming modules.
 """
 
@@ -30,36 +30,49 @@ class _Elementwise:
 
 
 class _Conv:
-    """A convolution of stride 1. Its first output waits until there is enough to reflect at the left end."""
+    """A convolution. Its first output waits until there is enough to reflect at the left end."""
 
     def __init__(self, module: nn.Module):
         self._conv = module.conv
         self._mode = module.pad_mode
-        self._reach = (self._conv.kernel_size[0] - 1) * self._conv.dilation[0]
-        right = 0 if module.causal else self._reach // 2
-        self._pads = (self._reach - right, right)
-        self._held: Tensor | None = None  # inputs that later outputs still need, padded once begun
+        self._stride = self._conv.stride[0]
+        self._span = (self._conv.kernel_size[0] - 1) * self._conv.dilation[0] + 1
+        overlap = self._span - self._stride
+        right = 0 if module.causal else overlap // 2
+        self._left, self._right = overlap - right, right
+        self._held: Tensor | None = None  # inputs that later outputs, or the reflection at the end, still need
+        self._unread = 0  # where in `_held` the next output's inputs begin
+        self._length = 0
         self._begun = False
 
     def push(self, x: Tensor, final: bool) -> Tensor:
+        self._length += x.shape[-1]
         x = x if self._held is None else torch.cat([self._held, x], dim=-1)
-        left, right = self._pads
         if not self._begun:
-            if not final and x.shape[-1] <= max(self._pads):
+            if not final and self._length <= max(self._left, self._right + self._stride - 1):
                 self._held = x
-                return self._nothing(x)
-            x = _pad(x, (left, right if final else 0), self._mode)
+                return x.new_empty(x.shape[0], self._conv.out_channels, 0)
+            x = _pad(x, (self._left, self._right_pad() if final else 0), self._mode)
             self._begun = True
         elif final:
-            x = _pad(x, (0, right), self._mode)
-        if x.shape[-1] <= self._reach:
-            self._held = x
-            return self._nothing(x)
-        self._held = x[..., x.shape[-1] - self._reach :]
-        return self._conv(x)
+            x = _pad(x, (0, self._right_pad()), self._mode)
+        return self._outputs(x)
 
-    def _nothing(self, x: Tensor) -> Tensor:
-        return x.new_empty(x.shape[0], self._conv.out_channels, 0)
+    def _right_pad(self) -> int:
+        """At the true end: upstream fills up so that the last stride is whole."""
+        return self._right + -self._length % self._stride
+
+    def _outputs(self, x: Tensor) -> Tensor:
+        begin = self._unread
+        count = max(0, (x.shape[-1] - begin - self._span) // self._stride + 1)
+        self._unread = begin + count * self._stride
+        if count:
+            out = self._conv(x[..., begin : self._unread - self._stride + self._span])
+        else:
+            out = x.new_empty(x.shape[0], self._conv.out_channels, 0)
+        done = max(0, min(self._unread, x.shape[-1] - self._right - self._stride))
+        self._held, self._unread = x[..., done:], self._unread - done
+        return out
 
 
 def _pad(x: Tensor, pads: tuple[int, int], mode: str) -> Tensor:
@@ -138,15 +151,15 @@ _KINDS = {
 def _stateful(module: nn.Module) -> _Conv | _ConvTranspose | _LSTM | _Residual | _Elementwise:
     kind = _KINDS.get(type(module).__name__)
     if kind is None:
-        raise ValueError(f"codec: got a decoder layer {type(module).__name__}, expected one of {', '.join(_KINDS)}")
+        raise ValueError(f"codec: got a layer {type(module).__name__}, expected one of {', '.join(_KINDS)}")
     return kind(module)
 
 
-class DecoderStream:
-    """The decoder's layers with their state: `[N, hidden_size, frames]` in, `[N, 1, samples]` out."""
+class LayerStream:
+    """The layers of an encoder or a decoder with their state: `[N, channels, time]` in and out."""
 
-    def __init__(self, decoder: nn.Module):
-        self._layers = [_stateful(module) for module in decoder.layers]
+    def __init__(self, coder: nn.Module):
+        self._layers = [_stateful(module) for module in coder.layers]
 
     def push(self, x: Tensor, final: bool = False) -> Tensor:
         for layer in self._layers:

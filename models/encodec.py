@@ -1,4 +1,4 @@
-"""The codec: waveform ⇄ tokens. Weights and encoder are transformers' EncodecModel; decoding streams.
+"""The codec: waveform ⇄ tokens. The weights are transformers' EncodecModel; both ways go block by block.
 
 Stereo models run the mono codec on left and right separately; their codebooks alternate: L1 R1 L2 R2 …
 """
@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from .codec_stream import DecoderStream
+from .codec_stream import LayerStream
 
-BLOCK_FRAMES = 50  # decoding always goes in blocks of this size, so that streaming or not gives the same samples
+BLOCK_FRAMES = 50  # work always goes in blocks of this size, so that streaming or not gives the same result
 
 
 class Codec(nn.Module):
@@ -52,13 +52,21 @@ class Codec(nn.Module):
         """
         B, C, _ = waveform.shape
         levels = self._levels(num_codebooks, C)
-        latent = self.encoder(waveform.flatten(0, 1).unsqueeze(1).to(self._device))  # [B·C, hidden, T]
+        stream = LayerStream(self.encoder)
+        blocks = waveform.flatten(0, 1).unsqueeze(1).split(BLOCK_FRAMES * self.hop, dim=2)
+        tokens = [
+            self._quantized(stream.push(block.to(self._device), final=i == len(blocks) - 1), levels)
+            for i, block in enumerate(blocks)
+        ]
+        return torch.cat(tokens, dim=2).unflatten(0, (B, C)).transpose(1, 2).flatten(1, 2).cpu()
+
+    def _quantized(self, latent: Tensor, levels: int) -> Tensor:
+        """`[N, hidden, T]` → `[N, levels, T]`: each codebook takes what the ones before it left over."""
         residual, tokens = latent, []
         for layer in self.quantizer.layers[:levels]:
             tokens.append(layer.encode(residual))
             residual = residual - layer.decode(tokens[-1])
-        stacked = torch.stack(tokens, dim=1)  # [B·C, levels, T]
-        return stacked.unflatten(0, (B, C)).transpose(1, 2).flatten(1, 2).cpu()
+        return torch.stack(tokens, dim=1)
 
     def _levels(self, num_codebooks: int, channels: int) -> int:
         levels, rest = divmod(num_codebooks, channels)
@@ -93,7 +101,7 @@ class CodecStream:
 
     def __init__(self, codec: Codec, channels: int):
         self._codec, self._channels = codec, channels
-        self._decoder = DecoderStream(codec.decoder)
+        self._decoder = LayerStream(codec.decoder)
         self._held: Tensor | None = None
 
     def push(self, tokens: Tensor) -> Tensor:

@@ -164,6 +164,15 @@ def supports(dtype: torch.dtype, device: torch.device) -> bool:
     return dtype is not torch.bfloat16 or (device.type == "cuda" and torch.cuda.is_bf16_supported())
 
 
+def loading_device(device: torch.device) -> torch.device:
+    """Where a module that will work on `device` is loaded to: ComfyUI keeps it aside until it is needed."""
+    if inside_comfyui():
+        import comfy.model_management
+
+        return comfy.model_management.unet_offload_device()
+    return device
+
+
 class Resident:
     """A module and the device it works on. Inside ComfyUI, ComfyUI's memory manager moves it in and out.
 

@@ -69,7 +69,7 @@ class MusicGenModelLoader:
         where = _device(device)
         dtype = _dtype(precision, where)
         config = opened.lm
-        lm = host.Resident(checkpoint.load_lm(opened, dtype, torch.device("cpu")), where)
+        lm = host.Resident(checkpoint.load_lm(opened, dtype, host.loading_device(where)), where)
         text = host.Resident(checkpoint.load_text_encoder(opened), where)
         codec = host.Resident(checkpoint.load_codec(opened), _codec_device(where))
         named = next(name for name, value in checkpoint.DTYPES.items() if value is dtype)

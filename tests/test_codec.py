@@ -5,7 +5,7 @@ import torch
 from tiny import CODEBOOK_SIZE, tiny_config
 from transformers import EncodecConfig, EncodecModel
 
-from musicgraph.models.codec_stream import DecoderStream
+from musicgraph.models.codec_stream import LayerStream
 from musicgraph.models.encodec import Codec, CodecStream, stream_decode
 
 
@@ -39,8 +39,8 @@ def test_decoding_equals_upstream_for_every_length(mono, frames):
 def test_the_layers_give_the_same_samples_however_the_frames_are_cut(mono, sizes):
     latent = mono.codec.latent(random_tokens(30), channels=1)
     with torch.inference_mode():
-        at_once = DecoderStream(mono.codec.decoder).push(latent, final=True)
-        stream, pieces = DecoderStream(mono.codec.decoder), []
+        at_once = LayerStream(mono.codec.decoder).push(latent, final=True)
+        stream, pieces = LayerStream(mono.codec.decoder), []
         for i, part in enumerate(latent.split(sizes, dim=2)):
             pieces.append(stream.push(part, final=i == len(sizes) - 1))
     torch.testing.assert_close(torch.cat(pieces, dim=2), at_once, atol=1e-5, rtol=0)
@@ -89,7 +89,7 @@ def test_left_and_right_of_stereo_are_decoded_by_themselves(stereo):
         torch.testing.assert_close(both[:, channel : channel + 1], alone, atol=1e-6, rtol=0)
 
 
-@pytest.mark.parametrize("samples", [160, 1000, 8000])
+@pytest.mark.parametrize("samples", [1, 100, 160, 161, 1000, 8000, 8001, 8159, 20000, 24085])
 def test_encoding_equals_upstream(mono, samples):
     waveform = torch.randn(2, 1, samples, generator=torch.manual_seed(0))
     with torch.inference_mode():
@@ -97,6 +97,22 @@ def test_encoding_equals_upstream(mono, samples):
     ours = mono.codec.encode(waveform, num_codebooks=theirs.shape[1])
     assert ours.shape[2] == -(-samples // mono.codec.hop)
     assert torch.equal(ours, theirs)
+
+
+@pytest.mark.parametrize(
+    "config", [{}, {"use_causal_conv": True}, {"upsampling_ratios": [8, 5, 3]}, {"pad_mode": "constant"}]
+)
+def test_the_encoders_layers_give_the_same_latents_however_the_samples_are_cut(config):
+    encoder = a_codec(**config).encoder
+    for samples in range(3000, 3040):
+        waveform = torch.randn(1, 1, samples, generator=torch.manual_seed(samples))
+        cuts = [1, 7, 500, 1, 1200]
+        with torch.inference_mode():
+            stream, pieces = LayerStream(encoder), []
+            parts = waveform.split([*cuts, samples - sum(cuts)], dim=2)
+            for i, part in enumerate(parts):
+                pieces.append(stream.push(part, final=i == len(parts) - 1))
+            torch.testing.assert_close(torch.cat(pieces, dim=2), encoder(waveform), atol=1e-5, rtol=0)
 
 
 def test_encoding_stereo_alternates_left_and_right(stereo):

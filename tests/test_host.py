@@ -109,6 +109,13 @@ def test_inside_comfyui_modules_are_under_its_memory_manager(comfy):
     assert devices == {"load_device": torch.device("cpu"), "offload_device": torch.device("cpu")}
 
 
+def test_weights_are_loaded_straight_to_where_they_are_kept(comfy):
+    gpu = torch.device("cuda")
+    assert host.loading_device(gpu) == torch.device("cpu"), "ComfyUI moves it when it is needed"
+    with host.running(host.Run()):
+        assert host.loading_device(gpu) == gpu
+
+
 def test_a_runner_of_ours_in_the_same_process_is_not_mistaken_for_comfyui(comfy):
     with host.running(host.Run()):
         assert not host.inside_comfyui()
