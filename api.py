@@ -23,14 +23,14 @@ from starlette.types import Receive, Scope, Send
 
 from . import __version__
 from .app.answers import ApiError, explained, not_found, unauthorized
-from .app.api_docs import answers, body_of, page
+from .app.api_docs import JSON_TYPE, MEANINGS, answers, body_of, page
 from .app.fields import all_fields, compatible_fields, read_fields
 from .app.keys import KeyStore
 from .app.making import CancellingResponse, Handover, Order, first_piece, pieces_from, work_for
 from .app.offered import offered_model, offered_models
 from .app.reading import is_local, read_json, wanted_format
 from .app.settings import AppSettings
-from .app.sound import FORMATS
+from .app.sound import FORMATS, ZIP_TYPE
 from .app.studio import Studio, Ticket
 from .nodes.host import Interrupted
 from .workflows.default_graph import Music, seed_for
@@ -38,7 +38,8 @@ from .workflows.default_graph import Request as MusicRequest
 
 COMPATIBLE_PATH = "/v1/meta-musicgen-medium"
 DESCRIPTION = "Text to music with MusicGen. The weights of the official models are CC-BY-NC 4.0: no commercial use."
-KEY_HEADER = APIKeyHeader(name="x-api-key", auto_error=False, description="Needed if the server has a file of keys.")
+REFUSALS = (400, 401, 406, 413, 415, 422, 429, 500, 503)
+KEY_HEADER = APIKeyHeader(name="x-api-key", auto_error=False)
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -50,43 +51,36 @@ def build_api(studio: Studio, settings: AppSettings) -> FastAPI:
         title="MusicGraph", version=__version__, description=DESCRIPTION,
         docs_url=None, redoc_url=None, redirect_slashes=False,
     )  # fmt: skip
-    post, get = {"methods": ["POST"], "dependencies": [Security(KEY_HEADER)]}, {"methods": ["GET"]}
+    key = [Security(KEY_HEADER)] if api.keys else []  # the document says so; `_who` is the judge
+    sounds = [one.media_type for one in FORMATS.values()]
     _add(
-        app, COMPATIBLE_PATH, api.make_compatible, summary="A sentence in, a WAV file out", **post, **body_of(api.compatible),
-        responses=answers(("audio/wav",), 400, 401, 406, 413, 415, 422, 429, 500, 503),
+        app, "POST", COMPATIBLE_PATH, api.make_compatible, summary="A sentence in, a WAV file out", dependencies=key,
+        responses=answers(["audio/wav"], *REFUSALS, _406=MEANINGS[402]), **body_of(api.compatible),
     )  # fmt: skip
     _add(
-        app, "/v1/generate", api.make_any, no_credits_status=402, summary="Music, with all settings", **post,
-        **body_of(api.all), responses=answers(
-            (*(one.media_type for one in FORMATS.values()), "application/zip"),
-            400, 401, 402, 404, 406, 413, 415, 422, 429, 500, 503,
-        ),
+        app, "POST", "/v1/generate", api.make_any, summary="Music, with all settings", dependencies=key,
+        responses=answers([*sounds, ZIP_TYPE], 402, 404, *REFUSALS), no_credits_status=402, **body_of(api.all),
     )  # fmt: skip
     _add(
-        app, "/v1/models", api.models, summary="The models that may be asked for", **get,
-        dependencies=[Security(KEY_HEADER)], responses=answers(("application/json",), 401, 500),
+        app, "GET", "/v1/models", api.models, summary="The models that may be asked for", dependencies=key,
+        responses=answers([JSON_TYPE], 401, 500),
     )  # fmt: skip
-    _add(
-        app,
-        "/health",
-        api.health,
-        summary="Whether the server is there",
-        **get,
-        responses=answers(("application/json",)),
-    )
+    _add(app, "GET", "/health", api.health, summary="Whether the server is there", responses=answers([JSON_TYPE]))
     app.add_api_route("/docs", lambda: HTMLResponse(page(app.openapi())), include_in_schema=False)
     app.mount("/v1", _Elsewhere(app))
     return app
 
 
-def _add(app: FastAPI, path: str, handler: Handler, *, no_credits_status: int = 406, **route: Any) -> None:
+def _add(app: FastAPI, method: str, path: str, handler: Handler, *, no_credits_status: int = 406, **route: Any) -> None:
     async def endpoint(request: Request) -> Response:
         try:
             return await handler(request)
         except Exception as error:  # the one place where an unforeseen failure becomes a 500
             return explained(error, no_credits_status).response()
 
-    app.add_api_route(path, endpoint, name=handler.__name__, response_class=Response, response_model=None, **route)
+    app.add_api_route(
+        path, endpoint, methods=[method], name=handler.__name__, response_class=Response, response_model=None, **route
+    )
 
 
 class _Elsewhere:

@@ -12,6 +12,7 @@ from typing import Any
 from .answers import ERROR_SCHEMA
 from .fields import Fields, body_schema
 
+JSON_TYPE = "application/json"
 MEANINGS = {
     400: "The body is not a JSON object.",
     401: "The key is missing or wrong, or the server has no keys and the request comes from another machine.",
@@ -40,7 +41,7 @@ padding: .3rem .6rem; border-bottom: 1px solid #8886 } pre { overflow-x: auto; p
 
 def body_of(fields: Fields) -> dict[str, Any]:
     """A route's JSON body."""
-    content = {"application/json": {"schema": body_schema(fields)}}
+    content = {JSON_TYPE: {"schema": body_schema(fields)}}
     return {"openapi_extra": {"requestBody": {"required": True, "content": content}}}
 
 
@@ -48,17 +49,17 @@ def answers(media_types: Iterable[str], *statuses: int, **other_meanings: str) -
     """A route's answers: 200 in these types, and errors. `_406="…"` gives a status another meaning."""
     schemas = {kind: {"schema": _schema_of(kind)} for kind in media_types}
     headers = {name: {"description": text, "schema": {"type": "string"}} for name, text in MUSIC_HEADERS.items()}
-    is_music = "application/json" not in schemas
+    is_music = JSON_TYPE not in schemas
     good = {"description": "Music." if is_music else "What is there.", "content": schemas}
     found: dict[int | str, dict[str, Any]] = {200: good | ({"headers": headers} if is_music else {})}
-    for status in statuses:
+    for status in sorted(statuses):
         meaning = other_meanings.get(f"_{status}", MEANINGS[status])
-        found[status] = {"description": meaning, "content": {"application/json": {"schema": ERROR_SCHEMA}}}
+        found[status] = {"description": meaning, "content": {JSON_TYPE: {"schema": ERROR_SCHEMA}}}
     return found
 
 
 def _schema_of(media_type: str) -> dict[str, Any]:
-    return {"type": "object"} if media_type == "application/json" else {"type": "string", "format": "binary"}
+    return {"type": "object"} if media_type == JSON_TYPE else {"type": "string", "format": "binary"}
 
 
 # ---------------------------------------------------------------- the page
@@ -79,7 +80,7 @@ def page(document: dict[str, Any]) -> str:
 
 
 def _route(method: str, path: str, route: dict[str, Any]) -> str:
-    body = route.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema")
+    body = route.get("requestBody", {}).get("content", {}).get(JSON_TYPE, {}).get("schema")
     rows = [[code, *_answer(answer)] for code, answer in route["responses"].items()]
     return (
         f"<h2><code>{escape(method.upper())} {escape(path)}</code></h2><p>{escape(route['summary'])}.</p>"
@@ -106,7 +107,10 @@ def _fields(schema: dict[str, Any]) -> str:
 
 def _kind(schema: dict[str, Any]) -> str:
     kinds = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
-    limits = f", {schema['minimum']} to {schema['maximum']}" if "minimum" in schema else ""
+    limits = f", {schema['minimum']:g} to {schema['maximum']:g}" if "maximum" in schema else ""
+    limits += (
+        f", {schema['minimum']:g} to below {schema['exclusiveMaximum']:.0f}" if "exclusiveMaximum" in schema else ""
+    )
     limits += f", at most {schema['maxLength']} characters" if "maxLength" in schema else ""
     return " or ".join(schema["enum"] if "enum" in schema else kinds) + limits
 

@@ -85,6 +85,8 @@ class Number:
     def schema(self) -> dict[str, Any]:
         kind = "integer" if self.whole else "number"
         limits = {"minimum": self.low, "maximum": self.high}
+        if self.whole and float(self.high) != self.high:  # OpenAPI's numbers are floats, which would round it up
+            limits = {"minimum": self.low, "exclusiveMaximum": self.high + 1}
         return {"type": [kind, "null"] if self.may_be_null else kind, **limits}
 
 

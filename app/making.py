@@ -99,10 +99,13 @@ async def first_piece(http: HttpRequest, ticket: Ticket[Music], handover: Handov
 
 async def _while_connected(http: HttpRequest, ticket: Ticket[Music], handover: Handover) -> bytes | None:
     waiting = asyncio.ensure_future(handover.next())
-    while not (await asyncio.wait({waiting}, timeout=LOOK_S))[0]:
-        if await http.is_disconnected():
-            ticket.cancel()
-    return waiting.result()
+    try:
+        while not (await asyncio.wait({waiting}, timeout=LOOK_S))[0]:
+            if await http.is_disconnected():
+                ticket.cancel()
+        return waiting.result()
+    finally:
+        waiting.cancel()
 
 
 async def pieces_from(first: bytes, ticket: Ticket[Music], handover: Handover) -> AsyncIterator[bytes]:
