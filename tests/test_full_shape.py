@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 from full_shape import write_small_checkpoint
+from transformers import AutoTokenizer
+
 from musicgraph.models import checkpoint
 from musicgraph.models.config import Generation, Sampling
 from musicgraph.models.engine import TorchEngine
 from musicgraph.models.generate import stream
-from transformers import AutoTokenizer
 
 pytestmark = pytest.mark.slow
 TEXTS = ["a happy song", "drums"]

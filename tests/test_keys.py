@@ -7,9 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
+
 from musicgraph.app.keys import KeyStore, NoCredits, UnknownKey
 from musicgraph.app.keys_cli import keys as command
-from typer.testing import CliRunner
 
 ROOT = Path(__file__).parents[1]
 

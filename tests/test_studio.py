@@ -4,6 +4,7 @@ import threading
 import time
 
 import pytest
+
 from musicgraph.app.studio import QueueFull, Studio
 from musicgraph.nodes.host import Interrupted
 
