@@ -1,0 +1,192 @@
+"""Following a run from a page: its place in line, how far it is, what it says when it goes wrong.
+
+A page's handler is a generator. It submits its work to the studio, yields something to show every fraction of a
+second, and cancels its ticket when it is closed, which Gradio does when the visitor goes away.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import html
+import logging
+import queue
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..nodes.host import Interrupted
+from ..workflows.events import Event, Listener, NodeStarted, Progress, TokensFinished
+from ..workflows.executor import Runner
+from ..workflows.problems import MediaError, NodeError, WorkflowError
+from .studio import QueueFull, Studio, Ticket
+
+log = logging.getLogger("musicgraph")
+
+TICK_S = 0.2
+PageWork = Callable[[Runner, Callable[[], bool], Listener], Any]
+EXPECTED = (QueueFull, WorkflowError, NodeError, MediaError, ValueError, Interrupted)
+"""what a run may raise and `explain` puts into words"""
+
+
+class Desk:
+    """Hands visitors' work to the studio, and stops a visitor's own work on request."""
+
+    def __init__(self, studio: Studio):
+        self.studio = studio
+        self._lock = threading.Lock()
+        self._tickets: dict[tuple[str, str], set[Ticket]] = {}
+
+    @contextlib.contextmanager
+    def submitted(self, visitor: str, place: str, work: PageWork) -> Iterator[Following]:
+        """The work in line; it is cancelled, or done, when this ends."""
+        events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
+        ticket = self.studio.submit(visitor, lambda runner, stopped: work(runner, stopped, events.put))
+        ticket.when_done(lambda: events.put(None))
+        with self._lock:
+            self._tickets.setdefault((visitor, place), set()).add(ticket)
+        try:
+            yield Following(ticket, events)
+        finally:
+            ticket.cancel()
+            with self._lock:
+                self._tickets[visitor, place].discard(ticket)
+                if not self._tickets[visitor, place]:
+                    del self._tickets[visitor, place]
+
+    def stop(self, visitor: str, place: str | None = None) -> None:
+        """Stops what a visitor runs on one tab, or everywhere."""
+        with self._lock:
+            mine = [
+                ticket
+                for (who, where), tickets in self._tickets.items()
+                if who == visitor and place in (None, where)
+                for ticket in tickets
+            ]
+        for ticket in mine:
+            ticket.cancel()
+
+
+@dataclass(frozen=True)
+class Following:
+    """A ticket, and the events of its run."""
+
+    ticket: Ticket
+    events: queue.SimpleQueue
+
+    def batches(self) -> Iterator[list[Event]]:
+        """What has happened since the last time, every TICK_S; the last one when the run is over."""
+        over = False
+        while not over:
+            batch: list[Event] = []
+            deadline = time.monotonic() + TICK_S
+            while not over and (left := deadline - time.monotonic()) > 0:
+                with contextlib.suppress(queue.Empty):
+                    event = self.events.get(timeout=left)
+                    over = event is None
+                    batch += [] if over else [event]
+            yield batch
+
+
+# ---------------------------------------------------------------- how far it is
+
+
+@dataclass
+class Watch:
+    """What is known of a run from its events."""
+
+    duration_s: float
+    position: int = 0
+    node: str | None = None
+    done_nodes: set[str] = field(default_factory=set)
+    share: float = 0.0
+    """how much of the music is composed, 0 … 1"""
+    node_share: float = 0.0
+    node_since: float = 0.0
+    composing_since: float | None = None
+    composer: str | None = None
+    composed: bool = False
+
+    def see(self, batch: list[Event], position: int) -> None:
+        self.position = position
+        for event in batch:
+            if isinstance(event, NodeStarted):
+                self.done_nodes |= {self.node} - {None, event.node}
+                self.composed |= self.composer is not None
+                self.node, self.node_share, self.node_since = event.node, 0.0, time.monotonic()
+            elif isinstance(event, TokensFinished):
+                self._compose(event)
+            elif isinstance(event, Progress) and event.node == self.node:
+                self.node_share = event.done / max(1, event.total)
+
+    def _compose(self, event: TokensFinished) -> None:
+        if self.composing_since is None:
+            self.composing_since = self.node_since
+        self.composer = event.node
+        frames = event.block.start_frame + event.block.tokens.shape[-1]
+        self.share = frames / max(1, event.block.total_frames)
+
+    def html(self) -> str:
+        if self.position > 0:
+            ahead = "you are next" if self.position == 1 else f"number {self.position} in line"
+            return note("Waiting for its turn", ahead, busy=True)
+        if self.composer is None:
+            return note("Getting ready", "reading the model; the first time takes longest", busy=True)
+        if self.composed or self.share >= 1:
+            return note("Finishing", "the last samples and the files", share=1.0, busy=True)
+        return note("Composing", " · ".join(self._figures()), share=self.share, busy=True)
+
+    def _figures(self) -> Iterator[str]:
+        done_s = self.share * self.duration_s
+        yield f"{done_s:.1f} of {self.duration_s:g} s"
+        passed = time.monotonic() - (self.composing_since or 0.0)
+        if passed > 0.5 and done_s > 0:
+            yield f"{done_s / passed:.1f} × real time"
+            yield f"{max(0.0, passed / self.share - passed):.0f} s left"
+
+
+def note(title: str, text: str = "", *, share: float | None = None, busy: bool = False, kind: str = "") -> str:
+    """A line of status. Everything in it is escaped; a screen reader hears it, errors at once."""
+    role = "alert" if kind == "error" else "status"
+    bar = ""
+    if share is not None:
+        percent = round(100 * share)
+        bar = (
+            f'<div class="mg-bar" role="progressbar" aria-label="composed" aria-valuenow="{percent}" '
+            f'aria-valuemin="0" aria-valuemax="100"><span style="width:{percent}%"></span></div>'
+        )
+    classes = " ".join(filter(None, ("mg-note", kind, "busy" if busy else "")))
+    words = f"<b>{html.escape(title)}</b>" + (f"<span>{html.escape(text)}</span>" if text else "")
+    return f'<div class="{classes}" role="{role}">{words}{bar}</div>'
+
+
+# ---------------------------------------------------------------- what went wrong
+
+
+def explain(error: Exception) -> str:
+    """A note for a visitor. What broke inside has a number here and its details in the log only."""
+    if isinstance(error, Interrupted):
+        return note("Stopped", "Nothing was kept. Change something, or press the button again.")
+    if isinstance(error, QueueFull):
+        return note(
+            "Everybody is busy", f"{error.waiting} are waiting already; try again in a little while.", kind="error"
+        )
+    if isinstance(error, NodeError) and not isinstance(error.__cause__, ValueError):
+        number = secrets.token_hex(4)
+        log.error("run failed, number %s", number, exc_info=error)
+        text = f"The node “{error.title}” broke. If it happens again, report it with the number {number}."
+        return note("That went wrong", text, kind="error")
+    if isinstance(error, WorkflowError):
+        return note("This cannot run yet", " ".join(map(_problem_words, error.problems[:4])), kind="error")
+    if isinstance(error, NodeError):
+        return note(f"“{error.title}” refuses", f"{error.__cause__}", kind="error")
+    return note("That cannot be done", str(error), kind="error")
+
+
+def _problem_words(problem: Any) -> str:
+    where = f"“{problem.title}”" if problem.title else ""
+    where += f", {problem.input}" if problem.input else ""
+    text = f"{problem.message}: {problem.details}" if problem.details else problem.message
+    return f"{where + ': ' if where else ''}{text}."

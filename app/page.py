@@ -1,0 +1,38 @@
+"""The whole page: three tabs over one studio and one shelf."""
+
+from __future__ import annotations
+
+import gradio as gr
+
+from . import theme
+from .follow import Desk
+from .page_create import build_create
+from .page_graph import build_graph
+from .page_library import build_library
+from .settings import AppSettings
+from .shelf import Shelf
+from .studio import Studio
+
+SWEEP_S = 600
+
+
+def build_page(studio: Studio, settings: AppSettings, shelf: Shelf) -> gr.Blocks:
+    """No model is loaded and nothing is written until somebody presses a button."""
+    desk = Desk(studio)
+    with gr.Blocks(title="MusicGraph", analytics_enabled=False, delete_cache=(SWEEP_S, int(shelf.keep_s))) as page:
+        gr.HTML(theme.HEADER)
+        shelf_changed = gr.State("")
+        with gr.Tabs():
+            with gr.Tab("Create", id="create"):
+                create = build_create(desk, shelf, settings, shelf_changed)
+            with gr.Tab("Graph", id="graph"):
+                build_graph(desk, shelf, settings)
+            with gr.Tab("Library", id="library"):
+                build_library(shelf, create, shelf_changed)
+
+        def leave(request: gr.Request) -> None:
+            desk.stop(request.session_hash)
+
+        page.unload(leave)
+    page.queue(default_concurrency_limit=None)
+    return page

@@ -1,0 +1,192 @@
+"""Starting the server: options, the page and the API on one port, and an orderly end.
+
+python gradio_app.py --host 0.0.0.0 --port 7860 --model facebook/musicgen-small
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib.util
+import logging
+import os
+import socket
+import sys
+import threading
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .settings import AppSettings
+
+if TYPE_CHECKING:
+    import gradio as gr
+    from fastapi import FastAPI
+
+    from .shelf import Shelf
+    from .studio import Studio
+
+log = logging.getLogger("musicgraph")
+
+MAX_UPLOAD = "100mb"
+SHUT_DOWN_S = 2
+PORTS_TRIED = 20
+
+
+def build_app(settings: AppSettings | None = None) -> gr.Blocks:
+    """The page by itself, for Gradio's own tools and tests. Loads no model and opens no port."""
+    from .page import build_page
+    from .shelf import Shelf
+
+    settings = settings or AppSettings()
+    return build_page(_studio(settings), settings, Shelf())
+
+
+def build_server(settings: AppSettings, studio: Studio | None = None, shelf: Shelf | None = None) -> FastAPI:
+    """The API with the page mounted at /."""
+    import gradio as gr
+
+    from ..api import build_api
+    from . import theme
+    from .page import build_page
+    from .shelf import Shelf
+
+    studio, shelf = studio or _studio(settings), shelf or Shelf()
+    server = build_api(studio, settings)
+    gr.mount_gradio_app(
+        server, build_page(studio, settings, shelf), path="/", server_name=settings.host, server_port=settings.port,
+        theme=theme.theme(), css=theme.CSS, head=theme.HEAD, footer_links=["api", "settings"], run_history=False,
+        max_file_size=MAX_UPLOAD, ssr_mode=False, mcp_server=settings.mcp, show_error=False,
+    )  # fmt: skip
+    return server
+
+
+def _studio(settings: AppSettings) -> Studio:
+    from .studio import Studio
+
+    return Studio(max_waiting=settings.queue_size, idle_unload_s=settings.idle_unload_s)
+
+
+# ---------------------------------------------------------------- serving
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Reads the options, serves until Ctrl-C."""
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    log.setLevel(logging.INFO)
+    try:
+        serve(settings_from(arguments))
+    except ValueError as error:
+        sys.exit(f"musicgraph: {error}")
+
+
+def serve(settings: AppSettings) -> None:
+    """Raises ValueError if it cannot start."""
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # before Gradio is imported
+    if settings.mcp and importlib.util.find_spec("mcp") is None:
+        raise ValueError("--mcp: got a Python without the package mcp; install it with: pip install 'gradio[mcp]'")
+    settings = replace(settings, port=_free_port(settings))
+    import uvicorn
+
+    from .live import provide_ffmpeg
+    from .shelf import Shelf
+
+    provide_ffmpeg()
+    studio, shelf = _studio(settings), Shelf()
+    server = build_server(settings, studio, shelf)
+    config = uvicorn.Config(
+        server, host=settings.host, port=settings.port, log_level="warning", timeout_graceful_shutdown=SHUT_DOWN_S
+    )
+    with _sweeping(shelf), contextlib.closing(studio):
+        print(
+            f"MusicGraph: http://{_shown_host(settings.host)}:{settings.port}  (model: {settings.model_name()})",
+            flush=True,
+        )
+        if settings.share:
+            _share(settings)
+        with contextlib.suppress(KeyboardInterrupt):
+            uvicorn.Server(config).run()
+
+
+def _free_port(settings: AppSettings) -> int:
+    """The port asked for; the first free one behind the usual one when nobody asked for any."""
+    usual = AppSettings().port
+    tries = range(usual, usual + PORTS_TRIED) if settings.port == usual else [settings.port]
+    for port in tries:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with contextlib.suppress(OSError):
+                probe.bind((settings.host, port))
+                return probe.getsockname()[1]
+    got = f"{settings.host}:{settings.port}"
+    raise ValueError(f"port: got {got}, which cannot be opened; expected a free port; choose another one with --port")
+
+
+def _shown_host(host: str) -> str:
+    return "localhost" if host in ("0.0.0.0", "::") else host
+
+
+@contextlib.contextmanager
+def _sweeping(shelf: Shelf):
+    """Removes old files while the server runs, and all of them at its end."""
+    from .page import SWEEP_S
+
+    over = threading.Event()
+
+    def sweep() -> None:
+        while not over.wait(SWEEP_S):
+            shelf.sweep()
+
+    threading.Thread(target=sweep, name="musicgraph-sweep", daemon=True).start()
+    try:
+        yield
+    finally:
+        over.set()
+        shelf.close()
+
+
+def _share(settings: AppSettings) -> None:
+    """A public address through Gradio's tunnel: the one thing here that goes outside, and only when asked to."""
+    import secrets
+
+    from gradio import networking
+
+    try:
+        address = networking.setup_tunnel(settings.host, settings.port, secrets.token_urlsafe(32), None, None)
+    except (RuntimeError, OSError) as error:
+        raise ValueError(
+            f"--share: no tunnel could be opened ({error}); start without it, or check the network"
+        ) from error
+    print(f"public address: {address}", flush=True)
+
+
+# ---------------------------------------------------------------- options
+
+
+def settings_from(arguments: Sequence[str] | None = None) -> AppSettings:
+    """From the command line, with what Hugging Face Spaces and Gradio's variables say as defaults."""
+    usual = AppSettings()
+    on_space = "SPACE_ID" in os.environ
+    host = os.environ.get("GRADIO_SERVER_NAME") or ("0.0.0.0" if on_space else usual.host)
+    port = _port_in_environment(usual.port)
+    parser = argparse.ArgumentParser(prog="musicgraph demo", description="The MusicGraph page and HTTP API.")
+    add = parser.add_argument
+    add("--host", default=host, help="address to listen on; 0.0.0.0 for every machine (default: %(default)s)")
+    add("--port", type=int, default=port, help="default: %(default)s, or the next free one")
+    add("--model", default=usual.model, help="pocket, a folder, or a hub id; default: the best one on this machine")
+    add("--share", action="store_true", help="also a public address through Gradio's tunnel")
+    add("--api-keys", type=Path, metavar="FILE", help="keys for the HTTP API, made by: musicgraph keys add")
+    add("--queue-size", type=int, default=usual.queue_size, help="how many may wait (default: %(default)s)")
+    add("--max-duration", type=float, default=usual.max_duration_s, metavar="SECONDS", help="default: %(default)s")
+    add("--mcp", action="store_true", help="also an MCP server, for assistants, at /gradio_api/mcp")
+    chosen = parser.parse_args(arguments)
+    return AppSettings(
+        host=chosen.host, port=chosen.port, model=chosen.model, share=chosen.share, api_keys=chosen.api_keys,
+        queue_size=chosen.queue_size, max_duration_s=chosen.max_duration, mcp=chosen.mcp,
+    )  # fmt: skip
+
+
+def _port_in_environment(usual: int) -> int:
+    text = os.environ.get("GRADIO_SERVER_PORT", "")
+    return int(text) if text.isdigit() else usual
