@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import warnings
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -15,14 +14,18 @@ SHORTEST_LOUDNESS_S = 0.4  # one block of BS.1770
 
 
 def resample(waveform: Tensor, from_rate: int, to_rate: int) -> Tensor:
-    """To another sample rate, by soxr at its very high quality."""
-    if from_rate == to_rate or waveform.shape[-1] == 0:
+    """`[..., samples]` at another rate, by soxr; the length grows by the ratio, rounded up."""
+    if from_rate == to_rate:
         return waveform
     import soxr
 
-    flat = waveform.flatten(0, -2).numpy()
-    out = [soxr.resample(row, from_rate, to_rate, quality="VHQ") for row in flat]
-    return torch.from_numpy(np.stack(out)).unflatten(0, waveform.shape[:-1])
+    rows = waveform.reshape(-1, waveform.shape[-1]).float().cpu()
+    length = -(-waveform.shape[-1] * to_rate // from_rate)
+    result = torch.zeros(rows.shape[0], length)
+    for row, target in zip(rows, result, strict=True):
+        samples = torch.from_numpy(soxr.resample(row.numpy(), from_rate, to_rate))[:length]
+        target[: samples.shape[0]] = samples
+    return result.reshape(*waveform.shape[:-1], length)
 
 
 def with_channels(waveform: Tensor, channels: int) -> Tensor:

@@ -22,6 +22,11 @@ def test_resampling_keeps_the_tone_and_the_length(to_rate):
     torch.testing.assert_close(out[0, 0, 2000:-2000], expected[2000:-2000], atol=1e-3, rtol=0)
 
 
+def test_resampling_rounds_the_length_up_for_every_item():
+    assert dsp.resample(torch.zeros(3, 1, 3199), 32000, 44100).shape == (3, 1, -(-3199 * 44100 // 32000))
+    assert dsp.resample(torch.zeros(1, 1, 1), 48000, 16000).shape == (1, 1, 1)
+
+
 def test_channels_mix_down_and_spread():
     stereo = torch.stack([torch.ones(5), torch.zeros(5)]).unsqueeze(0)
     assert dsp.with_channels(stereo, 1).tolist() == [[[0.5] * 5]]

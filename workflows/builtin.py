@@ -18,8 +18,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..models.dsp import resample
 from ..nodes.host import current_run
-from .media import MAX_VALUES, probe_audio, read_audio, resample, workflow_tags, write_audio
+from .media import MAX_VALUES, probe_audio, read_audio, workflow_tags, write_audio
 from .problems import MediaError, shown
 
 log = logging.getLogger("musicgraph")

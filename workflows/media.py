@@ -23,6 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..models.dsp import resample
 from ..nodes.host import check_stop
 from .problems import MediaError, shown
 
@@ -261,21 +262,6 @@ def replace_file(path: Path, content: bytes) -> None:
         raise MediaError(
             f"cannot write {_name(path)}: {error.strerror}; choose another place or free some room"
         ) from error
-
-
-def resample(waveform: Tensor, from_rate: int, to_rate: int) -> Tensor:
-    """[..., T] at another rate; T grows by the ratio, rounded up."""
-    if from_rate == to_rate:
-        return waveform
-    import soxr
-
-    rows = waveform.reshape(-1, waveform.shape[-1]).float().cpu()
-    length = -(-waveform.shape[-1] * to_rate // from_rate)
-    result = torch.zeros(rows.shape[0], length)
-    for row, target in zip(rows, result, strict=True):
-        samples = torch.from_numpy(soxr.resample(row.numpy(), from_rate, to_rate))[:length]
-        target[: samples.shape[0]] = samples
-    return result.reshape(*waveform.shape[:-1], length)
 
 
 def workflow_tags(prompt: object, extra_pnginfo: Mapping[str, Any] | None) -> dict[str, str]:
