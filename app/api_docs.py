@@ -5,6 +5,7 @@ The page is made here, of HTML and nothing else: the usual viewers fetch their s
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from html import escape
 from typing import Any
@@ -34,8 +35,8 @@ MUSIC_HEADERS = {
 }
 STYLE = """
 :root { color-scheme: light dark } body { font: 1rem/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem }
-h2 { margin-top: 2.5rem } table { border-collapse: collapse; width: 100% } th, td { text-align: left; vertical-align: top;
-padding: .3rem .6rem; border-bottom: 1px solid #8886 } pre { overflow-x: auto; padding: .8rem; background: #8882; border-radius: .4rem }
+h2 { margin-top: 2.5rem } table { border-collapse: collapse; width: 100%; margin-top: 1rem; overflow-wrap: anywhere } th, td { text-align: left; vertical-align: top;
+padding: .3rem .6rem; border-bottom: 1px solid #8886 } pre { white-space: pre-wrap; padding: .8rem; background: #8882; border-radius: .4rem }
 """
 
 
@@ -99,7 +100,7 @@ def _example(path: str) -> str:
 
 def _fields(schema: dict[str, Any]) -> str:
     rows = [
-        [name, _kind(one), "needed" if name in schema["required"] else one.get("default", "–"), one["description"]]
+        [name, _kind(one), "needed" if name in schema["required"] else _default(one), one["description"]]
         for name, one in schema["properties"].items()
     ]
     return _table(["Field", "Type", "Default", "Meaning"], rows)
@@ -113,6 +114,10 @@ def _kind(schema: dict[str, Any]) -> str:
     )
     limits += f", at most {schema['maxLength']} characters" if "maxLength" in schema else ""
     return " or ".join(schema["enum"] if "enum" in schema else kinds) + limits
+
+
+def _default(schema: dict[str, Any]) -> str:
+    return json.dumps(schema["default"]) if "default" in schema else "–"
 
 
 def _answer(answer: dict[str, Any]) -> list[str]:

@@ -100,12 +100,12 @@ class Studio:
         self._usual_s = FIRST_GUESS_S
 
     def submit(self, owner: str, work: Work[T]) -> Ticket[T]:
-        """Puts a piece of work in line. Raises QueueFull, or RuntimeError once the studio is closed."""
+        """Puts a piece of work in line. Raises QueueFull, or host.Interrupted once the studio is closed."""
         ticket = Ticket(self, owner, work)
         with self._changed:
             if self._closed:
-                raise RuntimeError("the studio is closed")
-            if self._waiting() >= self.max_waiting + (self._running is None):
+                raise Interrupted("the studio is closed")
+            if self._is_full_for(owner):
                 raise QueueFull(self._waiting(), self._wait_s())
             self._line_up(ticket)
             if self._worker is None:
@@ -142,6 +142,11 @@ class Studio:
 
     def _waiting(self) -> int:
         return sum(map(len, self._lines.values()))
+
+    def _is_full_for(self, owner: str) -> bool:
+        """For somebody new the others count once each, so nobody can take all places by asking often."""
+        places = self._waiting() if owner in self._lines else len(self._lines)
+        return places >= self.max_waiting + (self._running is None)
 
     def _wait_s(self) -> int:
         """A guess at when a place gets free."""

@@ -458,27 +458,10 @@ def test_a_stream_that_breaks_off_midway_gives_the_credit_back(paying, keys, mon
     assert keys.rows()[0].credits == 1
 
 
-def test_twenty_at_once_on_five_credits_are_five_successes(model, keys):
-    studio = Studio(max_waiting=16)
-    key = {"x-api-key": keys.add("ann", 5)}
-    with TestClient(build_api(studio, AppSettings(model=str(model), api_keys=keys.path))) as client:
-        with concurrent.futures.ThreadPoolExecutor(20) as pool:
-            posts = [
-                pool.submit(client.post, COMPATIBLE, json={"prompt": "x", "duration": 1}, headers=key)
-                for _ in range(20)
-            ]
-        answers = [post.result() for post in posts]
-    studio.close()
-    assert sorted(answer.status_code for answer in answers) == [200] * 5 + [406] * 15
-    assert sorted(answer.headers["x-remaining-credits"] for answer in answers if answer.status_code == 200) == list(
-        "01234"
-    )
-
-
 def test_a_full_queue_is_429_with_retry_after_and_costs_nothing(studio, paying, keys):
     key = {"x-api-key": keys.add("ann", 1)}
     with Holding(studio):
-        waiting = [studio.submit("others", lambda *_: None) for _ in range(studio.max_waiting)]
+        waiting = [studio.submit(f"other {i}", lambda *_: None) for i in range(studio.max_waiting)]
         response = paying.post(GENERATE, json=SHORT, headers=key)
         error_of(response, 429)
         assert int(response.headers["retry-after"]) >= 1

@@ -1,5 +1,6 @@
 """The HTTP API over real connections: sound while it is made, clients that leave, the documented client code."""
 
+import concurrent.futures
 import contextlib
 import json
 import socket
@@ -163,3 +164,17 @@ def test_two_streams_at_once_are_both_whole(address, keys):
     for thread in threads:
         thread.join(SOON)
     assert lengths == [44 + 2 * 4 * 8000] * 2
+
+
+def test_twenty_at_once_on_five_credits_are_five_successes(address, keys):
+    headers = {"x-api-key": keys.add("ann", 5)}
+    body = {"prompt": "calm piano", "duration": 1}
+    with concurrent.futures.ThreadPoolExecutor(20) as pool:
+        posts = [
+            pool.submit(httpx.post, address + COMPATIBLE, json=body, headers=headers, timeout=SOON) for _ in range(20)
+        ]
+    answers = [post.result() for post in posts]
+    assert sorted(answer.status_code for answer in answers) == [200] * 5 + [406] * 15
+    left = [answer.headers["x-remaining-credits"] for answer in answers if answer.status_code == 200]
+    assert sorted(left) == list("01234")
+    assert keys.rows()[0].credits == 0

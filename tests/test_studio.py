@@ -2,11 +2,14 @@
 
 import threading
 import time
+import weakref
 
 import pytest
 
 from musicgraph.app.studio import QueueFull, Studio
+from musicgraph.nodes import wires
 from musicgraph.nodes.host import Interrupted
+from musicgraph.workflows.default_graph import Request, make_music
 
 SOON = 5.0
 
@@ -122,6 +125,17 @@ def test_the_line_has_an_end(gate):
     studio.close()
 
 
+def test_nobody_can_take_all_places_by_asking_often(gate, studio):
+    for _ in range(studio.max_waiting):
+        studio.submit("greedy", Gate())
+    with pytest.raises(QueueFull):
+        studio.submit("greedy", Gate())
+    newcomer = studio.submit("newcomer", Gate())
+    assert newcomer.position() == 2
+    with pytest.raises(QueueFull):
+        studio.submit("newcomer", Gate())
+
+
 def test_without_room_to_wait_one_at_a_time_is_still_served():
     studio = Studio(max_waiting=0, runner=FakeRunner())
     gate = Gate("done")
@@ -213,6 +227,17 @@ def test_the_model_is_forgotten_when_idle_and_work_goes_on_after():
     studio.close()
 
 
+def test_a_forgotten_model_is_let_go(mono):
+    studio = Studio(idle_unload_s=0.05)
+    request = Request("calm piano", model=str(mono.folder), duration_s=0.2, top_k=50)
+    studio.submit("a", lambda runner, stopped: make_music(runner, request, stopped=stopped)).result(SOON)
+    outputs = [one for outcome in studio.runner._kept.values() for values in outcome.outputs for one in values]
+    model = weakref.ref(next(one for one in outputs if isinstance(one, wires.Model)))
+    del outputs
+    wait_for(lambda: model() is None)
+    studio.close()
+
+
 def test_the_model_is_not_forgotten_while_there_is_work():
     runner = FakeRunner()
     studio = Studio(idle_unload_s=0.02, runner=runner)
@@ -227,7 +252,7 @@ def test_closing_ends_all_of_it(studio, gate):
     for ticket in (gate.ticket, waiting):
         with pytest.raises(Interrupted):
             ticket.result(0)
-    with pytest.raises(RuntimeError, match="closed"):
+    with pytest.raises(Interrupted, match="closed"):
         studio.submit("a", Gate())
     studio.close()
 
