@@ -35,13 +35,13 @@ pocket: setup
 setup: $(VENV)/ready
 
 # torch by itself and first: its pinned build keeps later steps from choosing another one
-$(VENV)/ready: pyproject.toml constraints.txt
+$(VENV)/ready: Makefile pyproject.toml constraints.txt
 	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet -c constraints.txt torch
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[app,dev]"
 	touch $@
 
-$(FLOOR)/ready: pyproject.toml constraints-floor.txt
+$(FLOOR)/ready: Makefile pyproject.toml constraints-floor.txt
 	test -d $(FLOOR) || $(PYTHON) -m venv $(FLOOR)
 	$(FLOOR)/bin/python -m pip install --quiet -c constraints-floor.txt torch
 	$(FLOOR)/bin/python -m pip install --quiet -c constraints-floor.txt -e . "pytest>=8"
