@@ -141,8 +141,10 @@ class _Api:
     async def _who(self, http: Request) -> tuple[str, str | None]:
         """The owner of what is asked for, and their key. Raises ApiError or UnknownKey."""
         if self.keys is None:
-            if not is_local(http):
-                message = "got a request from another machine, expected one from this; start the server with --api-keys"
+            if self.settings.share or not is_local(http):  # a share link brings strangers in as if they were local
+                message = (
+                    "got a request that may come from another machine, expected one from this; start with --api-keys"
+                )
                 raise unauthorized(message)
             return "api", None
         key = http.headers.get("x-api-key")

@@ -14,16 +14,21 @@ from .answers import ApiError
 from .sound import FORMATS, ZIP_TYPE
 
 MAX_BODY_BYTES = 64 * 1024
+FORWARDED = frozenset({"forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip"})
 FORMAT_OF_TYPE = {
     media_type: one.name for one in FORMATS.values() for media_type in (one.media_type, *one.also_called)
 } | dict.fromkeys(("*/*", "audio/*", ZIP_TYPE), "wav")
 
 
 def is_local(http: Request) -> bool:
-    """Whether it was sent on this machine, to this machine by name: a page elsewhere that gets its own name to lead
-    here does not pass, nor does what a tunnel brings in."""
+    """Whether it was sent on this machine, to this machine by name.
+
+    A page elsewhere that gets its own name to lead here does not pass, nor does what a proxy or a tunnel brings in.
+    """
+    if http.client is None or not FORWARDED.isdisjoint(http.headers.keys()):
+        return False
     name = _host_name(http.headers.get("host", ""))
-    return http.client is not None and _is_loopback(http.client.host) and (name == "localhost" or _is_loopback(name))
+    return _is_loopback(http.client.host) and (name == "localhost" or _is_loopback(name))
 
 
 def _host_name(host: str) -> str:

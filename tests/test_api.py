@@ -378,6 +378,16 @@ def test_without_keys_only_this_machine_is_answered(studio, model, host, address
     assert client.get("/health").json()["status"] == "ok"
 
 
+@pytest.mark.parametrize("header", ["X-Forwarded-For", "X-Real-IP", "Via", "Forwarded", "X-Forwarded-Host"])
+def test_what_a_proxy_brings_in_is_not_from_this_machine(client, header):
+    error_of(client.get("/v1/models", headers={header: "127.0.0.1"}), 401)
+
+
+def test_a_shared_server_needs_keys(studio, model):
+    app = build_api(studio, AppSettings(model=str(model), share=True))
+    assert "--api-keys" in error_of(local(app).post(GENERATE, json=SHORT), 401)["message"]
+
+
 @pytest.mark.parametrize(
     "address, host", [("127.0.0.1", "localhost:7860"), ("::1", "[::1]:7860"), ("::ffff:127.0.0.1", "127.0.0.2")]
 )
