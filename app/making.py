@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
@@ -45,11 +46,12 @@ class Handover:
         self.answered = False
         """whether the client has been sent anything"""
 
-    def send(self, piece: bytes) -> None:
-        self._loop.call_soon_threadsafe(self._pieces.put_nowait, piece)
+    def send(self, piece: bytes | None) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed: the server is gone, and nobody waits
+            self._loop.call_soon_threadsafe(self._pieces.put_nowait, piece)
 
     def end(self) -> None:
-        self._loop.call_soon_threadsafe(self._pieces.put_nowait, None)
+        self.send(None)
 
     async def next(self) -> bytes | None:
         """The next piece; None after the last."""

@@ -1,5 +1,6 @@
 """The HTTP API with a tiny random model: every status, what is paid, what is sent, and what is refused."""
 
+import asyncio
 import concurrent.futures
 import io
 import json
@@ -490,6 +491,15 @@ def test_a_studio_that_closes_answers_503(model):
             time.sleep(0.01)
         studio.close()
         error_of(post.result(SOON), 503)
+
+
+def test_what_comes_after_the_servers_end_is_dropped():
+    async def opened():
+        return making.Handover()
+
+    handover = asyncio.run(opened())
+    handover.send(b"late")
+    handover.end()
 
 
 # ---------------------------------------------------------------- hostile bodies, and the documents
