@@ -6,13 +6,16 @@ BIN := $(VENV)/bin
 FLOOR_TESTS := tests/test_parity.py tests/test_generate.py tests/test_sampling.py tests/test_delay.py \
 	tests/test_codec.py tests/test_checkpoint.py tests/test_places.py tests/test_dsp.py tests/test_nodes.py
 
-.PHONY: demo test test-slow test-floor lint format pocket setup clean
+.PHONY: demo test test-browser test-slow test-floor lint format pocket setup clean
 
 demo: setup
 	$(BIN)/musicgraph generate "a happy piano tune with drums, 120 bpm" --model pocket --seed 42 -d 10 -o output/demo.wav
 
 test: setup
-	$(BIN)/python -m pytest -q -m "not slow"
+	$(BIN)/python -m pytest -q -m "not slow and not browser"
+
+test-browser: setup
+	$(BIN)/python -m pytest -q -m browser
 
 test-slow: setup
 	$(BIN)/python -m pytest -q -m slow
