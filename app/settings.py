@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..models.config import MAX_DURATION_S
-from ..models.places import default_model
-from ..nodes.host import model_folders
 
 
 @dataclass(frozen=True)
@@ -41,4 +39,7 @@ class AppSettings:
 
     def model_name(self) -> str:
         """The model to use when a request names none."""
+        from ..models.places import default_model  # with torch, which the options alone do not need
+        from ..nodes.host import model_folders
+
         return self.model or default_model(model_folders())[0]

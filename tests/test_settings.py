@@ -1,0 +1,43 @@
+"""How the app was started: ranges, the default model, and quick options."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from musicgraph.app.settings import AppSettings
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"port": -1}, {"port": 70000}, {"queue_size": -1}, {"max_duration_s": 0.5}, {"max_duration_s": 601},
+        {"max_duration_s": float("nan")}, {"idle_unload_s": -1}, {"idle_unload_s": float("inf")},
+    ],
+)  # fmt: skip
+def test_settings_out_of_range_are_refused_by_name(change):
+    name = next(iter(change)).removesuffix("_s").replace("_", " ")
+    with pytest.raises(ValueError, match=f"{name}: got .* expected .*; choose"):
+        AppSettings(**change)
+
+
+def test_a_named_model_goes_before_the_environments_and_that_before_pocket(monkeypatch):
+    monkeypatch.setenv("MUSICGRAPH_MODEL", "from-the-environment")
+    assert AppSettings(model="named").model_name() == "named"
+    assert AppSettings().model_name() == "from-the-environment"
+
+
+def test_settings_are_there_without_torch():
+    script = (
+        "import importlib.util, sys\n"
+        f"spec = importlib.util.spec_from_file_location('musicgraph', {str(ROOT / '__init__.py')!r})\n"
+        "sys.modules['musicgraph'] = importlib.util.module_from_spec(spec)\n"
+        "spec.loader.exec_module(sys.modules['musicgraph'])\n"
+        "import musicgraph.app.settings\n"
+        "print('torch' in sys.modules)\n"
+    )
+    out = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert out.stdout.strip() == "False", out.stderr
