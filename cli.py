@@ -187,6 +187,17 @@ def _music_bar(duration_s: float) -> Iterator:
         yield show
 
 
+# ---------------------------------------------------------------- demo
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})
+def demo(context: typer.Context) -> None:
+    """Open the page, with the HTTP API on the same port (demo --help: its options)."""
+    from .gradio_app import main as serve
+
+    serve(context.args)
+
+
 # ---------------------------------------------------------------- models
 
 

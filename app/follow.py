@@ -20,12 +20,13 @@ from typing import Any
 from ..nodes.host import Interrupted
 from ..workflows.events import Event, Listener, NodeStarted, Progress, TokensFinished
 from ..workflows.executor import Runner
-from ..workflows.problems import MediaError, NodeError, WorkflowError
+from ..workflows.problems import MediaError, NodeError, Problem, WorkflowError
 from .studio import QueueFull, Studio, Ticket
 
 log = logging.getLogger("musicgraph")
 
 TICK_S = 0.2
+MAX_PROBLEMS_SHOWN = 4
 PageWork = Callable[[Runner, Callable[[], bool], Listener], Any]
 EXPECTED = (QueueFull, WorkflowError, NodeError, MediaError, ValueError, Interrupted)
 """what a run may raise and `explain` puts into words"""
@@ -165,27 +166,47 @@ def note(title: str, text: str = "", *, share: float | None = None, busy: bool =
 # ---------------------------------------------------------------- what went wrong
 
 
-def explain(error: Exception) -> str:
-    """A note for a visitor. What broke inside has a number here and its details in the log only."""
+@dataclass(frozen=True)
+class Told:
+    """What went wrong, in words for the person who asked."""
+
+    title: str
+    text: str
+    is_error: bool = True
+
+    def html(self) -> str:
+        return note(self.title, self.text, kind="error" if self.is_error else "")
+
+
+def told(error: Exception) -> Told:
+    """What broke inside has a number here, and its details in the log only."""
     if isinstance(error, Interrupted):
-        return note("Stopped", "Nothing was kept. Change something, or press the button again.")
+        return Told("Stopped", "Nothing was kept. Change something, or press the button again.", is_error=False)
     if isinstance(error, QueueFull):
-        return note(
-            "Everybody is busy", f"{error.waiting} are waiting already; try again in a little while.", kind="error"
-        )
+        return Told("Everybody is busy", f"{error.waiting} are waiting already; try again in a little while.")
     if isinstance(error, NodeError) and not isinstance(error.__cause__, ValueError):
         number = secrets.token_hex(4)
         log.error("run failed, number %s", number, exc_info=error)
-        text = f"The node “{error.title}” broke. If it happens again, report it with the number {number}."
-        return note("That went wrong", text, kind="error")
-    if isinstance(error, WorkflowError):
-        return note("This cannot run yet", " ".join(map(_problem_words, error.problems[:4])), kind="error")
+        return Told(
+            "That went wrong", f"The node “{error.title}” broke. If it happens again, report the number {number}."
+        )
     if isinstance(error, NodeError):
-        return note(f"“{error.title}” refuses", f"{error.__cause__}", kind="error")
-    return note("That cannot be done", str(error), kind="error")
+        return Told(f"“{error.title}” refuses", str(error.__cause__))
+    if isinstance(error, WorkflowError):
+        more = len(error.problems) - MAX_PROBLEMS_SHOWN
+        words = [
+            *map(_problem_words, error.problems[:MAX_PROBLEMS_SHOWN]),
+            *([f"And {more} more."] if more > 0 else []),
+        ]
+        return Told("This cannot run yet", " ".join(words))
+    return Told("That cannot be done", str(error))
 
 
-def _problem_words(problem: Any) -> str:
+def explain(error: Exception) -> str:
+    return told(error).html()
+
+
+def _problem_words(problem: Problem) -> str:
     where = f"“{problem.title}”" if problem.title else ""
     where += f", {problem.input}" if problem.input else ""
     text = f"{problem.message}: {problem.details}" if problem.details else problem.message

@@ -120,7 +120,12 @@ def widget(field: Field) -> Any:
     if field.kind == "slider":
         whole = isinstance(field.minimum, int) and isinstance(field.maximum, int) and not field.step
         return gr.Slider(
-            field.minimum, field.maximum, value=field.value, step=field.step or (1 if whole else 0.01), **common
+            field.minimum,
+            field.maximum,
+            value=field.value,
+            step=field.step or (1 if whole else 0.01),
+            buttons=[],
+            **common,
         )
     if field.kind in ("whole", "number"):
         return gr.Number(field.value, precision=0 if field.kind == "whole" else None, **common)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gradio as gr
 
 from . import theme
+from .endpoints import build_endpoints
 from .follow import Desk
 from .page_create import build_create
 from .page_graph import build_graph
@@ -14,6 +15,11 @@ from .shelf import Shelf
 from .studio import Studio
 
 SWEEP_S = 600
+
+# The browser's own player, which Gradio shows for a stream, has no name; a screen reader needs one.
+NAME_LIVE_PLAYER = """() => { const box = document.querySelector("#mg-live");
+new MutationObserver(() => box.querySelectorAll("audio:not([aria-label])").forEach(
+  player => player.setAttribute("aria-label", "Playing while it is made"))).observe(box, {childList: true, subtree: true}); }"""
 
 
 def build_page(studio: Studio, settings: AppSettings, shelf: Shelf) -> gr.Blocks:
@@ -30,9 +36,12 @@ def build_page(studio: Studio, settings: AppSettings, shelf: Shelf) -> gr.Blocks
             with gr.Tab("Library", id="library"):
                 build_library(shelf, create, shelf_changed)
 
+        build_endpoints(desk, shelf, settings)
+
         def leave(request: gr.Request) -> None:
             desk.stop(request.session_hash)
 
         page.unload(leave)
+        page.load(None, None, None, js=NAME_LIVE_PLAYER, api_visibility="private")
     page.queue(default_concurrency_limit=None)
     return page

@@ -251,7 +251,7 @@ def _connect(
 ) -> None:  # fmt: skip
     outputs = [live, status, tab.takes, buttons.go, buttons.stop, shelf_changed]
 
-    def generate(request: gr.Request, *values: Any) -> Iterator[list[Any]]:
+    def make(request: gr.Request, *values: Any) -> Iterator[list[Any]]:
         heard = False
         yield [_silence(), note("Starting", busy=True), (), *_running(True), gr.skip()]
         try:
@@ -272,7 +272,7 @@ def _connect(
 
     widgets = tab.form.widgets()
     gr.on(
-        [buttons.go.click, tab.form.prompt.submit], generate, widgets, outputs,
+        [buttons.go.click, tab.form.prompt.submit], make, widgets, outputs,
         show_progress="hidden", concurrency_limit=None, api_visibility="private",
     ).then(lambda: _running(False), None, [buttons.go, buttons.stop], api_visibility="private", queue=False)  # fmt: skip
     live.stop(_silence, None, live, queue=False, api_visibility="private", show_progress="hidden")

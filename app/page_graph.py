@@ -15,13 +15,14 @@ from typing import Any
 
 import gradio as gr
 
-from ..nodes.host import Interrupted
+from ..nodes.host import Run, running
 from ..workflows import default_graph
 from ..workflows.events import NodeCached, NodeFailed, NodeOutput, NodeStarted
 from ..workflows.overrides import Override, with_overrides
 from ..workflows.problems import Problem, WorkflowError
 from ..workflows.reader import Document, read_document
 from ..workflows.registry import NodeClasses, title_of
+from ..workflows.validate import validate
 from . import follow
 from .choices import check_duration, check_model, model_choices, model_source
 from .follow import Desk, Watch, explain, note
@@ -72,15 +73,16 @@ class Shown:
 
     status: str
     marks: Mapping[str, str]
-    made: tuple[Made, ...] | None = None
+    made: tuple[Made, ...]
 
 
 def run_graph(desk: Desk, shelf: Shelf, settings: AppSettings, visitor: str, document: Document) -> Iterator[Shown]:
     """Yields Shown as the run goes on. Closing it, or Desk.stop, ends the run."""
     classes = desk.studio.runner.classes
-    document = _allowed(document, settings, classes)
-    prompt = document.prompt(classes)
     places = {f"{name}_dir": shelf.folder(visitor, name) for name in ("input", "output", "temp")}
+    with running(Run(**places)):
+        document = _allowed(document, settings, classes)
+    prompt = document.prompt(classes)
 
     def work(runner, stopped, listener):
         extra = document.extra_pnginfo
@@ -94,35 +96,38 @@ def run_graph(desk: Desk, shelf: Shelf, settings: AppSettings, visitor: str, doc
                 _mark(marks, event)
                 if isinstance(event, NodeOutput):
                     made.append(_made(title_of(prompt[event.node]), event, shelf.folder(visitor, "made")))
-            yield Shown(_status(watch, prompt), dict(marks))
-        try:
-            following.ticket.result()
-        except follow.EXPECTED as error:
-            yield Shown(explain(error), dict(marks), None if isinstance(error, Interrupted) else tuple(made))
-            return
+            yield Shown(_status(watch, prompt), dict(marks), tuple(made))
+        following.ticket.result()
     yield Shown(note("Done", f"{sum(len(one.files) for one in made)} file(s)", kind="done"), dict(marks), tuple(made))
 
 
 def _allowed(document: Document, settings: AppSettings, classes: NodeClasses) -> Document:
-    """The document as this server runs it for strangers: models from the menu only, music not longer than it allows."""
-    prompt = document.prompt(classes)
-    for node_id, node in prompt.items():
-        inputs = node["inputs"]
+    """The document as this server runs it for strangers: models from the menu only, music not longer than it allows.
+
+    Raises WorkflowError with all that is wrong, before anything waits in line.
+    """
+    validation = validate(document.prompt(classes), classes)
+    validation.raise_if_refused()
+    for node_id, node in validation.prompt.items():
         try:
-            if node["class_type"] == SAMPLER and isinstance(inputs.get("duration"), (int, float)):
-                check_duration(inputs["duration"], settings)
-            if node["class_type"] == LOADER:
-                check_model(inputs.get(LOADER_INPUT), settings)
-                source = model_source(inputs[LOADER_INPUT], settings)
-                if source != inputs[LOADER_INPUT]:
-                    document = with_overrides(document, [Override(node_id, LOADER_INPUT, source)], classes)
+            document = _checked(document, node_id, node, settings, classes)
         except ValueError as error:
-            raise _refusal(node_id, node, error) from error
+            problem = Problem("value_not_allowed", "not on this server", str(error), node_id, title_of(node))
+            raise WorkflowError([problem]) from error
     return document
 
 
-def _refusal(node_id: str, node: Mapping[str, Any], error: ValueError) -> WorkflowError:
-    return WorkflowError([Problem("value_not_allowed", "not on this server", str(error), node_id, title_of(node))])
+def _checked(
+    document: Document, node_id: str, node: Mapping[str, Any], settings: AppSettings, classes: NodeClasses
+) -> Document:
+    if node["class_type"] == SAMPLER and isinstance(node["inputs"]["duration"], float):
+        check_duration(node["inputs"]["duration"], settings)
+    if node["class_type"] != LOADER:
+        return document
+    name = node["inputs"][LOADER_INPUT]
+    check_model(name, settings)
+    source = model_source(name, settings)
+    return document if source == name else with_overrides(document, [Override(node_id, LOADER_INPUT, source)], classes)
 
 
 def _mark(marks: dict[str, str], event: Any) -> None:
@@ -228,16 +233,18 @@ def _form(
     def start(request: gr.Request, *values: Any) -> Iterator[list[Any]]:
         visitor = request.session_hash
         yield [note("Starting", busy=True), gr.skip(), (), gr.update(interactive=False), gr.update(interactive=True)]
+        marks: Mapping[str, str] = {}
+        results: tuple[Made, ...] = ()
+        filled = document
         try:
             filled = with_overrides(document, overrides(fields, values, shelf.folder(visitor, "input")), classes)
-            marks = None
             for shown in run_graph(desk, shelf, settings, visitor, filled):
                 drawn = gr.skip() if shown.marks == marks else draw(filled, classes, shown.marks)
-                marks = shown.marks
-                results = gr.skip() if shown.made is None else shown.made
-                yield [shown.status, drawn, results, gr.skip(), gr.skip()]
+                fresh = gr.skip() if shown.made == results else shown.made
+                marks, results = shown.marks, shown.made
+                yield [shown.status, drawn, fresh, gr.skip(), gr.skip()]
         except follow.EXPECTED as error:
-            yield [explain(error), draw(document, classes, _broken(error)), *[gr.skip()] * 3]
+            yield [explain(error), draw(filled, classes, {**marks, **_broken(error)}), *[gr.skip()] * 3]
         yield [gr.skip(), gr.skip(), gr.skip(), gr.update(interactive=True), gr.update(interactive=False)]
 
     run.click(start, widgets, outputs, show_progress="hidden", concurrency_limit=None, api_visibility="private")

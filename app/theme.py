@@ -190,12 +190,13 @@ footer { opacity: .75; }
   background: none; box-shadow: none; align-items: start; }
 .mg-fields .mg-wide { grid-column: 1 / -1; }
 .mg-fields .block { border: 0 !important; padding: 4px 2px !important; background: none !important; min-width: 0 !important; }
+.mg-fields .head { display: block; position: relative; } .mg-fields .head .tab-like-container { position: absolute; top: 0; right: 0; }
 #mg-drop .icon-wrap { display: none; } #mg-drop .wrap { padding-top: 22px; font-size: .92rem; }
 #mg-graph-body { align-items: start; } #mg-graph-picture { max-width: 100%; min-width: 0; }
 @media (max-width: 859px) { #mg-graph-body { flex-direction: column; } #mg-graph-body > * { width: 100%; flex: none; }
   #mg-graph-run { order: -1; } }
 #mg-run-row { gap: 8px !important; } #mg-graph-stop { flex: 0 0 92px !important; min-width: 0 !important; }
-.mg-graph { overflow: auto; border: 1px solid var(--border-color-primary); border-radius: 16px;
+.mg-graph { overflow: auto; contain: inline-size; border: 1px solid var(--border-color-primary); border-radius: 16px;
   background: radial-gradient(circle, var(--border-color-primary) 1px, transparent 1.2px) 0 0 / 22px 22px,
   var(--block-background-fill); }
 .mg-graph svg { display: block; width: 100%; height: auto; max-height: 430px; min-width: 560px; }

@@ -1,0 +1,143 @@
+"""Gradio's own named endpoints, for gradio_client and, with --mcp, for assistants: /generate and /run_workflow.
+
+The docstrings are what programs and assistants read. Names and order of the arguments are stable.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import secrets
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import gradio as gr
+
+from ..workflows.overrides import Override, with_overrides
+from ..workflows.problems import refused
+from ..workflows.reader import read_document
+from . import follow
+from .choices import MAX_PROMPT_CHARACTERS, MAX_VARIATIONS, model_choices
+from .follow import Desk
+from .page_create import compose, request_from
+from .page_graph import run_graph
+from .settings import AppSettings
+from .shelf import SUFFIXES, Shelf
+
+GENERATE_DESCRIPTION = "Make instrumental music from a description, and get it as audio files."
+RUN_DESCRIPTION = (
+    "Run a ComfyUI workflow made of MusicGraph's and ComfyUI's audio nodes, and get the files that it saves."
+)
+
+
+def build_endpoints(desk: Desk, shelf: Shelf, settings: AppSettings) -> None:
+    """To be called inside the page's Blocks. Shows nothing."""
+
+    def generate(
+        request: gr.Request, prompt: str, duration: float, seed: float, negative: str, model: str, variations: float,
+        guidance: float, temperature: float, top_k: float, top_p: float, file_format: str,
+    ) -> tuple[list[str], dict]:  # fmt: skip
+        """Make instrumental music from a description, and get it as audio files.
+
+        Args:
+            prompt: What the music should be, in English: style, instruments, mood, tempo.
+            duration: Length in seconds.
+            seed: The same seed and settings give the same music; -1 draws one, and the answer says which.
+            negative: What the music should not be; empty for nothing.
+            model: The name of a model on this server, such as pocket; empty for its usual one.
+            variations: How many takes, 1 to 4.
+            guidance: How strongly the words lead; 1 is off, 3 is usual.
+            temperature: Lower is safer, higher is wilder.
+            top_k: Draw among this many likeliest tokens.
+            top_p: Above 0, draw among this share of probability, in place of top_k.
+            file_format: flac, wav or mp3.
+        """
+        named = model or model_choices(settings)[0].name
+        wanted = request_from(
+            prompt, duration, named, seed, variations, negative, guidance, temperature, top_k, top_p, "auto", False, 0.0
+        )
+        shown = _end_of(compose(desk, shelf, settings, _visitor(request), wanted))
+        files = [str(path) for take in shown.takes for path in take.files if path.suffix == f".{file_format}"]
+        return files, {"seed": wanted.seed, "seconds": shown.takes[0].duration_s, "engine": shown.takes[0].engine}
+
+    def run_workflow(request: gr.Request, workflow: str, values: str) -> list[str]:
+        """Run a ComfyUI workflow made of MusicGraph's and ComfyUI's audio nodes, and get the files that it saves.
+
+        Args:
+            workflow: Workflow JSON in UI or API format, or an audio or PNG file that carries one.
+            values: Other values for its inputs as JSON, such as {"3.seed": 42, "2.text": "slow strings"}; a node is named by id, title or class.
+        """
+        classes = desk.studio.runner.classes
+        document = with_overrides(read_document(workflow), _overrides(values), classes)
+        shown = _end_of(run_graph(desk, shelf, settings, _visitor(request), document))
+        return [str(path) for made in shown.made for path in made.files]
+
+    with gr.Row(visible=False):
+        button, inputs = gr.Button("generate"), _generate_inputs(settings)
+        files, facts = gr.File(label="files", file_count="multiple"), gr.JSON(label="facts")
+        gr.on(
+            button.click, _told(generate), inputs, [files, facts], api_name="generate",
+            api_description=GENERATE_DESCRIPTION, concurrency_limit=None,
+        )  # fmt: skip
+        run = gr.Button("run_workflow")
+        graph = [gr.File(label="workflow"), gr.Textbox("{}", label="values")]
+        results = gr.File(label="results", file_count="multiple")
+        gr.on(
+            run.click, _told(run_workflow), graph, results, api_name="run_workflow", api_description=RUN_DESCRIPTION,
+            concurrency_limit=None,
+        )  # fmt: skip
+
+
+def _generate_inputs(settings: AppSettings) -> list[Any]:
+    longest = settings.max_duration_s
+    return [
+        gr.Textbox(label="prompt", max_length=MAX_PROMPT_CHARACTERS),
+        gr.Number(min(10.0, longest), label="duration", minimum=0.1, maximum=longest),
+        gr.Number(-1, precision=0, label="seed"),
+        gr.Textbox("", label="negative", max_length=MAX_PROMPT_CHARACTERS),
+        gr.Textbox("", label="model"),
+        gr.Number(1, precision=0, minimum=1, maximum=MAX_VARIATIONS, label="variations"),
+        gr.Number(3.0, label="guidance"),
+        gr.Number(1.0, label="temperature"),
+        gr.Number(250, precision=0, label="top_k"),
+        gr.Number(0.0, label="top_p"),
+        gr.Dropdown([suffix.removeprefix(".") for suffix in SUFFIXES], value="flac", label="file_format"),
+    ]
+
+
+def _visitor(request: gr.Request) -> str:
+    """A session's own name; one for each call where there is no session."""
+    return request.session_hash or secrets.token_hex(16)
+
+
+def _end_of(run: Iterator[Any]) -> Any:
+    return deque(run, maxlen=1)[0]
+
+
+def _told(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Errors as Gradio's own, in words; a client shows them, a page puts them up as a notice."""
+
+    @functools.wraps(function)
+    def wrapped(*arguments: Any) -> Any:
+        try:
+            return function(*arguments)
+        except follow.EXPECTED as error:
+            words = follow.told(error)
+            raise gr.Error(f"{words.title}: {words.text}", print_exception=False) from error
+
+    return wrapped
+
+
+def _overrides(values: str) -> Iterator[Override]:
+    try:
+        given = json.loads(values or "{}")
+    except ValueError as error:
+        raise refused("values are not JSON", str(error)) from error
+    if not isinstance(given, dict):
+        raise refused("values are not an object", 'expected something like {"3.seed": 42}')
+    for target, value in given.items():
+        node, dot, name = target.rpartition(".")
+        if not dot:
+            raise refused("this value cannot be set", f"got {target!r}, expected NODE.INPUT, such as 3.seed")
+        yield Override(node, name, value)

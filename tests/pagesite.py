@@ -1,0 +1,70 @@
+"""The whole server in this process, on a port of loopback, with a tiny random model: for tests of the page."""
+
+import socket
+import threading
+import time
+from contextlib import contextmanager
+
+import tiny
+import uvicorn
+from musicgraph.app import live, serve
+from musicgraph.app.settings import AppSettings
+from musicgraph.app.shelf import Shelf
+from musicgraph.app.studio import Studio
+
+CODEBOOK_SIZE = 1024  # larger than the page's default top-k
+
+
+class Site:
+    def __init__(self, address, studio, shelf):
+        self.address, self.studio, self.shelf = address, studio, shelf
+        self.asked_outside = []
+
+    def wait_until_idle(self, limit_s=5.0):
+        started = time.monotonic()
+        while self.studio.busy() and time.monotonic() - started < limit_s:
+            time.sleep(0.02)
+        return time.monotonic() - started
+
+
+@contextmanager
+def tiny_site(folder, patch, **settings):
+    """`patch` is a pytest.MonkeyPatch that lives as long as the site."""
+    patch.setattr(tiny, "CODEBOOK_SIZE", CODEBOOK_SIZE)
+    tiny.write_tiny_checkpoint(folder / "models" / "tiny")
+    patch.setenv("MUSICGRAPH_MODELS", str(folder / "models"))
+    patch.setenv("GRADIO_TEMP_DIR", str(folder / "gradio"))
+    patch.setenv("PATH", __import__("os").environ["PATH"])  # provide_ffmpeg adds to it
+    live.provide_ffmpeg()
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    chosen = AppSettings(port=port, model="tiny", **settings)
+    studio, shelf = Studio(max_waiting=chosen.queue_size), Shelf(folder / "shelf")
+    site = Site(f"http://127.0.0.1:{port}/", studio, shelf)
+    _watch_sockets(site, patch)
+    server = uvicorn.Server(
+        uvicorn.Config(serve.build_server(chosen, studio, shelf), port=port, log_level="error", timeout_graceful_shutdown=1)
+    )
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.05)
+    try:
+        yield site
+    finally:
+        studio.close()
+        server.should_exit = True
+        thread.join(10)
+
+
+def _watch_sockets(site, patch):
+    """Notes every address outside this machine that the server itself turns to."""
+    connect = socket.socket.connect
+
+    def noting(self, address):
+        if self.family in (socket.AF_INET, socket.AF_INET6) and not address[0].startswith(("127.", "::1", "localhost")):
+            site.asked_outside.append(address)
+        return connect(self, address)
+
+    patch.setattr(socket.socket, "connect", noting)

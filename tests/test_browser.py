@@ -1,0 +1,285 @@
+"""The page in a real browser: music while it is made, stopping, graphs, the library, errors, keyboard, phone.
+
+Needs Chromium (`chromium` on PATH, or its path in CHROMIUM) and the package playwright. Leave it out with -m "not browser".
+"""
+
+import os
+import re
+import shutil
+import time
+
+import pytest
+from musicgraph.workflows.media import read_audio
+from musicgraph.workflows.reader import read_document
+from pagesite import tiny_site
+
+pytestmark = pytest.mark.browser
+
+FLAGS = [
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+DESK, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
+LONG_S = 120
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    patch = pytest.MonkeyPatch()
+    with tiny_site(tmp_path_factory.mktemp("site"), patch) as running:
+        yield running
+    patch.undo()
+    assert running.asked_outside == [], "the server turned to other machines"
+
+
+@pytest.fixture(scope="module")
+def browser():
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        pytest.fail('no playwright: pip install playwright, or leave these tests out with -m "not browser"')
+    program = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    if program is None:
+        pytest.fail('no chromium on PATH: install it, or leave these tests out with -m "not browser"')
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=program, args=FLAGS)
+        yield started
+        started.close()
+
+
+class Visitor:
+    """One person's page, with what it complained of and whom it asked."""
+
+    def __init__(self, browser, site, size=DESK, scheme="light"):
+        self.context = browser.new_context(viewport=size, color_scheme=scheme, accept_downloads=True)
+        self.page = self.context.new_page()
+        self.complaints, self.outside = [], []
+        self.page.on("console", self._console)
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("request", self._request)
+        self.page.goto(site.address)
+        self.page.wait_for_selector("#mg-prompt textarea")
+
+    def _console(self, message):
+        if message.type == "error":
+            self.complaints.append(message.text)
+
+    def _request(self, request):
+        if not re.match(r"(http://127\.0\.0\.1|data:|blob:)", request.url):
+            self.outside.append(request.url)
+
+    def generate(self, prompt="a calm piano", duration=2):
+        self.page.fill("#mg-prompt textarea", prompt)
+        self.page.fill("#mg-duration input[type=number]", str(duration))
+        self.page.press("#mg-duration input[type=number]", "Tab")
+        self.page.click("#mg-generate")
+
+    def status(self):
+        return self.page.inner_text("#mg-status")
+
+    def wait_for(self, kind, timeout_s=30):
+        self.page.wait_for_selector(f"#mg-status .mg-note{kind}", timeout=timeout_s * 1000)
+
+    def tab(self, name):
+        self.page.get_by_role("tab", name=name).click()
+
+    def download(self, name):
+        with self.page.expect_download() as waiting:
+            self.page.get_by_role("button", name=name, exact=True).first.click()
+        return waiting.value.path(), waiting.value.suggested_filename
+
+
+@pytest.fixture
+def visit(browser, site):
+    visitors = []
+
+    def come(**how):
+        visitors.append(Visitor(browser, site, **how))
+        return visitors[-1]
+
+    yield come
+    for visitor in visitors:
+        visitor.context.close()
+    site.wait_until_idle()
+    assert [visitor.complaints for visitor in visitors if visitor.complaints] == []
+    assert [visitor.outside for visitor in visitors if visitor.outside] == []
+
+
+def player_time(page):
+    return page.evaluate("document.querySelector('#mg-live audio')?.currentTime ?? 0")
+
+
+def test_music_sounds_before_the_run_has_ended_and_the_file_is_whole(visit, tmp_path):
+    someone = visit()
+    someone.generate(duration=60)
+    heard = 0.0
+    while not heard:
+        assert "Done" not in someone.status(), "the run ended before there was any sound"
+        heard = player_time(someone.page)
+        time.sleep(0.05)
+    assert "Composing" in someone.status() or "Finishing" in someone.status()
+    someone.wait_for(".done", 60)
+    path, name = someone.download("FLAC")
+    assert name.startswith("a-calm-piano-") and name.endswith(".flac")
+    file = shutil.copy(path, tmp_path / name)
+    sound, rate = read_audio(file)
+    assert sound.shape[-1] / rate == pytest.approx(60, abs=0.1)
+    assert sound.abs().max() > 0.01
+    document = read_document(file)
+    assert document.ui is not None and document.api is not None
+
+
+def test_stop_ends_the_run_within_a_second(visit, site):
+    someone = visit()
+    someone.generate(duration=LONG_S)
+    someone.wait_for(":has(.mg-bar)")
+    pressed = time.monotonic()
+    someone.page.click("#mg-stop")
+    someone.page.wait_for_selector("#mg-status >> text=Stopped", timeout=5000)
+    assert time.monotonic() - pressed < 1.5
+    assert site.wait_until_idle() < 1
+    assert someone.page.is_enabled("#mg-generate")
+
+
+def test_one_persons_stop_leaves_the_other_alone(visit):
+    first, second = visit(), visit()
+    first.generate(duration=LONG_S)
+    first.wait_for(":has(.mg-bar)")
+    second.generate(duration=4)
+    second.page.wait_for_selector("#mg-status >> text=Waiting for its turn", timeout=5000)
+    assert "you are next" in second.status()
+    first.page.click("#mg-stop")
+    second.wait_for(".done")
+    assert "Stopped" in first.status()
+
+
+def test_a_closed_page_ends_its_own_run(visit, site):
+    someone = visit()
+    someone.generate(duration=LONG_S)
+    someone.wait_for(":has(.mg-bar)")
+    someone.page.close()
+    assert site.wait_until_idle() < 1.5
+
+
+def test_errors_are_readable_and_no_traceback(visit):
+    someone = visit()
+    someone.page.click("#mg-generate")
+    someone.page.wait_for_selector("#mg-status [role=alert]")
+    assert "say what you want to hear" in someone.status()
+    someone.tab("Graph")
+    someone.page.set_input_files("#mg-drop input[type=file]", {"name": "x.json", "mimeType": "application/json", "buffer": b"{"})
+    someone.page.wait_for_selector("#mg-trouble [role=alert]")
+    assert "not JSON" in someone.page.inner_text("#mg-trouble")
+
+
+def test_a_file_of_the_app_opens_and_runs_on_the_graph_tab(visit, tmp_path):
+    someone = visit()
+    someone.generate("slow strings", duration=2)
+    someone.wait_for(".done")
+    path, name = someone.download("FLAC")
+    shutil.copy(path, tmp_path / name)
+    someone.tab("Graph")
+    someone.page.set_input_files("#mg-drop input[type=file]", tmp_path / name)
+    someone.page.wait_for_selector("#mg-graph-picture text:text('slow strings')")
+    someone.page.get_by_label("seed").last.fill("7")
+    someone.page.click("#mg-run")
+    someone.page.wait_for_selector("#mg-graph-status .mg-note.done")
+    assert someone.page.locator("#mg-graph-picture g.done").count() == 5
+    again, name = someone.download("musicgraph_00001_.flac")
+    document = read_document(shutil.copy(again, tmp_path / "again.flac"))
+    assert document.api["3"]["inputs"]["seed"] == 7
+
+
+def test_what_a_graph_needs_is_said_with_the_nodes_name_and_an_upload_cures_it(visit, tmp_path):
+    from musicgraph.workflows.media import write_audio
+    from torch import rand
+
+    someone = visit()
+    someone.tab("Graph")
+    someone.page.click("#mg-choose input[role=listbox], #mg-choose input")
+    someone.page.get_by_role("option", name="Chain").click()
+    someone.page.wait_for_selector("#mg-graph-picture text:text('Load Audio')")
+    someone.page.wait_for_selector("text=upload or record")
+    someone.page.click("#mg-run")
+    someone.page.wait_for_selector("#mg-graph-status [role=alert]")
+    assert "Load Audio" in someone.page.inner_text("#mg-graph-status")
+    write_audio(tmp_path / "noise.wav", rand(1, 8000) - 0.5, 8000)
+    someone.page.set_input_files("#mg-graph-body input[type=file]", tmp_path / "noise.wav")
+    someone.page.wait_for_selector("#mg-graph-body .mg-wide audio, #mg-graph-body .mg-wide [data-testid*=waveform]")
+    someone.page.click("#mg-run")
+    someone.page.wait_for_selector("#mg-graph-status .mg-note.done")
+
+
+def test_the_library_is_ones_own_and_gives_settings_back(visit):
+    someone, other = visit(), visit()
+    someone.generate("a lonely cello", duration=2)
+    someone.wait_for(".done")
+    someone.page.fill("#mg-prompt textarea", "something else")
+    someone.tab("Library")
+    someone.page.get_by_role("button", name="Restore settings").click()
+    someone.tab("Create")
+    someone.page.wait_for_function("document.querySelector('#mg-prompt textarea').value === 'a lonely cello'")
+    assert someone.page.input_value("#mg-seed input") != "-1"
+    other.tab("Library")
+    other.page.wait_for_selector("text=Your shelf is empty")
+    someone.tab("Library")
+    someone.page.get_by_role("button", name="Delete").click()
+    someone.page.wait_for_selector("text=Your shelf is empty")
+
+
+def test_variations_have_seeds_of_their_own(visit):
+    someone = visit()
+    someone.page.get_by_label("3", exact=True).check()
+    someone.generate(duration=1)
+    someone.wait_for(".done")
+    someone.page.wait_for_function("document.querySelectorAll('#mg-stage .mg-take').length === 3")
+    facts = someone.page.locator("#mg-stage .mg-title span").all_inner_texts()
+    seeds = [int(re.search(r"seed (\d+)", fact)[1]) for fact in facts]
+    assert seeds == [seeds[0], seeds[0] + 1, seeds[0] + 2]
+
+
+@pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
+def test_the_simple_case_is_one_screen(visit, size):
+    someone = visit(size=size)
+    for selector in ("#mg-prompt textarea", "#mg-duration", "#mg-generate", "#mg-status"):
+        box = someone.page.locator(selector).first.bounding_box()
+        assert box["y"] + box["height"] <= size["height"], selector
+    for name in ("Create", "Graph", "Library"):
+        someone.tab(name)
+        someone.page.wait_for_timeout(300)
+        assert someone.page.evaluate("document.documentElement.scrollWidth") <= size["width"], name
+
+
+def test_the_keyboard_is_enough(visit):
+    someone = visit()
+    someone.page.focus("#mg-prompt textarea")
+    someone.page.keyboard.type("a music box")
+    for _ in range(30):
+        someone.page.keyboard.press("Tab")
+        if someone.page.evaluate("document.activeElement.id") == "mg-generate":
+            break
+    someone.page.keyboard.press("Enter")
+    someone.wait_for(".done")
+
+
+NAMELESS = """() => [...document.querySelectorAll('button, input, textarea, audio, select')].filter(e => {
+  if (!e.offsetParent || e.type === 'file') return false;
+  const label = e.labels && [...e.labels].some(l => l.innerText.trim());
+  return !(label || e.getAttribute('aria-label') || e.getAttribute('aria-labelledby') || e.innerText?.trim() || e.title);
+}).map(e => e.outerHTML.slice(0, 160))"""
+
+
+def test_everything_has_a_name(visit):
+    someone = visit()
+    someone.generate(duration=1)
+    someone.wait_for(".done")
+    for name in ("Create", "Graph", "Library"):
+        someone.tab(name)
+        someone.page.wait_for_timeout(500)
+        assert someone.page.evaluate(NAMELESS) == [], name
+
+
+def test_the_page_is_there_within_three_seconds(visit):
+    started = time.monotonic()
+    visit()
+    assert time.monotonic() - started < 3
