@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import tiny
 import uvicorn
+
 from musicgraph.app import live, serve
 from musicgraph.app.settings import AppSettings
 from musicgraph.app.shelf import Shelf
@@ -44,7 +45,9 @@ def tiny_site(folder, patch, **settings):
     site = Site(f"http://127.0.0.1:{port}/", studio, shelf)
     _watch_sockets(site, patch)
     server = uvicorn.Server(
-        uvicorn.Config(serve.build_server(chosen, studio, shelf), port=port, log_level="error", timeout_graceful_shutdown=1)
+        uvicorn.Config(
+            serve.build_server(chosen, studio, shelf), port=port, log_level="error", timeout_graceful_shutdown=1
+        )
     )
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

@@ -9,9 +9,10 @@ import shutil
 import time
 
 import pytest
+from pagesite import tiny_site
+
 from musicgraph.workflows.media import read_audio
 from musicgraph.workflows.reader import read_document
-from pagesite import tiny_site
 
 pytestmark = pytest.mark.browser
 
@@ -167,7 +168,9 @@ def test_errors_are_readable_and_no_traceback(visit):
     someone.page.wait_for_selector("#mg-status [role=alert]")
     assert "say what you want to hear" in someone.status()
     someone.tab("Graph")
-    someone.page.set_input_files("#mg-drop input[type=file]", {"name": "x.json", "mimeType": "application/json", "buffer": b"{"})
+    someone.page.set_input_files(
+        "#mg-drop input[type=file]", {"name": "x.json", "mimeType": "application/json", "buffer": b"{"}
+    )
     someone.page.wait_for_selector("#mg-trouble [role=alert]")
     assert "not JSON" in someone.page.inner_text("#mg-trouble")
 
@@ -191,8 +194,9 @@ def test_a_file_of_the_app_opens_and_runs_on_the_graph_tab(visit, tmp_path):
 
 
 def test_what_a_graph_needs_is_said_with_the_nodes_name_and_an_upload_cures_it(visit, tmp_path):
-    from musicgraph.workflows.media import write_audio
     from torch import rand
+
+    from musicgraph.workflows.media import write_audio
 
     someone = visit()
     someone.tab("Graph")

@@ -1,0 +1,448 @@
+"""The page without a browser: what its handlers do, what it draws, whom it serves, and what it refuses."""
+
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+import wave
+from dataclasses import replace
+from pathlib import Path
+
+import gradio as gr
+import numpy as np
+import pytest
+import tiny
+import torch
+
+from musicgraph.app import live, theme
+from musicgraph.app.choices import check_request, model_choices
+from musicgraph.app.follow import Desk, note, told
+from musicgraph.app.graph_form import Field, overrides, sections, widget
+from musicgraph.app.graph_picture import draw
+from musicgraph.app.page_create import IDEAS, compose, request_from, values_of
+from musicgraph.app.page_graph import SHIPPED, run_graph, shipped_document, shipped_workflows
+from musicgraph.app.serve import build_app, settings_from
+from musicgraph.app.settings import AppSettings
+from musicgraph.app.shelf import Shelf, Take, file_name
+from musicgraph.app.studio import QueueFull, Studio
+from musicgraph.models import checkpoint
+from musicgraph.nodes.host import Interrupted
+from musicgraph.workflows.default_graph import Request
+from musicgraph.workflows.media import read_audio, read_tags, write_audio
+from musicgraph.workflows.problems import NodeError, WorkflowError, refused
+from musicgraph.workflows.reader import Document, read_document
+from musicgraph.workflows.registry import node_classes
+
+ROOT = Path(__file__).parents[1]
+SETTINGS = AppSettings(model="tiny")
+REQUEST = Request("a calm piano", model="tiny", duration_s=3.0, seed=5)
+CLASSES = node_classes()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def models(tmp_path_factory):
+    """A tiny random model is the only one there is."""
+    patch = pytest.MonkeyPatch()
+    folder = tmp_path_factory.mktemp("models")
+    patch.setattr(tiny, "CODEBOOK_SIZE", 1024)
+    tiny.write_tiny_checkpoint(folder / "tiny")
+    patch.setenv("MUSICGRAPH_MODELS", str(folder))
+    yield
+    patch.undo()
+
+
+@pytest.fixture
+def desk():
+    studio = Studio(max_waiting=2)
+    yield Desk(studio)
+    studio.close()
+
+
+@pytest.fixture
+def shelf(tmp_path):
+    return Shelf(tmp_path / "shelf")
+
+
+# ---------------------------------------------------------------- starting
+
+
+def test_building_the_page_loads_no_model_and_writes_nothing(monkeypatch):
+    def refuse(*_):
+        raise AssertionError("a model was opened")
+
+    monkeypatch.setattr(checkpoint, "open_checkpoint", refuse)
+    monkeypatch.setattr("tempfile.mkdtemp", refuse)
+    page = build_app(SETTINGS)
+    assert isinstance(page, gr.Blocks)
+    assert not page.analytics_enabled
+    assert {fn.api_name for fn in page.fns.values() if fn.api_visibility == "public"} == {"generate", "run_workflow"}
+
+
+def test_gradio_app_starts_from_a_folder_of_any_name(tmp_path):
+    (tmp_path / "Music-Graph v1.2 (copy)").symlink_to(ROOT, target_is_directory=True)
+    program = tmp_path / "Music-Graph v1.2 (copy)" / "gradio_app.py"
+    out = subprocess.run([sys.executable, str(program), "--help"], capture_output=True, text=True, cwd=tmp_path)
+    assert out.returncode == 0, out.stderr
+    for option in ("--host", "--port", "--model", "--share", "--api-keys", "--queue-size", "--max-duration", "--mcp"):
+        assert option in out.stdout
+
+
+def test_a_space_is_served_to_everybody_on_its_port(monkeypatch):
+    monkeypatch.setenv("SPACE_ID", "somebody/music")
+    monkeypatch.setenv("GRADIO_SERVER_PORT", "7861")
+    settings = settings_from([])
+    assert (settings.host, settings.port) == ("0.0.0.0", 7861)
+
+
+@pytest.mark.parametrize("program", [None, "ffmpeg"])
+def test_an_encoder_is_put_on_the_path_when_none_is_there(monkeypatch, tmp_path, program):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    if program:
+        (tmp_path / program).write_text("#!/bin/sh\n")
+        (tmp_path / program).chmod(0o755)
+    live.provide_ffmpeg()
+    assert live.can_stream()
+    assert shutil.which("ffprobe")
+    if program:
+        assert shutil.which("ffmpeg") == str(tmp_path / program), "what is there already goes first"
+
+
+def test_the_look_comes_from_this_machine_only():
+    texts = [theme.CSS, theme.HEAD, theme.HEADER, theme.empty_stage(), theme.theme()._get_theme_css()]
+    for text in texts:
+        assert "http://" not in text.replace("http://www.w3.org", "") and "https://" not in text
+        assert "@import" not in text and "@font-face" not in text
+
+
+# ---------------------------------------------------------------- Create
+
+
+def test_what_the_widgets_hold_is_the_request_and_back():
+    request = replace(REQUEST, negative="noise", loudness_lufs=-16.0, variations=2, top_p=0.9, cfg=4.5)
+    assert request_from(*values_of(request)) == request
+    assert request_from(*values_of(replace(request, loudness_lufs=None))).loudness_lufs is None
+
+
+def test_a_seed_is_drawn_for_minus_one_and_for_nothing():
+    for seed in (-1, None):
+        assert 0 <= request_from(*values_of(replace(REQUEST, seed=seed))).seed < 2**32
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"prompt": "  "}, "prompt: got nothing"),
+        ({"prompt": "x" * 2001}, "2001 characters"),
+        ({"negative": "x" * 2001}, "negative prompt"),
+        ({"duration_s": 121.0}, "expected 0.1 to 120"),
+        ({"duration_s": float("nan")}, "duration: got nan"),
+        ({"variations": 5}, "variations: got 5"),
+        ({"model": "/etc"}, "model: got '/etc'"),
+        ({"model": "somebody/unknown"}, "expected one of tiny"),
+    ],
+)
+def test_what_the_page_does_not_take_is_said_in_words(change, words):
+    with pytest.raises(ValueError, match=words):
+        check_request(replace(REQUEST, **change), SETTINGS)
+
+
+def test_ideas_are_requests():
+    for idea in IDEAS.values():
+        check_request(replace(REQUEST, prompt=idea), SETTINGS)
+
+
+def test_the_menu_has_the_default_first_and_tells_size_and_licence():
+    choices = model_choices(SETTINGS)
+    assert choices[0].name == "tiny"
+    small = next(choice for choice in choices if choice.name == "facebook/musicgen-small")
+    assert "2.4 GB" in small.label and "not for commercial use" in small.label
+
+
+def test_sound_comes_in_pieces_over_a_second_and_adds_up_to_the_file(monkeypatch, desk, shelf):
+    monkeypatch.setattr("musicgraph.app.page_create.can_stream", lambda: True)
+    shown = list(compose(desk, shelf, SETTINGS, "anna", REQUEST))
+    pieces = [samples_of(one.chunk) for one in shown if one.chunk]
+    (take,) = shown[-1].takes
+    sound, rate = read_audio(take.files[0])
+    assert all(len(piece) > rate for piece in pieces[:-1])
+    together = np.concatenate(pieces) / 32767
+    assert together.shape == (sound.shape[-1],)
+    np.testing.assert_allclose(together, sound[0].clamp(-1, 1).numpy(), atol=2e-4)
+    assert {path.suffix for path in take.files} == {".flac", ".wav", ".mp3"}
+    assert json.loads(read_tags(take.files[0])["prompt"])
+    assert take.picture.read_bytes()[:2] == b"\xff\xd8"
+    assert shelf.takes("anna") == (take,)
+
+
+def samples_of(chunk):
+    with wave.open(io.BytesIO(chunk)) as file:
+        return np.frombuffer(file.readframes(file.getnframes()), dtype=np.int16)
+
+
+def test_without_an_encoder_music_comes_at_the_end_and_the_page_says_so(monkeypatch, desk, shelf):
+    monkeypatch.setattr("musicgraph.app.page_create.can_stream", lambda: False)
+    shown = list(compose(desk, shelf, SETTINGS, "anna", replace(REQUEST, duration_s=1.5)))
+    assert not any(one.chunk for one in shown)
+    assert "without ffmpeg" in shown[-1].status
+
+
+def test_each_variation_can_be_made_again_by_itself(desk, shelf):
+    *_, both = compose(desk, shelf, SETTINGS, "anna", replace(REQUEST, duration_s=1.0, variations=2))
+    second = both.takes[1]
+    assert second.request.seed == REQUEST.seed + 1 and second.request.variations == 1
+    *_, alone = compose(desk, shelf, SETTINGS, "anna", second.request)
+    sounds = [read_audio(take.files[0])[0] for take in (*alone.takes, second)]
+    torch.testing.assert_close(*sounds, atol=1e-4, rtol=0)
+
+
+def test_closing_the_handler_ends_the_run(desk, shelf):
+    run = compose(desk, shelf, SETTINGS, "anna", replace(REQUEST, duration_s=120.0))
+    while "Composing" not in next(run).status:
+        pass
+    run.close()
+    started = time.monotonic()
+    while desk.studio.busy():
+        assert time.monotonic() - started < 1
+        time.sleep(0.01)
+
+
+def test_stopping_ends_ones_own_work_on_one_tab_only(desk):
+    def wait(_runner, stopped, _listener):
+        while not stopped():
+            time.sleep(0.01)
+
+    with (
+        desk.submitted("anna", "create", wait) as hers,
+        desk.submitted("anna", "graph", wait) as her_graph,
+        desk.submitted("ben", "create", wait) as his,
+    ):
+        desk.stop("anna", "create")
+        with pytest.raises(Interrupted):
+            hers.ticket.result(2)
+        assert not her_graph.ticket.done() and not his.ticket.done()
+        desk.stop("anna")
+        with pytest.raises(Interrupted):
+            her_graph.ticket.result(2)
+        assert not his.ticket.done()
+
+
+def test_a_full_queue_is_said(desk, shelf):
+    def wait(_runner, stopped, _listener):
+        while not stopped():
+            time.sleep(0.01)
+
+    with desk.submitted("a", "x", wait), desk.submitted("b", "x", wait), desk.submitted("c", "x", wait):
+        with pytest.raises(QueueFull) as full:
+            next(compose(desk, shelf, SETTINGS, "anna", REQUEST))
+    assert "2 are waiting already" in told(full.value).text
+
+
+# ---------------------------------------------------------------- what went wrong
+
+
+def test_what_broke_inside_stays_in_the_log(caplog):
+    error = NodeError("3", "MusicGen Sampler", "MusicGenSampler", RuntimeError("secret detail"))
+    error.__cause__ = RuntimeError("secret detail")
+    words = told(error)
+    assert "MusicGen Sampler" in words.text and "secret" not in words.text
+    number = words.text.rpartition(" ")[2].rstrip(".")
+    assert number in caplog.text and "secret detail" in caplog.text
+
+
+def test_refusals_name_the_node_and_a_stop_is_no_error():
+    error = NodeError("3", "Sampler", "MusicGenSampler", ValueError("top_k: got 0"))
+    error.__cause__ = ValueError("top_k: got 0")
+    assert told(error).title == "“Sampler” refuses" and told(error).text == "top_k: got 0"
+    assert not told(Interrupted("stopped")).is_error
+    assert "got {}" in told(refused("empty workflow", "got {}")).text
+
+
+def test_nothing_of_a_message_is_markup():
+    assert "<script>" not in note("<script>", "<script>")
+
+
+# ---------------------------------------------------------------- the shelf
+
+
+def a_take(folder, made_at, seed=1):
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"{seed}{suffix}" for suffix in (".flac", ".jpg")]
+    for path in paths:
+        path.write_bytes(b"x")
+    return Take(f"t{seed}", replace(REQUEST, seed=seed), (paths[0],), paths[1], 1.0, "torch", 1.0, made_at)
+
+
+def test_everybody_sees_their_own_takes_newest_first(shelf):
+    shelf.add("anna", (a_take(shelf.folder("anna", "takes"), 0.0, 1),))
+    shelf.add("anna", (a_take(shelf.folder("anna", "takes"), 0.0, 2),))
+    assert [take.id for take in shelf.takes("anna")] == ["t2", "t1"]
+    assert shelf.takes("ben") == ()
+    shelf.remove("ben", "t1")
+    assert len(shelf.takes("anna")) == 2
+    assert "anna" not in str(shelf.folder("anna", "takes"))
+
+
+def test_removed_and_old_takes_leave_no_file(tmp_path):
+    shelf = Shelf(tmp_path, keep_s=60, now=time.time)
+    folder = shelf.folder("anna", "takes")
+    old, young = a_take(folder, time.time() - 61, 1), a_take(folder, time.time(), 2)
+    for path in (*old.files, old.picture):
+        os.utime(path, (old.made_at, old.made_at))
+    shelf.add("anna", (old, young))
+    shelf.sweep()
+    assert shelf.takes("anna") == (young,)
+    assert sorted(path.name for path in folder.iterdir()) == ["2.flac", "2.jpg"]
+    shelf.remove("anna", "t2")
+    assert list(folder.iterdir()) == []
+    shelf.close()
+    assert not tmp_path.exists()
+
+
+def test_file_names_are_plain():
+    assert file_name("Lo-fi: Évening / ../etc\\passwd") == "lo-fi-vening-etc-passwd"
+    assert file_name("音楽") == "music"
+    assert len(file_name("word " * 100)) <= 40
+
+
+# ---------------------------------------------------------------- pictures of graphs
+
+
+def test_every_node_and_link_of_the_shipped_graphs_is_drawn():
+    for _, name in shipped_workflows():
+        document = read_document(SHIPPED / name)
+        prompt = document.prompt(CLASSES)
+        svg = draw(document, CLASSES)
+        assert svg.count('class="box"') == len(prompt)
+        links = sum(isinstance(v, list) for node in prompt.values() for v in node["inputs"].values())
+        assert svg.count("<path d=") == links
+
+
+def test_without_positions_the_nodes_stand_in_layers():
+    api = read_document(SHIPPED / "text_to_music_api.json")
+    xs = [float(part.split('"')[0]) for part in draw(api, CLASSES).split('class="box" x="')[1:]]
+    assert xs == sorted(xs) and len(set(xs)) == len(xs)
+
+
+def test_a_strangers_graph_is_drawn_harmlessly():
+    evil = '"><script>alert(1)</script>'
+    nodes = {
+        evil: {"class_type": evil, "inputs": {"x": evil, "y": ["b", 0]}, "_meta": {"title": evil}},
+        "b": {"class_type": "SaveAudio", "inputs": {"audio": [evil, 7]}},
+    }
+    assert "<script" not in draw(Document(api=nodes), CLASSES, {evil: "done"})
+    many = {str(i): {"class_type": "AudioConcat", "inputs": {"audio1": [str(i - 1), 0]}} for i in range(3000)}
+    started = time.monotonic()
+    assert "2800 more nodes" in draw(Document(api=many), CLASSES)
+    assert time.monotonic() - started < 5
+
+
+def test_the_node_at_work_is_marked():
+    svg = draw(read_document(SHIPPED / "text_to_music_api.json"), CLASSES, {"3": "at-work"})
+    assert '<g class="at-work" data-node="3">' in svg
+
+
+# ---------------------------------------------------------------- forms
+
+
+def fields_of(name):
+    prompt = read_document(SHIPPED / name).prompt(CLASSES)
+    return {(f.node, f.input): f for s in sections(prompt, CLASSES, ["tiny"]) for f in s.fields}
+
+
+def test_a_form_has_what_the_nodes_declare():
+    fields = fields_of("text_to_music_api.json")
+    assert fields["2", "text"].kind == "text"
+    assert fields["1", "model"].choices == ("tiny",)
+    assert (fields["3", "cfg"].kind, fields["3", "cfg"].maximum) == ("slider", 20.0)
+    assert fields["3", "seed"].kind == "whole"
+    assert "likeliest" in fields["3", "top_k"].info
+    assert ("3", "positive") not in fields, "linked inputs have nothing to set"
+    assert fields_of("chain_api.json")["6", "audio"].kind == "audio"
+
+
+def test_every_field_has_a_widget_of_its_kind():
+    kinds = {
+        "text": gr.Textbox, "line": gr.Textbox, "whole": gr.Number, "slider": gr.Slider, "choice": gr.Dropdown,
+        "audio": gr.Audio, "number": gr.Number, "check": gr.Checkbox,
+    }  # fmt: skip
+    for field in [*fields_of("text_to_music_api.json").values(), *fields_of("chain_api.json").values()]:
+        assert isinstance(widget(field), kinds[field.kind])
+        assert widget(field).label
+
+
+def test_only_what_was_changed_becomes_an_override(tmp_path):
+    fields = list(fields_of("text_to_music_api.json").values())
+    values = [field.value for field in fields]
+    assert overrides(fields, values, tmp_path) == []
+    values[[f.input for f in fields].index("seed")] = 7.0
+    (change,) = overrides(fields, values, tmp_path)
+    assert (change.node, change.input, change.value, type(change.value)) == ("3", "seed", 7, int)
+
+
+def test_seeds_beyond_what_a_browser_can_count_keep_every_digit():
+    prompt = read_document(SHIPPED / "text_to_music_api.json").prompt(CLASSES)
+    prompt["3"]["inputs"]["seed"] = 2**64 - 1
+    (field,) = (f for s in sections(prompt, CLASSES) for f in s.fields if f.input == "seed")
+    assert field.kind == "line"
+    assert overrides([field], [str(2**64 - 1)], Path()) == []
+
+
+def test_an_empty_number_is_refused_by_name():
+    field = Field("3", "seed", "whole", "seed", "", 1)
+    with pytest.raises(ValueError, match="seed: got nothing"):
+        overrides([field], [None], Path())
+
+
+# ---------------------------------------------------------------- graphs
+
+
+def api_graph(**sampler):
+    document = shipped_document("text_to_music_api.json", SETTINGS, CLASSES)
+    prompt = json.loads(json.dumps(document.api))
+    prompt["3"]["inputs"] |= {"duration": 1.0, **sampler}
+    return prompt
+
+
+def test_a_graph_runs_node_by_node_and_gives_its_files(desk, shelf):
+    shown = list(run_graph(desk, shelf, SETTINGS, "anna", Document(api=api_graph())))
+    assert shown[-1].marks == dict.fromkeys("12345", "done")
+    (made,) = shown[-1].made
+    assert made.title == "Save Audio (FLAC)" and read_audio(made.files[0])[0].shape[-1] == 8000
+    again = list(run_graph(desk, shelf, SETTINGS, "ben", Document(api=api_graph())))
+    assert again[-1].made[0].files != made.files
+    assert shelf.folder("ben", "made") in again[-1].made[0].files[0].parents
+
+
+@pytest.mark.parametrize("duration", [500.0, "500", {"__value__": 500}])
+def test_music_longer_than_allowed_is_refused_however_it_is_written(desk, shelf, duration):
+    with pytest.raises(WorkflowError, match="MusicGen Sampler.*expected 0.1 to 120"):
+        next(run_graph(desk, shelf, SETTINGS, "anna", Document(api=api_graph(duration=duration))))
+
+
+@pytest.mark.parametrize("model", ["somebody/unknown", "/", {"__value__": "somebody/unknown"}])
+def test_models_off_the_menu_are_neither_opened_nor_downloaded(desk, shelf, model):
+    prompt = api_graph()
+    prompt["1"]["inputs"]["model"] = model
+    with pytest.raises(WorkflowError, match="Load MusicGen"):
+        next(run_graph(desk, shelf, SETTINGS, "anna", Document(api=prompt)))
+
+
+def test_files_outside_ones_own_input_folder_are_out_of_reach(desk, shelf, tmp_path):
+    write_audio(shelf.folder("ben", "input") / "his.wav", torch.rand(1, 800) - 0.5, 8000)
+    chain = shipped_document("chain_api.json", SETTINGS, CLASSES)
+    for name in ("his.wav", "../../" + str(shelf.folder("ben", "input") / "his.wav"), "/etc/passwd"):
+        prompt = json.loads(json.dumps(chain.api))
+        prompt["6"]["inputs"]["audio"] = name
+        with pytest.raises(WorkflowError, match="Load Audio"):
+            next(run_graph(desk, shelf, SETTINGS, "anna", Document(api=prompt)))
+
+
+def test_a_failing_node_is_named_and_marked(desk, shelf):
+    marks = {}
+    with pytest.raises(NodeError, match="MusicGen Sampler"):
+        for shown in run_graph(desk, shelf, SETTINGS, "anna", Document(api=api_graph(top_k=60000))):
+            marks = shown.marks
+    assert marks["3"] == "broken" and marks["1"] == "done"
