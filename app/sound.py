@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from ..workflows.media import CODINGS, _set_quality, write_audio
+from ..workflows.media import CODINGS, set_quality, write_audio
 
 UNKNOWN_SIZE = 0xFFFFFFFF
 """what programs that write WAV into a pipe put where the size belongs; players read on to the end"""
@@ -131,7 +131,7 @@ class _Coded:
         self._container = av.open(self._written, mode="w", format=coding.muxer, container_options=options)
         self._container.metadata.update(tags)
         self._stream = self._container.add_stream(coding.encoder, rate=self._rate, layout=self._layout)
-        _set_quality(self._stream, coding, None, channels)
+        set_quality(self._stream, coding, None, channels)
         self._done = 0
 
     def push(self, samples: np.ndarray) -> bytes:

@@ -80,11 +80,6 @@ class Checkpoint:
     def size_bytes(self) -> int:
         return sum(path.stat().st_size for path in set(self.files.values()))
 
-    def stored_dtype(self) -> torch.dtype:
-        """The type in which the LM lies on disk."""
-        name = "decoder.model.decoder.layer_norm.weight"
-        return _read(self, [name])[name].dtype
-
 
 def open_checkpoint(folder: Path) -> Checkpoint:
     """Reads the configuration and the tensor index of a folder, no weights.
@@ -124,7 +119,7 @@ def _lm_config(folder: Path, config: dict) -> LMConfig:
     try:
         decoder, codec, text = config["decoder"], config["audio_encoder"], config["text_encoder"]
         _check_supported(folder, decoder)
-        return LMConfig(
+        lm = LMConfig(
             hidden_size=decoder["hidden_size"],
             num_layers=decoder["num_hidden_layers"],
             num_heads=decoder["num_attention_heads"],
@@ -137,11 +132,27 @@ def _lm_config(folder: Path, config: dict) -> LMConfig:
             sample_rate=codec["sampling_rate"],
             window_frames=_window_frames(folder),
         )
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, AttributeError, ZeroDivisionError) as error:
         raise CheckpointError(
             f"{folder / 'config.json'}: {error} is missing or of a wrong type, expected MusicGen's configuration; "
             "fetch the file again"
         ) from error
+    _check_numbers(folder, lm)
+    return lm
+
+
+def _check_numbers(folder: Path, lm: LMConfig) -> None:
+    for name, value in vars(lm).items():
+        whole = isinstance(value, int) or name == "frame_rate"
+        if not whole or isinstance(value, bool) or not 0 < value < 2**31:
+            raise CheckpointError(
+                f"{folder / 'config.json'}: got {name} {value!r}, expected a positive whole number; fetch the file again"
+            )
+    if lm.hidden_size % lm.num_heads or lm.num_codebooks % lm.channels:
+        raise CheckpointError(
+            f"{folder / 'config.json'}: got a width of {lm.hidden_size} for {lm.num_heads} heads and "
+            f"{lm.num_codebooks} codebooks for {lm.channels} channels, expected multiples; fetch the file again"
+        )
 
 
 def _hop(codec: dict) -> int:
@@ -164,14 +175,22 @@ def _check_supported(folder: Path, decoder: dict) -> None:
 def _window_frames(folder: Path) -> int:
     """The official models say max_length 1500 in generation_config.json: 30 s."""
     path = folder / "generation_config.json"
-    return int(_read_json(path, "generation settings").get("max_length", 1500)) if path.is_file() else 1500
+    said = _read_json(path, "generation settings").get("max_length") if path.is_file() else None
+    if said is None:
+        return 1500
+    if not isinstance(said, int) or said < 8:
+        raise CheckpointError(f"{path}: got max_length {said!r}, expected a number of steps; fetch the file again")
+    return said
 
 
 def _tensor_files(folder: Path) -> dict[str, Path]:
     index = folder / "model.safetensors.index.json"
     if index.is_file():
-        names = sorted(set(_read_json(index, "an index of shards").get("weight_map", {}).values()))
-        shards = [folder / name for name in names if Path(name).name == name]
+        named = _read_json(index, "an index of shards").get("weight_map")
+        names = set(named.values()) if isinstance(named, dict) else {None}
+        if not all(isinstance(name, str) and Path(name).name == name for name in names):
+            raise CheckpointError(f"{index}: expected a weight_map of file names in this folder; fetch the file again")
+        shards = [folder / name for name in sorted(names)]
     else:
         shards = [folder / "model.safetensors"]
     files = {}
@@ -274,14 +293,20 @@ def _load_part(checkpoint: Checkpoint, part: str, kind: type, config_kind: type)
     """A transformers model from one part's tensors. Refuses a checkpoint that would leave a weight unset."""
     names = [name for name in checkpoint.files if name.startswith(f"{part}.")]
     tensors = {name.removeprefix(f"{part}."): tensor for name, tensor in _read(checkpoint, names).items()}
-    with _quiet_transformers():
-        model, report = kind.from_pretrained(
-            None,
-            config=config_kind(**checkpoint.config[part]),
-            state_dict=tensors,
-            dtype=torch.float32,
-            output_loading_info=True,
-        )
+    try:
+        with _quiet_transformers():
+            model, report = kind.from_pretrained(
+                None,
+                config=config_kind(**checkpoint.config[part]),
+                state_dict=tensors,
+                dtype=torch.float32,
+                output_loading_info=True,
+            )
+    except (RuntimeError, TypeError) as error:  # transformers' words for a shape or a setting that does not fit
+        raise CheckpointError(
+            f"{checkpoint.folder}: {part} does not fit config.json ({' '.join(str(error).split())[:200]}); "
+            "download the checkpoint again"
+        ) from error
     if report["missing_keys"] or report["mismatched_keys"]:
         bad = sorted(report["missing_keys"]) or sorted(report["mismatched_keys"])
         raise CheckpointError(

@@ -15,7 +15,6 @@ DelayedPatternProvider.
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 
@@ -27,12 +26,6 @@ def delayed(tokens: Tensor, delays: tuple[int, ...], special: int) -> Tensor:
     for k, delay in enumerate(delays):
         steps[:, k, 1 + delay : 1 + delay + T] = tokens[:, k]
     return steps
-
-
-def undelayed(steps: Tensor, delays: tuple[int, ...]) -> Tensor:
-    """`[B, K, 1 + T + max_delay]` steps → `[B, K, T]` frames: the inverse of `delayed`."""
-    T = steps.shape[-1] - 1 - max(delays)
-    return torch.stack([steps[:, k, 1 + delay : 1 + delay + T] for k, delay in enumerate(delays)], dim=1)
 
 
 def defined_at(step: int, frames: int, delays: tuple[int, ...]) -> list[bool]:

@@ -57,6 +57,10 @@ def loudness_lufs(sound: Tensor, sample_rate: int) -> float:
     """
     import pyloudnorm
 
+    if sound.shape[0] > 5:
+        raise ValueError(
+            f"loudness: got {sound.shape[0]} channels, expected at most 5 (BS.1770); mix it down, or use rms or peak"
+        )
     if not sound.numel() or not sound.any():
         return SILENCE_DB
     needed = math.ceil(SHORTEST_LOUDNESS_S * sample_rate) + 1
@@ -92,6 +96,7 @@ def limit(sound: Tensor, ceiling: float, sample_rate: int, lookahead_s: float = 
 
 N_FFT = 2048
 MEL_RANGE_DB = 80.0
+QUIETEST_DB = -20.0  # a full-scale tone has about 54: what is quieter than this throughout is drawn dark, as silence
 # Anchors of a dark-to-light map with rising lightness: ink, violet, rose, amber, cream.
 COLOURS = torch.tensor([[8, 8, 20], [64, 22, 96], [170, 44, 98], [238, 120, 52], [250, 200, 90], [255, 250, 215]]) / 255
 
@@ -112,7 +117,7 @@ def mel_db(mono: Tensor, sample_rate: int, n_mels: int = 128) -> Tensor:
     spectrum = torch.stft(padded, N_FFT, N_FFT // 4, window=torch.hann_window(N_FFT), return_complex=True)
     power = mel_filters(sample_rate, n_mels) @ spectrum.abs().square()
     decibels = 10 * torch.log10(power.clamp_min(1e-10))
-    return (decibels - decibels.max()).clamp_min(-MEL_RANGE_DB)
+    return (decibels - decibels.max().clamp_min(QUIETEST_DB)).clamp_min(-MEL_RANGE_DB)
 
 
 def picture(sound: Tensor, sample_rate: int, width: int, height: int) -> Tensor:

@@ -5,8 +5,6 @@ Stereo models run the mono codec on left and right separately; their codebooks a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
@@ -124,13 +122,3 @@ class CodecStream:
     def _decode(self, tokens: Tensor, final: bool) -> Tensor:
         audio = self._decoder.push(self._codec.latent(tokens, self._channels), final)  # [B·C, 1, n]
         return audio.squeeze(1).unflatten(0, (-1, self._channels)).float().cpu()
-
-
-def stream_decode(codec: Codec, blocks: Iterable[Tensor], channels: int) -> Iterator[Tensor]:
-    """Waveform pieces `[B, C, n]` for token pieces `[B, K, t]`, none of them empty."""
-    stream = CodecStream(codec, channels)
-    for block in blocks:
-        piece = stream.push(block)
-        if piece.shape[2]:
-            yield piece
-    yield stream.close()

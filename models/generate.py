@@ -5,13 +5,13 @@ Knows no text and no sound: conditioning comes in, tokens go out. Closing the ge
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 
 import torch
 from torch import Tensor
 
 from .conditioning import Conditioning, Memory, memory_for
-from .config import MAX_BATCH, OVERLAP_SHARE, Generation
+from .config import MAX_BATCH, OVERLAP_SHARE, Generation, LMConfig
 from .delay import defined_at, delayed
 from .engine import Engine
 from .sampling import Noise, draw, guide
@@ -24,8 +24,10 @@ def stream(
     negative: Conditioning | None = None,
     prompt: Tensor | None = None,
     open_end: bool = False,
-) -> Iterator[Tensor]:
+) -> Generator[Tensor, None, None]:
     """Yields `[B, K, t]` int64 CPU tokens, in order, `generation.frames` in all; the prompt's frames come first.
+
+    Every step yields, also those that finish no frame (t = 0), so that the consumer can stop it at each.
 
     Beyond one window the music is made in windows that overlap: each hears the end of the last one as its prompt, with
     positions that start anew, so memory does not grow with length. Source: audiocraft's extended generation.
@@ -45,7 +47,7 @@ def stream(
         raise ValueError(f"batch: got {len(positive)} items, expected 1 to {MAX_BATCH}; split it into several runs")
     if prompt is not None:
         prompt = _checked_prompt(prompt, engine, generation.frames, len(positive))
-    overlap = _checked_overlap(generation, config.window_frames)
+    overlap = _checked_overlap(generation, config)
     memory = memory_for(positive, negative, generation.sampling.cfg)
     return _windows(engine, generation, memory, prompt, config.max_delay if open_end else 0, overlap)
 
@@ -70,18 +72,18 @@ def _checked_prompt(prompt: Tensor, engine: Engine, frames: int, batch: int) -> 
     return prompt.to("cpu", torch.int64).expand(batch, -1, -1)
 
 
-def _checked_overlap(generation: Generation, window: int) -> int:
-    overlap = generation.overlap_frames
+def _checked_overlap(generation: Generation, config: LMConfig) -> int:
+    overlap, least, most = generation.overlap_frames, config.max_delay + 1, config.window_frames - 1
     if overlap is None:
-        return round(OVERLAP_SHARE * window)
-    if not 1 <= overlap < window:
-        raise ValueError(f"overlap: got {overlap} frames, expected 1 to {window - 1} (less than a window)")
+        return max(least, round(OVERLAP_SHARE * config.window_frames))
+    if not least <= overlap <= most:
+        raise ValueError(f"overlap: got {overlap} frames, expected {least} to {most}; choose a value in that range")
     return overlap
 
 
 def _windows(
     engine: Engine, generation: Generation, memory: Memory, prompt: Tensor | None, redrawn: int, overlap: int
-) -> Iterator[Tensor]:
+) -> Generator[Tensor, None, None]:
     """`redrawn`: how many of the prompt's last frames are not final yet."""
     config, window, frames = engine.config, engine.config.window_frames, generation.frames
     noise = None
@@ -97,9 +99,9 @@ def _windows(
         known = context.shape[2]
         length = min(window, known + frames - position)
         heard = [context[:, :, : known - redrawn]]
-        for frame in _window(engine, generation, memory, context, redrawn, length, noise):
-            yield frame
-            heard.append(frame)
+        for piece in _window(engine, generation, memory, context, redrawn, length, noise):
+            yield piece
+            heard.append(piece)
         position += length - known
         context = torch.cat(heard, dim=2)[:, :, -overlap:]
         redrawn = 0
@@ -114,7 +116,7 @@ def _window(
     frames: int,
     noise: Noise | None,
 ) -> Iterator[Tensor]:
-    """Yields `[B, K, 1]`: the frames of one window that the prompt `[B, K, T0]` does not settle, until there are `frames`."""
+    """Yields, step by step, `[B, K, 1 or 0]`: the frames that the prompt `[B, K, T0]` does not settle, up to `frames`."""
     config, sampling, halves = engine.config, generation.sampling, memory.rows // memory.items
     device, delays = engine.device, config.delays
     known = prompt.shape[2]
@@ -132,7 +134,9 @@ def _window(
         steps[:, :, step] = torch.where(new, drawn, steps[:, :, step])
         unread = steps[:, :, step : step + 1]
         whole = step - 1 - config.max_delay
-        if whole >= settled:
+        if whole < settled:
+            yield prompt[:, :, :0]
+        else:
             frame = [steps[:, k, whole + 1 + delay] for k, delay in enumerate(delays)]
             yield torch.stack(frame, dim=1).unsqueeze(-1).cpu()
 

@@ -35,7 +35,7 @@ class Caches:
 class Layer(nn.Module):
     def __init__(self, config: LMConfig):
         super().__init__()
-        d, self.heads = config.hidden_size, config.num_heads
+        d, self.num_heads = config.hidden_size, config.num_heads
         self.norm = nn.LayerNorm(d)
         self.qkv = nn.Linear(d, 3 * d, bias=False)
         self.out = nn.Linear(d, d, bias=False)
@@ -48,7 +48,7 @@ class Layer(nn.Module):
         self.fc2 = nn.Linear(config.ffn_size, d, bias=False)
 
     def _split(self, x: Tensor) -> Tensor:
-        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)  # [R, S, d] → [R, H, S, d/H]
+        return x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)  # [R, S, d] → [R, H, S, d/H]
 
     def text_memory(self, text: Tensor) -> tuple[Tensor, Tensor]:
         """Keys and values `[C, H, L, head_size]` of projected text `[C, L, d]`."""

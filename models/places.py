@@ -33,7 +33,7 @@ class Official:
     download_bytes: int
 
 
-# In order of size: the last one on disk is the default.
+# In the order of preference when nobody names one: the last of them that is on disk.
 OFFICIAL = (
     Official("facebook/musicgen-small", round(2.36 * GB)),
     Official("facebook/musicgen-stereo-small", round(1.2 * GB)),
@@ -95,14 +95,17 @@ def locate(name: str, folders: Sequence[Path] = ()) -> Path:
     """
     folder = _on_disk(name, folders)
     if folder is None:
+        download = ", or name it yourself (--model, or --set in a run) to download it" if is_hub_id(name) else ""
         raise CheckpointError(
             f"model {name!r} is not on this machine; expected one of: {', '.join(_names(folders))}, a folder, or the "
-            f"files of a hub model placed in {_place_by_hand(name, folders)}"
+            f"files of a hub model placed in {_place_by_hand(name, folders)}{download}"
         )
     return folder
 
 
 def _on_disk(name: str, folders: Sequence[Path]) -> Path | None:
+    if not name.strip():
+        return None
     if name == POCKET:
         return POCKET_FOLDER
     for folder in _checkpoints_in(folders):
@@ -122,11 +125,20 @@ def fetch(name: str, folders: Sequence[Path] = ()) -> Path:
     if folder is not None or not is_hub_id(name):
         return folder or locate(name, folders)
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HfHubHTTPError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+    )
 
     log.warning("downloading %s (its licence: %s)", name, _licence_of(name))
     try:
         return Path(snapshot_download(name, allow_patterns=list(NEEDED_FILES)))
+    except GatedRepoError as error:
+        raise CheckpointError(
+            f"model {name!r}: the hub wants you to accept its terms and to log in (hf auth login) first"
+        ) from error
     except RepositoryNotFoundError as error:
         raise CheckpointError(f"model {name!r}: the hub has no such repository; check the spelling") from error
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
@@ -179,7 +191,19 @@ def _cached(hub_id: str) -> Path | None:
     if not isinstance(config, str):
         return None
     folder = Path(config).parent
-    return folder if any(folder.glob("*.safetensors")) else None
+    return folder if _has_all_weights(folder) else None
+
+
+def _has_all_weights(folder: Path) -> bool:
+    """Whether no shard is missing, as after a download that was cut off."""
+    index = folder / "model.safetensors.index.json"
+    if not index.is_file():
+        return (folder / "model.safetensors").is_file()
+    try:
+        shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+    except (OSError, ValueError, KeyError, AttributeError, TypeError):
+        return False
+    return all((folder / str(shard)).is_file() for shard in shards)
 
 
 def _size(folder: Path) -> int:

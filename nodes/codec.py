@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from ..models import dsp
-from ..models.encodec import Codec, CodecStream
+from ..models.encodec import BLOCK_FRAMES, Codec, CodecStream
 from . import host, wires
 
 log = logging.getLogger("musicgraph")
@@ -49,36 +49,30 @@ class EnCodecDecode:
 
     def decode(self, codec: wires.CodecPart, tokens: dict[str, Any]) -> tuple[dict[str, Any]]:
         values, described = wires.read_tokens(tokens)
-        decoder = CodecStream(_checked_codec(codec, described), described["channels"])
-        progress, pieces = host.Progress(values.shape[2]), []
-        for done, block in _blocks(values):
-            pieces.append(decoder.push(block))
-            progress.update(done)
-        pieces.append(decoder.close())
-        return ({"waveform": torch.cat(pieces, dim=2), "sample_rate": described["sample_rate"]},)
+        stream, progress = DecodeStream(codec), host.Progress(values.shape[2])
+        for start in range(0, values.shape[2], BLOCK_FRAMES):
+            block = values[:, :, start : start + BLOCK_FRAMES]
+            stream.push({**described, "tokens": block})
+            progress.update(start + block.shape[2])
+        return stream.close()
 
     def open_stream(self, codec: wires.CodecPart) -> DecodeStream:
         """A decoder to be fed by the runner while the sampler is still at work; gives the same samples as `decode`."""
         return DecodeStream(codec)
 
 
-def _blocks(values: torch.Tensor) -> Any:
-    """(frames so far, `[B, K, t]`) for about a second at a time."""
-    done = 0
-    for block in values.split(50, dim=2):
-        done += block.shape[2]
-        yield done, block
-
-
 class DecodeStream:
     def __init__(self, part: wires.CodecPart):
-        self._sample_rate = part.codec.module.sample_rate
-        self._stream = CodecStream(part.codec.ready(), part.channels)
+        self._part = part
+        self._stream: CodecStream | None = None
         self._pieces: list[torch.Tensor] = []
 
-    def push(self, tokens: torch.Tensor) -> dict[str, Any] | None:
-        """AUDIO of the samples that these `[B, K, t]` tokens make certain; None if there are none yet."""
-        piece = self._stream.push(tokens)
+    def push(self, tokens: dict[str, Any]) -> dict[str, Any] | None:
+        """AUDIO of the samples that these AUDIO_TOKENS make certain; None if there are none yet."""
+        values, described = wires.read_tokens(tokens)
+        if self._stream is None:
+            self._stream = CodecStream(_checked_codec(self._part, described), described["channels"])
+        piece = self._stream.push(values)
         self._pieces.append(piece)
         return self._audio(piece) if piece.shape[2] else None
 
@@ -88,7 +82,7 @@ class DecodeStream:
         return (self._audio(torch.cat(self._pieces, dim=2)),)
 
     def _audio(self, waveform: torch.Tensor) -> dict[str, Any]:
-        return {"waveform": waveform, "sample_rate": self._sample_rate}
+        return {"waveform": waveform, "sample_rate": self._part.codec.module.sample_rate}
 
 
 class EnCodecEncode:

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -31,9 +32,15 @@ class Interrupted(Exception):
 class TokenBlock:
     """Frames that a sampler has just finished, in order and without gaps."""
 
-    tokens: Tensor  # int64 [B, K, T] on the CPU
+    audio_tokens: dict[str, Any]
+    """AUDIO_TOKENS that hold these frames only"""
     start_frame: int
     total_frames: int
+
+    @property
+    def tokens(self) -> Tensor:
+        """int64 `[B, K, T]` on the CPU"""
+        return self.audio_tokens["tokens"]
 
 
 def _ignore(*_: object) -> None:
@@ -135,6 +142,11 @@ def model_folders() -> list[Path]:
         return [Path(p) for p in folder_paths.get_folder_paths(MODEL_FOLDER_KEY)]
     named = os.environ.get("MUSICGRAPH_MODELS", "")
     return [Path(p) for p in named.split(os.pathsep) if p]
+
+
+def may_download(model: str) -> bool:
+    """Whether the user has asked for this model: in ComfyUI by running a graph that shows it, elsewhere by name."""
+    return inside_comfyui() or model in current_run().named_models
 
 
 # ---------------------------------------------------------------- devices and memory

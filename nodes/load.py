@@ -65,7 +65,8 @@ class MusicGenModelLoader:
     def load(
         self, model: str, precision: str, device: str
     ) -> tuple[wires.Model, wires.TextEncoderPart, wires.CodecPart]:
-        opened = checkpoint.open_checkpoint(places.fetch(model, host.model_folders()))
+        find = places.fetch if host.may_download(model) else places.locate
+        opened = checkpoint.open_checkpoint(find(model, host.model_folders()))
         where = _device(device)
         dtype = _dtype(precision, where)
         config = opened.lm

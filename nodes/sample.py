@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import torch
 
 from ..models.conditioning import Conditioning
-from ..models.config import MAX_BATCH, MAX_DURATION_S, Generation, Sampling
+from ..models.config import MAX_BATCH, MAX_DURATION_S, Generation, LMConfig, Sampling
 from ..models.engine import TorchEngine
 from ..models.generate import in_blocks, stream
 from . import host, wires
@@ -62,8 +63,7 @@ class MusicGenSampler:
                         "min": 0.0,
                         "max": 20.0,
                         "step": 0.1,
-                        "tooltip": "Guidance: how strongly the music follows the text. 1 is off (and twice as fast), 3 is "
-                        "usual.",
+                        "tooltip": "Guidance: how strongly the music follows the text. 1 is off, 3 is usual.",
                     },
                 ),
                 "temperature": (
@@ -147,6 +147,7 @@ class MusicGenSampler:
         prompt, open_end = None, False
         if audio_prompt is not None:
             prompt, described = wires.read_tokens(audio_prompt)
+            _check_same_codec(described, config)
             open_end = described.get("open_end", False)
         if prompt is not None and 1 < prompt.shape[0] == len(positive):
             prompt = prompt.repeat_interleave(variations, dim=0)
@@ -154,23 +155,35 @@ class MusicGenSampler:
             negative = negative.repeated(variations)
         engine = TorchEngine(model.lm.ready(_working_bytes(model, len(positive) * variations)))
         frames = stream(engine, generation, positive.repeated(variations), negative, prompt, open_end)
-        return (wires.audio_tokens(_gathered(frames, generation.frames), config, open_end=True),)
+        return (wires.audio_tokens(_gathered(frames, generation.frames, config), config, open_end=True),)
 
 
-def _gathered(frames: Any, total: int) -> torch.Tensor:
+def _check_same_codec(described: dict[str, Any], config: LMConfig) -> None:
+    for name in ("codebook_size", "sample_rate", "channels"):
+        if described[name] != getattr(config, name):
+            raise ValueError(
+                f"audio prompt: got tokens of {name} {described[name]}, expected {getattr(config, name)}; "
+                "encode the audio with this model's own codec"
+            )
+
+
+def _gathered(frames: Generator[torch.Tensor, None, None], total: int, config: LMConfig) -> torch.Tensor:
     """All frames as one `[B, K, T]`; progress at every step, finished blocks to whoever listens."""
     progress, blocks, done = host.Progress(total), [], 0
 
-    def watched() -> Any:
+    def watched() -> Iterator[torch.Tensor]:
         seen = 0
         for piece in frames:
             seen += piece.shape[2]
-            progress.update(seen)
-            yield piece
+            if piece.shape[2]:
+                progress.update(seen)
+                yield piece
+            else:
+                host.check_stop()
 
     try:
         for block in in_blocks(watched(), REPORT_FRAMES):
-            host.report_tokens(host.TokenBlock(block, done, total))
+            host.report_tokens(host.TokenBlock(wires.audio_tokens(block, config, open_end=True), done, total))
             blocks.append(block)
             done += block.shape[2]
     finally:

@@ -84,9 +84,16 @@ def read_audio(audio: object) -> tuple[Tensor, int]:
 
 def read_tokens(tokens: object) -> tuple[Tensor, dict[str, Any]]:
     """`[B, K, T]` and the whole dict of an AUDIO_TOKENS. Raises ValueError for anything else."""
-    if not isinstance(tokens, dict) or not isinstance(tokens.get("tokens"), Tensor):
+    described = ("frame_rate", "codebook_size", "channels", "sample_rate")
+    if (
+        not isinstance(tokens, dict)
+        or not isinstance(tokens.get("tokens"), Tensor)
+        or tokens["tokens"].dtype != torch.int64
+        or any(name not in tokens for name in described)
+    ):
         raise ValueError(
-            f"tokens: got {type(tokens).__name__}, expected AUDIO_TOKENS; connect a sampler or EnCodec Encode"
+            f"tokens: got {type(tokens).__name__}, expected AUDIO_TOKENS (int64 tokens, "
+            f"{', '.join(described)}); connect a sampler or EnCodec Encode"
         )
     values = tokens["tokens"]
     if values.dim() != 3 or 0 in values.shape:

@@ -103,7 +103,8 @@ class Sampler:
     def sample(self, frames, reported):
         tokens = torch.arange(frames).expand(1, 1, frames)
         for start in range(0, reported, 3):
-            host.report_tokens(host.TokenBlock(tokens[..., start : min(start + 3, reported)], start, frames))
+            block = {"tokens": tokens[..., start : min(start + 3, reported)]}
+            host.report_tokens(host.TokenBlock(block, start, frames))
         return (tokens,)
 
 
@@ -133,7 +134,7 @@ class DecoderStream:
 
     def push(self, tokens):
         before = max(0, self.tokens.shape[-1] - 1)
-        self.tokens = torch.cat([self.tokens, tokens], dim=-1)
+        self.tokens = torch.cat([self.tokens, tokens["tokens"]], dim=-1)
         new = self.tokens[..., before:-1]
         return {"waveform": new.repeat_interleave(2, dim=-1).float() * self.gain, "sample_rate": 100}
 

@@ -92,6 +92,31 @@ BREAKAGES = {
         lambda f: edit_config(f, lambda c: c["decoder"].update(activation_function="relu")),
         "activation_function='relu'",
     ),
+    "decoder is a list": (lambda f: edit_config(f, lambda c: c.update(decoder=[])), "wrong type"),
+    "a number as text": (
+        lambda f: edit_config(f, lambda c: c["decoder"].update(num_hidden_layers="3")),
+        "num_layers '3'",
+    ),
+    "a stride of zero": (
+        lambda f: edit_config(f, lambda c: c["audio_encoder"].update(upsampling_ratios=[8, 0])),
+        "config.json",
+    ),
+    "heads that do not divide": (
+        lambda f: edit_config(f, lambda c: c["decoder"].update(num_attention_heads=5)),
+        "32 for 5 heads",
+    ),
+    "a window in words": (
+        lambda f: (f / "generation_config.json").write_text('{"max_length": "x"}'),
+        "max_length 'x'",
+    ),
+    "an index that is a list": (
+        lambda f: (f / "model.safetensors.index.json").write_text('{"weight_map": [1]}'),
+        "weight_map",
+    ),
+    "shards outside the folder": (
+        lambda f: (f / "model.safetensors.index.json").write_text('{"weight_map": {"x": "../../etc/passwd"}}'),
+        "weight_map",
+    ),
     "no weights": (lambda f: (f / "model.safetensors").unlink(), "got no model.safetensors"),
     "truncated weights": (
         lambda f: (f / "model.safetensors").write_bytes((f / "model.safetensors").read_bytes()[:5000]),
@@ -136,8 +161,7 @@ def test_a_checkpoint_without_tokenizer_is_refused(broken):
         checkpoint.load_text_encoder(open_checkpoint(broken))
 
 
-def test_shard_names_cannot_point_outside_the_folder(broken):
-    index = {"weight_map": {"x": "../../etc/passwd"}}
-    (broken / "model.safetensors.index.json").write_text(json.dumps(index))
-    with pytest.raises(CheckpointError, match="missing"):
-        open_checkpoint(broken)
+def test_a_codec_of_another_shape_is_refused(broken):
+    edit_config(broken, lambda c: c["audio_encoder"].update(num_filters=8))
+    with pytest.raises(CheckpointError, match="audio_encoder"):
+        checkpoint.load_codec(open_checkpoint(broken))

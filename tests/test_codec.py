@@ -6,7 +6,7 @@ from tiny import CODEBOOK_SIZE, tiny_config
 from transformers import EncodecConfig, EncodecModel
 
 from musicgraph.models.codec_stream import LayerStream
-from musicgraph.models.encodec import Codec, CodecStream, stream_decode
+from musicgraph.models.encodec import Codec, CodecStream
 
 
 def random_tokens(frames, codebooks=4, batch=2):
@@ -69,8 +69,9 @@ def test_streaming_gives_bit_identical_samples_to_decoding_at_once(mono):
     tokens = random_tokens(170)
     at_once = mono.codec.decode(tokens, channels=1)
     for size in (1, 25, 64):
-        pieces = list(stream_decode(mono.codec, tokens.split(size, dim=2), channels=1))
-        assert torch.equal(torch.cat(pieces, dim=2), at_once)
+        stream = CodecStream(mono.codec, channels=1)
+        pieces = [stream.push(block) for block in tokens.split(size, dim=2)]
+        assert torch.equal(torch.cat([*pieces, stream.close()], dim=2), at_once)
 
 
 def test_sound_comes_while_tokens_are_still_coming(mono):

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from musicgraph.models.delay import defined_at, delayed, undelayed
+from musicgraph.models.delay import defined_at, delayed
 
 MONO, STEREO = (0, 1, 2, 3), (0, 0, 1, 1, 2, 2, 3, 3)
 
@@ -17,13 +17,6 @@ def test_the_drawing_in_the_docstring_is_what_comes_out():
         [s, s, s, 0, 1, 2, 3, 4, s],
         [s, s, s, s, 0, 1, 2, 3, 4],
     ]
-
-
-@pytest.mark.parametrize("delays", [MONO, STEREO])
-@pytest.mark.parametrize("frames", [1, 2, 5])
-def test_undelaying_inverts_delaying(delays, frames):
-    tokens = torch.randint(0, 9, (2, len(delays), frames))
-    assert torch.equal(undelayed(delayed(tokens, delays, 9), delays), tokens)
 
 
 @pytest.mark.parametrize("delays", [MONO, STEREO])

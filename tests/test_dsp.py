@@ -77,6 +77,10 @@ def test_pictures_have_the_size_asked_for_and_valid_colours(samples):
     assert 0 <= float(image.min()) <= float(image.max()) <= 1
 
 
+def test_silence_is_drawn_dark():
+    assert float(dsp.picture(torch.zeros(1, 40000), RATE, 100, 200)[50:].max()) < 0.1
+
+
 def test_high_notes_are_drawn_above_low_ones():
     def brightest_row(hertz):
         image = dsp.picture(tone(hertz).unsqueeze(0), RATE, 100, 200)[50:]

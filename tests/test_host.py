@@ -67,7 +67,7 @@ def test_outside_comfyui_progress_and_stop_are_the_runners():
 
 def test_a_node_called_by_hand_needs_no_runner():
     host.Progress(3).update(1)
-    host.report_tokens(host.TokenBlock(torch.zeros(1, 4, 1), 0, 1))
+    host.report_tokens(host.TokenBlock({"tokens": torch.zeros(1, 4, 1)}, 0, 1))
     host.check_stop()
 
 

@@ -89,7 +89,7 @@ def test_decoding_from_a_stream_gives_the_same_samples(loaded):
     with host.running(host.Run(on_tokens=blocks.append)):
         tokens = sample(loaded, duration=3.0)
     stream = EnCodecDecode().open_stream(codec=loaded[2])
-    heard = [audio for audio in (stream.push(block.tokens) for block in blocks) if audio]
+    heard = [audio for audio in (stream.push(block.audio_tokens) for block in blocks) if audio]
     (streamed,) = stream.close()
     (at_once,) = EnCodecDecode().decode(loaded[2], tokens)
     assert len(heard) >= 2
@@ -140,11 +140,22 @@ def test_a_negative_prompt_without_guidance_is_refused_rather_than_ignored(loade
 
 
 def test_tokens_of_another_model_are_refused(loaded, loaded_stereo):
-    with pytest.raises(ValueError, match="audio prompt: got tokens of shape"):
+    with pytest.raises(ValueError, match="audio prompt: got tokens of channels 2"):
         sample(loaded, audio_prompt=sample(loaded_stereo))
     tokens = {**sample(loaded), "sample_rate": 32000}
     with pytest.raises(ValueError, match="connect the codec of the checkpoint"):
         EnCodecDecode().decode(loaded[2], tokens)
+    with pytest.raises(ValueError, match="connect the codec of the checkpoint"):
+        EnCodecDecode().open_stream(loaded[2]).push(tokens)
+    with pytest.raises(ValueError, match="sample_rate 32000, expected 8000"):
+        sample(loaded, audio_prompt=tokens)
+
+
+def test_what_is_not_audio_tokens_is_refused(loaded):
+    tokens = sample(loaded)
+    for wrong in (None, tokens["tokens"], {"tokens": tokens["tokens"]}, {**tokens, "tokens": tokens["tokens"].float()}):
+        with pytest.raises(ValueError, match="expected AUDIO_TOKENS"):
+            EnCodecDecode().decode(loaded[2], wrong)
 
 
 def test_no_audio_is_refused_with_what_to_connect(loaded):

@@ -1,5 +1,7 @@
 """Finding models: folders, the Hugging Face cache, the default; no test asks the network."""
 
+import json
+
 import pytest
 from huggingface_hub import errors
 
@@ -77,7 +79,16 @@ def test_only_the_needed_files_of_a_named_model_are_downloaded(monkeypatch, tmp_
     assert asked == {"repo": "facebook/musicgen-small", "allow_patterns": ["*.json", "*.safetensors", "spiece.model"]}
 
 
-@pytest.mark.parametrize("name", ["pocket", "muzak", "../somewhere", "/abs/olute", "a/b/c", "./x", "x/"])
+def test_a_download_that_was_cut_off_does_not_count_as_on_disk(empty_cache):
+    folder = put_in_cache(empty_cache, "facebook/musicgen-large")
+    (folder / "model.safetensors").rename(folder / "model-00001-of-00002.safetensors")
+    shards = {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": shards}))
+    with pytest.raises(CheckpointError, match="not on this machine"):
+        places.locate("facebook/musicgen-large")
+
+
+@pytest.mark.parametrize("name", ["", " ", "pocket", "muzak", "../somewhere", "/abs/olute", "a/b/c", "./x", "x/"])
 def test_nothing_but_a_hub_id_is_ever_downloaded(name, monkeypatch):
     monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *a, **k: pytest.fail("asked the hub"))
     if name == "pocket":

@@ -92,7 +92,9 @@ def make_music(
     saver = next(node for node in prompt.values() if node["class_type"] == request.save_as)
     sound, _ = saver["inputs"]["audio"]
     watch = _Stopwatch(str(node_of(ui, "MusicGenSampler")["id"]), listener)
-    result = runner.run(prompt, listener=watch, stopped=stopped, stream=stream, targets=(sound,), named_models=(request.model,))
+    result = runner.run(
+        prompt, listener=watch, stopped=stopped, stream=stream, targets=(sound,), named_models=(request.model,)
+    )
     audio = result.value(sound)
     model = result.value(str(node_of(ui, "MusicGenModelLoader")["id"]))
     return Music(

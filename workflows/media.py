@@ -303,7 +303,7 @@ def _encoded(samples: Tensor, rate: int, coding: Coding, tags: Mapping[str, str]
         with av.open(buffer, mode="w", format=coding.muxer) as container:
             container.metadata.update(tags)
             stream = container.add_stream(coding.encoder, rate=rate, layout=layout)
-            _set_quality(stream, coding, quality, samples.shape[0])
+            set_quality(stream, coding, quality, samples.shape[0])
             for frame in _frames(samples, rate, layout):
                 check_stop()
                 container.mux(stream.encode(frame))
@@ -313,7 +313,7 @@ def _encoded(samples: Tensor, rate: int, coding: Coding, tags: Mapping[str, str]
     return buffer.getvalue()
 
 
-def _set_quality(stream: Any, coding: Coding, quality: str | None, channels: int) -> None:
+def set_quality(stream: Any, coding: Coding, quality: str | None, channels: int) -> None:
     if not coding.qualities:
         return
     quality = quality or coding.qualities[0]

@@ -1,7 +1,7 @@
 """Streams through the graph: nodes that work on blocks of tokens while the node above them still makes more.
 
 A node class takes part with `STREAM_INPUT = "tokens"` (the input that streams) and `open_stream(self, **other_inputs)`,
-whose result has `push(tokens [B, K, T]) -> AUDIO | None` and `close() -> tuple` (the node's outputs, once all is
+whose result has `push(AUDIO_TOKENS) -> AUDIO | None` and `close() -> tuple` (the node's outputs, once all is
 pushed). The runner then does not call the node.
 """
 
@@ -68,7 +68,7 @@ class NodeStream:
             self._stream = self._open()
         self._frames += block.tokens.shape[-1]
         self._total = block.total_frames
-        self._send(self._stream.push(block.tokens))
+        self._send(self._stream.push(block.audio_tokens))
 
     def close(self) -> tuple:
         """The node's outputs. What the stream had kept back until the end is sent first."""

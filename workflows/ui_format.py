@@ -209,7 +209,7 @@ def _inputs(graph: _Graph, node: _Node, classes: NodeClasses) -> tuple[dict[str,
     for slot in node.inputs:
         if slot.link is None:
             continue
-        origin = graph.nodes.get(graph.links.get(slot.link, ("", 0))[0])
+        origin = graph.nodes.get(graph.links.get(slot.link, (None, 0))[0])
         if origin is not None and origin.type == PRIMITIVE:
             _take_primitive(inputs, slot.name, origin)
             continue
@@ -266,7 +266,7 @@ def _source(graph: _Graph, slot: _Slot) -> _Source:
 
 def _step(graph: _Graph, link: int | None, wanted: Any) -> tuple[_Source | None, int | None]:
     """Where a link comes from: the source, or the link to follow further."""
-    node_id, output = graph.links.get(link, ("", 0))
+    node_id, output = graph.links.get(link, (None, 0))
     node = graph.nodes.get(node_id)
     if node is None:
         return _NOWHERE, None
