@@ -77,15 +77,13 @@ def build_endpoints(desk: Desk, shelf: Shelf, settings: AppSettings) -> None:
         button, inputs = gr.Button("generate"), _generate_inputs(settings)
         files, facts = gr.File(label="files", file_count="multiple"), gr.JSON(label="facts")
         gr.on(
-            button.click, _told(generate), inputs, [files, facts], api_name="generate",
-            api_description=GENERATE_DESCRIPTION, concurrency_limit=None,
+            button.click, _told(generate), inputs, [files, facts], api_name="generate", concurrency_limit=None,
         )  # fmt: skip
         run = gr.Button("run_workflow")
         graph = [gr.File(label="workflow"), gr.Textbox("{}", label="values")]
         results = gr.File(label="results", file_count="multiple")
         gr.on(
-            run.click, _told(run_workflow), graph, results, api_name="run_workflow", api_description=RUN_DESCRIPTION,
-            concurrency_limit=None,
+            run.click, _told(run_workflow), graph, results, api_name="run_workflow", concurrency_limit=None,
         )  # fmt: skip
 
 

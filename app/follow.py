@@ -7,6 +7,7 @@ second, and cancels its ticket when it is closed, which Gradio does when the vis
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import html
 import logging
 import queue
@@ -28,7 +29,29 @@ log = logging.getLogger("musicgraph")
 TICK_S = 0.2
 MAX_PROBLEMS_SHOWN = 4
 PageWork = Callable[[Runner, Callable[[], bool], Listener], Any]
-EXPECTED = (QueueFull, WorkflowError, NodeError, MediaError, ValueError, Interrupted)
+
+
+@dataclass(frozen=True)
+class Told:
+    """What went wrong, in words for the person who asked."""
+
+    title: str
+    text: str
+    is_error: bool = True
+
+    def html(self) -> str:
+        return note(self.title, self.text, kind="error" if self.is_error else "")
+
+
+class TellTale(Exception):
+    """A failure in another process, which comes with its words ready."""
+
+    def __init__(self, told: Told):
+        self.told = told
+        super().__init__(f"{told.title}: {told.text}")
+
+
+EXPECTED = (QueueFull, WorkflowError, NodeError, MediaError, ValueError, Interrupted, TellTale)
 """what a run may raise and `explain` puts into words"""
 
 
@@ -44,7 +67,8 @@ class Desk:
     def submitted(self, visitor: str, place: str, work: PageWork) -> Iterator[Following]:
         """The work in line; it is cancelled, or done, when this ends."""
         events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
-        ticket = self.studio.submit(visitor, lambda runner, stopped: work(runner, stopped, events.put))
+        context = contextvars.copy_context()  # a Space's GPU is lent to the visitor whom Gradio's context names
+        ticket = self.studio.submit(visitor, lambda runner, stopped: context.run(work, runner, stopped, events.put))
         ticket.when_done(lambda: events.put(None))
         with self._lock:
             self._tickets.setdefault((visitor, place), set()).add(ticket)
@@ -166,20 +190,10 @@ def note(title: str, text: str = "", *, share: float | None = None, busy: bool =
 # ---------------------------------------------------------------- what went wrong
 
 
-@dataclass(frozen=True)
-class Told:
-    """What went wrong, in words for the person who asked."""
-
-    title: str
-    text: str
-    is_error: bool = True
-
-    def html(self) -> str:
-        return note(self.title, self.text, kind="error" if self.is_error else "")
-
-
 def told(error: Exception) -> Told:
     """What broke inside has a number here, and its details in the log only."""
+    if isinstance(error, TellTale):
+        return error.told
     if isinstance(error, Interrupted):
         return Told("Stopped", "Nothing was kept. Change something, or press the button again.", is_error=False)
     if isinstance(error, QueueFull):

@@ -5,21 +5,24 @@ What the tab knows of a run it gets from events; every run is the default graph,
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import gradio as gr
 
 from ..workflows.default_graph import Music, Request, make_music, seed_for
-from ..workflows.events import AudioChunk
+from ..workflows.events import AudioChunk, Listener
+from ..workflows.executor import Runner
 from . import follow, theme
 from .choices import MAX_PROMPT_CHARACTERS, MAX_VARIATIONS, check_request, model_choices, model_source
-from .follow import Desk, Watch, explain, note
+from .follow import Desk, PageWork, Watch, explain, note
 from .live import LiveSound, can_stream
 from .settings import AppSettings
 from .shelf import Shelf, Take, write_takes
 from .take_card import take_card
+from .zero_gpu import is_zero_gpu, on_lent_gpu
 
 PLACE = "create"
 MAX_PAGE_SEED = 2**53 - 1
@@ -97,9 +100,9 @@ def compose(desk: Desk, shelf: Shelf, settings: AppSettings, visitor: str, reque
     check_request(request, settings)
     named = replace(request, model=model_source(request.model, settings))
 
-    def work(runner, stopped, listener) -> Music:
-        return make_music(runner, named, listener=listener, stopped=stopped, stream=True)
-
+    work: PageWork = partial(_make, named)
+    if is_zero_gpu():
+        work = on_lent_gpu(work, 2 * request.duration_s)
     watch, live = Watch(request.duration_s), LiveSound()
     streams = can_stream()
     with desk.submitted(visitor, PLACE, work) as following:
@@ -114,6 +117,10 @@ def compose(desk: Desk, shelf: Shelf, settings: AppSettings, visitor: str, reque
     takes = write_takes(shelf.folder(visitor, "takes"), request, music)
     shelf.add(visitor, takes)
     yield Shown(_finished(music, request, streams), takes=takes)
+
+
+def _make(request: Request, runner: Runner, stopped: Callable[[], bool], listener: Listener) -> Music:
+    return make_music(runner, request, listener=listener, stopped=stopped, stream=True)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import secrets
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ import gradio as gr
 
 from ..nodes.host import Run, running
 from ..workflows import default_graph
-from ..workflows.events import NodeCached, NodeFailed, NodeOutput, NodeStarted
+from ..workflows.events import Listener, NodeCached, NodeFailed, NodeOutput, NodeStarted
+from ..workflows.executor import Runner
 from ..workflows.overrides import Override, with_overrides
 from ..workflows.problems import Problem, WorkflowError
 from ..workflows.reader import Document, read_document
@@ -25,12 +27,13 @@ from ..workflows.registry import NodeClasses, title_of
 from ..workflows.validate import validate
 from . import follow
 from .choices import check_duration, check_model, model_choices, model_source
-from .follow import Desk, Watch, explain, note
+from .follow import Desk, PageWork, Watch, explain, note
 from .graph_form import LOADER, LOADER_INPUT, Field, overrides, sections, widget
 from .graph_picture import draw
 from .settings import AppSettings
 from .shelf import Shelf
 from .take_card import player
+from .zero_gpu import is_zero_gpu, on_lent_gpu
 
 PLACE = "graph"
 SHIPPED = default_graph.DEFAULT_GRAPH.parent
@@ -84,10 +87,9 @@ def run_graph(desk: Desk, shelf: Shelf, settings: AppSettings, visitor: str, doc
         document = _allowed(document, settings, classes)
     prompt = document.prompt(classes)
 
-    def work(runner, stopped, listener):
-        extra = document.extra_pnginfo
-        return runner.run(prompt, extra_pnginfo=extra, listener=listener, stopped=stopped, stream=True, **places)
-
+    work: PageWork = partial(_run, prompt, document.extra_pnginfo, places)
+    if is_zero_gpu():
+        work = on_lent_gpu(work, 2 * settings.max_duration_s)
     watch, marks, made = Watch(0.0), {}, []
     with desk.submitted(visitor, PLACE, work) as following:
         for batch in following.batches():
@@ -98,7 +100,19 @@ def run_graph(desk: Desk, shelf: Shelf, settings: AppSettings, visitor: str, doc
                     made.append(_made(title_of(prompt[event.node]), event, shelf.folder(visitor, "made")))
             yield Shown(_status(watch, prompt), dict(marks), tuple(made))
         following.ticket.result()
-    yield Shown(note("Done", f"{sum(len(one.files) for one in made)} file(s)", kind="done"), dict(marks), tuple(made))
+    yield Shown(note("Done", _counted(made), kind="done"), dict(marks), tuple(made))
+
+
+def _run(
+    prompt: Mapping[str, dict], extra: Mapping[str, Any] | None, places: Mapping[str, Path],
+    runner: Runner, stopped: Callable[[], bool], listener: Listener,
+) -> None:  # fmt: skip
+    runner.run(prompt, extra_pnginfo=extra, listener=listener, stopped=stopped, stream=True, **places)
+
+
+def _counted(made: Sequence[Made]) -> str:
+    files = sum(len(one.files) for one in made)
+    return "1 file" if files == 1 else f"{files} files"
 
 
 def _allowed(document: Document, settings: AppSettings, classes: NodeClasses) -> Document:

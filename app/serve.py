@@ -91,6 +91,7 @@ def serve(settings: AppSettings) -> None:
 
     from .live import provide_ffmpeg
     from .shelf import Shelf
+    from .zero_gpu import announce, is_zero_gpu
 
     provide_ffmpeg()
     studio, shelf = _studio(settings), Shelf()
@@ -98,6 +99,8 @@ def serve(settings: AppSettings) -> None:
     config = uvicorn.Config(
         server, host=settings.host, port=settings.port, log_level="warning", timeout_graceful_shutdown=SHUT_DOWN_S
     )
+    if is_zero_gpu():
+        announce()
     with _sweeping(shelf), contextlib.closing(studio):
         print(
             f"MusicGraph: http://{_shown_host(settings.host)}:{settings.port}  (model: {settings.model_name()})",

@@ -66,6 +66,8 @@ def theme() -> gr.themes.Base:
         button_primary_background_fill_hover_dark="*secondary_300",
         button_primary_text_color="white",
         button_primary_text_color_dark="*neutral_950",
+        button_primary_border_color="*primary_600",
+        button_primary_border_color_dark="*secondary_400",
         button_secondary_background_fill="white",
         button_secondary_background_fill_hover="*neutral_100",
         button_secondary_background_fill_dark="*neutral_800",
@@ -132,6 +134,7 @@ footer { opacity: .75; }
 @media (min-width: 860px) {
   #mg-create { grid-template-columns: minmax(0, 5fr) minmax(0, 6fr); grid-template-rows: auto 1fr;
     grid-template-areas: "ask stage" "settings stage"; column-gap: 20px; }
+  #mg-ideas { flex-wrap: wrap !important; }
 }
 #mg-ask, #mg-settings, #mg-stage { gap: 10px !important; }
 #mg-prompt textarea { font-size: 1.08rem; line-height: 1.45; }
@@ -170,7 +173,7 @@ footer { opacity: .75; }
 .mg-bar span { display: block; height: 100%; border-radius: 3px; transition: width .25s linear;
   background: linear-gradient(90deg, #64228f, #cf3f7c 50%, #f9a045); }
 
-.mg-take { border: 1px solid var(--border-color-primary); border-radius: 16px; padding: 12px !important;
+.mg-take { flex-grow: 0 !important; border: 1px solid var(--border-color-primary); border-radius: 16px; padding: 12px !important;
   background: var(--block-background-fill); gap: 8px !important; }
 .mg-take .block { border: 0 !important; }
 .mg-title { display: flex; flex-wrap: wrap; gap: 2px 12px; align-items: baseline; padding: 0 2px; }
@@ -178,7 +181,7 @@ footer { opacity: .75; }
 .mg-title span { color: var(--body-text-color-subdued); font-size: .86rem; font-variant-numeric: tabular-nums; }
 .mg-picture { display: block; width: 100%; height: 92px; object-fit: fill; border-radius: 10px; }
 .mg-actions { gap: 6px !important; }
-.mg-actions button, .mg-actions a { min-width: 0 !important; font-size: .86rem; padding: 6px 10px; }
+.mg-actions button, .mg-actions a { min-width: 0 !important; white-space: nowrap; font-size: .86rem; padding: 6px 10px; }
 .mg-settings-list { display: flex; flex-wrap: wrap; gap: 4px 6px; }
 .mg-settings-list span { font-size: .8rem; padding: 2px 9px; border-radius: 999px; background: var(--background-fill-secondary);
   border: 1px solid var(--border-color-primary); color: var(--body-text-color-subdued); font-variant-numeric: tabular-nums; }
@@ -190,7 +193,7 @@ footer { opacity: .75; }
   background: none; box-shadow: none; align-items: start; }
 .mg-fields .mg-wide { grid-column: 1 / -1; }
 .mg-fields .block { border: 0 !important; padding: 4px 2px !important; background: none !important; min-width: 0 !important; }
-.mg-fields .head { display: block; position: relative; } .mg-fields .head .tab-like-container { position: absolute; top: 0; right: 0; }
+.mg-fields .head { display: block; position: relative; } .mg-fields .head .tab-like-container { position: absolute; top: -5px; right: 0; }
 #mg-drop .icon-wrap { display: none; } #mg-drop .wrap { padding-top: 22px; font-size: .92rem; }
 #mg-graph-body { align-items: start; } #mg-graph-picture { max-width: 100%; min-width: 0; }
 @media (max-width: 859px) { #mg-graph-body { flex-direction: column; } #mg-graph-body > * { width: 100%; flex: none; }
@@ -213,6 +216,7 @@ footer { opacity: .75; }
 @media (max-width: 620px) {
   .gradio-container { padding: 2px 0 16px !important; }
   .mg-head p { display: none; }
+  #mg-choose { flex-direction: column; } #mg-choose > * { width: 100%; flex: none; }
   .mg-empty { padding: 18px 16px 22px; }
   .mg-empty svg { display: block; margin: 0 auto; width: 60%; }
 }

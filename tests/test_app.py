@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import pickle
 import shutil
 import subprocess
 import sys
@@ -17,7 +18,7 @@ import pytest
 import tiny
 import torch
 
-from musicgraph.app import live, theme
+from musicgraph.app import follow, live, page_create, page_graph, theme, zero_gpu
 from musicgraph.app.choices import check_request, model_choices
 from musicgraph.app.follow import Desk, note, told
 from musicgraph.app.graph_form import Field, overrides, sections, widget
@@ -446,3 +447,58 @@ def test_a_failing_node_is_named_and_marked(desk, shelf):
         for shown in run_graph(desk, shelf, SETTINGS, "anna", Document(api=api_graph(top_k=60000))):
             marks = shown.marks
     assert marks["3"] == "broken" and marks["1"] == "done"
+
+
+# ---------------------------------------------------------------- a GPU that is lent
+
+
+class FakeSpaces:
+    """What the package `spaces` does with a function, without another process; what is sent must bear pickling."""
+
+    @staticmethod
+    def GPU(duration):
+        def decorate(function):
+            def lent(*arguments):
+                assert duration(*arguments) > 0
+                for item in function(*pickle.loads(pickle.dumps(arguments))):
+                    yield pickle.loads(pickle.dumps(item))
+
+            return lent
+
+        return decorate
+
+
+@pytest.fixture
+def lent_gpu(monkeypatch):
+    monkeypatch.setitem(sys.modules, "spaces", FakeSpaces)
+    monkeypatch.setattr(zero_gpu, "is_zero_gpu", lambda: True)
+    monkeypatch.setattr(page_create, "is_zero_gpu", lambda: True)
+    monkeypatch.setattr(page_graph, "is_zero_gpu", lambda: True)
+    zero_gpu._lent.cache_clear()
+    yield
+    zero_gpu._lent.cache_clear()
+    zero_gpu._runner.cache_clear()
+
+
+def test_music_and_graphs_come_back_from_a_lent_gpu(lent_gpu, desk, shelf):
+    *_, shown = compose(desk, shelf, SETTINGS, "anna", replace(REQUEST, duration_s=1.0))
+    assert read_audio(shown.takes[0].files[0])[0].abs().max() > 0
+    *_, made = run_graph(desk, shelf, SETTINGS, "anna", Document(api=api_graph()))
+    assert made.made[0].files
+
+
+def test_a_refusal_on_a_lent_gpu_comes_in_the_same_words(lent_gpu, desk, shelf):
+    with pytest.raises(follow.TellTale) as refusal:
+        list(compose(desk, shelf, SETTINGS, "anna", replace(REQUEST, top_k=60000)))
+    assert "top_k: got 60000" in told(refusal.value).text
+
+
+def test_a_stop_reaches_a_lent_gpu(lent_gpu, desk, shelf):
+    run = compose(desk, shelf, SETTINGS, "anna", replace(REQUEST, duration_s=120.0))
+    while "Composing" not in next(run).status:
+        pass
+    run.close()
+    started = time.monotonic()
+    while desk.studio.busy():
+        assert time.monotonic() - started < 1
+        time.sleep(0.01)
