@@ -4,6 +4,7 @@ import io
 import json
 import os
 import pickle
+import re
 import shutil
 import subprocess
 import sys
@@ -502,3 +503,18 @@ def test_a_stop_reaches_a_lent_gpu(lent_gpu, desk, shelf):
     while desk.studio.busy():
         assert time.monotonic() - started < 1
         time.sleep(0.01)
+
+
+# ---------------------------------------------------------------- what is installed
+
+
+def test_requirements_ask_for_what_the_package_asks_for_and_bind_nothing_of_the_hosts():
+    def asked(text):
+        return dict(re.match(r"([\w-]+)(.*)", line.strip(' ",')).groups() for line in text if line.strip())
+
+    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    required = asked(line for line in lines if not line.startswith("#"))
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    package = asked(re.search(r"^dependencies = \[\n(.*?)^\]", project, re.S | re.M)[1].splitlines())
+    hosts = {"torch": "", "numpy": ""}
+    assert required == {**package, **hosts}
