@@ -28,6 +28,7 @@ log = logging.getLogger("musicgraph")
 
 TICK_S = 0.2
 MAX_PROBLEMS_SHOWN = 4
+STOPPED = object()
 PageWork = Callable[[Runner, Callable[[], bool], Listener], Any]
 
 
@@ -61,37 +62,38 @@ class Desk:
     def __init__(self, studio: Studio):
         self.studio = studio
         self._lock = threading.Lock()
-        self._tickets: dict[tuple[str, str], set[Ticket]] = {}
+        self._followed: dict[tuple[str, str], set[Following]] = {}
 
     @contextlib.contextmanager
     def submitted(self, visitor: str, place: str, work: PageWork) -> Iterator[Following]:
         """The work in line; it is cancelled, or done, when this ends."""
-        events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
+        events: queue.SimpleQueue = queue.SimpleQueue()
         context = contextvars.copy_context()  # a Space's GPU is lent to the visitor whom Gradio's context names
         ticket = self.studio.submit(visitor, lambda runner, stopped: context.run(work, runner, stopped, events.put))
         ticket.when_done(lambda: events.put(None))
+        following = Following(ticket, events)
         with self._lock:
-            self._tickets.setdefault((visitor, place), set()).add(ticket)
+            self._followed.setdefault((visitor, place), set()).add(following)
         try:
-            yield Following(ticket, events)
+            yield following
         finally:
             ticket.cancel()
             with self._lock:
-                self._tickets[visitor, place].discard(ticket)
-                if not self._tickets[visitor, place]:
-                    del self._tickets[visitor, place]
+                self._followed[visitor, place].discard(following)
+                if not self._followed[visitor, place]:
+                    del self._followed[visitor, place]
 
     def stop(self, visitor: str, place: str | None = None) -> None:
         """Stops what a visitor runs on one tab, or everywhere."""
         with self._lock:
             mine = [
-                ticket
-                for (who, where), tickets in self._tickets.items()
+                following
+                for (who, where), followed in self._followed.items()
                 if who == visitor and place in (None, where)
-                for ticket in tickets
+                for following in followed
             ]
-        for ticket in mine:
-            ticket.cancel()
+        for following in mine:
+            following.stop()
 
 
 @dataclass(frozen=True)
@@ -101,8 +103,16 @@ class Following:
     ticket: Ticket
     events: queue.SimpleQueue
 
+    def stop(self) -> None:
+        """Whoever follows hears of it at once, even while the work is where it cannot be stopped, as in a download."""
+        self.ticket.cancel()
+        self.events.put(STOPPED)
+
     def batches(self) -> Iterator[list[Event]]:
-        """What has happened since the last time, every TICK_S; the last one when the run is over."""
+        """What has happened since the last time, every TICK_S; the last one when the run is over.
+
+        Raises Interrupted when it was stopped.
+        """
         over = False
         while not over:
             batch: list[Event] = []
@@ -110,6 +120,8 @@ class Following:
             while not over and (left := deadline - time.monotonic()) > 0:
                 with contextlib.suppress(queue.Empty):
                     event = self.events.get(timeout=left)
+                    if event is STOPPED:
+                        raise Interrupted("stopped by the user")
                     over = event is None
                     batch += [] if over else [event]
             yield batch
@@ -158,7 +170,9 @@ class Watch:
             ahead = "you are next" if self.position == 1 else f"number {self.position} in line"
             return note("Waiting for its turn", ahead, busy=True)
         if self.composer is None:
-            return note("Getting ready", "reading the model; the first time takes longest", busy=True)
+            return note(
+                "Getting ready", "reading the model, or downloading it; only the first time takes long", busy=True
+            )
         if self.composed or self.share >= 1:
             return note("Finishing", "the last samples and the files", share=1.0, busy=True)
         return note("Composing", " · ".join(self._figures()), share=self.share, busy=True)

@@ -33,6 +33,8 @@ IDEAS = {
     "Arcade chase": "Fast chiptune for a video game chase, square wave lead, busy bass, 150 bpm",
     "Slow strings": "Slow cinematic strings with a lonely cello melody, wide and hopeful",
     "Funk groove": "Tight funk groove with slap bass, wah guitar and crisp drums, 108 bpm",
+    "Campfire guitar": "Gentle acoustic guitar by a campfire, fingerpicked, warm and close, 90 bpm",
+    "Big brass": "Bright big band brass with walking bass and swinging drums, 140 bpm",
     "Deep techno": "Deep hypnotic techno, rolling bass line, soft pads and a steady kick, 124 bpm",
 }
 PRECISIONS = ["auto", "fp32", "fp16", "bf16"]
@@ -218,7 +220,7 @@ def _settings_form(prompt: gr.Textbox, duration: gr.Slider, settings: AppSetting
             dice = gr.Button("Roll a seed", size="sm", elem_id="mg-dice")
             again = gr.Button("Reuse last", size="sm", elem_id="mg-again")
         variations = gr.Radio(list(range(1, MAX_VARIATIONS + 1)), value=1, label="Variations", elem_id="mg-variations")
-    with gr.Accordion("More: what to avoid, guidance, sampling, loudness", open=False, elem_id="mg-more"):
+    with gr.Accordion("More: what to avoid, guidance, loudness …", open=False, elem_id="mg-more"):
         negative = gr.Textbox(
             label="What it should not be", placeholder="vocals, noise …", max_length=MAX_PROMPT_CHARACTERS
         )

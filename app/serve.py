@@ -13,6 +13,7 @@ import os
 import socket
 import sys
 import threading
+import webbrowser
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -32,6 +33,7 @@ log = logging.getLogger("musicgraph")
 MAX_UPLOAD = "100mb"
 SHUT_DOWN_S = 2
 PORTS_TRIED = 20
+OPEN_AFTER_S = 1.0
 
 
 def build_app(settings: AppSettings | None = None) -> gr.Blocks:
@@ -75,13 +77,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Reads the options, serves until Ctrl-C."""
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     log.setLevel(logging.INFO)
+    chosen = _options(arguments)
     try:
-        serve(settings_from(arguments))
+        serve(_settings(chosen), open_page=chosen.open)
     except ValueError as error:
         sys.exit(f"musicgraph: {error}")
 
 
-def serve(settings: AppSettings) -> None:
+def serve(settings: AppSettings, *, open_page: bool = False) -> None:
     """Raises ValueError if it cannot start."""
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # before Gradio is imported
     if settings.mcp and importlib.util.find_spec("mcp") is None:
@@ -102,10 +105,10 @@ def serve(settings: AppSettings) -> None:
     if is_zero_gpu():
         announce()
     with _sweeping(shelf), contextlib.closing(studio):
-        print(
-            f"MusicGraph: http://{_shown_host(settings.host)}:{settings.port}  (model: {settings.model_name()})",
-            flush=True,
-        )
+        address = f"http://{_shown_host(settings.host)}:{settings.port}"
+        print(f"MusicGraph: {address}  (model: {settings.model_name()})", flush=True)
+        if open_page:
+            threading.Timer(OPEN_AFTER_S, webbrowser.open, [address]).start()
         if settings.share:
             _share(settings)
         with contextlib.suppress(KeyboardInterrupt):
@@ -169,6 +172,10 @@ def _share(settings: AppSettings) -> None:
 
 def settings_from(arguments: Sequence[str] | None = None) -> AppSettings:
     """From the command line, with what Hugging Face Spaces and Gradio's variables say as defaults."""
+    return _settings(_options(arguments))
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     usual = AppSettings()
     on_space = "SPACE_ID" in os.environ
     host = os.environ.get("GRADIO_SERVER_NAME") or ("0.0.0.0" if on_space else usual.host)
@@ -183,7 +190,11 @@ def settings_from(arguments: Sequence[str] | None = None) -> AppSettings:
     add("--queue-size", type=int, default=usual.queue_size, help="how many may wait (default: %(default)s)")
     add("--max-duration", type=float, default=usual.max_duration_s, metavar="SECONDS", help="default: %(default)s")
     add("--mcp", action="store_true", help="also an MCP server, for assistants, at /gradio_api/mcp")
-    chosen = parser.parse_args(arguments)
+    add("--open", action="store_true", help="also open the page in this machine's browser")
+    return parser.parse_args(arguments)
+
+
+def _settings(chosen: argparse.Namespace) -> AppSettings:
     return AppSettings(
         host=chosen.host, port=chosen.port, model=chosen.model, share=chosen.share, api_keys=chosen.api_keys,
         queue_size=chosen.queue_size, max_duration_s=chosen.max_duration, mcp=chosen.mcp,

@@ -41,7 +41,7 @@ def take_card(
         with gr.Row(elem_classes="mg-actions"):
             for path in take.files:
                 gr.DownloadButton(path.suffix.removeprefix(".").upper(), value=path, size="sm")
-            restore = gr.Button(restore_label, size="sm")
+            restore = gr.Button(restore_label, size="sm", elem_classes="mg-restore")
             restore.click(
                 lambda: values_of(take.request),
                 None,

@@ -134,7 +134,6 @@ footer { opacity: .75; }
 @media (min-width: 860px) {
   #mg-create { grid-template-columns: minmax(0, 5fr) minmax(0, 6fr); grid-template-rows: auto 1fr;
     grid-template-areas: "ask stage" "settings stage"; column-gap: 20px; }
-  #mg-ideas { flex-wrap: wrap !important; }
 }
 #mg-ask, #mg-settings, #mg-stage { gap: 10px !important; }
 #mg-prompt textarea { font-size: 1.08rem; line-height: 1.45; }
@@ -143,6 +142,7 @@ footer { opacity: .75; }
 #mg-ideas::-webkit-scrollbar { display: none; }
 #mg-ideas button { flex: 0 0 auto; min-width: 0 !important; width: auto; border-radius: 999px; font-weight: 500;
   font-size: .86rem; padding: 5px 12px; }
+@media (min-width: 860px) { #mg-ideas { flex-wrap: wrap !important; } }
 #mg-go { gap: 8px !important; flex-wrap: nowrap !important; }
 #mg-go button { min-width: 0 !important; font-weight: 650; }
 #mg-stop { flex: 0 0 92px !important; }
@@ -182,6 +182,7 @@ footer { opacity: .75; }
 .mg-picture { display: block; width: 100%; height: 92px; object-fit: fill; border-radius: 10px; }
 .mg-actions { gap: 6px !important; }
 .mg-actions button, .mg-actions a { min-width: 0 !important; white-space: nowrap; font-size: .86rem; padding: 6px 10px; }
+.mg-actions .mg-restore { flex: 2 1 auto !important; }
 .mg-settings-list { display: flex; flex-wrap: wrap; gap: 4px 6px; }
 .mg-settings-list span { font-size: .8rem; padding: 2px 9px; border-radius: 999px; background: var(--background-fill-secondary);
   border: 1px solid var(--border-color-primary); color: var(--body-text-color-subdued); font-variant-numeric: tabular-nums; }
@@ -216,6 +217,7 @@ footer { opacity: .75; }
 @media (max-width: 620px) {
   .gradio-container { padding: 2px 0 16px !important; }
   .mg-head p { display: none; }
+  #mg-seed-row { grid-template-columns: minmax(0, 1fr) auto; } #mg-variations { grid-column: 1 / -1; }
   #mg-choose { flex-direction: column; } #mg-choose > * { width: 100%; flex: none; }
   .mg-empty { padding: 18px 16px 22px; }
   .mg-empty svg { display: block; margin: 0 auto; width: 60%; }

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 import time
 import wave
 from dataclasses import replace
@@ -229,6 +230,19 @@ def test_stopping_ends_ones_own_work_on_one_tab_only(desk):
         with pytest.raises(Interrupted):
             her_graph.ticket.result(2)
         assert not his.ticket.done()
+
+
+def test_a_stop_is_heard_at_once_even_where_the_work_cannot_be_stopped(desk):
+    over = threading.Event()
+    with desk.submitted("anna", "create", lambda *_: over.wait(10)) as following:
+        batches = following.batches()
+        next(batches)
+        desk.stop("anna", "create")
+        started = time.monotonic()
+        with pytest.raises(Interrupted):
+            next(batches)
+        assert time.monotonic() - started < 1
+    over.set()
 
 
 def test_a_full_queue_is_said(desk, shelf):
