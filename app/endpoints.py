@@ -77,13 +77,13 @@ def build_endpoints(desk: Desk, shelf: Shelf, settings: AppSettings) -> None:
         button, inputs = gr.Button("generate"), _generate_inputs(settings)
         files, facts = gr.File(label="files", file_count="multiple"), gr.JSON(label="facts")
         gr.on(
-            button.click, _told(generate), inputs, [files, facts], api_name="generate", concurrency_limit=None,
+            button.click, _told(generate, shelf), inputs, [files, facts], api_name="generate", concurrency_limit=None,
         )  # fmt: skip
         run = gr.Button("run_workflow")
         graph = [gr.File(label="workflow"), gr.Textbox("{}", label="values")]
         results = gr.File(label="results", file_count="multiple")
         gr.on(
-            run.click, _told(run_workflow), graph, results, api_name="run_workflow", concurrency_limit=None,
+            run.click, _told(run_workflow, shelf), graph, results, api_name="run_workflow", concurrency_limit=None,
         )  # fmt: skip
 
 
@@ -113,7 +113,7 @@ def _end_of(run: Iterator[Any]) -> Any:
     return deque(run, maxlen=1)[0]
 
 
-def _told(function: Callable[..., Any]) -> Callable[..., Any]:
+def _told(function: Callable[..., Any], shelf: Shelf) -> Callable[..., Any]:
     """Errors as Gradio's own, in words; a client shows them, a page puts them up as a notice."""
 
     @functools.wraps(function)
@@ -122,7 +122,8 @@ def _told(function: Callable[..., Any]) -> Callable[..., Any]:
             return function(*arguments)
         except follow.EXPECTED as error:
             words = follow.told(error)
-            raise gr.Error(f"{words.title}: {words.text}", print_exception=False) from error
+            message = shelf.without_folders(f"{words.title}: {words.text}")
+            raise gr.Error(message, print_exception=False) from error
 
     return wrapped
 

@@ -221,27 +221,38 @@ def _settings_form(prompt: gr.Textbox, duration: gr.Slider, settings: AppSetting
             again = gr.Button("Reuse last", size="sm", elem_id="mg-again")
         variations = gr.Radio(list(range(1, MAX_VARIATIONS + 1)), value=1, label="Variations", elem_id="mg-variations")
     with gr.Accordion("More: what to avoid, guidance, loudness …", open=False, elem_id="mg-more"):
-        negative = gr.Textbox(
-            label="What it should not be", placeholder="vocals, noise …", max_length=MAX_PROMPT_CHARACTERS
-        )
-        cfg = gr.Slider(
-            1,
-            10,
-            value=3.0,
-            step=0.1,
-            label="Guidance",
-            info="How strongly the words lead. 1 is off and twice as fast.",
-        )
-        temperature = gr.Slider(
-            0, 2, value=1.0, step=0.05, label="Temperature", info="Lower is safer, higher is wilder."
-        )
-        top_k = gr.Slider(1, 2048, value=250, step=1, label="Top-k", info="Draw among this many likeliest tokens.")
-        top_p = gr.Slider(0, 1, value=0.0, step=0.01, label="Top-p", info="Above 0 it takes the place of top-k.")
-        precision = gr.Dropdown(PRECISIONS, value="auto", label="Precision", info="auto: fp16 on a GPU, fp32 on a CPU.")
-        loud = gr.Checkbox(False, label="Bring it to a loudness")
-        loudness = gr.Slider(
-            -30, -6, value=-14.0, step=0.5, label="Loudness in LUFS", info="−14 is usual for streaming."
-        )
+        with gr.Column(elem_classes="mg-fields"):
+            negative = gr.Textbox(
+                label="What it should not be",
+                elem_classes="mg-wide",
+                placeholder="vocals, noise …",
+                max_length=MAX_PROMPT_CHARACTERS,
+            )
+            cfg = gr.Slider(
+                1,
+                10,
+                value=3.0,
+                step=0.1,
+                label="Guidance",
+                buttons=[],
+                info="How strongly the words lead. 1 is off and twice as fast.",
+            )
+            temperature = gr.Slider(
+                0, 2, value=1.0, step=0.05, label="Temperature", buttons=[], info="Lower is safer, higher is wilder."
+            )
+            top_k = gr.Slider(
+                1, 2048, value=250, step=1, label="Top-k", buttons=[], info="Draw among this many likeliest tokens."
+            )
+            top_p = gr.Slider(
+                0, 1, value=0.0, step=0.01, label="Top-p", buttons=[], info="Above 0 it takes the place of top-k."
+            )
+            precision = gr.Dropdown(
+                PRECISIONS, value="auto", label="Precision", info="auto: fp16 on a GPU, fp32 on a CPU."
+            )
+            loud = gr.Checkbox(False, label="Bring it to a loudness")
+            loudness = gr.Slider(
+                -30, -6, value=-14.0, step=0.5, label="Loudness in LUFS", buttons=[], info="−14 is usual for streaming."
+            )
     draw = f"() => Math.floor(Math.random() * {2**32})"
     dice.click(None, None, seed, js=draw, api_visibility="private")
     again.click(_last_seed, takes, seed, api_visibility="private", queue=False)

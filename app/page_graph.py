@@ -258,7 +258,11 @@ def _form(
                 marks, results = shown.marks, shown.made
                 yield [shown.status, drawn, fresh, gr.skip(), gr.skip()]
         except follow.EXPECTED as error:
-            yield [explain(error), draw(filled, classes, {**marks, **_broken(error)}), *[gr.skip()] * 3]
+            yield [
+                shelf.without_folders(explain(error)),
+                draw(filled, classes, {**marks, **_broken(error)}),
+                *[gr.skip()] * 3,
+            ]
         yield [gr.skip(), gr.skip(), gr.skip(), gr.update(interactive=True), gr.update(interactive=False)]
 
     run.click(start, widgets, outputs, show_progress="hidden", concurrency_limit=None, api_visibility="private")

@@ -67,6 +67,12 @@ class Shelf:
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
+    def without_folders(self, text: str) -> str:
+        """A message as a visitor may see it: where things lie on this machine is nobody's business."""
+        if self._root is None:
+            return text
+        return re.sub(re.escape(str(self._root)) + r"[/\\][0-9a-f]{32}[/\\]\w+[/\\]?", "", text)
+
     def add(self, visitor: str, takes: tuple[Take, ...]) -> None:
         with self._lock:
             self._takes[visitor] = (*reversed(takes), *self._takes.get(visitor, ()))

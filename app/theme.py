@@ -117,7 +117,7 @@ def empty_stage() -> str:
 HEAD = '<meta name="description" content="Text to music on your own machine"><meta name="color-scheme" content="light dark">'
 
 CSS = """
-.gradio-container { max-width: 1240px !important; margin: 0 auto !important; padding: 6px 8px 20px !important; }
+.gradio-container { width: 100% !important; max-width: 1240px !important; margin: 0 auto !important; padding: 6px 8px 20px !important; }
 .gradio-container .main.fillable { padding: 4px 8px !important; width: 100%; }
 .gradio-container :is(.main, .wrap, .contain, .tabs, .tabitem, .column) { min-width: 0; }
 .html-container { padding: 0 !important; }
@@ -193,7 +193,7 @@ footer { opacity: .75; }
 .mg-fields .form { display: grid; grid-template-columns: repeat(auto-fit, minmax(205px, 1fr)); gap: 8px 18px; border: 0;
   background: none; box-shadow: none; align-items: start; }
 .mg-fields .mg-wide { grid-column: 1 / -1; }
-.mg-fields .block { border: 0 !important; padding: 4px 2px !important; background: none !important; min-width: 0 !important; }
+.mg-fields .block { border: 0 !important; padding: 9px 2px 4px !important; background: none !important; min-width: 0 !important; }
 .mg-fields .head { display: block; position: relative; } .mg-fields .head .tab-like-container { position: absolute; top: -5px; right: 0; }
 #mg-drop .icon-wrap { display: none; } #mg-drop .wrap { padding-top: 22px; font-size: .92rem; }
 #mg-graph-body { align-items: start; } #mg-graph-picture { max-width: 100%; min-width: 0; }

@@ -317,6 +317,11 @@ def test_removed_and_old_takes_leave_no_file(tmp_path):
     assert not tmp_path.exists()
 
 
+def test_messages_do_not_say_where_things_lie(shelf):
+    place = shelf.folder("anna", "input") / "song.wav"
+    assert shelf.without_folders(f'cannot open "{place}": no such file') == 'cannot open "song.wav": no such file'
+
+
 def test_file_names_are_plain():
     assert file_name("Lo-fi: Évening / ../etc\\passwd") == "lo-fi-vening-etc-passwd"
     assert file_name("音楽") == "music"

@@ -1,0 +1,62 @@
+"""The page's server, asked by programs: gradio_client in another process, and what the pages are made of."""
+
+import json
+import subprocess
+import sys
+import urllib.request
+
+import pytest
+from pagesite import tiny_site
+
+from musicgraph.workflows.media import read_audio
+from musicgraph.workflows.reader import read_document
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    patch = pytest.MonkeyPatch()
+    with tiny_site(tmp_path_factory.mktemp("site"), patch) as running:
+        yield running
+    patch.undo()
+    assert running.asked_outside == [], "the server turned to other machines"
+
+
+CLIENT = """
+import json, sys
+from gradio_client import Client, handle_file
+client = Client(sys.argv[1], verbose=False, download_files=sys.argv[2], analytics_enabled=False)
+files, facts = client.predict(prompt="a calm piano", duration=1.5, seed=7, variations=2, api_name="/generate")
+again = client.predict(workflow=handle_file(files[0]), values='{"3.seed": 8}', api_name="/run_workflow")
+try:
+    client.predict(prompt="", api_name="/generate")
+except Exception as error:
+    refusal = str(error)
+print(json.dumps({"files": files, "facts": facts, "again": again, "refusal": refusal}))
+"""
+
+
+def test_gradio_client_in_another_process_generates_runs_and_downloads(site, tmp_path):
+    out = subprocess.run(
+        [sys.executable, "-c", CLIENT, site.address, str(tmp_path)], capture_output=True, text=True, timeout=120
+    )
+    assert out.returncode == 0, out.stderr
+    answer = json.loads(out.stdout.splitlines()[-1])
+    assert len(answer["files"]) == 2 and answer["facts"]["seed"] == 7
+    sound, rate = read_audio(answer["files"][0])
+    assert sound.shape[-1] == 1.5 * rate and sound.abs().max() > 0.01
+    assert read_document(answer["again"][0]).api["3"]["inputs"]["seed"] == 8
+    assert "say what you want to hear" in answer["refusal"]
+
+
+def test_the_page_and_the_api_share_a_port(site):
+    for path, expected in (("", "MusicGraph"), ("health", '"ok"'), ("openapi.json", "/v1/generate")):
+        with urllib.request.urlopen(site.address + path) as answer:
+            assert expected in answer.read().decode()
+
+
+def test_what_lies_on_the_server_is_not_served(site, tmp_path):
+    secret = site.shelf.folder("somebody", "takes") / "secret.txt"
+    secret.write_text("mine")
+    for path in (secret, "/etc/passwd", "gradio_app.py"):
+        with pytest.raises(urllib.error.HTTPError):
+            urllib.request.urlopen(f"{site.address}gradio_api/file={path}")
