@@ -22,16 +22,23 @@ from ..workflows.events import AudioChunk
 
 log = logging.getLogger("musicgraph")
 
+LEAST_S = (0.0, 1.6)
 CHUNK_S = 1.1
 """players stumble over pieces of less than a second"""
 
 
 class LiveSound:
-    """Gathers the pieces of the first take into WAV chunks of more than a second."""
+    """Gathers the pieces of the first take into WAV chunks of more than a second.
+
+    The very first chunk goes out at once: it starts the encoder and the player, which begins to sound with the second.
+    That one is longer, since players look for more only every two seconds.
+    """
 
     def __init__(self) -> None:
         self._waiting: list[Tensor] = []
         self._rate = 0
+        self._least_s = iter((*LEAST_S, CHUNK_S))
+        self._next_s = next(self._least_s)
 
     def push(self, event: AudioChunk) -> None:
         self._waiting.append(event.waveform[0])  # [C, N]
@@ -40,10 +47,10 @@ class LiveSound:
     def take(self, *, rest: bool = False) -> bytes | None:
         """The next chunk, if there is enough for one, or what is left at the end."""
         samples = sum(piece.shape[-1] for piece in self._waiting)
-        if not samples or (not rest and samples < CHUNK_S * self._rate):
+        if not samples or (not rest and samples < self._next_s * self._rate):
             return None
         sound = torch.cat(self._waiting, dim=-1)
-        self._waiting = []
+        self._waiting, self._next_s = [], next(self._least_s, CHUNK_S)
         return wav_bytes(sound, self._rate)
 
 

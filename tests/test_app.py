@@ -164,13 +164,13 @@ def test_the_menu_has_the_default_first_and_tells_size_and_licence():
     assert "2.4 GB" in small.label and "not for commercial use" in small.label
 
 
-def test_sound_comes_in_pieces_over_a_second_and_adds_up_to_the_file(monkeypatch, desk, shelf):
+def test_sound_comes_at_once_then_in_pieces_over_a_second_and_adds_up_to_the_file(monkeypatch, desk, shelf):
     monkeypatch.setattr("musicgraph.app.page_create.can_stream", lambda: True)
     shown = list(compose(desk, shelf, SETTINGS, "anna", REQUEST))
     pieces = [samples_of(one.chunk) for one in shown if one.chunk]
     (take,) = shown[-1].takes
     sound, rate = read_audio(take.files[0])
-    assert all(len(piece) > rate for piece in pieces[:-1])
+    assert all(len(piece) > rate for piece in pieces[1:-1])
     together = np.concatenate(pieces) / 32767
     assert together.shape == (sound.shape[-1],)
     np.testing.assert_allclose(together, sound[0].clamp(-1, 1).numpy(), atol=2e-4)
@@ -250,9 +250,13 @@ def test_a_full_queue_is_said(desk, shelf):
         while not stopped():
             time.sleep(0.01)
 
-    with desk.submitted("a", "x", wait), desk.submitted("b", "x", wait), desk.submitted("c", "x", wait):
-        with pytest.raises(QueueFull) as full:
-            next(compose(desk, shelf, SETTINGS, "anna", REQUEST))
+    with desk.submitted("a", "x", wait) as first:
+        while not desk.studio.busy():
+            time.sleep(0.01)
+        with desk.submitted("b", "x", wait), desk.submitted("c", "x", wait):
+            assert first.ticket.position() == 0
+            with pytest.raises(QueueFull) as full:
+                next(compose(desk, shelf, SETTINGS, "anna", REQUEST))
     assert "2 are waiting already" in told(full.value).text
 
 
