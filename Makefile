@@ -9,7 +9,7 @@ FLOOR_TESTS := tests/test_parity.py tests/test_generate.py tests/test_sampling.p
 .PHONY: demo test test-browser test-slow test-floor lint format pocket setup clean
 
 demo: setup
-	$(BIN)/musicgraph generate "a happy piano tune with drums, 120 bpm" --model pocket --seed 42 -d 10 -o output/demo.wav
+	$(BIN)/musicgraph demo --open
 
 test: setup
 	$(BIN)/python -m pytest -q -m "not slow and not browser"

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from starlette.requests import ClientDisconnect, Request
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..workflows.problems import shown
 from .answers import ApiError
@@ -29,6 +30,23 @@ def is_local(http: Request) -> bool:
         return False
     name = _host_name(http.headers.get("host", ""))
     return _is_loopback(http.client.host) and (name == "localhost" or _is_loopback(name))
+
+
+class PageOnlyHere:
+    """Keeps everything but the HTTP API to this machine."""
+
+    OPEN = ("/v1/", "/docs", "/openapi.json", "/health")
+
+    def __init__(self, app: ASGIApp):
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        page = scope["type"] == "http" and not scope["path"].startswith(self.OPEN)
+        if page and not is_local(Request(scope)):
+            message = "got a request for the page from another machine, expected one for the API: see /docs"
+            await ApiError(403, "page_is_local", message).response()(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
 
 
 def _host_name(host: str) -> str:

@@ -52,6 +52,7 @@ def build_server(settings: AppSettings, studio: Studio | None = None, shelf: She
     from ..api import build_api
     from . import theme
     from .page import build_page
+    from .reading import PageOnlyHere
     from .shelf import Shelf
 
     studio, shelf = studio or _studio(settings), shelf or Shelf()
@@ -61,6 +62,8 @@ def build_server(settings: AppSettings, studio: Studio | None = None, shelf: She
         theme=theme.theme(), css=theme.CSS, head=theme.HEAD, footer_links=["api", "settings"], run_history=False,
         max_file_size=MAX_UPLOAD, ssr_mode=False, mcp_server=settings.mcp, show_error=False,
     )  # fmt: skip
+    if settings.api_keys is not None:  # or the page would be a way around the credits
+        server.add_middleware(PageOnlyHere)
     return server
 
 
@@ -87,6 +90,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def serve(settings: AppSettings, *, open_page: bool = False) -> None:
     """Raises ValueError if it cannot start."""
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # before Gradio is imported
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is: see cli.let_waiting_threads_sleep
     if settings.mcp and importlib.util.find_spec("mcp") is None:
         raise ValueError("--mcp: got a Python without the package mcp; install it with: pip install 'gradio[mcp]'")
     settings = replace(settings, port=_free_port(settings))

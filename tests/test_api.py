@@ -18,6 +18,7 @@ from fastapi.testclient import TestClient
 from musicgraph.api import build_api
 from musicgraph.app import making
 from musicgraph.app.keys import KeyStore
+from musicgraph.app.reading import PageOnlyHere
 from musicgraph.app.settings import AppSettings
 from musicgraph.app.studio import Studio
 from musicgraph.workflows.media import read_audio, read_tags
@@ -573,3 +574,17 @@ def test_building_the_api_loads_no_model_and_starts_no_thread(model):
     before = threading.active_count()
     build_api(Studio(), AppSettings(model=str(model)))
     assert threading.active_count() == before
+
+
+def test_a_server_with_keys_shows_its_page_to_its_own_machine_only(keys, studio, model):
+    """Or the page, which needs no key, would be a way around the credits."""
+    app = build_api(studio, AppSettings(model=str(model)))
+    app.add_api_route("/", lambda: "the page")
+    app.add_middleware(PageOnlyHere)
+    assert local(app).get("/").status_code == 200
+    stranger = TestClient(app, base_url="http://music.example", client=("203.0.113.9", 5000))
+    refused = stranger.get("/")
+    assert (refused.status_code, refused.json()["error"]["type"]) == (403, "page_is_local")
+    assert stranger.post("/gradio_api/call/generate", json={}).status_code == 403
+    for path in ("/health", "/docs", "/openapi.json"):
+        assert stranger.get(path).status_code == 200
