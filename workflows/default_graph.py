@@ -18,6 +18,7 @@ from typing import Any
 
 from torch import Tensor
 
+from ..nodes import NODE_CLASS_MAPPINGS
 from .events import Event, Listener, NodeStarted
 from .executor import Runner
 from .media import workflow_tags
@@ -26,7 +27,6 @@ from .reader import Document
 from .registry import InputSpec, NodeClasses, declared_inputs
 
 DEFAULT_GRAPH = Path(__file__).with_name("text_to_music.json")
-PACK_NODES = ("MusicGen", "EnCodec", "AudioLoudness", "AudioSpectrogram")
 NODE_WIDTH, NODE_GAP = 320, 40
 
 
@@ -228,7 +228,7 @@ def new_node(ui: dict[str, Any], kind: str, pos: list[float], classes: NodeClass
         ],
         "properties": {
             "Node name for S&R": kind,
-            "cnr_id": "musicgraph" if kind.startswith(PACK_NODES) else "comfy-core",
+            "cnr_id": "musicgraph" if kind in NODE_CLASS_MAPPINGS else "comfy-core",
         },
         "widgets_values": [value for spec in specs if spec.is_widget for value in _fresh(spec)],
     }
