@@ -67,13 +67,14 @@ def load(folder: Path) -> Pocket:
 
 
 def held_out(count: int, first: int = 0):
-    """Songs and their audio, cut to `CLIP_S` from the second bar on."""
+    """Songs and their audio, whole."""
     for index in range(HELD_OUT_FROM + first, HELD_OUT_FROM + first + count):
         song = compose(index)
         yield song, synthesize(song)
 
 
-def codec_figures(pocket: Pocket, items: int) -> dict[str, float]:
+def codec_figures(pocket: Pocket, items: int) -> tuple[dict[str, float], list]:
+    """The figures, and rows for `spectrogram_page`."""
     rows, codes, pages = [], [], []
     for song, audio in held_out(items):
         audio = audio[: CLIP_S * SAMPLE_RATE]

@@ -128,12 +128,21 @@ def logits(model, settings: LmSettings, tokens_in: Tensor, text_ids: Tensor, tex
     return torch.stack([head(made) for head in model.decoder.lm_heads], dim=1)
 
 
+def swap_some(tokens: Tensor, share: float) -> Tensor:
+    """A share of the codes [B, K, T] replaced by codes of the same codebook from elsewhere in the batch."""
+    others = tokens.roll(1, 0).flip(2)
+    return torch.where(torch.rand(tokens.shape, device=tokens.device) < share, others, tokens)
+
+
 def codebook_losses(
-    model, settings: LmSettings, tokens: Tensor, text_ids: Tensor, text_mask: Tensor, drop: Tensor
+    model, settings: LmSettings, tokens: Tensor, text_ids: Tensor, text_mask: Tensor, drop: Tensor, noise: float = 0.0
 ) -> Tensor:
-    """Cross-entropy in nats of each codebook [K], over the positions that hold a token; tokens [B, K, T]."""
-    pattern = delayed(tokens, settings.special)
-    predicted = logits(model, settings, pattern[..., :-1], text_ids, text_mask, drop)
+    """Cross-entropy in nats of each codebook [K], over the positions that hold a token; tokens [B, K, T].
+
+    `noise` is the share of heard (not predicted) codes that are swapped for others.
+    """
+    heard = delayed(swap_some(tokens, noise) if noise else tokens, settings.special)
+    predicted = logits(model, settings, heard[..., :-1], text_ids, text_mask, drop)
     frames = tokens.shape[-1]
     return torch.stack(
         [

@@ -18,7 +18,7 @@ def _columns(path: Path) -> dict[str, list[tuple[float, float]]]:
         rows = list(csv.DictReader(file))
     return {
         name: [(float(r["minutes"]), float(r[name])) for r in rows if r[name]]
-        for name in rows[0]
+        for name in (rows[0] if rows else ())  # a run shorter than its first log line has none
         if name not in ("step", "minutes", "lr")
     }
 

@@ -4,7 +4,8 @@ Run: `python training/train_lm.py --work-dir build/pocket --hours 2`. Stopped, i
 `--workers 2` trains on two cores as two single-threaded processes, which beats two threads wherever others use the machine.
 
 A crop begins on a bar line most of the time, so that what is generated begins with a bar, and keeps its piece's facts; the
-caption is written anew each time. Some crops are long, so that the model knows the positions of a 30 s window.
+caption is written anew each time. Every other batch holds short crops: only the first second depends on the words alone, so
+many beginnings teach to listen to them. Some crops are long, so that the model knows the positions of a 30 s window.
 """
 
 import argparse
@@ -22,6 +23,7 @@ from captions import caption
 from codec import CodecSettings, codec_config
 from common import AudioPool, Budget, CsvLog, save_atomically
 from compose import Facts
+from encode_audio import HOP
 from lm import LmSettings, build_model, codebook_losses, start_embeddings, trained_part
 from text_tokenizer import MAX_TEXT_TOKENS, load_tokenizer
 from torch import Tensor, distributed, nn
@@ -33,12 +35,16 @@ COLUMNS = ("step", "minutes", "lr", "ce0", "ce1", "ce2", "ce3", "val0", "val1", 
 class TrainSettings:
     batch: int = 6  # a worker
     crop_frames: int = 500
+    short_batch: int = 20
+    short_frames: int = 150
+    short_every: int = 2
     long_batch: int = 2
     long_frames: int = 1500
     long_every: int = 5
     long_from: float = 0.5  # share of the time budget
     bar_start: float = 0.85  # share of crops that begin on a bar line
     text_dropout: float = 0.2
+    input_noise: float = 0.05  # share of heard codes that are swapped for others: against learning pieces by heart
     lr: float = 2e-3
     lr_final: float = 3e-5
     warmup_steps: int = 100
@@ -59,27 +65,36 @@ class TokenPool:
 
     def __init__(self, work_dir: Path, validation: bool) -> None:
         self.pieces = AudioPool(work_dir, validation).pieces
-        paths = sorted((work_dir / "tokens").glob("shard-*.npy"))
-        self.shards = [np.load(path, mmap_mode="r") for path in paths if not path.stem.endswith(".tmp")]
+        paths = sorted((work_dir / "tokens").glob("shard-????.npy"))
+        self.shards = [np.load(path, mmap_mode="r") for path in paths]
         self.pieces = [p for p in self.pieces if p.shard < len(self.shards)]
         self.tokenizer = load_tokenizer(work_dir)
 
     def batch(self, rng: np.random.Generator, count: int, frames: int, bar_start: float) -> Batch:
-        fitting = [p for p in self.pieces if p.samples // 320 >= frames]
+        fitting = [p for p in self.pieces if p.samples // HOP >= frames]
         tokens, texts = [], []
         for piece in (fitting[i] for i in rng.integers(len(fitting), size=count)):
-            spare = piece.samples // 320 - frames
+            spare = piece.samples // HOP - frames
             on_bar = rng.random() < bar_start
             start = (
                 piece.bar_frames * int(rng.integers(spare // piece.bar_frames + 1))
                 if on_bar
                 else rng.integers(spare + 1)
             )
-            start += piece.offset // 320
+            start += piece.offset // HOP
             tokens.append(self.shards[piece.shard][:, start : start + frames])
             texts.append(caption(Facts(**piece.facts), int(rng.integers(2**31))))
         text = self.tokenizer(texts, padding=True, truncation=True, max_length=MAX_TEXT_TOKENS, return_tensors="pt")
         return Batch(torch.from_numpy(np.stack(tokens).astype(np.int64)), text.input_ids, text.attention_mask)
+
+
+def crop_shape(settings: TrainSettings, step: int, share: float) -> tuple[int, int]:
+    """Rows and frames of a step's batch."""
+    if step % settings.short_every == 0:
+        return settings.short_batch, settings.short_frames
+    if share >= settings.long_from and step % settings.long_every == 0:
+        return settings.long_batch, settings.long_frames
+    return settings.batch, settings.crop_frames
 
 
 def learning_rate(settings: TrainSettings, step: int, share: float) -> float:
@@ -137,10 +152,10 @@ class Trainer:
         state = {"optimizers": optimizers, "step": self.step, "spent_s": self.budget.spent_s}
         save_atomically({"settings": asdict(self.lm), "weights": weights, "average": self.average, **state}, self.path)
 
-    def _losses(self, batch: Batch, drop: Tensor) -> Tensor:
+    def _losses(self, batch: Batch, drop: Tensor, noise: float = 0.0) -> Tensor:
         with torch.autocast(self.device.split(":")[0], torch.bfloat16):
             parts = (batch.tokens, batch.text_ids, batch.text_mask, drop)
-            return codebook_losses(self.model, self.lm, *(p.to(self.device) for p in parts))
+            return codebook_losses(self.model, self.lm, *(p.to(self.device) for p in parts), noise=noise)
 
     def _share_gradients(self) -> None:
         if self.workers == 1:
@@ -154,10 +169,9 @@ class Trainer:
     def train_step(self, share: float) -> Tensor:
         """Losses of the codebooks [K]."""
         s = self.settings
-        long = share >= s.long_from and self.step % s.long_every == 0
-        shape = (s.long_batch, s.long_frames) if long else (s.batch, s.crop_frames)
+        shape = crop_shape(s, self.step, share)
         batch = self.pool.batch(self.rng, *shape, s.bar_start)
-        losses = self._losses(batch, torch.rand(shape[0]) < s.text_dropout)
+        losses = self._losses(batch, torch.rand(shape[0]) < s.text_dropout, s.input_noise)
         weights = losses.new_tensor(self.lm.codebook_weights)
         self.model.zero_grad(set_to_none=True)
         (losses * weights / weights.sum()).sum().backward()
@@ -224,7 +238,7 @@ def _worker(rank: int, args: argparse.Namespace) -> None:
 
 def unigram_entropy(work_dir: Path) -> list[float]:
     """Nats of each codebook's own frequencies on the training pieces: what knowing nothing else would cost."""
-    shards = [np.load(path) for path in sorted((work_dir / "tokens").glob("shard-*.npy"))]
+    shards = [np.load(path) for path in sorted((work_dir / "tokens").glob("shard-????.npy"))]
     entropies = []
     for k in range(shards[0].shape[0]):
         share = np.bincount(np.concatenate([s[k] for s in shards]), minlength=1024) / sum(s.shape[1] for s in shards)
