@@ -12,6 +12,7 @@ from typing import Any
 
 import gradio as gr
 
+from ..models.places import POCKET_WORLD
 from ..workflows.default_graph import Music, Request, make_music, seed_for
 from ..workflows.events import AudioChunk, Listener
 from ..workflows.executor import Runner
@@ -28,14 +29,15 @@ PLACE = "create"
 MAX_PAGE_SEED = 2**53 - 1
 """what a browser's numbers hold exactly"""
 
+# All within what pocket knows, so that a newcomer's first press works with any model.
 IDEAS = {
-    "Lo-fi evening": "Lo-fi hip hop with a warm electric piano, vinyl crackle and slow brushed drums, 75 bpm",
-    "Arcade chase": "Fast chiptune for a video game chase, square wave lead, busy bass, 150 bpm",
-    "Slow strings": "Slow cinematic strings with a lonely cello melody, wide and hopeful",
-    "Funk groove": "Tight funk groove with slap bass, wah guitar and crisp drums, 108 bpm",
-    "Campfire guitar": "Gentle acoustic guitar by a campfire, fingerpicked, warm and close, 90 bpm",
-    "Big brass": "Bright big band brass with walking bass and swinging drums, 140 bpm",
-    "Deep techno": "Deep hypnotic techno, rolling bass line, soft pads and a steady kick, 124 bpm",
+    "Happy piano": "a happy pop piano tune with drums and bass, 120 bpm",
+    "Slow flute": "a slow, sad solo flute melody, no drums",
+    "Rock drums": "rock drum beat, loud and busy, 120 bpm",
+    "Synth chase": "a fast, tense electronic synth tune with drums and synth bass, 150 bpm",
+    "Folk guitar": "a calm folk guitar piece in major, no drums, 90 bpm",
+    "Organ": "a solemn baroque organ piece in minor, no drums, 80 bpm",
+    "Lullaby": "a soft music box lullaby, sparse, no drums, slow",
 }
 PRECISIONS = ["auto", "fp32", "fp16", "bf16"]
 
@@ -205,7 +207,10 @@ def _ask(settings: AppSettings) -> tuple[gr.Textbox, gr.Slider]:
 
 def _settings_form(prompt: gr.Textbox, duration: gr.Slider, settings: AppSettings, takes: gr.State) -> Form:
     choices = [(choice.label, choice.name) for choice in model_choices(settings)]
-    model = gr.Dropdown(choices, value=choices[0][1], label="Model", filterable=False, elem_id="mg-model")
+    model = gr.Dropdown(
+        choices, value=choices[0][1], label="Model", info=f"pocket knows {POCKET_WORLD}.", filterable=False,
+        elem_id="mg-model",
+    )  # fmt: skip
     with gr.Row(elem_id="mg-seed-row"):
         seed = gr.Number(
             -1,

@@ -37,7 +37,7 @@ def main(address: str) -> None:
             executable_path=program, args=["--headless", "--no-sandbox", "--disable-gpu"]
         )
         page = open_page(browser, address, DESK, "light")
-        make(page, "Lo-fi evening")
+        make(page, "Happy piano")
         page.screenshot(path=FOLDER / "create.png")
         page = open_page(browser, address, DESK, "dark")
         page.get_by_role("tab", name="Graph").click()
@@ -47,7 +47,7 @@ def main(address: str) -> None:
         page.wait_for_timeout(1500)
         page.screenshot(path=FOLDER / "graph.png")
         page = open_page(browser, address, PHONE, "light")
-        make(page, "Slow strings")
+        make(page, "Slow flute")
         page.screenshot(path=FOLDER / "phone.png")
         browser.close()
 
