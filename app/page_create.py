@@ -35,9 +35,7 @@ IDEAS = {
     "Slow flute": "a slow, sad solo flute melody, no drums",
     "Rock drums": "rock drum beat, loud and busy, 120 bpm",
     "Synth chase": "a fast, tense electronic synth tune with drums and synth bass, 150 bpm",
-    "Folk guitar": "a calm folk guitar piece in major, no drums, 90 bpm",
     "Organ": "a solemn baroque organ piece in minor, no drums, 80 bpm",
-    "Lullaby": "a soft music box lullaby, sparse, no drums, slow",
 }
 PRECISIONS = ["auto", "fp32", "fp16", "bf16"]
 
