@@ -17,9 +17,9 @@ from .studio import Studio
 SWEEP_S = 600
 
 # The browser's own player, which Gradio shows for a stream, has no name; a screen reader needs one.
-NAME_LIVE_PLAYER = """() => { const box = document.querySelector("#mg-live");
-new MutationObserver(() => box.querySelectorAll("audio:not([aria-label])").forEach(
-  player => player.setAttribute("aria-label", "Playing while it is made"))).observe(box, {childList: true, subtree: true}); }"""
+NAME_LIVE_PLAYER = """() => { const name = () => document.querySelectorAll("#mg-live audio:not([aria-label])").forEach(
+  player => player.setAttribute("aria-label", "Playing while it is made"));
+name(); new MutationObserver(name).observe(document.body, {childList: true, subtree: true}); }"""
 
 
 def build_page(studio: Studio, settings: AppSettings, shelf: Shelf) -> gr.Blocks:
