@@ -41,7 +41,7 @@ setup: $(VENV)/ready
 $(VENV)/ready: Makefile pyproject.toml constraints.txt
 	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet -c constraints.txt torch
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[app,dev]"
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[app,cpu,dev]"
 	touch $@
 
 $(FLOOR)/ready: Makefile pyproject.toml constraints-floor.txt

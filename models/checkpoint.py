@@ -224,7 +224,7 @@ def _check_complete(folder: Path, lm: LMConfig, files: dict[str, Path]) -> None:
         )
 
 
-def _read(checkpoint: Checkpoint, names: list[str]) -> dict[str, Tensor]:
+def read_tensors(checkpoint: Checkpoint, names: list[str]) -> dict[str, Tensor]:
     """Memory-mapped tensors; the mapping lives as long as they do."""
     by_file = defaultdict(list)
     for name in names:
@@ -245,7 +245,7 @@ def load_lm(checkpoint: Checkpoint, dtype: torch.dtype, device: torch.device) ->
         lm = MusicGenLM(checkpoint.lm).requires_grad_(False)
     lm.to(dtype).to_empty(device=device)
     for name, sources in lm_sources(checkpoint.lm).items():
-        _fill(lm.get_parameter(name), name, _read(checkpoint, list(sources)), checkpoint.folder)
+        _fill(lm.get_parameter(name), name, read_tensors(checkpoint, list(sources)), checkpoint.folder)
     return lm.eval()
 
 
@@ -292,7 +292,7 @@ def load_codec(checkpoint: Checkpoint) -> Codec:
 def _load_part(checkpoint: Checkpoint, part: str, kind: type, config_kind: type) -> nn.Module:
     """A transformers model from one part's tensors. Refuses a checkpoint that would leave a weight unset."""
     names = [name for name in checkpoint.files if name.startswith(f"{part}.")]
-    tensors = {name.removeprefix(f"{part}."): tensor for name, tensor in _read(checkpoint, names).items()}
+    tensors = {name.removeprefix(f"{part}."): tensor for name, tensor in read_tensors(checkpoint, names).items()}
     try:
         with _quiet_transformers():
             model, report = kind.from_pretrained(
