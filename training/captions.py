@@ -17,19 +17,19 @@ NOUNS = ("tune", "song", "piece", "track", "melody", "music")
 
 
 def tempo_word(bpm: int) -> str:
-    return "slow" if bpm <= 90 else "medium tempo" if bpm <= 120 else "fast"
+    return "slow" if bpm <= 80 else "medium tempo" if bpm <= 120 else "fast"
 
 
 def _tempo(rng: random.Random, facts: Facts) -> list[str]:
     word = tempo_word(facts.tempo_bpm)
-    bpm = facts.tempo_bpm + (rng.randint(-3, 3) if rng.random() < 0.25 else 0)  # so that numbers between are words too
+    bpm = facts.tempo_bpm + (rng.randint(-5, 5) if rng.random() < 0.3 else 0)  # so that numbers between are words too
     number = rng.choice((f"{bpm} bpm", f"{bpm} bpm", f"{bpm} BPM", f"at {bpm} bpm", f"{bpm}bpm"))
     said = (
         word
         if word.endswith("tempo")
         else rng.choice((word, f"{word} tempo", {"slow": "slowly", "fast": "quick"}[word]))
     )
-    return rng.choice(([number], [number], [said], [word, number]))
+    return rng.choice(([number], [number], [number], [said], [word, number]))
 
 
 def _mode(rng: random.Random, facts: Facts) -> tuple[str, list[str]]:

@@ -122,7 +122,7 @@ def choose_facts(rng: random.Random) -> Facts:
         tempo_bpm=tempo_bpm,
         mode=rng.choice(("major", "minor")) if lead else None,
         tonic=rng.choice(list(TONICS)) if lead else None,
-        density=_weighted(rng, {"sparse": 0.2, "medium": 0.5, "busy": 0.3}),
+        density=_weighted(rng, {"sparse": 0.12, "medium": 0.52, "busy": 0.36}),
         dynamic=_weighted(rng, {"soft": 0.15, "normal": 0.6, "loud": 0.25}),
         beats_per_bar=style.beats_per_bar,
     )

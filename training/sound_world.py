@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 SAMPLE_RATE = 16_000
 FRAME_RATE = 50  # codec frames a second; beats are whole numbers of frames, so that onsets meet the codec's grid
-TEMPI_BPM = (70, 80, 90, 100, 110, 120, 130, 140, 150, 160)
+TEMPI_BPM = (80, 100, 120, 140)  # every tempo from 70 to 150 is near one of them, and no two are an octave apart
 DRUM_CHANNEL = 9
 
 

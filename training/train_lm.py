@@ -2,6 +2,7 @@
 
 Run: `python training/train_lm.py --work-dir build/pocket --hours 2`. Stopped, it goes on where its last checkpoint was.
 `--workers 2` trains on two cores as two single-threaded processes, which beats two threads wherever others use the machine.
+`--start FILE` begins with the averaged weights of an earlier run (its `lm.pt`, same tokenizer and codec) instead of random ones.
 
 A crop begins on a bar line most of the time, so that what is generated begins with a bar, and keeps its piece's facts; the
 caption is written anew each time. Every other batch holds short crops: only the first second depends on the words alone, so
@@ -42,10 +43,10 @@ class TrainSettings:
     long_frames: int = 1500
     long_every: int = 5
     long_from: float = 0.5  # share of the time budget
-    bar_start: float = 0.85  # share of crops that begin on a bar line
+    bar_start: float = 0.95  # share of crops that begin on a bar line
     text_dropout: float = 0.2
     input_noise: float = 0.05  # share of heard codes that are swapped for others: against learning pieces by heart
-    lr: float = 2e-3
+    lr: float = 1.5e-3
     lr_final: float = 3e-5
     warmup_steps: int = 100
     weight_decay: float = 0.05
@@ -120,7 +121,9 @@ def make_optimizers(weights: dict[str, Tensor], settings: TrainSettings) -> list
 
 
 class Trainer:
-    def __init__(self, work_dir: Path, hours: float, device: str, rank: int = 0, workers: int = 1) -> None:
+    def __init__(
+        self, work_dir: Path, hours: float, device: str, start: Path | None = None, rank: int = 0, workers: int = 1
+    ) -> None:
         self.settings, self.lm, self.device = TrainSettings(), LmSettings(), device
         self.path, self.rank, self.workers = work_dir / "lm.pt", rank, workers
         torch.manual_seed(self.settings.seed)
@@ -128,23 +131,29 @@ class Trainer:
         self.weights = trained_part(self.model)
         self.average = {name: p.detach().clone() for name, p in self.weights.items()}
         self.optimizers = make_optimizers(self.weights, self.settings)
-        self.step, spent_s = self._resume()
+        self.step, spent_s = self._resume(start)
         self.budget = Budget(hours, spent_s)
         self.pool, self.held_out = TokenPool(work_dir, False), TokenPool(work_dir, True)
         self.rng = np.random.default_rng((self.settings.seed, self.step, rank))
         torch.manual_seed(int(self.rng.integers(2**31)))
         self.log = CsvLog(work_dir / "lm.csv", COLUMNS) if rank == 0 else None
 
-    def _resume(self) -> tuple[int, float]:
+    def _resume(self, start: Path | None) -> tuple[int, float]:
         if not self.path.exists():
+            if start:
+                averaged = torch.load(start, map_location=self.device, weights_only=True)["average"]
+                self._set_weights(averaged, averaged)
             return 0, 0.0
         state = torch.load(self.path, map_location=self.device, weights_only=True)
-        for name, p in self.weights.items():
-            p.data.copy_(state["weights"][name])
-            self.average[name].copy_(state["average"][name])
+        self._set_weights(state["weights"], state["average"])
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
         return state["step"], state["spent_s"]
+
+    def _set_weights(self, weights: dict[str, Tensor], average: dict[str, Tensor]) -> None:
+        for name, p in self.weights.items():
+            p.data.copy_(weights[name])
+            self.average[name].copy_(average[name])
 
     def save(self) -> None:
         weights = {name: p.detach() for name, p in self.weights.items()}
@@ -233,7 +242,7 @@ def _worker(rank: int, args: argparse.Namespace) -> None:
     if args.workers > 1:
         os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(args.port))
         distributed.init_process_group("gloo", rank=rank, world_size=args.workers)
-    Trainer(args.work_dir, args.hours, args.device, rank, args.workers).run()
+    Trainer(args.work_dir, args.hours, args.device, args.start, rank, args.workers).run()
 
 
 def unigram_entropy(work_dir: Path) -> list[float]:
@@ -251,6 +260,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--work-dir", type=Path, default=Path("build/pocket"))
     parser.add_argument("--hours", type=float, default=2.0)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--start", type=Path)
     parser.add_argument("--threads", type=int, default=1, help="of each worker")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--port", type=int, default=29617, help="on which workers meet")
