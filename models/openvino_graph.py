@@ -13,7 +13,8 @@ from typing import Protocol
 
 import numpy as np
 import openvino as ov
-from openvino import Node, opset13 as op
+from openvino import Node
+from openvino import opset13 as op
 
 from .config import LMConfig
 
