@@ -95,7 +95,7 @@ def generate(
     loudness: Annotated[
         float | None, typer.Option(metavar="LUFS", help="Bring it to this loudness, such as -14. Default: as decoded.")
     ] = None,
-    precision: Annotated[str, typer.Option(help="auto, fp32, fp16 or bf16.")] = "auto",
+    precision: Annotated[str, typer.Option(help="auto, fp32, int8, fp16 or bf16.")] = "auto",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     as_json: AsJson = False,
 ) -> None:

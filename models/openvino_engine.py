@@ -74,11 +74,12 @@ class OpenVinoSession:
         self._open = np.zeros((1, 1, 1, len(places)), np.float32)  # the mask of a single step hides nothing
         self._length = 0
         request.reset_state()
-        self._inputs = heard | {"rows": np.arange(rows, dtype=np.int32)}
-        for name, value in self._inputs.items():
+        self._inputs: dict[str, np.ndarray] = {}
+        for name, value in (heard | {"rows": np.arange(rows, dtype=np.int32)}).items():
             self._set(name, value)
 
     def _set(self, name: str, value: np.ndarray) -> None:
+        self._inputs[name] = value  # OpenVINO reads this memory and does not keep it alive
         self._request.set_tensor(name, ov.Tensor(value, shared_memory=True))
 
     def step(self, tokens: Tensor) -> Tensor:

@@ -9,7 +9,6 @@ import torch
 
 from ..models.conditioning import Conditioning
 from ..models.config import MAX_BATCH, MAX_DURATION_S, Generation, LMConfig, Sampling
-from ..models.engine import TorchEngine
 from ..models.generate import in_blocks, stream
 from . import host, wires
 
@@ -153,7 +152,7 @@ class MusicGenSampler:
             prompt = prompt.repeat_interleave(variations, dim=0)
         if negative is not None and 1 < len(negative) == len(positive):
             negative = negative.repeated(variations)
-        engine = TorchEngine(model.lm.ready(_working_bytes(model, len(positive) * variations)))
+        engine = model.source.ready(_working_bytes(model, len(positive) * variations))
         frames = stream(engine, generation, positive.repeated(variations), negative, prompt, open_end)
         return (wires.audio_tokens(_gathered(frames, generation.frames, config), config, open_end=True),)
 
@@ -194,7 +193,7 @@ def _gathered(frames: Generator[torch.Tensor, None, None], total: int, config: L
 def _working_bytes(model: wires.Model, items: int) -> int:
     """Keys and values of a whole window, for both halves of guidance."""
     config = model.config
-    width = 2 if model.precision != "fp32" else 4
+    width = 4 if model.choice.precision == "fp32" else 2
     steps = config.window_frames + config.max_delay
     return 2 * items * 2 * config.num_layers * config.hidden_size * steps * width
 

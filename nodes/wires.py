@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ..models.config import LMConfig
+from .engines import Choice, Source
 from .host import Resident
 
 MODEL = "MUSICGEN_MODEL"
@@ -22,10 +23,11 @@ TOKENS = "AUDIO_TOKENS"
 class Model:
     """MUSICGEN_MODEL"""
 
-    lm: Resident
+    source: Source
     config: LMConfig
     name: str
-    precision: str
+    choice: Choice
+    """engine, precision and device"""
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,13 @@
 """Binds the import name `musicgraph` to this checkout, whatever its folder is called."""
 
 import importlib.util
+import os
 import sys
+import tempfile
 from pathlib import Path
+
+os.environ["MUSICGRAPH_ENGINE"] = "torch"  # the reference, everywhere alike; the fast engines have tests of their own
+os.environ["MUSICGRAPH_CACHE"] = tempfile.mkdtemp(prefix="musicgraph-tests-")
 
 spec = importlib.util.spec_from_file_location("musicgraph", Path(__file__).parents[1] / "__init__.py")
 sys.modules[spec.name] = importlib.util.module_from_spec(spec)

@@ -101,7 +101,7 @@ def make_music(
         audio["waveform"],
         audio["sample_rate"],
         workflow_tags(prompt, document.extra_pnginfo),
-        f"torch {model.precision} on {model.lm.device.type}",
+        str(model.choice),
         watch.seconds(),
     )
 

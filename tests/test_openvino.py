@@ -1,0 +1,144 @@
+"""The fast CPU engine: float32 is exact, int8 is close, sessions are independent, int8 weights are made once."""
+
+import pytest
+import torch
+from tiny import write_tiny_checkpoint
+
+from musicgraph.models import checkpoint, openvino_weights
+from musicgraph.models.conditioning import memory_for
+from musicgraph.models.config import Generation, Sampling
+from musicgraph.models.delay import delayed
+from musicgraph.models.engine import TorchEngine
+from musicgraph.models.generate import stream
+from musicgraph.models.openvino_engine import OpenVinoEngine
+from musicgraph.models.places import POCKET_FOLDER
+from musicgraph.nodes import load
+from musicgraph.nodes.engines import ENGINE_VARIABLE
+
+TEXTS = ["a happy piano tune with drums, 120 bpm", "sad solo flute"]  # of unlike lengths
+MAX_INT8_LOSS = 1.01  # cross-entropy against float32's
+
+
+class Engines:
+    """One checkpoint under the reference and under both precisions of the fast engine."""
+
+    def __init__(self, folder):
+        opened = checkpoint.open_checkpoint(folder)
+        self.config = opened.lm
+        self.text = checkpoint.load_text_encoder(opened)
+        self.torch = TorchEngine(checkpoint.load_lm(opened, torch.float32, torch.device("cpu")))
+        self.fp32, self.int8 = (OpenVinoEngine(opened, precision) for precision in ("fp32", "int8"))
+
+    def tokens(self, engine, frames, texts=TEXTS, prompt=None, **sampling):
+        frames = stream(engine, Generation(frames, 0, Sampling(**sampling)), self.text.encode(texts), prompt=prompt)
+        return torch.cat(list(frames), dim=2)
+
+
+@pytest.fixture(scope="module")
+def pocket():
+    return Engines(POCKET_FOLDER)
+
+
+@pytest.fixture(scope="module")
+def stereo_engines(stereo):
+    return Engines(stereo.folder)
+
+
+def test_float32_gives_the_references_greedy_tokens(pocket):
+    for cfg in (3.0, 1.0):
+        ours, reference = (pocket.tokens(e, 500, temperature=0, cfg=cfg) for e in (pocket.fp32, pocket.torch))
+        assert torch.equal(ours, reference)
+    assert len(reference.unique()) > 50
+
+
+def test_float32_gives_the_references_logits(stereo_engines):
+    both = stereo_engines
+    encoded = both.text.encode([*TEXTS, ""])  # the last one hears nothing
+    steps = torch.randint(0, both.config.codebook_size, (3, both.config.num_codebooks, 30))
+    for cfg in (1.0, 3.0):
+        memory = memory_for(encoded, None, cfg)
+        sessions = [engine.prepare(memory, 30) for engine in (both.fp32, both.torch)]
+        for piece in (steps[:, :, :7], *steps[:, :, 7:].split(1, dim=2)):
+            piece = piece.repeat(memory.rows // 3, 1, 1)
+            torch.testing.assert_close(*(session.step(piece) for session in sessions), atol=1e-3, rtol=0)
+
+
+def test_without_any_text_both_agree(stereo_engines):
+    both = stereo_engines
+    ours, reference = (both.tokens(e, 20, texts=["", ""], temperature=0, top_k=50) for e in (both.fp32, both.torch))
+    assert torch.equal(ours, reference)
+
+
+def test_int8_predicts_real_music_nearly_as_well(pocket):
+    """Cross-entropy of music that the reference composed, each step judged after the true past."""
+    music = pocket.tokens(pocket.torch, 200)
+    steps = delayed(music, pocket.config.delays, pocket.config.special_token)
+
+    def cross_entropy(engine):
+        session = engine.prepare(memory_for(pocket.text.encode(TEXTS), None, cfg=1), steps.shape[2])
+        logits = [session.step(steps[:, :, t : t + 1]) for t in range(music.shape[2])]
+        predicted = torch.stack(logits, dim=2)[:, 0]  # the first codebook: step t predicts frame t
+        return float(torch.nn.functional.cross_entropy(predicted.flatten(0, 1), music[:, 0].flatten()))
+
+    assert cross_entropy(pocket.int8) < MAX_INT8_LOSS * cross_entropy(pocket.fp32)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_continuing_gives_what_composing_at_once_gives(pocket, precision):
+    engine = getattr(pocket, precision)
+    whole = pocket.tokens(engine, 60, temperature=0)
+    settled = whole[:, :, :30]
+    assert torch.equal(pocket.tokens(engine, 60, prompt=settled, temperature=0)[:, :, :30], settled)
+    reader, composer = (engine.prepare(memory_for(pocket.text.encode(TEXTS), None, 3.0), 40) for _ in range(2))
+    steps = delayed(settled, pocket.config.delays, pocket.config.special_token)[:, :, :30].repeat(2, 1, 1)
+    for t in range(30):
+        stepwise = composer.step(steps[:, :, t : t + 1])
+    assert torch.equal(reader.step(steps), stepwise)
+
+
+def test_sessions_do_not_disturb_each_other(pocket):
+    alone = pocket.tokens(pocket.int8, 20)
+    encoded = pocket.text.encode(TEXTS)
+    one, other = (stream(pocket.int8, Generation(20, seed, Sampling()), encoded) for seed in (0, 7))
+    pieces = [piece for piece, _ in zip(one, other, strict=True)]
+    assert torch.equal(torch.cat(pieces, dim=2), alone)
+
+
+def test_int8_weights_are_made_once_and_anew_for_other_weights(tmp_path, monkeypatch):
+    monkeypatch.setenv("MUSICGRAPH_CACHE", str(tmp_path / "cache"))
+    write_tiny_checkpoint(tmp_path / "model", 1)
+    opened = checkpoint.open_checkpoint(tmp_path / "model")
+    first = openvino_weights.int8_tensors(opened)
+    with monkeypatch.context() as patch:
+        patch.setattr(openvino_weights, "quantised", None)  # would raise if it were called
+        second = openvino_weights.int8_tensors(opened)
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    (kept,) = (tmp_path / "cache").iterdir()
+    kept.write_bytes(kept.read_bytes()[:1000])
+    assert openvino_weights.int8_tensors(opened).keys() == first.keys(), "a file cut short is made again"
+    (tmp_path / "model" / "model.safetensors").touch()
+    openvino_weights.int8_tensors(opened)
+    assert len(list((tmp_path / "cache").iterdir())) == 2
+
+
+def test_int8_is_at_most_half_a_step_away():
+    matrix = torch.randn(8, 32) * torch.logspace(-3, 3, 8).unsqueeze(1)
+    whole, scale = openvino_weights.quantised(matrix)
+    assert whole.dtype == torch.int8 and scale.shape == (8, 1)
+    assert ((whole * scale - matrix).abs() <= 0.501 * scale).all()
+    assert (openvino_weights.quantised(torch.zeros(2, 3))[0] == 0).all()
+
+
+def test_a_cache_that_cannot_be_written_costs_time_only(tmp_path, monkeypatch, caplog):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("MUSICGRAPH_CACHE", str(tmp_path / "file"))
+    write_tiny_checkpoint(tmp_path / "model", 1)
+    assert openvino_weights.int8_tensors(checkpoint.open_checkpoint(tmp_path / "model"))
+    assert "MUSICGRAPH_CACHE" in caplog.text
+
+
+def test_the_loader_takes_it_and_says_so(monkeypatch):
+    monkeypatch.delenv(ENGINE_VARIABLE)
+    model, _, _ = load.MusicGenModelLoader().load("pocket", "auto", "cpu")
+    assert str(model.choice) == "openvino int8 on cpu"
+    assert model.source.ready(0).name == "openvino"
