@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 FLOOR_TESTS := tests/test_parity.py tests/test_generate.py tests/test_sampling.py tests/test_delay.py \
 	tests/test_codec.py tests/test_checkpoint.py tests/test_places.py tests/test_dsp.py tests/test_nodes.py tests/test_pocket.py
 
-.PHONY: demo test test-browser test-slow test-floor lint format pocket setup clean
+.PHONY: demo test test-browser test-slow test-floor lint format pocket bench setup clean
 
 demo: setup
 	$(BIN)/musicgraph demo --open
@@ -34,6 +34,10 @@ format: setup
 pocket: setup
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[training]"
 	$(BIN)/python training/run.py $(ARGS)
+
+bench: setup
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[cpu,bench]"
+	$(BIN)/python benchmarks/bench.py $(ARGS)
 
 setup: $(VENV)/ready
 

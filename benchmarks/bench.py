@@ -1,0 +1,180 @@
+"""How fast is it? Against transformers on the same random weights, and against what the memory allows.
+
+Run: `make bench`, or `make bench ARGS=--quick` (three minutes). A MusicGen step must read the language model's weights once,
+so a step's bytes over the time it takes is set beside what a read test reaches in the same process. All ways take turns
+within each round; figures are medians. Prints a table and, as its last line, one JSON document; `--plot FILE` draws it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+
+import machine
+import subjects
+import torch
+import whole_case
+from codec_case import CodecCase
+
+BATCHES = (1, 4)
+LATE_PAST = 1450  # steps before a late one; a window has 1,503
+CODEC_SECONDS = POCKET_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Effort:
+    rounds: int
+    steps: int  # of each way in each round
+    late_steps: int
+    late_ways: tuple[str, ...]
+
+
+FULL = Effort(rounds=6, steps=25, late_steps=30, late_ways=("openvino fp32", "openvino int8"))
+QUICK = Effort(rounds=2, steps=12, late_steps=15, late_ways=("openvino int8",))
+
+
+@dataclass
+class Findings:
+    step_s: dict[tuple[str, int], list[float]] = field(default_factory=dict)  # (way, items) → seconds
+    read_gb_per_s: list[float] = field(default_factory=list)
+    late_s: dict[str, tuple[float, float]] = field(default_factory=dict)  # way → (first, late)
+    codec_s: dict[str, list[float]] = field(default_factory=dict)
+    whole: dict[str, float | str] = field(default_factory=dict)
+    loading: dict[str, float] = field(default_factory=dict)
+    step_weights: int = 0
+
+    def step(self, way: str, items: int = 1) -> float:
+        return median(self.step_s[way, items])
+
+    def bandwidth_share(self, way: str, bytes_each: int) -> float:
+        return self.step_weights * bytes_each / self.step(way) / 1e9 / median(self.read_gb_per_s)
+
+    def summary(self) -> dict[str, float | str]:
+        """The figures that the documentation quotes."""
+        codec = {way: median(took) for way, took in self.codec_s.items()}
+        first, late = self.late_s["openvino int8"]
+        return {
+            "f32_vs_transformers": self.step("transformers") / self.step("openvino fp32"),
+            "f32_bandwidth_share": self.bandwidth_share("openvino fp32", 4),
+            "int8_vs_transformers": self.step("transformers") / self.step("openvino int8"),
+            "int8_bandwidth_share": self.bandwidth_share("openvino int8", 1),
+            "batch4_cost_per_item": self.step("openvino int8", 4) / 4 / self.step("openvino int8"),
+            "late_step_vs_first": late / first,
+            "codec_vs_transformers": codec["transformers"] / codec["ours"],
+            "stream_overhead": codec["ours, streaming"] / codec["ours"] - 1,
+            **self.whole,
+            "load_peak_vs_weights": self.loading["in_all"],
+            "load_s": self.loading["load_s"],
+            "read_gb_per_s": median(self.read_gb_per_s),
+            "step_ms": {f"{way}, {n} items": 1e3 * median(took) for (way, n), took in self.step_s.items()},
+            "late_ms": {way: [1e3 * first, 1e3 * late] for way, (first, late) in self.late_s.items()},
+            "codec_s": codec,
+        }
+
+
+def measure(folder: Path, upstream: subjects.Upstream, effort: Effort) -> Findings:
+    found = Findings(step_weights=subjects.step_weights(folder))
+    _say("loading in a fresh process")
+    found.loading = whole_case.loading(folder, torch.get_num_threads())  # first: it needs the memory
+    _say("pocket, the whole path")
+    found.whole = whole_case.pocket(2 * effort.rounds, POCKET_SECONDS)
+    ways = {"transformers": upstream, **subjects.load_ours(folder)}
+    _steps(found, ways, effort)
+    _say("codec")
+    found.codec_s = CodecCase(folder, upstream, CODEC_SECONDS).rounds(effort.rounds)
+    for way in effort.late_ways:
+        _say(f"{way}: steps after {LATE_PAST} others")
+        first, late = (median(ways[way].steps_after(past, effort.late_steps)) for past in (0, LATE_PAST))
+        found.late_s[way] = (first, late)
+    return found
+
+
+def _say(what: str) -> None:
+    print(what, file=sys.stderr, flush=True)
+
+
+def _steps(found: Findings, ways: dict[str, object], effort: Effort) -> None:
+    reading = machine.ReadTest()
+    for turn in range(effort.rounds):
+        _say(f"steps, round {turn + 1} of {effort.rounds}")
+        for items in BATCHES:
+            for name, way in ways.items():
+                found.read_gb_per_s.append(reading.gb_per_s())
+                found.step_s.setdefault((name, items), []).extend(way.steps(items, effort.steps))
+
+
+def table(found: Findings, facts: str) -> str:
+    """Markdown."""
+    limit = median(found.read_gb_per_s)
+    lines = [facts, "", f"memory read at {limit:.1f} GB/s", ""]
+    lines += [
+        "| way | items | ms a step | × real time | × transformers | share of the bandwidth |",
+        "|---|--:|--:|--:|--:|--:|",
+    ]
+    for (way, items), took in found.step_s.items():
+        step = median(took)
+        gb = found.step_weights * (1 if "int8" in way else 4) / 1e9
+        ratio = found.step("transformers", items) / step
+        lines.append(
+            f"| {way} | {items} | {step * 1e3:.1f} | {items * 0.02 / step:.2f} | {ratio:.2f} | {gb / step / limit:.0%} |"
+        )
+    lines += ["", "| late step | first ms | after 1,450 steps ms | ratio |", "|---|--:|--:|--:|"]
+    for way, (first, late) in found.late_s.items():
+        lines.append(f"| {way} | {first * 1e3:.1f} | {late * 1e3:.1f} | {late / first:.2f} |")
+    lines += ["", f"| decode {CODEC_SECONDS:g} s | seconds |", "|---|--:|"]
+    lines += [f"| {way} | {median(took):.2f} |" for way, took in found.codec_s.items()]
+    return "\n".join(lines)
+
+
+def draw(found: Findings, path: Path) -> None:
+    """Milliseconds a step, one item, beside the time that reading the weights takes."""
+    from matplotlib import pyplot
+
+    ways = [way for way, items in found.step_s if items == 1]
+    figure, axes = pyplot.subplots(figsize=(7, 2.6), layout="constrained")
+    axes.barh(ways[::-1], [found.step(way) * 1e3 for way in ways[::-1]], color="#7c6cf0")
+    for row, way in enumerate(ways[::-1]):
+        gb = found.step_weights * (1 if "int8" in way else 4) / 1e9
+        bound = gb / median(found.read_gb_per_s) * 1e3
+        axes.plot([bound, bound], [row - 0.4, row + 0.4], color="black", label="memory bound" if row == 0 else None)
+    axes.axvline(20, color="#2a9d5c", linestyle=":", label="real time")
+    axes.set_xlabel("ms a step: musicgen-small's shape, one prompt with guidance")
+    axes.legend()
+    figure.savefig(path, dpi=120)
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="fewer rounds: three minutes")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--plot", type=Path, help="a PNG to draw")
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    torch.set_num_threads(args.threads)
+    with tempfile.TemporaryDirectory() as folder:
+        upstream = subjects.write_checkpoint(Path(folder))
+        found = measure(Path(folder), upstream, QUICK if args.quick else FULL)
+    print(table(found, machine.facts()))
+    if args.plot:
+        draw(found, args.plot)
+    print(json.dumps({name: _rounded(value) for name, value in found.summary().items()}))
+
+
+def _rounded(value: object) -> object:
+    if isinstance(value, dict):
+        return {name: _rounded(v) for name, v in value.items()}
+    if isinstance(value, list):
+        return [_rounded(v) for v in value]
+    return round(value, 3) if isinstance(value, float) else value
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,39 @@
+"""Loads a checkpoint for float32 on the CPU as the loader does, makes a second of music, prints what it needed as JSON.
+
+Run: `python benchmarks/load_once.py FOLDER THREADS`. bench.py runs it in a process of its own, because peak memory never falls.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+
+import torch
+from machine import peak_bytes
+from transformers import AutoTokenizer, EncodecModel, T5EncoderModel  # noqa: F401 (imports are not what is measured)
+
+from musicgraph.models import checkpoint
+from musicgraph.models.config import Generation, Sampling
+from musicgraph.models.generate import stream
+from musicgraph.nodes import engines
+
+
+def main(folder: Path) -> None:
+    import openvino  # noqa: F401
+
+    before, started = peak_bytes(), time.perf_counter()
+    opened = checkpoint.open_checkpoint(folder)
+    source = engines.load(opened, engines.choose("fp32", torch.device("cpu")))
+    text, codec = checkpoint.load_text_encoder(opened), checkpoint.load_codec(opened)
+    load_s, loaded = time.perf_counter() - started, peak_bytes()
+    frames = stream(source.ready(0), Generation(opened.lm.frames(1), 0, Sampling()), text.encode(["a song"]))
+    codec.decode(torch.cat(list(frames), dim=2), opened.lm.channels)
+    shares = {"load_peak": (loaded - before) / opened.size_bytes, "in_all": (peak_bytes() - before) / opened.size_bytes}
+    print(json.dumps({"load_s": load_s, **shares}))
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(int(sys.argv[2]))
+    main(Path(sys.argv[1]))

@@ -1,0 +1,97 @@
+"""The benchmark counts steps right and compares equal work."""
+
+import importlib
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoTokenizer
+
+STEPS = 12
+
+
+@pytest.fixture(scope="module")
+def bench(request):
+    """The benchmark's modules, which are programs beside the package."""
+    sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+    request.addfinalizer(sys.path.pop)
+    return importlib.import_module("bench")
+
+
+@pytest.fixture(scope="module")
+def ways(bench, wide):
+    upstream = bench.subjects.Upstream(wide.upstream, AutoTokenizer.from_pretrained(wide.folder))
+    return {"transformers": upstream, **bench.subjects.load_ours(wide.folder)}
+
+
+@pytest.fixture(scope="module")
+def wide(tmp_path_factory):
+    """A tiny checkpoint, with a codebook wide enough for top-k 250."""
+    import tiny
+    from conftest import Tiny
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tiny, "CODEBOOK_SIZE", 256)
+        return Tiny(tmp_path_factory.mktemp("wide"), channels=1)
+
+
+def test_every_way_is_asked_for_the_same_number_of_steps(bench, ways):
+    for items in (1, 4):
+        counts = {name: len(way.steps(items, STEPS)) for name, way in ways.items()}
+        assert set(counts.values()) == {STEPS - 1 - bench.subjects.WARM_UP_STEPS}, counts
+
+
+def test_a_step_of_every_way_passes_the_same_rows_through_the_model(ways, wide):
+    """Rows that the first layer's feed-forward sees in each call after the first, which reads the start of the music."""
+    ours = ways["torch fp32"]
+    upstream_layer, our_layer = wide.upstream.decoder.model.decoder.layers[0], ours.engine.lm.layers[0]
+    seen = {"transformers": [], "torch fp32": []}
+    for (name, calls), layer in zip(seen.items(), (upstream_layer, our_layer), strict=True):
+        hook = layer.fc1.register_forward_hook(lambda _, __, out, calls=calls: calls.append(out[..., 0].numel()))
+        ways[name].steps(4, STEPS)
+        hook.remove()
+    assert seen["transformers"][1:] == seen["torch fp32"][1:] == [8] * (STEPS - 1)
+
+
+def test_late_steps_are_measured_one_by_one(bench, ways):
+    assert len(ways["openvino int8"].steps_after(20, STEPS)) == STEPS - 1 - bench.subjects.WARM_UP_STEPS
+
+
+def test_the_weights_of_a_step_are_those_that_it_reads(bench, wide):
+    read = sum(p.numel() for name, p in wide.lm.named_parameters() if p.dim() == 2 and "text_kv" not in name)
+    read -= sum(wide.lm.get_parameter(name).numel() for name in ("embedding.weight", "text_projection.weight"))
+    assert bench.subjects.step_weights(wide.folder) == read
+
+
+def test_ratios_say_how_many_times_as_fast(bench):
+    found = bench.Findings(step_weights=10**9)
+    found.step_s = {("transformers", 1): [0.4, 0.5, 9.0], ("openvino fp32", 1): [0.1], ("openvino int8", 1): [0.05]}
+    found.step_s["openvino int8", 4] = [0.08]
+    found.read_gb_per_s, found.late_s = [40.0, 50.0, 60.0], {"openvino int8": (0.05, 0.06)}
+    found.codec_s = {"transformers": [2.0], "ours": [1.0], "ours, streaming": [1.05]}
+    found.loading = {"in_all": 1.1, "load_s": 2.0}
+    summary = found.summary()
+    assert summary["f32_vs_transformers"] == 5 and summary["int8_vs_transformers"] == 10
+    assert summary["f32_bandwidth_share"] == pytest.approx(4 / 0.1 / 50)
+    assert summary["int8_bandwidth_share"] == pytest.approx(1 / 0.05 / 50)
+    assert summary["batch4_cost_per_item"] == pytest.approx(0.4)
+    assert summary["late_step_vs_first"] == pytest.approx(1.2)
+    assert summary["stream_overhead"] == pytest.approx(0.05)
+    assert json.dumps(summary)
+
+
+def test_codec_ways_decode_the_same_sound(bench, wide):
+    upstream = bench.subjects.Upstream(wide.upstream, None)
+    case = bench.CodecCase(wide.folder, upstream, seconds=2.0)
+    sounds = [decode() for decode in (case.upstream, case.at_once, case.streaming)]
+    torch.testing.assert_close(sounds[0], sounds[1], atol=1e-4, rtol=0)
+    torch.testing.assert_close(sounds[1], sounds[2], atol=0, rtol=0)
+
+
+def test_the_whole_path_is_measured_with_everything_loaded(bench):
+    said = bench.whole_case.pocket(rounds=1, seconds=2.0)
+    assert said["pocket_x_real_time"] > 0
+    assert 0 < said["first_sound_s"] < 2 / said["pocket_x_real_time"] + 1
+    assert said["pocket_engine"]
