@@ -1,6 +1,7 @@
 """The generator that everything else consumes: it yields frames as soon as they are whole.
 
-Knows no text and no sound: conditioning comes in, tokens go out. Closing the generator stops the work within one step.
+Knows no text and no sound: conditioning comes in, tokens go out. Closing the generator stops the work within one step;
+a GPU still finishes those that are queued (`readback.LAG_STEPS` at most).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from .conditioning import Conditioning, Memory, memory_for
 from .config import MAX_BATCH, OVERLAP_SHARE, Generation, LMConfig
 from .delay import defined_at, delayed
 from .engine import Engine
+from .readback import bring_back, lag_on
 from .sampling import Noise, draw, guide
 
 
@@ -27,7 +29,8 @@ def stream(
 ) -> Generator[Tensor, None, None]:
     """Yields `[B, K, t]` int64 CPU tokens, in order, `generation.frames` in all; the prompt's frames come first.
 
-    Every step yields, also those that finish no frame (t = 0), so that the consumer can stop it at each.
+    Every step yields, also those that finish no frame (t = 0), so that the consumer can stop it at each. On a GPU frames
+    come `readback.LAG_STEPS` steps late, lest the GPU wait for the CPU; so many more yields then end each window.
 
     Beyond one window the music is made in windows that overlap: each hears the end of the last one as its prompt, with
     positions that start anew, so memory does not grow with length. Source: audiocraft's extended generation.
@@ -88,7 +91,8 @@ def _windows(
     config, window, frames = engine.config, engine.config.window_frames, generation.frames
     noise = None
     if generation.sampling.temperature > 0:
-        noise = Noise(generation.seed, memory.items, config.num_codebooks, config.codebook_size, engine.device)
+        shape = (memory.items, config.num_codebooks, config.codebook_size)
+        noise = Noise(generation.seed, *shape, engine.device, steps_at_once=max(1, lag_on(engine.device)))
     done = prompt if prompt is not None else torch.empty(memory.items, config.num_codebooks, 0, dtype=torch.int64)
     position = done.shape[2]
     redrawn = min(redrawn, position)
@@ -117,28 +121,47 @@ def _window(
     noise: Noise | None,
 ) -> Iterator[Tensor]:
     """Yields, step by step, `[B, K, 1 or 0]`: the frames that the prompt `[B, K, T0]` does not settle, up to `frames`."""
-    config, sampling, halves = engine.config, generation.sampling, memory.rows // memory.items
-    device, delays = engine.device, config.delays
+    config, delays = engine.config, engine.config.delays
     known = prompt.shape[2]
     settled = known - redrawn
-    steps = delayed(torch.nn.functional.pad(prompt, (0, frames - known)), delays, config.special_token).to(device)
-    last = steps.shape[2] - 1
-    session = engine.prepare(memory, max_steps=last)
-    unread = steps[:, :, : known + 1]
-    for step in range(known + 1, last + 1):
-        logits = session.step(unread.repeat(halves, 1, 1))
-        if memory.guided:
-            logits = guide(logits, sampling.cfg)
-        drawn = draw(logits, noise.draw() if noise else None, sampling)
-        new = torch.tensor(_unsettled_at(step, settled, frames, delays), device=device)
-        steps[:, :, step] = torch.where(new, drawn, steps[:, :, step])
-        unread = steps[:, :, step : step + 1]
-        whole = step - 1 - config.max_delay
+    steps = delayed(torch.nn.functional.pad(prompt, (0, frames - known)), delays, config.special_token)
+    steps = steps.permute(2, 0, 1).contiguous()  # [S, B, K]: a step is one piece of memory
+    if engine.device.type == "cuda":
+        steps = steps.pin_memory()  # what comes from the GPU then needs no waiting
+    new = torch.tensor([_unsettled_at(step, settled, frames, delays) for step in range(len(steps))])  # [S, K]
+    drawn = _drawn(engine, generation, memory, steps.to(engine.device), new.to(engine.device), known + 1, noise)
+    for arrived in bring_back(drawn, steps, known + 1, lag_on(engine.device)):
+        whole = arrived - 1 - config.max_delay
         if whole < settled:
             yield prompt[:, :, :0]
         else:
-            frame = [steps[:, k, whole + 1 + delay] for k, delay in enumerate(delays)]
-            yield torch.stack(frame, dim=1).unsqueeze(-1).cpu()
+            frame = [steps[whole + 1 + delay, :, k] for k, delay in enumerate(delays)]
+            yield torch.stack(frame, dim=1).unsqueeze(-1)
+
+
+def _drawn(
+    engine: Engine,
+    generation: Generation,
+    memory: Memory,
+    steps: Tensor,
+    new: Tensor,
+    first: int,
+    noise: Noise | None,
+) -> Iterator[Tensor]:
+    """Yields `[B, K]` for each step from `first` on: `steps` `[S, B, K]`, drawn anew where `new` `[S, K]` says so.
+
+    All on the device, which is asked for nothing: its work is queued, and nobody waits for it.
+    """
+    sampling, halves = generation.sampling, memory.rows // memory.items
+    session = engine.prepare(memory, max_steps=len(steps) - 1)
+    unread = steps[:first]
+    for step in range(first, len(steps)):
+        logits = session.step(unread.permute(1, 2, 0).repeat(halves, 1, 1))
+        if memory.guided:
+            logits = guide(logits, sampling.cfg)
+        drawn = draw(logits, noise.draw() if noise else None, sampling)
+        unread = torch.where(new[step], drawn, steps[step]).unsqueeze(0)
+        yield unread[0]
 
 
 def _unsettled_at(step: int, settled: int, frames: int, delays: tuple[int, ...]) -> list[bool]:

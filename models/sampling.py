@@ -7,6 +7,8 @@ batch around the item.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
@@ -16,15 +18,40 @@ from .config import Sampling
 class Noise:
     """Exponential noise, one stream per item, the same number of draws at every step."""
 
-    def __init__(self, seed: int, batch: int, num_codebooks: int, codebook_size: int, device: torch.device):
+    def __init__(
+        self,
+        seed: int,
+        batch: int,
+        num_codebooks: int,
+        codebook_size: int,
+        device: torch.device,
+        steps_at_once: int = 1,
+    ):
+        """`steps_at_once`: made together, to go to the device in one copy; the numbers are the same whatever it is."""
         self._generators = [torch.Generator().manual_seed((seed + i) % 2**64) for i in range(batch)]
-        self._shape = (num_codebooks, codebook_size)
+        self._shape = (steps_at_once, batch, num_codebooks, codebook_size)
         self._device = device
+        self._ready: Iterator[Tensor] = iter(())
 
     def draw(self) -> Tensor:
         """`[B, K, V]`, strictly positive."""
-        rows = [torch.empty(self._shape).exponential_(generator=g) for g in self._generators]
-        return torch.stack(rows).clamp_min_(torch.finfo(torch.float32).tiny).to(self._device)
+        noise = next(self._ready, None)
+        if noise is None:
+            self._ready = iter(self._block())
+            noise = next(self._ready)
+        return noise
+
+    def _block(self) -> Tensor:
+        """`[steps_at_once, B, K, V]` on the device.
+
+        Each step of each item is one call of its generator: where torch draws with MKL, a longer call gives other numbers.
+        """
+        on_gpu = self._device.type == "cuda"
+        block = torch.empty(self._shape, pin_memory=on_gpu)  # pinned: the copy then needs no waiting
+        for step in block:
+            for row, generator in zip(step, self._generators, strict=True):
+                row.exponential_(generator=generator)
+        return block.clamp_min_(torch.finfo(torch.float32).tiny).to(self._device, non_blocking=on_gpu)
 
 
 def guide(logits: Tensor, cfg: float) -> Tensor:

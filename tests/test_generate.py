@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from musicgraph.models import generate as generate_module
 from musicgraph.models.conditioning import Conditioning
 from musicgraph.models.config import Generation, LMConfig, Sampling
 from musicgraph.models.engine import TorchEngine
@@ -75,6 +76,22 @@ def test_closing_the_generator_stops_at_once():
     next(frames)
     frames.close()
     assert len(engine.sessions[0].read) == 1
+
+
+@pytest.mark.parametrize("frames", [1, 3, 30, 100])
+def test_reading_late_changes_no_token_and_is_never_later_than_the_lag(frames, monkeypatch):
+    """What happens on a GPU, where reading lags behind drawing."""
+    prompt = generate(10, seed=3, batch=2) if frames > 10 else None
+    at_once = generate(frames, seed=9, batch=2, prompt=prompt)
+    monkeypatch.setattr(generate_module, "lag_on", lambda device: 8)
+    engine, pieces = FakeEngine(), []
+    for piece in stream(engine, Generation(frames, 9, Sampling(cfg=1, top_k=16)), unconditional(2), prompt=prompt):
+        pieces.append(piece)
+        drawn = [len(session.read) for session in engine.sessions]
+        assert sum(drawn) <= len(pieces), "every step yields"
+        due = sum(max(0, steps - CONFIG.max_delay - 8) for steps in drawn)  # a frame takes max_delay steps more
+        assert sum(p.shape[2] for p in pieces) >= due
+    assert torch.equal(torch.cat(pieces, dim=2), at_once)
 
 
 def test_the_engine_reads_the_special_token_wherever_the_pattern_is_undefined():

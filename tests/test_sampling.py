@@ -69,3 +69,10 @@ def test_noise_of_an_item_does_not_depend_on_the_batch():
     alone, batch = Noise(11, 1, 4, 16, CPU), Noise(10, 3, 4, 16, CPU)
     for _ in range(3):
         assert torch.equal(alone.draw()[0], batch.draw()[1])
+
+
+@pytest.mark.parametrize("steps_at_once", [2, 3, 8])
+def test_noise_made_in_blocks_equals_noise_made_step_by_step(steps_at_once):
+    singly, blocks = Noise(5, 2, 4, 2048, CPU), Noise(5, 2, 4, 2048, CPU, steps_at_once)
+    for _ in range(10):
+        assert torch.equal(singly.draw(), blocks.draw())

@@ -1,0 +1,48 @@
+"""From the device to the CPU, step by step, without the device ever waiting for it."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+
+LAG_STEPS = 8
+"""On a GPU: how many steps the reading stays behind the drawing, and thus how many the CPU may be ahead of the GPU.
+
+So many are still computed after a stop. Fewer would do for a CPU that is never late; these cover its pauses.
+"""
+
+
+def lag_on(device: torch.device) -> int:
+    return LAG_STEPS if device.type == "cuda" else 0
+
+
+def bring_back(drawn: Iterator[Tensor], steps: Tensor, first: int, lag: int) -> Iterator[int]:
+    """Copies what is drawn, `[B, K]` a step from `first` on, into `steps` `[S, B, K]` on the CPU.
+
+    Yields the last step that has arrived: after each step drawn, and at the end for each that is still under way. Before
+    any has arrived, what it yields is below `first`.
+    """
+    under_way: deque[Callable[[], None]] = deque()
+    step = first - 1
+    for step, tokens in enumerate(drawn, first):
+        under_way.append(_send(tokens, steps[step]))
+        if len(under_way) > lag:
+            under_way.popleft()()
+        yield step - lag
+    for left in range(len(under_way) - 1, -1, -1):
+        under_way.popleft()()
+        yield step - left
+
+
+def _send(tokens: Tensor, place: Tensor) -> Callable[[], None]:
+    """Starts a copy into pinned memory; what is returned waits for its end. Elsewhere than on a GPU it ends at once."""
+    on_gpu = tokens.device.type == "cuda"
+    place.copy_(tokens, non_blocking=on_gpu)
+    if not on_gpu:
+        return lambda: None
+    done = torch.cuda.Event(blocking=True)  # waiting leaves the core to others
+    done.record(torch.cuda.current_stream(tokens.device))
+    return done.synchronize
