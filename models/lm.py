@@ -28,7 +28,7 @@ class Caches:
     values: list[Tensor]
     text_keys: list[Tensor]  # per layer [C, H, L, head_size]
     text_values: list[Tensor]
-    text_mask: Tensor | None  # bool [C, 1, 1, L], True where there is text; None when C = 0
+    text_mask: Tensor | None  # [C, 1, 1, L]: bool, True where there is text, or added to scores; None when C = 0
     sinusoids: Tensor  # [max_steps, d]
 
 
@@ -109,14 +109,25 @@ class MusicGenLM(nn.Module):
         heard = text_mask | ~text_mask.any(dim=-1, keepdim=True)
         return Caches(keys, values, [k for k, _ in memory], [v for _, v in memory], heard[:, None, None], places)
 
-    def forward(self, tokens: Tensor, caches: Caches, positions: Tensor, span: int, last_only: bool = True) -> Tensor:
+    def forward(
+        self,
+        tokens: Tensor,
+        caches: Caches,
+        positions: Tensor,
+        span: int,
+        last_only: bool = True,
+        mask: Tensor | None = None,
+    ) -> Tensor:
         """Reads steps `tokens` `[R, K, S]` at `positions` `[S]` and returns logits `[R, K, S or 1, V]`.
 
-        `span` is the last position + 1: how much of the caches there is to look at.
+        Args:
+            span: how much of the caches is looked at: the last position + 1, unless a mask comes along.
+            mask: `[S, span]`, bool or added to scores, for a span that reaches beyond the last position: it must hide
+                what comes after each. The default hides nothing where S = 1.
         """
         x = self._embed(tokens, caches.sinusoids.index_select(0, positions))
-        S = tokens.shape[-1]
-        mask = None if S == 1 else torch.arange(span, device=x.device) <= positions.unsqueeze(-1)  # [S, span]
+        if mask is None and tokens.shape[-1] > 1:
+            mask = seen_from(positions, span)
         for index, layer in enumerate(self.layers):
             x = layer(x, caches, index, positions, mask, span)
         if last_only:
@@ -128,6 +139,11 @@ class MusicGenLM(nn.Module):
         """Sum of the K codebooks' embeddings, plus position: `[R, K, S]` → `[R, S, d]`."""
         first_rows = torch.arange(self.config.num_codebooks, device=tokens.device) * (self.config.codebook_size + 1)
         return self.embedding(tokens + first_rows[None, :, None]).sum(dim=1) + sinusoids
+
+
+def seen_from(positions: Tensor, span: int) -> Tensor:
+    """bool `[S, span]`: each of `positions` `[S]` sees itself and what came before."""
+    return torch.arange(span, device=positions.device) <= positions.unsqueeze(-1)
 
 
 def sinusoids(count: int, size: int) -> Tensor:

@@ -1,0 +1,256 @@
+"""The GPU engine. What is recorded is checked on the CPU, with a recorder that runs again what a graph would replay."""
+
+import copy
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from musicgraph.models import cuda_engine, generate
+from musicgraph.models.conditioning import memory_for
+from musicgraph.models.config import Generation, Sampling
+from musicgraph.models.cuda_engine import SPAN, CudaGraphEngine, CudaGraphSession, StaticStep
+from musicgraph.models.delay import delayed
+from musicgraph.models.engine import TorchEngine
+from musicgraph.models.generate import stream
+from musicgraph.models.lm import seen_from
+
+TEXTS = ["a happy song with drums", "piano", ""]
+GREEDY = Sampling(temperature=0.0, top_k=1)
+on_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA or AMD GPU")
+
+
+class Rerun:
+    """In place of the recorder."""
+
+    made = 0
+
+    def __init__(self, device):
+        pass
+
+    def record(self, run):
+        Rerun.made += 1
+        run()
+        return run
+
+
+class WithoutGpu(CudaGraphEngine):
+    def prepare(self, memory, max_steps):
+        return CudaGraphSession(self.lm, memory, max_steps)
+
+
+@pytest.fixture
+def rerun(monkeypatch):
+    monkeypatch.setattr(cuda_engine, "Recorder", Rerun)
+    monkeypatch.setattr(Rerun, "made", 0)
+
+
+def random_steps(config, count, batch=3):
+    frames = torch.randint(0, config.codebook_size, (batch, config.num_codebooks, count))
+    return delayed(frames, config.delays, config.special_token)[:, :, :count]
+
+
+def logits(session, steps, prefill):
+    made = [session.step(steps[:, :, :prefill])]
+    made += [session.step(steps[:, :, t : t + 1]) for t in range(prefill, steps.shape[2])]
+    return torch.stack(made, dim=2)
+
+
+def tokens(engine, conditioning, frames, sampling=GREEDY):
+    return torch.cat(list(stream(engine, Generation(frames, 3, sampling), conditioning)), dim=2)
+
+
+def in_type(lm, dtype, device="cpu"):
+    return copy.deepcopy(lm).to(device, dtype)
+
+
+def test_attention_to_all_of_the_cache_behind_a_mask_equals_attention_to_what_is_there(tiny):
+    text = tiny.text.encode(TEXTS)
+    steps = random_steps(tiny.config, 12)
+    with torch.inference_mode():
+        exact, masked = (tiny.lm.allocate(text.states, text.mask, len(TEXTS), 40) for _ in range(2))
+        for t in range(12):
+            place, read = torch.tensor([t]), steps[:, :, t : t + 1]
+            expected = tiny.lm(read, exact, place, span=t + 1)
+            got = tiny.lm(read, masked, place, span=40, mask=seen_from(place, 40))
+            torch.testing.assert_close(got, expected, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("prefill", [1, 7, SPAN - 3, SPAN + 3])
+def test_logits_equal_those_of_the_torch_engine(tiny, prefill, rerun):
+    memory = memory_for(tiny.text.encode(TEXTS), None, cfg=1)
+    steps = random_steps(tiny.config, prefill + 8)
+    ours, theirs = (engine(tiny.lm).prepare(memory, steps.shape[2]) for engine in (WithoutGpu, TorchEngine))
+    torch.testing.assert_close(logits(ours, steps, prefill), logits(theirs, steps, prefill), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_keeps_to_its_own_rounding(mono, dtype, rerun):
+    lm = in_type(mono.lm, dtype)
+    memory = memory_for(mono.text.encode(TEXTS), None, cfg=3)
+    steps = random_steps(mono.config, 20, batch=2 * len(TEXTS))
+    ours, theirs = (logits(e(lm).prepare(memory, 20), steps, 5) for e in (WithoutGpu, TorchEngine))
+    assert ours.dtype == torch.float32
+    rounding = 100 * torch.finfo(dtype).eps  # of numbers around 1, through three layers
+    torch.testing.assert_close(ours, theirs, atol=rounding * float(theirs.std()), rtol=0)
+
+
+@pytest.mark.parametrize("cfg", [1.0, 3.0])
+def test_greedy_tokens_equal_those_of_the_torch_engine_with_a_recording_for_each_span(mono, cfg, rerun):
+    text, sampling = mono.text.encode(TEXTS), Sampling(temperature=0.0, top_k=1, cfg=cfg)
+    ours = tokens(WithoutGpu(mono.lm), text, SPAN + 20, sampling)
+    assert Rerun.made == 2
+    assert torch.equal(ours, tokens(TorchEngine(mono.lm), text, SPAN + 20, sampling))
+
+
+def test_music_without_a_text_has_no_text_to_look_at(mono, rerun):
+    text = mono.text.encode([""])
+    assert torch.equal(tokens(WithoutGpu(mono.lm), text, 12), tokens(TorchEngine(mono.lm), text, 12))
+
+
+def test_sessions_of_one_engine_do_not_disturb_each_other(mono, rerun):
+    memory = memory_for(mono.text.encode(TEXTS), None, cfg=1)
+    steps = [random_steps(mono.config, 10) for _ in range(2)]
+    engine = WithoutGpu(mono.lm)
+    alone = [logits(engine.prepare(memory, 10), s, 1) for s in steps]
+    sessions = [engine.prepare(memory, 10) for _ in steps]
+    for t in range(10):
+        for i in range(2):
+            assert torch.equal(sessions[i].step(steps[i][:, :, t : t + 1]), alone[i][:, :, t])
+
+
+def test_the_recorded_step_is_one_trace_for_all_positions(tiny):
+    """A graph replays what it recorded: nothing in it may depend on what only the host knows."""
+    memory = memory_for(tiny.text.encode(TEXTS), None, cfg=3)
+    recorded, plain = (StaticStep(tiny.lm, memory, 20) for _ in range(2))
+    traces = []
+
+    def backend(traced, inputs):
+        traces.append(traced)
+        return traced.forward
+
+    read = torch.compile(recorded.read, fullgraph=True, backend=backend)
+    steps = random_steps(tiny.config, 5, batch=2 * len(TEXTS))
+    with torch.inference_mode():
+        for t in range(5):
+            for step in (recorded, plain):
+                step.tokens.copy_(steps[:, :, t : t + 1])
+                step.position.fill_(t)
+            read(SPAN)
+            plain.read(SPAN)
+            assert torch.equal(recorded.logits, plain.logits)
+    assert len(traces) == 1
+    torch._dynamo.reset()
+
+
+def test_reading_a_step_again_changes_nothing(mono):
+    """Warming up runs the very step that is then recorded."""
+    step = StaticStep(mono.lm, memory_for(mono.text.encode(TEXTS), None, cfg=1), 10)
+    with torch.inference_mode():
+        step.read(SPAN)
+        before = step.logits.clone()
+        step.read(SPAN)
+    assert torch.equal(step.logits, before)
+
+
+class Traffic(TorchDispatchMode):
+    """Counts what is copied from the CPU to the device. Reading from a meta device is an error by itself."""
+
+    copies = 0
+
+    def __torch_dispatch__(self, op, types, args=(), kwargs=None):
+        made = op(*args, **(kwargs or {}))
+        if op is torch.ops.aten._to_copy.default and args[0].device.type == "cpu" and made.device.type == "meta":
+            self.copies += 1
+        return made
+
+
+@pytest.mark.parametrize("sampling", [Sampling(top_k=9), Sampling(top_k=9, top_p=0.9), GREEDY])
+@pytest.mark.parametrize("engine", [WithoutGpu, TorchEngine])
+def test_drawing_asks_the_device_for_nothing_and_sends_it_only_noise(mono, engine, sampling, rerun, monkeypatch):
+    """On a device without contents, whatever needs a value on the CPU fails."""
+
+    def never_read(drawn, steps, first, lag):
+        for step, column in enumerate(drawn, first):
+            assert column.device.type == "meta"
+            yield step
+
+    monkeypatch.setattr(generate, "bring_back", never_read)
+    monkeypatch.setattr(generate, "lag_on", lambda device: 8)
+    frames = stream(
+        engine(in_type(mono.lm, torch.float32, "meta")), Generation(13, 0, sampling), mono.text.encode(TEXTS)
+    )
+    next(frames)  # all that is prepared for a window, and the first block of noise
+    with Traffic() as traffic:
+        assert len(list(frames)) == 15
+    assert traffic.copies == (0 if sampling is GREEDY else 1), "16 steps of noise, 8 at once"
+
+
+def test_a_model_that_is_not_on_a_gpu_is_refused(mono):
+    with pytest.raises(ValueError, match="got a model on cpu, expected a GPU"):
+        CudaGraphEngine(mono.lm).prepare(memory_for(mono.text.encode(TEXTS), None, cfg=1), 10)
+
+
+def test_a_session_does_not_outlive_a_move_of_the_model(mono, rerun):
+    lm = copy.deepcopy(mono.lm)
+    session = WithoutGpu(lm).prepare(memory_for(mono.text.encode(TEXTS), None, cfg=1), 10)
+    step = random_steps(mono.config, 1)
+    session.step(step)
+    lm.to(torch.float64)
+    with pytest.raises(RuntimeError, match="has moved"):
+        session.step(step)
+
+
+@on_gpu
+@pytest.mark.parametrize("cfg", [1.0, 3.0])
+def test_on_a_gpu_greedy_tokens_equal_those_of_the_torch_engine(tiny, cfg):
+    lm, text = in_type(tiny.lm, torch.float32, "cuda"), tiny.text.encode(TEXTS)
+    sampling = Sampling(temperature=0.0, top_k=1, cfg=cfg)
+    ours = tokens(CudaGraphEngine(lm), text, SPAN + 20, sampling)
+    assert torch.equal(ours, tokens(TorchEngine(lm), text, SPAN + 20, sampling))
+
+
+@on_gpu
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_on_a_gpu_half_precision_keeps_to_its_own_rounding(mono, dtype):
+    lm = in_type(mono.lm, dtype, "cuda")
+    memory = memory_for(mono.text.encode(TEXTS), None, cfg=1)
+    steps = random_steps(mono.config, 20).cuda()
+    ours, theirs = (logits(e(lm).prepare(memory, 20), steps, 5) for e in (CudaGraphEngine, TorchEngine))
+    torch.testing.assert_close(ours, theirs, atol=100 * torch.finfo(dtype).eps * float(theirs.std()), rtol=0)
+
+
+@on_gpu
+def test_on_a_gpu_two_runs_at_once_do_not_disturb_each_other(mono):
+    engine = CudaGraphEngine(in_type(mono.lm, torch.float32, "cuda"))
+    text = mono.text.encode(["drums"])
+    generations = [Generation(SPAN + 12, seed, Sampling(top_k=50)) for seed in (1, 2)]
+    alone = [torch.cat(list(stream(engine, g, text)), dim=2) for g in generations]
+    together = list(zip(*(stream(engine, g, text) for g in generations), strict=True))
+    for i in range(2):
+        assert torch.equal(torch.cat([pair[i] for pair in together], dim=2), alone[i])
+
+
+@on_gpu
+@pytest.mark.parametrize("engine", [CudaGraphEngine, TorchEngine])
+def test_on_a_gpu_the_loop_waits_for_nothing_but_the_steps_it_reads_late(mono, engine):
+    frames = stream(
+        engine(in_type(mono.lm, torch.float32, "cuda")), Generation(100, 0, Sampling(top_k=50)), mono.text.encode(TEXTS)
+    )
+    next(frames)  # preparing a window and recording may wait
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        assert sum(piece.shape[2] for piece in frames) == 100
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+@on_gpu
+def test_on_a_gpu_the_memory_of_a_session_goes_with_it(mono):
+    engine, text = CudaGraphEngine(in_type(mono.lm, torch.float32, "cuda")), mono.text.encode(TEXTS)
+    tokens(engine, text, 20)
+    torch.cuda.synchronize()
+    before = torch.cuda.memory_allocated()
+    tokens(engine, text, SPAN + 20)
+    torch.cuda.synchronize()
+    assert torch.cuda.memory_allocated() == before
