@@ -12,11 +12,13 @@ import torch
 from torch import Tensor
 
 from .conditioning import Conditioning, Memory, memory_for
-from .config import MAX_BATCH, OVERLAP_SHARE, Generation, LMConfig
+from .config import MAX_BATCH, OVERLAP_SHARE, Generation, LMConfig, Sampling
 from .delay import defined_at, delayed
-from .engine import Engine
+from .engine import Engine, Session
 from .readback import bring_back, lag_on
 from .sampling import Noise, draw, guide
+
+READ_STEPS = 50  # of a prompt at a time, so that a stop is heard while a long one is read
 
 
 def stream(
@@ -129,7 +131,12 @@ def _window(
     if engine.device.type == "cuda":
         steps = steps.pin_memory()  # what comes from the GPU then needs no waiting
     new = torch.tensor([_unsettled_at(step, settled, frames, delays) for step in range(len(steps))])  # [S, K]
-    drawn = _drawn(engine, generation, memory, steps.to(engine.device), new.to(engine.device), known + 1, noise)
+    session = engine.prepare(memory, max_steps=len(steps) - 1)
+    on_device, halves = steps.to(engine.device), memory.rows // memory.items
+    for piece in on_device[:known].split(READ_STEPS) if known else ():
+        session.step(_for_all_rows(piece, halves))
+        yield prompt[:, :, :0]
+    drawn = _drawn(session, generation.sampling, memory, on_device, new.to(engine.device), known + 1, noise)
     for arrived in bring_back(drawn, steps, known + 1, lag_on(engine.device)):
         whole = arrived - 1 - config.max_delay
         if whole < settled:
@@ -140,28 +147,25 @@ def _window(
 
 
 def _drawn(
-    engine: Engine,
-    generation: Generation,
-    memory: Memory,
-    steps: Tensor,
-    new: Tensor,
-    first: int,
-    noise: Noise | None,
+    session: Session, sampling: Sampling, memory: Memory, steps: Tensor, new: Tensor, first: int, noise: Noise | None
 ) -> Iterator[Tensor]:
     """Yields `[B, K]` for each step from `first` on: `steps` `[S, B, K]`, drawn anew where `new` `[S, K]` says so.
 
     All on the device, which is asked for nothing: its work is queued, and nobody waits for it.
     """
-    sampling, halves = generation.sampling, memory.rows // memory.items
-    session = engine.prepare(memory, max_steps=len(steps) - 1)
-    unread = steps[:first]
+    unread = steps[first - 1 : first]
     for step in range(first, len(steps)):
-        logits = session.step(unread.permute(1, 2, 0).repeat(halves, 1, 1))
+        logits = session.step(_for_all_rows(unread, memory.rows // memory.items))
         if memory.guided:
             logits = guide(logits, sampling.cfg)
         drawn = draw(logits, noise.draw() if noise else None, sampling)
         unread = torch.where(new[step], drawn, steps[step]).unsqueeze(0)
         yield unread[0]
+
+
+def _for_all_rows(steps: Tensor, halves: int) -> Tensor:
+    """`[S, B, K]` → `[halves · B, K, S]`: both halves of guidance hear the same music."""
+    return steps.permute(1, 2, 0).repeat(halves, 1, 1)
 
 
 def _unsettled_at(step: int, settled: int, frames: int, delays: tuple[int, ...]) -> list[bool]:

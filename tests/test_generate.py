@@ -130,7 +130,7 @@ def test_longer_than_a_window_each_window_hears_the_end_of_the_last(frames):
     engine = FakeEngine()
     tokens = generate(frames, engine=engine, overlap=15)
     first, second = engine.sessions[:2]
-    prefill = second.read[0][0]  # [K, 1 + 15] steps: the special one, then the overlap, delayed
+    prefill = torch.cat(second.read[:2], dim=2)[0]  # [K, 1 + 15] steps: the special one, then the overlap, delayed
     assert prefill.shape[1] == 16
     assert torch.equal(prefill[0, 1:], tokens[0, 0, 25:40])
     assert all(session.max_steps <= CONFIG.window_frames + CONFIG.max_delay for session in engine.sessions)
@@ -148,7 +148,8 @@ def test_a_prompt_longer_than_a_window_is_continued_from_its_end():
     engine = FakeEngine()
     tokens = generate(120, seed=4, prompt=prompt, engine=engine, overlap=15)
     assert torch.equal(tokens[:, :, :100], prompt)
-    assert torch.equal(engine.sessions[0].read[0][0, 0, 1:], prompt[0, 0, -15:])
+    prefill = torch.cat(engine.sessions[0].read[:2], dim=2)
+    assert torch.equal(prefill[0, 0, 1:], prompt[0, 0, -15:])
 
 
 @pytest.mark.parametrize(
@@ -206,3 +207,16 @@ def test_two_runs_at_once_do_not_disturb_each_other(mono):
     together = list(zip(*(stream(engine, g, conditioning) for g in generations), strict=True))
     for i in range(2):
         assert torch.equal(torch.cat([pair[i] for pair in together], dim=2), alone[i])
+
+
+def test_a_long_prompt_is_read_in_pieces_between_which_a_stop_is_heard():
+    engine, prompt = FakeEngine(), torch.randint(0, 16, (1, 4, 35))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(generate_module, "READ_STEPS", 10)
+        whole = list(stream(engine, Generation(38, sampling=Sampling(cfg=1, top_k=16)), unconditional(), prompt=prompt))
+    (session,) = engine.sessions
+    assert [read.shape[2] for read in session.read[:5]] == [10, 10, 10, 5, 1]
+    assert torch.equal(torch.cat(whole, dim=2)[:, :, :35], prompt)
+    at_once = FakeEngine()
+    again = stream(at_once, Generation(38, sampling=Sampling(cfg=1, top_k=16)), unconditional(), prompt=prompt)
+    assert torch.equal(torch.cat(list(again), dim=2), torch.cat(whole, dim=2))
