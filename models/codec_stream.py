@@ -1,10 +1,13 @@
 """EnCodec's encoder and decoder, piece by piece: the same result as at once, at a cost linear in length.
 
-Every layer keeps what it needs of the past (the LSTM its state, a convolution its last inputs, a transposed one its
-unfinished outputs) and holds back what depends on the future. `push` gives what is certain; the last push, with
+Every layer keeps what it needs of the past (the LSTM its state, a convolution its last inputs, a transposed one its last
+frame) and holds back what depends on the future. `push` gives what is certain; the last push, with
 `final=True`, gives the rest. Padding and trimming are upstream's, at the true ends only. Source: EnCodec (Défossez et
 al. 2022) as implemented by transformers, whose modules are read here; the per-layer state follows the
 idea of moshi's streaming modules.
+
+Between the layers sound is `[N, time, channels]`: a piece of time is then one piece of memory, convolutions need not
+rearrange what they read, and a transposed convolution is a product of matrices whose result lies in order.
 """
 
 from __future__ import annotations
@@ -15,28 +18,50 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from . import onednn
+
+_ROWS = 50  # frames that the slowest transposed convolution gets with each push
+
 
 def _without(x: Tensor, count: int) -> Tensor:
     """`x` less its last `count` samples."""
-    return x[..., : x.shape[-1] - count]
+    return x[:, : x.shape[1] - count]
 
 
-class _Elementwise:
+def _joined(*pieces: Tensor | None) -> Tensor:
+    """The pieces one after the other; no copy is made of a single one."""
+    present = [piece for piece in pieces if piece is not None]
+    return torch.cat(present, dim=1) if len(present) > 1 else present[0]
+
+
+class _Identity:
     def __init__(self, module: nn.Module):
-        self._module = module
+        pass
 
     def push(self, x: Tensor, final: bool) -> Tensor:
-        return self._module(x)
+        return x
+
+
+class _Elu:
+    """The activation. It overwrites its input unless somebody else needs that (`inplace=False`)."""
+
+    def __init__(self, module: nn.Module, inplace: bool = True):
+        self._alpha, self._inplace = module.alpha, inplace
+
+    def push(self, x: Tensor, final: bool) -> Tensor:
+        return F.elu(x, self._alpha, self._inplace)
 
 
 class _Conv:
     """A convolution. Its first output waits until there is enough to reflect at the left end."""
 
     def __init__(self, module: nn.Module):
-        self._conv = module.conv
+        conv = module.conv
+        self._weight = conv.weight.unsqueeze(2).contiguous(memory_format=torch.channels_last)  # [out, in, 1, kernel]
+        self._bias, self._dilation = conv.bias, conv.dilation[0]
         self._mode = module.pad_mode
-        self._stride = self._conv.stride[0]
-        self._span = (self._conv.kernel_size[0] - 1) * self._conv.dilation[0] + 1
+        self._stride = conv.stride[0]
+        self._span = (conv.kernel_size[0] - 1) * self._dilation + 1
         overlap = self._span - self._stride
         right = 0 if module.causal else overlap // 2
         self._left, self._right = overlap - right, right
@@ -46,12 +71,12 @@ class _Conv:
         self._begun = False
 
     def push(self, x: Tensor, final: bool) -> Tensor:
-        self._length += x.shape[-1]
-        x = x if self._held is None else torch.cat([self._held, x], dim=-1)
+        self._length += x.shape[1]
+        x = _joined(self._held, x)
         if not self._begun:
             if not final and self._length <= max(self._left, self._right + self._stride - 1):
                 self._held = x
-                return x.new_empty(x.shape[0], self._conv.out_channels, 0)
+                return x.new_empty(x.shape[0], 0, self._weight.shape[0])
             x = _pad(x, (self._left, self._right_pad() if final else 0), self._mode)
             self._begun = True
         elif final:
@@ -64,78 +89,108 @@ class _Conv:
 
     def _outputs(self, x: Tensor) -> Tensor:
         begin = self._unread
-        count = max(0, (x.shape[-1] - begin - self._span) // self._stride + 1)
+        count = max(0, (x.shape[1] - begin - self._span) // self._stride + 1)
         self._unread = begin + count * self._stride
         if count:
-            out = self._conv(x[..., begin : self._unread - self._stride + self._span])
+            out = self._convolved(x[:, begin : self._unread - self._stride + self._span])
         else:
-            out = x.new_empty(x.shape[0], self._conv.out_channels, 0)
-        done = max(0, min(self._unread, x.shape[-1] - self._right - self._stride))
-        self._held, self._unread = x[..., done:], self._unread - done
+            out = x.new_empty(x.shape[0], 0, self._weight.shape[0])
+        done = max(0, min(self._unread, x.shape[1] - self._right - self._stride))
+        self._held, self._unread = x[:, done:], self._unread - done
         return out
+
+    def _convolved(self, x: Tensor) -> Tensor:
+        """As a picture of height 1, for only pictures have the memory format in which channels come last."""
+        picture = x.transpose(1, 2).unsqueeze(2)
+        out = F.conv2d(picture, self._weight, self._bias, (1, self._stride), dilation=(1, self._dilation))
+        return out.squeeze(2).transpose(1, 2)
 
 
 def _pad(x: Tensor, pads: tuple[int, int], mode: str) -> Tensor:
     """Pads both ends; a signal too short to reflect is taken as followed by zeros, as upstream does."""
-    missing = max(0, max(pads) - x.shape[-1] + 1) if mode == "reflect" else 0
-    return _without(F.pad(F.pad(x, (0, missing)), pads, mode), missing)
+    missing = max(0, max(pads) - x.shape[1] + 1) if mode == "reflect" else 0
+    if missing:
+        x = F.pad(x, (0, 0, 0, missing))
+    return _without(F.pad(x, (0, 0, *pads), mode), missing)
 
 
 class _ConvTranspose:
-    """An upsampling convolution: overlap-add, of which the unfinished end is carried to the next push."""
+    """An upsampling convolution, of kernel = 2 · stride as always in EnCodec.
+
+    The `stride` outputs that begin with a frame are sums over that frame and the one before it: products of matrices.
+    """
 
     def __init__(self, module: nn.Module):
-        self._conv = module.conv
-        overlap = self._conv.kernel_size[0] - self._conv.stride[0]
-        self._right = math.ceil(overlap * module.trim_right_ratio) if module.causal else overlap // 2
-        self._to_trim = overlap - self._right
-        self._carry: Tensor | None = None  # [N, C, overlap], without bias
+        conv = module.conv
+        self._stride, self._channels = conv.stride[0], conv.out_channels
+        taps = conv.weight.permute(0, 2, 1).flatten(1)  # [in, kernel · out]
+        self._present, self._previous = taps.chunk(2, dim=1)
+        self._bias = conv.bias.repeat(self._stride)
+        self._packed = onednn.Product(conv, self._both, _ROWS) if onednn.usable(conv.weight) else None
+        self._right = math.ceil(self._stride * module.trim_right_ratio) if module.causal else self._stride // 2
+        self._to_trim = self._stride - self._right
+        self._last: Tensor | None = None  # the last frame, [N, 1, in]
+
+    def _both(self) -> Tensor:
+        """`[stride · out, 2 · in]`: what a frame's outputs take from the one before, and from itself."""
+        return torch.cat([self._previous, self._present]).T
 
     def push(self, x: Tensor, final: bool) -> Tensor:
-        conv = self._conv
-        out = x.new_zeros(x.shape[0], conv.out_channels, 0)
-        if x.shape[-1]:
-            out = F.conv_transpose1d(x, conv.weight, stride=conv.stride)
-            if self._carry is not None:
-                out[..., : self._carry.shape[-1]] += self._carry
-            whole = x.shape[-1] * conv.stride[0]
-            out, self._carry = out[..., :whole], out[..., whole:]
-        if final and self._carry is not None:
-            out = _without(torch.cat([out, self._carry], dim=-1), self._right)
-        trimmed = min(self._to_trim, out.shape[-1])
+        silence = x.new_zeros(x.shape[0], 1, x.shape[2])
+        frames = _joined(silence if self._last is None else self._last, x, silence if final else None)
+        self._last = frames[:, -1:]
+        out = self._upsampled(frames)
+        if final:
+            out = _without(out, self._right)
+        trimmed = min(self._to_trim, out.shape[1])
         self._to_trim -= trimmed
-        return out[..., trimmed:] + conv.bias.unsqueeze(-1)
+        return out[:, trimmed:]
+
+    def _upsampled(self, frames: Tensor) -> Tensor:
+        """`[N, T + 1, in]` → `[N, T · stride, out]`, from the second frame on."""
+        previous, present = frames[:, :-1], frames[:, 1:]
+        if self._packed:
+            out = self._packed(torch.cat([previous, present], dim=2).flatten(0, 1), self._bias)
+        else:  # on a GPU a sum of two products, which spares a second copy of the weights
+            out = torch.addmm(self._bias, present.flatten(0, 1), self._present)
+            out = out.addmm_(previous.flatten(0, 1), self._previous)
+        return out.view(frames.shape[0], (frames.shape[1] - 1) * self._stride, self._channels)
 
 
 class _LSTM:
     def __init__(self, module: nn.Module):
-        self._lstm = module.lstm
+        lstm = module.lstm
+        self._lstm = onednn.Lstm(lstm) if onednn.usable(lstm.weight_ih_l0) else lstm
         self._state: tuple[Tensor, Tensor] | None = None
 
     def push(self, x: Tensor, final: bool) -> Tensor:
-        if not x.shape[-1]:
+        if not x.shape[1]:
             return x
-        steps = x.permute(2, 0, 1)
+        steps = x.transpose(0, 1)
         out, self._state = self._lstm(steps, self._state)
-        return (out + steps).permute(1, 2, 0)
+        return (out + steps).transpose(0, 1)
 
 
 class _Residual:
     """block(x) + shortcut(x), where the block runs late: the shortcut waits for it."""
 
     def __init__(self, module: nn.Module):
-        self._block = [_stateful(layer) for layer in module.block]
+        first, *rest = module.block
+        self._block = [_Elu(first, inplace=False), *map(_stateful, rest)]
         self._shortcut = _stateful(module.shortcut)
         self._waiting: Tensor | None = None
 
     def push(self, x: Tensor, final: bool) -> Tensor:
         beside = self._shortcut.push(x, final)
-        if self._waiting is not None:
-            beside = torch.cat([self._waiting, beside], dim=-1)
         for layer in self._block:
             x = layer.push(x, final)
-        self._waiting = beside[..., x.shape[-1] :]
-        return x + beside[..., : x.shape[-1]]
+        return self._added(x, beside)
+
+    def _added(self, x: Tensor, beside: Tensor) -> Tensor:
+        """`x` plus the shortcut's samples for it, in place; what is left over of those is kept."""
+        beside = _joined(self._waiting, beside)
+        self._waiting = beside[:, x.shape[1] :]
+        return x.add_(beside[:, : x.shape[1]])
 
 
 _KINDS = {
@@ -143,16 +198,25 @@ _KINDS = {
     "EncodecConvTranspose1d": _ConvTranspose,
     "EncodecLSTM": _LSTM,
     "EncodecResnetBlock": _Residual,
-    "ELU": _Elementwise,
-    "Identity": _Elementwise,
+    "ELU": _Elu,
+    "Identity": _Identity,
 }
 
 
-def _stateful(module: nn.Module) -> _Conv | _ConvTranspose | _LSTM | _Residual | _Elementwise:
+def _stateful(module: nn.Module) -> _Conv | _ConvTranspose | _LSTM | _Residual | _Elu | _Identity:
     kind = _KINDS.get(type(module).__name__)
     if kind is None:
         raise ValueError(f"codec: got a layer {type(module).__name__}, expected one of {', '.join(_KINDS)}")
     return kind(module)
+
+
+def arrange(coder: nn.Module) -> None:
+    """Puts the weights of a coder's convolutions into the order of memory in which streams read them; same values."""
+    for module in coder.modules():
+        if isinstance(module, nn.Conv1d):  # [out, in, kernel], channels last
+            module.weight.data = module.weight.data.transpose(1, 2).contiguous().transpose(1, 2)
+        elif isinstance(module, nn.ConvTranspose1d):  # [in, out, kernel]
+            module.weight.data = module.weight.data.transpose(1, 2).contiguous().transpose(1, 2)
 
 
 class LayerStream:
@@ -162,6 +226,7 @@ class LayerStream:
         self._layers = [_stateful(module) for module in coder.layers]
 
     def push(self, x: Tensor, final: bool = False) -> Tensor:
+        x = x.transpose(1, 2)
         for layer in self._layers:
             x = layer.push(x, final)
-        return x
+        return x.transpose(1, 2)

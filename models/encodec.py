@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from .codec_stream import LayerStream
+from .codec_stream import LayerStream, arrange
 
 BLOCK_FRAMES = 50  # work always goes in blocks of this size, so that streaming or not gives the same result
 
@@ -28,6 +28,7 @@ class Codec(nn.Module):
         for module in encodec.modules():
             if parametrize.is_parametrized(module, "weight"):
                 parametrize.remove_parametrizations(module, "weight")
+        arrange(encodec)
         self.encoder, self.quantizer, self.decoder = encodec.encoder, encodec.quantizer, encodec.decoder
         self.sample_rate: int = config.sampling_rate
         self.hop: int = config.hop_length

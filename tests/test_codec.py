@@ -5,6 +5,7 @@ import torch
 from tiny import CODEBOOK_SIZE, tiny_config
 from transformers import EncodecConfig, EncodecModel
 
+from musicgraph.models import onednn
 from musicgraph.models.codec_stream import LayerStream
 from musicgraph.models.encodec import Codec, CodecStream
 
@@ -63,6 +64,27 @@ def test_other_members_of_the_family_decode_as_upstream(config):
     theirs = upstream_decode(upstream, tokens)
     ours = Codec(upstream).decode(tokens, channels=1)
     torch.testing.assert_close(ours, theirs[..., : ours.shape[-1]], atol=1e-5, rtol=0)
+
+
+def test_without_packed_weights_decoding_equals_upstream_too(monkeypatch):
+    monkeypatch.setattr(onednn, "usable", lambda weight: False)
+    upstream = a_codec()
+    tokens = random_tokens(75)
+    theirs = upstream_decode(upstream, tokens)
+    torch.testing.assert_close(Codec(upstream).decode(tokens, channels=1), theirs, atol=1e-5, rtol=0)
+
+
+def test_packed_weights_follow_the_weights():
+    codec, tokens = Codec(a_codec()), random_tokens(75)
+    before = codec.decode(tokens, channels=1)
+    with torch.no_grad():
+        for weight in codec.decoder.parameters():
+            weight.mul_(0.9)
+    after = codec.decode(tokens, channels=1)
+    fresh = Codec(a_codec())
+    fresh.load_state_dict(codec.state_dict())
+    assert not torch.equal(before, after)
+    assert torch.equal(after, fresh.decode(tokens, channels=1))
 
 
 def test_streaming_gives_bit_identical_samples_to_decoding_at_once(mono):
