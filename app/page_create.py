@@ -34,7 +34,7 @@ IDEAS = {
     "Happy piano": "a happy pop piano tune with drums and bass, 120 bpm",
     "Slow flute": "a slow, sad solo flute melody, no drums",
     "Rock drums": "rock drum beat, loud and busy, 120 bpm",
-    "Synth chase": "a fast, tense electronic synth tune with drums and synth bass, 150 bpm",
+    "Synth chase": "a fast, tense electronic synth tune with drums and synth bass, 140 bpm",
     "Organ": "a solemn baroque organ piece in minor, no drums, 80 bpm",
 }
 PRECISIONS = ["auto", "fp32", "fp16", "bf16"]

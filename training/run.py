@@ -1,7 +1,7 @@
 """The whole recipe: render, codec, tokens, language model, export, evaluate. `make pocket` calls it.
 
 Run: `python training/run.py --device cpu --hours 3`. Every stage resumes; what is finished is not done again. The hours are
-those of the two training stages together; rendering (about 5 minutes), encoding and evaluation come on top.
+those of the two training stages together; rendering and encoding (about 25 minutes on two cores) and evaluation come on top.
 """
 
 import argparse
@@ -50,7 +50,7 @@ def parse_args() -> argparse.Namespace:
         "--to", type=Path, default=Path("build/pocket/model"), help="models/pocket to replace the shipped one"
     )
     parser.add_argument("--hours", type=float, default=3.0)
-    parser.add_argument("--music-hours", type=float, default=13.0)
+    parser.add_argument("--music-hours", type=float, default=28.0)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--workers", type=int, default=min(2, os.cpu_count() or 1))
     return parser.parse_args()
