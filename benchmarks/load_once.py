@@ -5,6 +5,7 @@ Run: `python benchmarks/load_once.py FOLDER THREADS`. bench.py runs it in a proc
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
 import time
@@ -21,7 +22,7 @@ from musicgraph.nodes import engines
 
 
 def main(folder: Path) -> None:
-    import openvino  # noqa: F401
+    importlib.import_module("musicgraph.models.openvino_import")
 
     before, started = peak_bytes(), time.perf_counter()
     opened = checkpoint.open_checkpoint(folder)

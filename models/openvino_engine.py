@@ -1,12 +1,11 @@
 """The fast CPU engine: the LM compiled by OpenVINO, exact in float32 or with int8 weights.
 
-Optional (`pip install musicgraph[cpu]`): import this module only where `missing()` says None.
+Optional (`pip install musicgraph[cpu]`), and so imported only where it was chosen: see nodes/engines.py.
 """
 
 from __future__ import annotations
 
 import numpy as np
-import openvino as ov
 import torch
 from torch import Tensor
 
@@ -14,6 +13,7 @@ from .checkpoint import Checkpoint
 from .conditioning import Memory
 from .lm import sinusoids
 from .openvino_graph import step_graph, text_graph
+from .openvino_import import ov
 from .openvino_weights import Float32Weights, Int8Weights
 
 KINDS = {"fp32": Float32Weights, "int8": Int8Weights}
@@ -42,8 +42,8 @@ class OpenVinoEngine:
         weights.give_back()
 
     def prepare(self, memory: Memory, max_steps: int) -> OpenVinoSession:
-        heard = self._heard(memory)
-        return OpenVinoSession(self._step.create_infer_request(), heard, sinusoids(max_steps, self.config.hidden_size))
+        places = sinusoids(max_steps, self.config.hidden_size)
+        return OpenVinoSession(self._step, self._heard(memory), places, one_by_one=self.precision == "int8")
 
     def _heard(self, memory: Memory) -> dict[str, np.ndarray]:
         """Cross-attention's keys, values and mask for all rows. Values of rows that hear nothing are exact zeros."""
@@ -68,32 +68,52 @@ def _added(rows: int, length: int) -> np.ndarray:
 
 
 class OpenVinoSession:
-    def __init__(self, request: ov.InferRequest, heard: dict[str, np.ndarray], places: Tensor):
-        self._request, self._places = request, places.unsqueeze(0).numpy()
-        rows = heard["text_mask"].shape[0]
-        self._open = np.zeros((1, 1, 1, len(places)), np.float32)  # the mask of a single step hides nothing
+    """One window. With `one_by_one` a prompt is read step by step: with int8 weights activations are rounded too, other ones
+    for other shapes, and so continuing gives what composing at once gives. Read at once it would take as long.
+    """
+
+    def __init__(self, model: ov.CompiledModel, heard: dict[str, np.ndarray], places: Tensor, one_by_one: bool):
+        self._one_by_one = one_by_one
+        self._request, self._places = model.create_infer_request(), places.unsqueeze(0).numpy()
+        self._rows = heard["text_mask"].shape[0]
         self._length = 0
-        request.reset_state()
         self._inputs: dict[str, np.ndarray] = {}
-        for name, value in (heard | {"rows": np.arange(rows, dtype=np.int32)}).items():
+        block = model.input("values.0").partial_shape[2].get_length()
+        per_row = -(-len(places) // block)
+        self._set("blocks", np.arange(self._rows * per_row, dtype=np.int32))
+        self._set("block_begins", np.arange(self._rows + 1, dtype=np.int32) * np.int32(per_row))
+        for name, value in (heard | _caches(model, self._rows * per_row)).items():
             self._set(name, value)
 
     def _set(self, name: str, value: np.ndarray) -> None:
-        self._inputs[name] = value  # OpenVINO reads this memory and does not keep it alive
+        self._inputs[name] = value  # the request borrows it
         self._request.set_tensor(name, ov.Tensor(value, shared_memory=True))
 
     def step(self, tokens: Tensor) -> Tensor:
+        for piece in tokens.split(1, dim=2) if self._one_by_one else (tokens,):
+            self._read(piece)
+        return torch.from_numpy(self._request.get_tensor("logits").data.copy())
+
+    def _read(self, tokens: Tensor) -> None:
         begin, end = self._length, self._length + tokens.shape[-1]
         assert end <= self._places.shape[1], (end, self._places.shape[1])
         self._length = end
         self._set("tokens", tokens.contiguous().numpy())
         self._set("places", self._places[:, begin:end])
-        self._set("mask", self._open[..., :end] if end - begin == 1 else _causal(begin, end))
+        self._set("past", np.full(self._rows, begin, np.int32))
+        self._set("begins", np.arange(self._rows + 1, dtype=np.int32) * np.int32(end - begin))
+        self._set("span", np.array(end, np.int32))
         self._request.infer()
-        return torch.from_numpy(self._request.get_tensor("logits").data.copy())
 
 
-def _causal(begin: int, end: int) -> np.ndarray:
-    """`[1, 1, end − begin, end]`: a step sees itself and what came before."""
-    later = np.arange(end)[None] > np.arange(begin, end)[:, None]
-    return np.where(later, np.float32(-np.inf), np.float32(0))[None, None]
+def _caches(model: ov.CompiledModel, blocks: int) -> dict[str, np.ndarray]:
+    """`[blocks, H, …]` in the shape and type that the model wants, by name; memory that no step has reached costs nothing.
+
+    Zeros, because attention multiplies what is left of a block by zero.
+    """
+    caches = {}
+    for port in model.inputs:
+        if (name := port.get_any_name()).startswith(("keys.", "values.")):
+            shape = [blocks, *(size.get_length() for size in list(port.partial_shape)[1:])]
+            caches[name] = np.zeros(shape, port.element_type.to_dtype())
+    return caches

@@ -1,10 +1,10 @@
 """The LM as an OpenVINO graph, written operation by operation.
 
 Two graphs from one set of weights: `text_graph` projects a prompt to every layer's cross-attention keys and values, once a
-window; `step_graph` reads S new steps and gives the logits of the next one. What the step needs of the past lies in the
-graph's own states, `[R, span, H, head_size]`, in the pattern that the CPU plugin fuses into one attention operation
-(read → gather by row → concat → transpose → attention → assign); a pattern that it does not fuse copies the whole past at
-every step. Knows OpenVINO and shapes; where weights come from is `Weights`' business.
+window; `step_graph` reads S new steps and gives the logits of the next one. The past lies in the caller's tensors, one of
+keys and one of values a layer, and paged attention adds to them in place. It keeps a head's positions side by side, 32 to
+a block: late steps read memory in long runs, where attention over a state of OpenVINO's jumps from position to position.
+Knows OpenVINO and shapes; where weights come from is `Weights`' business.
 """
 
 from __future__ import annotations
@@ -12,14 +12,22 @@ from __future__ import annotations
 from typing import Protocol
 
 import numpy as np
-import openvino as ov
-from openvino import Node
-from openvino import opset13 as op
 
 from .config import LMConfig
+from .openvino_import import Node, PagedAttention, op, ov
 
 LAYER_NORM_EPSILON = 1e-5
 HEADS_FIRST = (0, 2, 1, 3)  # [R, S, H, head_size] ⇄ [R, H, S, head_size]
+
+OFF, NO_INTS, NO_FLOATS, NO_BYTES = np.int32(0), *(np.zeros(0, kind) for kind in (np.int32, np.float32, np.uint8))
+UNUSED = [  # paged attention's inputs from the 14th on, in OpenVINO 2026.4 (others take more or fewer)
+    *[NO_INTS],  # a window to collect scores over
+    *[NO_INTS, NO_INTS, NO_FLOATS],  # rotation
+    *[NO_FLOATS, OFF, OFF],  # sparse attention
+    *[np.zeros((0, 0, 0, 0), np.float32)],  # sinks
+    *[OFF, NO_INTS, NO_INTS, NO_INTS],  # eviction
+    *[NO_INTS, NO_BYTES, NO_INTS],  # kinds of tokens, trees of guesses
+]
 
 
 class Weights(Protocol):
@@ -86,12 +94,12 @@ class _StepGraph:
         H, size, layers = config.num_heads, config.head_size, config.num_layers
         self.tokens = _input("tokens", [-1, config.num_codebooks, -1], np.int64)
         self.places = _input("places", [1, -1, config.hidden_size])
-        self.rows = _input("rows", [-1], np.int32)
-        self.mask = _input("mask", [1, 1, -1, -1])
+        self.pages = [_input(name, [-1], np.int32) for name in ("past", "begins", "blocks", "block_begins")]
+        self.span = _input("span", [], np.int32)
         self.text_mask = _input("text_mask", [-1, 1, 1, -1])
         self.text_keys = _input("text_keys", [layers, -1, H, size, -1])
         self.text_values = _input("text_values", [layers, -1, H, -1, size])
-        self.states: list[Node] = []
+        self.caches: list[Node] = []
 
     def build(self) -> ov.Model:
         x = self._embedded()
@@ -104,8 +112,8 @@ class _StepGraph:
         last = op.gather(x, _ints(-1), op.constant(1))
         heads = self.weights.linear(self._norm(last, "norm"), "heads.weight", parts=self.config.num_codebooks)
         logits = _result(op.concat([op.unsqueeze(op.squeeze(head, _ints(1)), _ints(1)) for head in heads], 1), "logits")
-        inputs = [self.tokens, self.places, self.rows, self.mask, self.text_mask, self.text_keys, self.text_values]
-        return ov.Model([logits], self.states, inputs, "step")
+        text = [self.text_mask, self.text_keys, self.text_values]
+        return ov.Model([logits], [self.tokens, self.places, *self.pages, self.span, *text, *self.caches], "step")
 
     def _embedded(self) -> Node:
         K, V = self.config.num_codebooks, self.config.codebook_size
@@ -121,24 +129,24 @@ class _StepGraph:
         return op.add(scaled, op.constant(self.weights.array(f"{name}.bias")))
 
     def _attention(self, x: Node, layer: int) -> Node:
-        q, k, v = (
-            _by_head(part, self.config) for part in self.weights.linear(x, f"layers.{layer}.qkv.weight", parts=3)
-        )
-        past = [self._with_past(new, f"{kind}.{layer}") for kind, new in (("keys", k), ("values", v))]
-        order = [op.transpose(part, _ints(*HEADS_FIRST)) for part in (q, *past)]
-        heard = op.scaled_dot_product_attention(*order, self.mask)
-        return self.weights.linear(_joined(heard, self.config), f"layers.{layer}.out.weight")[0]
+        new = self.weights.linear(x, f"layers.{layer}.qkv.weight", parts=3)
+        rows = [op.reshape(part, _ints(-1, self.config.hidden_size), False) for part in new]  # [R · S, d]
+        caches = [_input(f"{kind}.{layer}", [-1] * 4, ov.Type.dynamic) for kind in ("keys", "values")]
+        self.caches += caches
+        heard = op.reshape(self._paged(*rows, *caches), op.shape_of(x), False)
+        return self.weights.linear(heard, f"layers.{layer}.out.weight")[0]
 
-    def _with_past(self, new: Node, name: str) -> Node:
-        """`new` appended to a state, which starts empty."""
+    def _paged(self, q: Node, k: Node, v: Node, keys: Node, values: Node) -> Node:
+        """What q `[R · S, d]` hears in the caches, `[R · S, d]`, once k and v are in there too."""
         H, size = self.config.num_heads, self.config.head_size
-        shape = ov.PartialShape([-1, -1, H, size])
-        count = op.shape_of(self.rows)
-        empty = op.broadcast(op.constant(np.float32(0)), op.concat([count, _ints(0, H, size)], 0))
-        past = op.gather(op.read_value(empty, name, ov.Type.f32, shape), self.rows, op.constant(0))
-        whole = op.concat([past, new], 1)
-        self.states.append(op.assign(whole, name))
-        return whole
+        scale, window, slopes = (op.constant(x) for x in (np.float32(size**-0.5), OFF, NO_FLOATS))
+        inputs = [q, k, v, keys, values, *self.pages, scale, window, slopes, self.span, *map(op.constant, UNUSED)]
+        attention = PagedAttention([node.output(0) for node in inputs])
+        for name in ("num_k_heads", "num_v_heads"):
+            attention.get_rt_info()[name] = H
+        for name in ("k_head_size", "v_head_size"):  # the plugin gives the caches their shapes by these
+            attention.get_rt_info()[name] = size
+        return attention.output(0)
 
     def _listen(self, x: Node, layer: int) -> Node:
         (q,) = self.weights.linear(x, f"layers.{layer}.text_q.weight")
@@ -154,8 +162,10 @@ class _StepGraph:
 def step_graph(config: LMConfig, weights: Weights) -> ov.Model:
     """Reads S steps after a past of P and gives the logits of the step after them.
 
-    Inputs: tokens int64 `[R, K, S]`, places `[1, S, d]` (their positions' sinusoids), rows int32 `[R]` (0 … R − 1), mask
-    `[1, 1, S, P + S]`, text_keys and text_values of `text_graph` with zeros for rows that hear nothing, text_mask
-    `[R, 1, 1, L]`; masks are added to the scores. Output: logits `[R, K, V]`.
+    Inputs: tokens int64 `[R, K, S]`, places `[1, S, d]` (their positions' sinusoids), text_keys and text_values of
+    `text_graph` with zeros for rows that hear nothing, text_mask `[R, 1, 1, L]`, added to the scores. For every layer
+    the caches keys.N and values.N, `[blocks, H, …]` in the shape and type that the compiled model says. All int32: past
+    `[R]` (P for each row), span `[]` (P + S), begins `[R + 1]` (where rows begin in the R · S steps: 0, S, …), blocks (the
+    numbers of the rows' blocks) and block_begins `[R + 1]` (where rows begin there). Output: logits `[R, K, V]`.
     """
     return _StepGraph(config, weights).build()

@@ -16,13 +16,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from openvino import Node
-from openvino import opset13 as op
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from .checkpoint import Checkpoint, lm_sources, read_tensors
+from .openvino_import import Node, op
 
 log = logging.getLogger("musicgraph")
 

@@ -6,9 +6,10 @@ known to work, and `MUSICGRAPH_ENGINE` names one.
 
 from __future__ import annotations
 
-import importlib.util
 import os
+import platform
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from typing import Protocol
 
 import torch
@@ -20,6 +21,7 @@ from . import host
 AUTO, TORCH, OPENVINO, CUDA_GRAPH = "auto", "torch", "openvino", "cuda-graph"
 ENGINES = (AUTO, TORCH, OPENVINO, CUDA_GRAPH)
 ENGINE_VARIABLE = "MUSICGRAPH_ENGINE"
+OPENVINO_RELEASE = "2026.4"  # models/openvino_graph.py uses attention as this release has it
 INT8 = "int8"
 PRECISIONS = ("auto", "fp32", INT8, "fp16", "bf16")
 
@@ -55,10 +57,23 @@ def choose(precision: str, device: torch.device) -> Choice:
 
 
 def _has_openvino(wanted: str) -> bool:
-    there = importlib.util.find_spec("openvino") is not None
-    if not there and wanted == OPENVINO:
-        raise ValueError(f"{ENGINE_VARIABLE}: got openvino, which is not installed; pip install 'musicgraph[cpu]'")
-    return there
+    trouble = _openvino_trouble()
+    if trouble and wanted == OPENVINO:
+        raise ValueError(f"{ENGINE_VARIABLE}: got openvino, {trouble}; pip install 'musicgraph[cpu]', or unset it")
+    return trouble is None
+
+
+def _openvino_trouble() -> str | None:
+    """Why the fast CPU engine cannot be used here, or None."""
+    if platform.machine() not in ("x86_64", "AMD64"):
+        return f"whose attention runs on x86-64 only, on {platform.machine()}"
+    try:
+        there = version("openvino")
+    except PackageNotFoundError:
+        return "which is not installed"
+    if not there.startswith(f"{OPENVINO_RELEASE}."):
+        return f"version {there}, expected {OPENVINO_RELEASE}"
+    return None
 
 
 def _on_cuda_graphs(precision: str, device: torch.device) -> Choice:
