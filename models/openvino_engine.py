@@ -43,7 +43,8 @@ class OpenVinoEngine:
 
     def prepare(self, memory: Memory, max_steps: int) -> OpenVinoSession:
         places = sinusoids(max_steps, self.config.hidden_size)
-        return OpenVinoSession(self._step, self._heard(memory), places, one_by_one=self.precision == "int8")
+        codebooks, one_by_one = self.config.num_codebooks, self.precision == "int8"
+        return OpenVinoSession(self._step, self._heard(memory), places, codebooks, one_by_one)
 
     def _heard(self, memory: Memory) -> dict[str, np.ndarray]:
         """Cross-attention's keys, values and mask for all rows. Values of rows that hear nothing are exact zeros."""
@@ -72,8 +73,10 @@ class OpenVinoSession:
     for other shapes, and so continuing gives what composing at once gives. Read at once it would take as long.
     """
 
-    def __init__(self, model: ov.CompiledModel, heard: dict[str, np.ndarray], places: Tensor, one_by_one: bool):
-        self._one_by_one = one_by_one
+    def __init__(
+        self, model: ov.CompiledModel, heard: dict[str, np.ndarray], places: Tensor, codebooks: int, one_by_one: bool
+    ):
+        self._codebooks, self._one_by_one = codebooks, one_by_one
         self._request, self._places = model.create_infer_request(), places.unsqueeze(0).numpy()
         self._rows = heard["text_mask"].shape[0]
         self._length = 0
@@ -92,7 +95,8 @@ class OpenVinoSession:
     def step(self, tokens: Tensor) -> Tensor:
         for piece in tokens.split(1, dim=2) if self._one_by_one else (tokens,):
             self._read(piece)
-        return torch.from_numpy(self._request.get_tensor("logits").data.copy())
+        logits = torch.from_numpy(self._request.get_tensor("logits").data.copy())
+        return logits.view(self._rows, self._codebooks, -1)
 
     def _read(self, tokens: Tensor) -> None:
         begin, end = self._length, self._length + tokens.shape[-1]

@@ -34,7 +34,7 @@ class Weights(Protocol):
     """Names are those of `MusicGenLM`'s parameters."""
 
     def linear(self, x: Node, name: str, parts: int = 1) -> list[Node]:
-        """`x` times a matrix, transposed, as `parts` outputs of equal width."""
+        """`x` times a matrix, transposed, as `parts` outputs of equal width; with 1 they may be several, to be joined."""
         ...
 
     def array(self, name: str) -> np.ndarray:
@@ -110,8 +110,7 @@ class _StepGraph:
             (hidden,) = self.weights.linear(self._norm(x, f"{name}.ffn_norm"), f"{name}.fc1.weight")
             x = op.add(x, self.weights.linear(op.gelu(hidden, "erf"), f"{name}.fc2.weight")[0])
         last = op.gather(x, _ints(-1), op.constant(1))
-        heads = self.weights.linear(self._norm(last, "norm"), "heads.weight", parts=self.config.num_codebooks)
-        logits = _result(op.concat([op.unsqueeze(op.squeeze(head, _ints(1)), _ints(1)) for head in heads], 1), "logits")
+        logits = _result(op.concat(self.weights.linear(self._norm(last, "norm"), "heads.weight"), 2), "logits")
         text = [self.text_mask, self.text_keys, self.text_values]
         return ov.Model([logits], [self.tokens, self.places, *self.pages, self.span, *text, *self.caches], "step")
 
@@ -166,6 +165,6 @@ def step_graph(config: LMConfig, weights: Weights) -> ov.Model:
     `text_graph` with zeros for rows that hear nothing, text_mask `[R, 1, 1, L]`, added to the scores. For every layer
     the caches keys.N and values.N, `[blocks, H, …]` in the shape and type that the compiled model says. All int32: past
     `[R]` (P for each row), span `[]` (P + S), begins `[R + 1]` (where rows begin in the R · S steps: 0, S, …), blocks (the
-    numbers of the rows' blocks) and block_begins `[R + 1]` (where rows begin there). Output: logits `[R, K, V]`.
+    numbers of the rows' blocks) and block_begins `[R + 1]` (where rows begin there). Output: logits `[R, 1, K · V]`.
     """
     return _StepGraph(config, weights).build()
