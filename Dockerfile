@@ -6,7 +6,7 @@ COPY constraints.txt pyproject.toml README.md LICENSE ./
 # torch by itself and first, as in the Makefile; for a GPU leave out the constraint and run with --gpus all
 RUN pip install --no-cache-dir -c constraints.txt torch
 COPY . .
-RUN pip install --no-cache-dir -c constraints.txt ".[app]" \
+RUN pip install --no-cache-dir -c constraints.txt ".[app,cpu]" \
     && useradd --create-home musician && mkdir /models && chown musician /models
 
 USER musician

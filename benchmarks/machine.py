@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import platform
 import time
@@ -34,10 +35,16 @@ def _version(package: str) -> str:
 
 
 class ReadTest:
-    """How fast this process reads memory: the sum of a large array, over all threads."""
+    """How fast this process reads memory: the sum of a large array, over all threads.
 
-    def __init__(self) -> None:
-        self._array = torch.ones(READ_BYTES // 4)
+    In ordinary pages, as weights lie, unless `huge_pages` (Linux): without saying which, either may come out.
+    """
+
+    def __init__(self, huge_pages: bool = False) -> None:
+        memory = mmap.mmap(-1, READ_BYTES)
+        if hasattr(mmap, "MADV_HUGEPAGE"):
+            memory.madvise(mmap.MADV_HUGEPAGE if huge_pages else mmap.MADV_NOHUGEPAGE)
+        self._array = torch.frombuffer(memory, dtype=torch.float32).normal_()
 
     def gb_per_s(self) -> float:
         started = time.perf_counter()

@@ -38,6 +38,7 @@ class OpenVinoEngine:
         }
         core, weights = ov.Core(), KINDS[precision](checkpoint)
         self._text = core.compile_model(text_graph(self.config, weights), "CPU", settings)
+        weights.give_back()  # before the larger part needs its memory twice
         self._step = core.compile_model(step_graph(self.config, weights), "CPU", settings)
         weights.give_back()
 

@@ -71,7 +71,8 @@ def test_ratios_say_how_many_times_as_fast(bench):
     found = bench.Findings(step_weights=10**9)
     found.step_s = {("transformers", 1): [0.4, 0.5, 9.0], ("openvino fp32", 1): [0.1], ("openvino int8", 1): [0.05]}
     found.step_s["openvino int8", 4] = [0.08]
-    found.read_gb_per_s, found.late_s = [40.0, 50.0, 60.0], {"openvino int8": (0.05, 0.06)}
+    found.read_gb_per_s, found.read_huge_gb_per_s = [40.0, 50.0, 60.0], [70.0]
+    found.late_s = {"openvino int8": (0.05, 0.06)}
     found.codec_s = {"transformers": [2.0], "ours": [1.0], "ours, streaming": [1.05]}
     found.loading = {"in_all": 1.1, "load_s": 2.0}
     summary = found.summary()
