@@ -11,13 +11,14 @@ from torch import Tensor
 
 from .checkpoint import Checkpoint
 from .conditioning import Memory
+from .config import LMConfig
 from .lm import sinusoids
 from .openvino_graph import step_graph, text_graph
 from .openvino_import import ov
-from .openvino_weights import Float32Weights, Int8Weights
+from .openvino_weights import Float32Weights, Int8Weights, giving_back
 
 KINDS = {"fp32": Float32Weights, "int8": Int8Weights}
-KV_PRECISIONS = {"fp32": "f32", "int8": "u8"}  # of the past that steps look back on
+KV_PRECISIONS = {"fp32": "f32", "int8": "f16"}  # of the past that steps look back on; 8 bits take as long to unpack
 
 
 class OpenVinoEngine:
@@ -37,15 +38,20 @@ class OpenVinoEngine:
             "KV_CACHE_PRECISION": KV_PRECISIONS[precision],
         }
         core, weights = ov.Core(), KINDS[precision](checkpoint)
-        self._text = core.compile_model(text_graph(self.config, weights), "CPU", settings)
-        weights.give_back()  # before the larger part needs its memory twice
-        self._step = core.compile_model(step_graph(self.config, weights), "CPU", settings)
-        weights.give_back()
+        with giving_back(weights.mapped):
+            self._text = core.compile_model(text_graph(self.config, weights), "CPU", settings)
+            self._step = core.compile_model(step_graph(self.config, weights), "CPU", settings)
+            self._read_once()
+
+    def _read_once(self) -> None:
+        """One step of nothing: OpenVINO packs some matrices only when they are first used."""
+        nothing = Memory(torch.zeros(0, 1, self.config.text_size), torch.zeros(0, 1, dtype=torch.bool), rows=1, items=1)
+        step = torch.full((1, self.config.num_codebooks, 1), self.config.special_token)
+        self.prepare(nothing, max_steps=1).step(step)
 
     def prepare(self, memory: Memory, max_steps: int) -> OpenVinoSession:
         places = sinusoids(max_steps, self.config.hidden_size)
-        codebooks, one_by_one = self.config.num_codebooks, self.precision == "int8"
-        return OpenVinoSession(self._step, self._heard(memory), places, codebooks, one_by_one)
+        return OpenVinoSession(self._step, self.config, self._heard(memory), places, self.precision == "int8")
 
     def _heard(self, memory: Memory) -> dict[str, np.ndarray]:
         """Cross-attention's keys, values and mask for all rows. Values of rows that hear nothing are exact zeros."""
@@ -75,18 +81,19 @@ class OpenVinoSession:
     """
 
     def __init__(
-        self, model: ov.CompiledModel, heard: dict[str, np.ndarray], places: Tensor, codebooks: int, one_by_one: bool
+        self, model: ov.CompiledModel, config: LMConfig, heard: dict[str, np.ndarray], places: Tensor, one_by_one: bool
     ):
-        self._codebooks, self._one_by_one = codebooks, one_by_one
+        self._codebooks, self._one_by_one = config.num_codebooks, one_by_one
         self._request, self._places = model.create_infer_request(), places.unsqueeze(0).numpy()
         self._rows = heard["text_mask"].shape[0]
         self._length = 0
         self._inputs: dict[str, np.ndarray] = {}
         block = model.input("values.0").partial_shape[2].get_length()
-        per_row = -(-len(places) // block)
-        self._set("blocks", np.arange(self._rows * per_row, dtype=np.int32))
-        self._set("block_begins", np.arange(self._rows + 1, dtype=np.int32) * np.int32(per_row))
-        for name, value in (heard | _caches(model, self._rows * per_row)).items():
+        per_line = -(-len(places) // block)
+        self._lines = self._rows * config.num_heads
+        self._set("blocks", np.arange(self._lines * per_line, dtype=np.int32))
+        self._set("block_begins", _begins(self._lines, per_line))
+        for name, value in (heard | _caches(model, self._lines * per_line)).items():
             self._set(name, value)
 
     def _set(self, name: str, value: np.ndarray) -> None:
@@ -105,14 +112,19 @@ class OpenVinoSession:
         self._length = end
         self._set("tokens", tokens.contiguous().numpy())
         self._set("places", self._places[:, begin:end])
-        self._set("past", np.full(self._rows, begin, np.int32))
-        self._set("begins", np.arange(self._rows + 1, dtype=np.int32) * np.int32(end - begin))
+        self._set("past", np.full(self._lines, begin, np.int32))
+        self._set("begins", _begins(self._lines, end - begin))
         self._set("span", np.array(end, np.int32))
         self._request.infer()
 
 
+def _begins(lines: int, size: int) -> np.ndarray:
+    """Where each of equally long lines begins, and where the last one ends."""
+    return np.arange(lines + 1, dtype=np.int32) * np.int32(size)
+
+
 def _caches(model: ov.CompiledModel, blocks: int) -> dict[str, np.ndarray]:
-    """`[blocks, H, …]` in the shape and type that the model wants, by name; memory that no step has reached costs nothing.
+    """`[blocks, 1, …]` in the shape and type that the model wants, by name; memory that no step has reached costs nothing.
 
     Zeros, because attention multiplies what is left of a block by zero.
     """

@@ -2,8 +2,8 @@
 
 Two graphs from one set of weights: `text_graph` projects a prompt to every layer's cross-attention keys and values, once a
 window; `step_graph` reads S new steps and gives the logits of the next one. The past lies in the caller's tensors, one of
-keys and one of values a layer, and paged attention adds to them in place. It keeps a head's positions side by side, 32 to
-a block: late steps read memory in long runs, where attention over a state of OpenVINO's jumps from position to position.
+keys and one of values a layer, and paged attention adds to them in place. To it every head of every row is a sequence of
+its own, a line, so that all positions of a head lie side by side: late steps read memory in long runs.
 Knows OpenVINO and shapes; where weights come from is `Weights`' business.
 """
 
@@ -100,6 +100,8 @@ class _StepGraph:
         self.text_keys = _input("text_keys", [layers, -1, H, size, -1])
         self.text_values = _input("text_values", [layers, -1, H, -1, size])
         self.caches: list[Node] = []
+        rows = op.gather(op.shape_of(self.tokens), _ints(0), op.constant(0))
+        self.by_head = op.concat([rows, _ints(H, -1, size)], 0)  # the shape [R, H, S, head_size]
 
     def build(self) -> ov.Model:
         x = self._embedded()
@@ -107,8 +109,7 @@ class _StepGraph:
             name = f"layers.{layer}"
             x = op.add(x, self._attention(self._norm(x, f"{name}.norm"), layer))
             x = op.add(x, self._listen(self._norm(x, f"{name}.text_norm"), layer))
-            (hidden,) = self.weights.linear(self._norm(x, f"{name}.ffn_norm"), f"{name}.fc1.weight")
-            x = op.add(x, self.weights.linear(op.gelu(hidden, "erf"), f"{name}.fc2.weight")[0])
+            x = op.add(x, self._feed_forward(self._norm(x, f"{name}.ffn_norm"), name))
         last = op.gather(x, _ints(-1), op.constant(1))
         logits = _result(op.concat(self.weights.linear(self._norm(last, "norm"), "heads.weight"), 2), "logits")
         text = [self.text_mask, self.text_keys, self.text_values]
@@ -129,27 +130,30 @@ class _StepGraph:
 
     def _attention(self, x: Node, layer: int) -> Node:
         new = self.weights.linear(x, f"layers.{layer}.qkv.weight", parts=3)
-        rows = [op.reshape(part, _ints(-1, self.config.hidden_size), False) for part in new]  # [R · S, d]
+        lines = [op.reshape(self._heads_first(part), _ints(-1, self.config.head_size), False) for part in new]
         caches = [_input(f"{kind}.{layer}", [-1] * 4, ov.Type.dynamic) for kind in ("keys", "values")]
         self.caches += caches
-        heard = op.reshape(self._paged(*rows, *caches), op.shape_of(x), False)
+        heard = _joined(op.reshape(self._paged(*lines, *caches), self.by_head, False), self.config)
         return self.weights.linear(heard, f"layers.{layer}.out.weight")[0]
 
     def _paged(self, q: Node, k: Node, v: Node, keys: Node, values: Node) -> Node:
-        """What q `[R · S, d]` hears in the caches, `[R · S, d]`, once k and v are in there too."""
-        H, size = self.config.num_heads, self.config.head_size
+        """What q `[R · H · S, head_size]` hears in the caches, in the same shape, once k and v are in there too."""
+        size = self.config.head_size
         scale, window, slopes = (op.constant(x) for x in (np.float32(size**-0.5), OFF, NO_FLOATS))
         inputs = [q, k, v, keys, values, *self.pages, scale, window, slopes, self.span, *map(op.constant, UNUSED)]
         attention = PagedAttention([node.output(0) for node in inputs])
         for name in ("num_k_heads", "num_v_heads"):
-            attention.get_rt_info()[name] = H
+            attention.get_rt_info()[name] = 1
         for name in ("k_head_size", "v_head_size"):  # the plugin gives the caches their shapes by these
             attention.get_rt_info()[name] = size
         return attention.output(0)
 
+    def _heads_first(self, x: Node) -> Node:
+        return op.transpose(_by_head(x, self.config), _ints(*HEADS_FIRST))  # [R, S, d] → [R, H, S, head_size]
+
     def _listen(self, x: Node, layer: int) -> Node:
         (q,) = self.weights.linear(x, f"layers.{layer}.text_q.weight")
-        q = op.transpose(_by_head(q, self.config), _ints(*HEADS_FIRST))
+        q = self._heads_first(q)
         keys, values = (
             op.gather(part, op.constant(layer), op.constant(0)) for part in (self.text_keys, self.text_values)
         )
@@ -157,14 +161,25 @@ class _StepGraph:
         heard = op.matmul(op.softmax(scores, -1), values, False, False)
         return self.weights.linear(_joined(heard, self.config), f"layers.{layer}.text_out.weight")[0]
 
+    def _feed_forward(self, x: Node, name: str) -> Node:
+        """fc2(gelu(fc1 x)), with gelu(h) = h · (1 + erf(h / √2)) / 2 written out and halved behind fc2.
+
+        As one operation it would join fc1, which in float32 is then computed by a kernel that reads memory a third slower.
+        """
+        (hidden,) = self.weights.linear(x, f"{name}.fc1.weight")
+        erf = op.erf(op.multiply(hidden, op.constant(np.float32(0.5**0.5))))
+        twice = op.multiply(hidden, op.add(erf, op.constant(np.float32(1))))
+        return op.multiply(self.weights.linear(twice, f"{name}.fc2.weight")[0], op.constant(np.float32(0.5)))
+
 
 def step_graph(config: LMConfig, weights: Weights) -> ov.Model:
     """Reads S steps after a past of P and gives the logits of the step after them.
 
     Inputs: tokens int64 `[R, K, S]`, places `[1, S, d]` (their positions' sinusoids), text_keys and text_values of
     `text_graph` with zeros for rows that hear nothing, text_mask `[R, 1, 1, L]`, added to the scores. For every layer
-    the caches keys.N and values.N, `[blocks, H, …]` in the shape and type that the compiled model says. All int32: past
-    `[R]` (P for each row), span `[]` (P + S), begins `[R + 1]` (where rows begin in the R · S steps: 0, S, …), blocks (the
-    numbers of the rows' blocks) and block_begins `[R + 1]` (where rows begin there). Output: logits `[R, 1, K · V]`.
+    the caches keys.N and values.N, `[blocks, 1, …]` in the shape and type that the compiled model says. All int32, for the
+    R · H lines: past `[R · H]` (P for each), span `[]` (P + S), begins `[R · H + 1]` (where lines begin among all their new
+    positions: 0, S, …), blocks (the numbers of the lines' blocks) and block_begins `[R · H + 1]` (where lines begin there).
+    Output: logits `[R, 1, K · V]`.
     """
     return _StepGraph(config, weights).build()

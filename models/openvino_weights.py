@@ -1,7 +1,7 @@
 """The LM's weights for OpenVINO: float32 straight from the checkpoint, or int8 from a file that is made once.
 
-Both are memory-mapped. OpenVINO packs what it needs when it compiles and then leaves the mapping alone, so its pages can be
-given back. Int8 is symmetric, one scale a row of a matrix: w ≈ scale · q, |q| ≤ 127. Knows files, not layers.
+Both are memory-mapped. OpenVINO copies what it needs when it compiles and then leaves the mapping alone; its pages are given
+back meanwhile, so that no weight is in memory twice for long. Int8 is symmetric, one scale a row of a matrix: w ≈ scale · q, |q| ≤ 127. Knows files, not layers.
 """
 
 from __future__ import annotations
@@ -12,6 +12,9 @@ import json
 import logging
 import os
 import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -49,8 +52,8 @@ class Float32Weights:
         """What the checkpoint has for a parameter: one tensor, or several to be stacked."""
         return [tensor.float() for tensor in read_tensors(self._checkpoint, list(self._sources[name])).values()]
 
-    def give_back(self) -> None:
-        give_back(self._used)
+    def mapped(self) -> list[Tensor]:
+        return list(self._used)
 
 
 class Int8Weights:
@@ -71,9 +74,8 @@ class Int8Weights:
     def array(self, name: str) -> np.ndarray:
         return self._floats.array(name)
 
-    def give_back(self) -> None:
-        self._floats.give_back()
-        give_back(list(self._int8.values()))
+    def mapped(self) -> list[Tensor]:
+        return self._floats.mapped() + list(self._int8.values())
 
 
 def _shared(tensor: Tensor) -> Node:
@@ -141,8 +143,26 @@ def _mapped_tensors(path: Path) -> dict[str, Tensor]:
 # ---------------------------------------------------------------- memory
 
 
-def give_back(tensors: list[Tensor]) -> None:
-    """Drops the pages of tensors that are mapped from files; touched again, they come from the file again."""
+@contextmanager
+def giving_back(tensors: Callable[[], list[Tensor]], every_s: float = 0.05) -> Iterator[None]:
+    """Within it and at its end, drops pages of tensors that are mapped from files; touched again, they come from there again."""
+    over = threading.Event()
+
+    def keep_dropping() -> None:
+        while not over.wait(every_s):
+            _drop_pages(tensors())
+
+    thread = threading.Thread(target=keep_dropping, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+        _drop_pages(tensors())
+
+
+def _drop_pages(tensors: list[Tensor]) -> None:
     if sys.platform != "linux":
         return
     libc, page, files = ctypes.CDLL(None), os.sysconf("SC_PAGESIZE"), _file_mappings()

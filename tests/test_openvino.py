@@ -1,9 +1,12 @@
 """The fast CPU engine: float32 is exact, int8 is close, sessions are independent, int8 weights are made once."""
 
 import sys
+from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 from tiny import write_tiny_checkpoint
 
 from musicgraph.models import checkpoint, openvino_weights
@@ -145,3 +148,21 @@ def test_the_loader_takes_it_and_says_so(monkeypatch):
 def test_its_makers_are_not_told_that_it_is_used():
     assert openvino_weights.op, "imported, and yet"
     assert "openvino_telemetry" not in sys.modules
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="says how much of a file is in memory by /proc")
+def test_no_weight_stays_in_memory_twice(tmp_path):
+    path = tmp_path / "weights.safetensors"
+    save_file({"matrix": torch.ones(1024, 1024)}, path)
+    with safe_open(path, framework="pt") as file:
+        matrix = file.get_tensor("matrix")
+
+    def resident_kb():
+        entries = Path("/proc/self/smaps").read_text().split(f"{path}\n")[1:]
+        return sum(int(entry.partition("Rss:")[2].split()[0]) for entry in entries)
+
+    with openvino_weights.giving_back(lambda: [matrix]):
+        assert matrix.sum() == 2**20
+    assert resident_kb() < 100
+    assert matrix.sum() == 2**20, "touched again, it comes from the file again"
+    assert resident_kb() > 4000
