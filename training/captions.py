@@ -13,7 +13,7 @@ MOODS = {
     "major": ("happy", "happy", "cheerful", "joyful", "bright", "sunny", "uplifting", "upbeat", "positive"),
     "minor": ("sad", "sad", "melancholic", "melancholy", "dark", "gloomy", "mournful", "mysterious", "tense"),
 }
-NOUNS = ("tune", "song", "piece", "track", "melody", "music")
+NOUNS = ("tune", "song", "piece", "track", "melody")  # "music" is the beginning of an instrument
 
 
 def tempo_word(bpm: int) -> str:

@@ -7,6 +7,7 @@ which gives transformers' tokens, and int8, which must not be heard.
 """
 
 import argparse
+import itertools
 import json
 import time
 from dataclasses import dataclass
@@ -181,25 +182,41 @@ class Judges:
 
 
 def train_judges(pocket: Pocket, items: int) -> Judges:
+    """`items` pieces with a lead for drums, as many solos for the lead's instrument; a fifth of each only to be judged."""
     drums, family, tempo_right, mode_right, onsets = [], [], [], [], []
-    for song, audio in held_out(items, first=20_000):
+    for song, audio in judged_pieces(items):
         clip = pocket.reconstruct(audio[: 8 * SAMPLE_RATE])[0]
-        vector = measures.features(clip)
-        facts = song.facts
-        if facts.lead is None:
-            continue
-        drums.append((vector, str(facts.drums)))
+        vector, facts = measures.features(clip), song.facts
         if facts.texture == "solo":
             family.append((vector, facts.lead))
+        if len(drums) == items:  # what follows are solos only
+            continue
+        drums.append((vector, str(facts.drums)))
         onsets.append(measures.onsets_per_s(clip))
         if len(tempo_right) < 120:
             tempo_right.append(measures.tempo_matches(measures.tempo_bpm(clip), facts.tempo_bpm))
             mode_right.append(measures.mode(clip) == facts.mode)
-    split = {
-        name: (pairs[len(pairs) // 5 :], pairs[: len(pairs) // 5]) for name, pairs in (("d", drums), ("f", family))
-    }
     ceilings = (float(np.mean(tempo_right)), float(np.mean(mode_right)), float(np.mean(onsets)))
-    return Judges(measures.train_classifier(*split["d"]), measures.train_classifier(*split["f"]), *ceilings)
+    return Judges(*(_judge(pairs) for pairs in (drums, family)), *ceilings)
+
+
+def judged_pieces(items: int):
+    """Songs with a lead and their audio: first `items` of any kind, then solos until there are `items` of those."""
+    count = solos = 0
+    for index in itertools.count(HELD_OUT_FROM + 20_000):
+        song = compose(index)
+        solo = song.facts.texture == "solo"
+        if song.facts.lead is None or (count >= items and not solo):
+            continue
+        count, solos = count + 1, solos + solo
+        yield song, synthesize(song)
+        if solos >= items:
+            return
+
+
+def _judge(pairs: list[tuple[np.ndarray, str]]) -> measures.Classifier:
+    fifth = len(pairs) // 5
+    return measures.train_classifier(pairs[fifth:], pairs[:fifth])
 
 
 def adherence(judges: Judges, wanted: list[Ask], clips: list[np.ndarray]) -> dict[str, float]:
@@ -248,7 +265,7 @@ def evaluate(folder: Path, items: int, seconds: float, out: Path) -> dict:
     spectrogram_page(out / "reconstructions.png", pages[:8])
     report["lm"] = lm_figures(pocket, min(items, 40))
     report["engines"] = engine_figures(pocket, min(items, 16))
-    judges = train_judges(pocket, 8 * items)
+    judges = train_judges(pocket, 6 * items)
     report["judges"] = {
         "drums_accuracy": judges.drums.accuracy,
         "solo_instrument_accuracy": judges.family.accuracy,

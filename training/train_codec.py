@@ -4,7 +4,8 @@ Run: `python training/train_codec.py --work-dir build/pocket --hours 1`. Stopped
 
 The order of things matters more than their size. The waveform error comes first: started on spectral losses, the decoder
 stays in stationary noise. Then the quantiser joins with k-means codebooks, then log-mel losses blend in. At last encoder and
-codebooks freeze, so that tokens can be computed while the decoder still improves.
+codebooks freeze, so that tokens can be computed while the decoder still improves: first as before, then with a discriminator listening,
+because spectral losses alone leave a hiss between the notes.
 """
 
 import argparse
@@ -16,6 +17,7 @@ import numpy as np
 import torch
 from codec import CodecSettings, TrainingCodec, checkpoint
 from common import AudioPool, Budget, CsvLog, save_atomically
+from discriminator import Discriminator, DiscriminatorSettings, balanced_gradient, deceiving_loss, judging_loss
 from sound_world import SAMPLE_RATE
 from torch import Tensor, nn
 
@@ -26,6 +28,8 @@ COLUMNS = (
     "wave",
     "mel",
     "commitment",
+    "deceiving",
+    "judging",
     "val_nmse",
     "val_mel",
     "used0",
@@ -44,6 +48,7 @@ class Schedule:
     mel_full: float = 0.35
     cool_from: float = 0.41
     freeze_encoder_at: float = 0.5
+    judge_from: float = 0.6
 
 
 @dataclass(frozen=True)
@@ -53,9 +58,12 @@ class TrainSettings:
     lr: float = 1e-3
     lr_decoder: float = 6e-4
     lr_final: float = 5e-5
+    lr_judge: float = 3e-4
     warmup_steps: int = 100
     mel_weight: float = 0.6
     commitment_weight: float = 0.1
+    judged_batch: int = 6  # the discriminator triples the cost of a second of music
+    judged_shares: tuple[float, float, float] = (0.5, 1.5, 1.5)  # of the gradient: waveform, mel, discriminator
     seed: int = 0
 
 
@@ -118,6 +126,8 @@ class Trainer:
         self.codec = TrainingCodec(CodecSettings()).to(device)
         self.mel = MelLoss().to(device)
         self.optimizer = torch.optim.Adam(self.codec.parameters(), betas=(0.9, 0.99))
+        self.judge = Discriminator(DiscriminatorSettings()).to(device)
+        self.judge_optimizer = torch.optim.Adam(self.judge.parameters(), self.settings.lr_judge, betas=(0.5, 0.9))
         self.step, spent_s = self._resume()
         self.budget = Budget(hours, spent_s)
         self.pool, self.held_out = AudioPool(work_dir, False), AudioPool(work_dir, True)
@@ -130,21 +140,25 @@ class Trainer:
         state = torch.load(self.path, map_location=self.device, weights_only=True)
         self.codec.load_state_dict(state["weights"])
         self.optimizer.load_state_dict(state["optimizer"])
+        self.judge.load_state_dict(state["judge"])
+        self.judge_optimizer.load_state_dict(state["judge_optimizer"])
         return state["step"], state["spent_s"]
 
     def save(self) -> None:
-        state = {"optimizer": self.optimizer.state_dict(), "step": self.step, "spent_s": self.budget.spent_s}
+        parts = {"optimizer": self.optimizer, "judge": self.judge, "judge_optimizer": self.judge_optimizer}
+        state = {name: part.state_dict() for name, part in parts.items()}
+        state |= {"step": self.step, "spent_s": self.budget.spent_s}
         save_atomically({**checkpoint(self.codec), **state}, self.path)
 
     def start_quantiser(self) -> None:
         self.codec.eval()
         with torch.no_grad():
-            latents = [self.codec.encoder(self._batch()) for _ in range(60)]
+            latents = [self.codec.encoder(self._batch(self.settings.batch)) for _ in range(60)]
         self.codec.quantizer.initialise(torch.cat([z.transpose(1, 2).reshape(-1, z.shape[1]) for z in latents]))
         self.codec.train()
 
-    def _batch(self) -> Tensor:
-        return self.pool.crops(self.rng, self.settings.batch, self.settings.crop_s).to(self.device)
+    def _batch(self, rows: int) -> Tensor:
+        return self.pool.crops(self.rng, rows, self.settings.crop_s).to(self.device)
 
     def train_step(self) -> dict[str, float]:
         share, schedule = self.budget.share, self.schedule
@@ -152,22 +166,50 @@ class Trainer:
             self.start_quantiser()
         frozen = share >= schedule.freeze_encoder_at
         self.codec.encoder.requires_grad_(not frozen)
-        audio = self._batch()
+        judged = share >= schedule.judge_from
+        audio = self._batch(self.settings.judged_batch if judged else self.settings.batch)
         made, _, commitment = self.codec(audio, learn=not frozen, half=True)
-        blend = min(1.0, max(0.0, (share - schedule.mel_from) / (schedule.mel_full - schedule.mel_from)))
-        wave = wave_error(made, audio)
-        mel = self.mel(made, audio) if blend > 0 else torch.zeros(())
-        loss = wave + blend * self.settings.mel_weight * mel
-        loss = loss if frozen else loss + self.settings.commitment_weight * commitment
         lr = learning_rate(self.settings, schedule, self.step, share)
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        if judged:
+            losses = self._judged_backward(audio, made)
+        else:
+            losses = self._backward(audio, made, share, commitment)
         nn.utils.clip_grad_norm_(self.codec.parameters(), 1.0)
         self.optimizer.step()
         self.step += 1
-        return {"lr": lr, "wave": float(wave.detach()), "mel": float(mel.detach()), "commitment": float(commitment)}
+        losses["commitment"] = commitment
+        return {"lr": lr, **{name: float(v.detach()) for name, v in losses.items()}}
+
+    def _backward(self, audio: Tensor, made: Tensor, share: float, commitment: Tensor) -> dict[str, Tensor]:
+        """Waveform error, log-mel losses as they blend in, and what keeps the encoder near its codes while it learns."""
+        schedule = self.schedule
+        blend = min(1.0, max(0.0, (share - schedule.mel_from) / (schedule.mel_full - schedule.mel_from)))
+        wave = wave_error(made, audio)
+        mel = self.mel(made, audio) if blend > 0 else torch.zeros(())
+        loss = wave + blend * self.settings.mel_weight * mel
+        if share < schedule.freeze_encoder_at:
+            loss = loss + self.settings.commitment_weight * commitment
+        loss.backward()
+        return {"wave": wave, "mel": mel}
+
+    def _judged_backward(self, audio: Tensor, made: Tensor) -> dict[str, Tensor]:
+        """One step of the discriminator, then the decoder's gradient with its verdict beside the other losses."""
+        heard = made.detach().requires_grad_()
+        of_rendered, of_made = self.judge(audio, half=True), self.judge(heard.detach(), half=True)
+        judging = judging_loss(of_rendered, of_made)
+        self.judge_optimizer.zero_grad(set_to_none=True)
+        judging.backward()
+        self.judge_optimizer.step()
+        self.judge.requires_grad_(False)
+        deceiving = deceiving_loss(of_rendered, self.judge(heard, half=True))
+        losses = {"wave": wave_error(heard, audio), "mel": self.mel(heard, audio), "deceiving": deceiving}
+        shares = dict(zip(losses, self.settings.judged_shares, strict=True))
+        made.backward(balanced_gradient(losses, shares, heard))
+        self.judge.requires_grad_(True)
+        return losses | {"judging": judging}
 
     @torch.no_grad()
     def validate(self) -> dict[str, float]:
