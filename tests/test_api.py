@@ -1,106 +1,22 @@
-"""The HTTP API with a tiny random model: every status, what is paid, what is sent, and what is refused."""
+"""The HTTP API with a tiny random model: what its two routes answer, what is sent, and what is refused."""
 
-import asyncio
-import concurrent.futures
 import io
 import json
 import random
-import threading
-import time
 import zipfile
 
 import numpy as np
 import pytest
 import soundfile
-import tiny
-from fastapi.testclient import TestClient
+from http_api import COMPATIBLE, GENERATE, RATE, SHORT, error_of, local, wav
 
 from musicgraph.api import build_api
 from musicgraph.app import making
-from musicgraph.app.keys import KeyStore
-from musicgraph.app.reading import PageOnlyHere
 from musicgraph.app.settings import AppSettings
-from musicgraph.app.studio import Studio
+from musicgraph.nodes.host import Interrupted
 from musicgraph.workflows.media import read_audio, read_tags
 
-COMPATIBLE, GENERATE = "/v1/meta-musicgen-medium", "/v1/generate"
-SHORT = {"prompt": "calm piano", "duration": 0.5, "seed": 7}
-RATE = 8000  # of the tiny codec
-SOON = 10.0
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    """A tiny checkpoint whose codebook is large enough for the default top_k of 250."""
-    folder = tmp_path_factory.mktemp("models") / "tiny-256"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tiny, "CODEBOOK_SIZE", 256)
-        tiny.write_tiny_checkpoint(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def studio():
-    studio = Studio(max_waiting=4)
-    yield studio
-    studio.close()
-
-
-def local(app, **more):
-    return TestClient(app, base_url="http://127.0.0.1", client=("127.0.0.1", 5000), **more)
-
-
-@pytest.fixture(scope="module")
-def client(studio, model):
-    """Without keys, from this machine."""
-    with local(build_api(studio, AppSettings(model=str(model)))) as client:
-        yield client
-
-
-@pytest.fixture
-def keys(tmp_path):
-    return KeyStore(tmp_path / "keys.sqlite", create=True)
-
-
-@pytest.fixture
-def paying(studio, model, keys):
-    """With keys, from another machine."""
-    app = build_api(studio, AppSettings(model=str(model), api_keys=keys.path))
-    with TestClient(app, base_url="http://music.example", raise_server_exceptions=False) as client:
-        yield client
-
-
-class Holding:
-    """Keeps the device busy, as somebody else's work."""
-
-    def __init__(self, studio):
-        self.studio, self.may_end = studio, threading.Event()
-
-    def __enter__(self):
-        started = threading.Event()
-        self.ticket = self.studio.submit("holder", lambda *_: started.set() or self.may_end.wait(SOON))
-        assert started.wait(SOON)
-        return self
-
-    def __exit__(self, *_):
-        self.may_end.set()
-        self.ticket.result(SOON)
-
-
-def wav(response):
-    assert response.status_code == 200, response.text
-    samples, rate = soundfile.read(io.BytesIO(response.content), dtype="int16", always_2d=True)
-    assert rate == RATE
-    return samples
-
-
-def error_of(response, status):
-    assert response.status_code == status, response.text
-    assert response.headers["content-type"] == "application/json"
-    error = response.json()["error"]
-    assert error["type"] and error["message"]
-    return error
-
+pytest_plugins = ["http_api_fixtures"]
 
 # ---------------------------------------------------------------- the compatible route
 
@@ -364,145 +280,6 @@ def test_the_models_that_are_here_can_be_asked_for(client, model, monkeypatch):
     assert response.status_code == 200 and response.headers["x-model"] == model.name
 
 
-# ---------------------------------------------------------------- who may ask, and what it costs
-
-
-@pytest.mark.parametrize(
-    "host, address",
-    [("127.0.0.1", "10.0.0.9"), ("rebound.example", "127.0.0.1"), ("tunnel.example:443", "::1"), ("[::1", "127.0.0.1")],
-)
-def test_without_keys_only_this_machine_is_answered(studio, model, host, address):
-    app = build_api(studio, AppSettings(model=str(model)))
-    client = TestClient(app, base_url="http://127.0.0.1", client=(address, 5000), headers={"host": host})
-    for path in (COMPATIBLE, GENERATE):
-        assert "--api-keys" in error_of(client.post(path, json=SHORT), 401)["message"]
-    error_of(client.get("/v1/models"), 401)
-    assert client.get("/health").json()["status"] == "ok"
-
-
-@pytest.mark.parametrize("header", ["X-Forwarded-For", "X-Real-IP", "Via", "Forwarded", "X-Forwarded-Host"])
-def test_what_a_proxy_brings_in_is_not_from_this_machine(client, header):
-    error_of(client.get("/v1/models", headers={header: "127.0.0.1"}), 401)
-
-
-def test_a_shared_server_needs_keys(studio, model):
-    app = build_api(studio, AppSettings(model=str(model), share=True))
-    assert "--api-keys" in error_of(local(app).post(GENERATE, json=SHORT), 401)["message"]
-
-
-@pytest.mark.parametrize(
-    "address, host", [("127.0.0.1", "localhost:7860"), ("::1", "[::1]:7860"), ("::ffff:127.0.0.1", "127.0.0.2")]
-)
-def test_this_machine_has_several_names(studio, model, address, host):
-    app = build_api(studio, AppSettings(model=str(model)))
-    assert TestClient(app, client=(address, 5000), headers={"host": host}).get("/v1/models").status_code == 200
-
-
-@pytest.mark.parametrize("headers", [{}, {"x-api-key": ""}, {"x-api-key": "mg_1_wrong"}, {"x-api-key": "x" * 5000}])
-def test_with_keys_a_missing_or_wrong_one_is_401(paying, keys, headers):
-    keys.add("ann", 5)
-    for path in (COMPATIBLE, GENERATE):
-        error_of(paying.post(path, json=SHORT, headers=headers), 401)
-    error_of(paying.get("/v1/models", headers=headers), 401)
-    assert keys.rows()[0].credits == 5
-
-
-def test_this_machine_needs_a_key_too_if_there_are_keys(studio, model, keys):
-    error_of(
-        local(build_api(studio, AppSettings(model=str(model), api_keys=keys.path))).post(GENERATE, json=SHORT), 401
-    )
-
-
-def test_a_generation_costs_one_credit_whatever_it_makes(paying, keys):
-    key = {"x-api-key": keys.add("ann", 9)}
-    for left, more in ((8, {}), (7, {"stream": True}), (6, {"variations": 3})):
-        assert paying.post(GENERATE, json=SHORT | more, headers=key).headers["x-remaining-credits"] == str(left)
-    paying.get("/v1/models", headers=key)
-    assert keys.rows()[0].credits == 6
-
-
-def test_no_credits_is_406_on_the_compatible_route_and_402_on_the_other(paying, keys):
-    key = {"x-api-key": keys.add("ann", 0)}
-    error_of(paying.post(COMPATIBLE, json={"prompt": "x"}, headers=key), 406)
-    assert error_of(paying.post(GENERATE, json=SHORT, headers=key), 402)["type"] == "no_credits"
-
-
-@pytest.mark.parametrize("body", [{}, {**SHORT, "duration": -1}, {**SHORT, "model": "none"}, {**SHORT, "top_k": 257}])
-def test_a_refusal_costs_nothing(paying, keys, body):
-    key = {"x-api-key": keys.add("ann", 1)}
-    assert paying.post(GENERATE, json=body, headers=key).status_code in (404, 422)
-    assert keys.rows()[0].credits == 1
-
-
-@pytest.mark.parametrize("stream", [False, True])
-def test_a_failure_is_a_500_with_an_id_the_details_are_in_the_log_and_the_credit_comes_back(
-    paying, keys, monkeypatch, caplog, stream
-):
-    def broken(*_, **__):
-        raise RuntimeError("secret detail of /some/path")
-
-    monkeypatch.setattr(making, "make_music", broken)
-    key = {"x-api-key": keys.add("ann", 1)}
-    response = paying.post(GENERATE, json={**SHORT, "stream": stream}, headers=key)
-    error = error_of(response, 500)
-    assert error["id"] in error["message"] and "secret" not in response.text
-    assert error["id"] in caplog.text and "secret detail" in caplog.text
-    assert keys.rows()[0].credits == 1
-
-
-def test_a_broken_file_of_keys_is_a_500_with_an_id(paying, keys):
-    keys.path.write_bytes(b"damaged" * 2000)
-    error_of(paying.post(GENERATE, json=SHORT, headers={"x-api-key": "mg_1_x"}), 500)
-
-
-def test_a_stream_that_breaks_off_midway_gives_the_credit_back(paying, keys, monkeypatch):
-    original = making.make_music
-
-    def breaks(*arguments, **more):
-        original(*arguments, **more)
-        raise RuntimeError("midway")
-
-    monkeypatch.setattr(making, "make_music", breaks)
-    key = {"x-api-key": keys.add("ann", 1)}
-    with pytest.raises(RuntimeError, match="midway"):  # what a server turns into a connection that is cut
-        local_app = TestClient(paying.app, base_url="http://music.example")
-        local_app.post(GENERATE, json={**SHORT, "duration": 2, "stream": True}, headers=key)
-    assert keys.rows()[0].credits == 1
-
-
-def test_a_full_queue_is_429_with_retry_after_and_costs_nothing(studio, paying, keys):
-    key = {"x-api-key": keys.add("ann", 1)}
-    with Holding(studio):
-        waiting = [studio.submit(f"other {i}", lambda *_: None) for i in range(studio.max_waiting)]
-        response = paying.post(GENERATE, json=SHORT, headers=key)
-        error_of(response, 429)
-        assert int(response.headers["retry-after"]) >= 1
-        assert paying.get("/health").json()["waiting"] == len(waiting)
-    assert keys.rows()[0].credits == 1
-    waiting[-1].result(SOON)
-    assert paying.post(GENERATE, json=SHORT, headers=key).status_code == 200
-
-
-def test_a_studio_that_closes_answers_503(model):
-    studio = Studio()
-    client = local(build_api(studio, AppSettings(model=str(model))))
-    with concurrent.futures.ThreadPoolExecutor() as pool:
-        post = pool.submit(client.post, GENERATE, json={**SHORT, "duration": 120})
-        while not studio.busy():
-            time.sleep(0.01)
-        studio.close()
-        error_of(post.result(SOON), 503)
-
-
-def test_what_comes_after_the_servers_end_is_dropped():
-    async def opened():
-        return making.Handover()
-
-    handover = asyncio.run(opened())
-    handover.send(b"late")
-    handover.end()
-
-
 # ---------------------------------------------------------------- hostile bodies, and the documents
 
 
@@ -532,11 +309,8 @@ def test_a_thousand_hostile_bodies_never_make_the_server_fail(client, monkeypatc
 
     def quick(runner, request, **_):
         made.append(request)
-        raise making.Interrupted("counted")
+        raise Interrupted("counted")
 
-    monkeypatch.setattr(
-        making, "Interrupted", __import__("musicgraph.nodes.host", fromlist=["x"]).Interrupted, raising=False
-    )
     monkeypatch.setattr(making, "make_music", quick)
     dice = random.Random(0)
     names = ["prompt", "negative", "model", "duration", "seed", "cfg", "temperature", "top_k", "top_p", "variations"]
@@ -568,23 +342,3 @@ def test_the_docs_page_tells_the_same_and_asks_nothing_of_other_hosts(client):
     page = client.get("/docs").text
     assert all(text in page for text in (COMPATIBLE, GENERATE, "loudness_lufs", "Retry-After", "curl"))
     assert not any(text in page for text in ("src=", "https://", "//cdn", "@import", "<script", "<link"))
-
-
-def test_building_the_api_loads_no_model_and_starts_no_thread(model):
-    before = threading.active_count()
-    build_api(Studio(), AppSettings(model=str(model)))
-    assert threading.active_count() == before
-
-
-def test_a_server_with_keys_shows_its_page_to_its_own_machine_only(keys, studio, model):
-    """Or the page, which needs no key, would be a way around the credits."""
-    app = build_api(studio, AppSettings(model=str(model)))
-    app.add_api_route("/", lambda: "the page")
-    app.add_middleware(PageOnlyHere)
-    assert local(app).get("/").status_code == 200
-    stranger = TestClient(app, base_url="http://music.example", client=("203.0.113.9", 5000))
-    refused = stranger.get("/")
-    assert (refused.status_code, refused.json()["error"]["type"]) == (403, "page_is_local")
-    assert stranger.post("/gradio_api/call/generate", json={}).status_code == 403
-    for path in ("/health", "/docs", "/openapi.json"):
-        assert stranger.get(path).status_code == 200

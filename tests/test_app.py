@@ -23,10 +23,8 @@ import torch
 from musicgraph.app import follow, live, page_create, page_graph, theme, zero_gpu
 from musicgraph.app.choices import check_request, model_choices
 from musicgraph.app.follow import Desk, note, told
-from musicgraph.app.graph_form import Field, overrides, sections, widget
-from musicgraph.app.graph_picture import draw
 from musicgraph.app.page_create import IDEAS, compose, request_from, values_of
-from musicgraph.app.page_graph import SHIPPED, run_graph, shipped_document, shipped_workflows
+from musicgraph.app.page_graph import run_graph, shipped_document
 from musicgraph.app.serve import build_app, settings_from
 from musicgraph.app.settings import AppSettings
 from musicgraph.app.shelf import Shelf, Take, file_name
@@ -36,7 +34,7 @@ from musicgraph.nodes.host import Interrupted
 from musicgraph.workflows.default_graph import Request
 from musicgraph.workflows.media import read_audio, read_tags, write_audio
 from musicgraph.workflows.problems import NodeError, WorkflowError, refused
-from musicgraph.workflows.reader import Document, read_document
+from musicgraph.workflows.reader import Document
 from musicgraph.workflows.registry import node_classes
 
 ROOT = Path(__file__).parents[1]
@@ -328,93 +326,6 @@ def test_file_names_are_plain():
     assert file_name("Lo-fi: Évening / ../etc\\passwd") == "lo-fi-vening-etc-passwd"
     assert file_name("音楽") == "music"
     assert len(file_name("word " * 100)) <= 40
-
-
-# ---------------------------------------------------------------- pictures of graphs
-
-
-def test_every_node_and_link_of_the_shipped_graphs_is_drawn():
-    for _, name in shipped_workflows():
-        document = read_document(SHIPPED / name)
-        prompt = document.prompt(CLASSES)
-        svg = draw(document, CLASSES)
-        assert svg.count('class="box"') == len(prompt)
-        links = sum(isinstance(v, list) for node in prompt.values() for v in node["inputs"].values())
-        assert svg.count("<path d=") == links
-
-
-def test_without_positions_the_nodes_stand_in_layers():
-    api = read_document(SHIPPED / "text_to_music_api.json")
-    xs = [float(part.split('"')[0]) for part in draw(api, CLASSES).split('class="box" x="')[1:]]
-    assert xs == sorted(xs) and len(set(xs)) == len(xs)
-
-
-def test_a_strangers_graph_is_drawn_harmlessly():
-    evil = '"><script>alert(1)</script>'
-    nodes = {
-        evil: {"class_type": evil, "inputs": {"x": evil, "y": ["b", 0]}, "_meta": {"title": evil}},
-        "b": {"class_type": "SaveAudio", "inputs": {"audio": [evil, 7]}},
-    }
-    assert "<script" not in draw(Document(api=nodes), CLASSES, {evil: "done"})
-    many = {str(i): {"class_type": "AudioConcat", "inputs": {"audio1": [str(i - 1), 0]}} for i in range(3000)}
-    assert "2800 more nodes" in draw(Document(api=many), CLASSES)
-
-
-def test_the_node_at_work_is_marked():
-    svg = draw(read_document(SHIPPED / "text_to_music_api.json"), CLASSES, {"3": "at-work"})
-    assert '<g class="at-work" data-node="3">' in svg
-
-
-# ---------------------------------------------------------------- forms
-
-
-def fields_of(name):
-    prompt = read_document(SHIPPED / name).prompt(CLASSES)
-    return {(f.node, f.input): f for s in sections(prompt, CLASSES, ["tiny"]) for f in s.fields}
-
-
-def test_a_form_has_what_the_nodes_declare():
-    fields = fields_of("text_to_music_api.json")
-    assert fields["2", "text"].kind == "text"
-    assert fields["1", "model"].choices == ("tiny",)
-    assert (fields["3", "cfg"].kind, fields["3", "cfg"].maximum) == ("slider", 20.0)
-    assert fields["3", "seed"].kind == "whole"
-    assert "likeliest" in fields["3", "top_k"].info
-    assert ("3", "positive") not in fields, "linked inputs have nothing to set"
-    assert fields_of("chain_api.json")["6", "audio"].kind == "audio"
-
-
-def test_every_field_has_a_widget_of_its_kind():
-    kinds = {
-        "text": gr.Textbox, "line": gr.Textbox, "whole": gr.Number, "slider": gr.Slider, "choice": gr.Dropdown,
-        "audio": gr.Audio, "number": gr.Number, "check": gr.Checkbox,
-    }  # fmt: skip
-    for field in [*fields_of("text_to_music_api.json").values(), *fields_of("chain_api.json").values()]:
-        assert isinstance(widget(field), kinds[field.kind])
-        assert widget(field).label
-
-
-def test_only_what_was_changed_becomes_an_override(tmp_path):
-    fields = list(fields_of("text_to_music_api.json").values())
-    values = [field.value for field in fields]
-    assert overrides(fields, values, tmp_path) == []
-    values[[f.input for f in fields].index("seed")] = 7.0
-    (change,) = overrides(fields, values, tmp_path)
-    assert (change.node, change.input, change.value, type(change.value)) == ("3", "seed", 7, int)
-
-
-def test_seeds_beyond_what_a_browser_can_count_keep_every_digit():
-    prompt = read_document(SHIPPED / "text_to_music_api.json").prompt(CLASSES)
-    prompt["3"]["inputs"]["seed"] = 2**64 - 1
-    (field,) = (f for s in sections(prompt, CLASSES) for f in s.fields if f.input == "seed")
-    assert field.kind == "line"
-    assert overrides([field], [str(2**64 - 1)], Path()) == []
-
-
-def test_an_empty_number_is_refused_by_name():
-    field = Field("3", "seed", "whole", "seed", "", 1)
-    with pytest.raises(ValueError, match="seed: got nothing"):
-        overrides([field], [None], Path())
 
 
 # ---------------------------------------------------------------- graphs

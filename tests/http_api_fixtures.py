@@ -1,0 +1,48 @@
+"""Fixtures of the HTTP API's tests, which name this file in `pytest_plugins`."""
+
+import pytest
+import tiny
+from fastapi.testclient import TestClient
+from http_api import local
+
+from musicgraph.api import build_api
+from musicgraph.app.keys import KeyStore
+from musicgraph.app.settings import AppSettings
+from musicgraph.app.studio import Studio
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """A tiny checkpoint whose codebook is large enough for the default top_k of 250."""
+    folder = tmp_path_factory.mktemp("models") / "tiny-256"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tiny, "CODEBOOK_SIZE", 256)
+        tiny.write_tiny_checkpoint(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def studio():
+    studio = Studio(max_waiting=4)
+    yield studio
+    studio.close()
+
+
+@pytest.fixture(scope="module")
+def client(studio, model):
+    """Without keys, from this machine."""
+    with local(build_api(studio, AppSettings(model=str(model)))) as client:
+        yield client
+
+
+@pytest.fixture
+def keys(tmp_path):
+    return KeyStore(tmp_path / "keys.sqlite", create=True)
+
+
+@pytest.fixture
+def paying(studio, model, keys):
+    """With keys, from another machine."""
+    app = build_api(studio, AppSettings(model=str(model), api_keys=keys.path))
+    with TestClient(app, base_url="http://music.example", raise_server_exceptions=False) as client:
+        yield client
