@@ -1,6 +1,6 @@
 """Measures an exported pocket model: codec, language model, how well it follows words, sanity. A table, then JSON.
 
-Run: `python training/evaluate.py --model models/pocket --items 96`. Needs FluidSynth: held-out pieces are composed and
+Run: `python training/evaluate.py --model models/pocket`. Needs FluidSynth: held-out pieces are composed and
 rendered on the spot from indices that no training stage uses, so nothing but the model folder is needed.
 Sampling: top-k 250, temperature 1, guidance 3 (and 1 for comparison), fixed seeds, by the product's own engines: float32,
 which gives transformers' tokens, and int8, which must not be heard.
@@ -100,7 +100,9 @@ def codec_figures(pocket: Pocket, items: int) -> tuple[dict[str, float], list]:
         codes.append(tokens)
         versions = {"codec": made, "opus_6k": opus, "silence": np.zeros_like(audio)}
         rows.append({f"{n}_mel_db": measures.mel_distance_db(v, audio) for n, v in versions.items()})
-        rows[-1] |= {f"{n}_si_sdr_db": measures.si_sdr_db(versions[n], audio) for n in ("codec", "opus_6k")}
+        for name in ("codec", "opus_6k"):
+            rows[-1][f"{name}_si_sdr_db"] = measures.si_sdr_db(versions[name], audio)
+            rows[-1][f"{name}_hiss_db"] = measures.hiss_db(versions[name], audio)
         pages.append((f"{song.facts.lead}, {song.facts.texture}", audio, made))
     figures = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
     joined = np.concatenate(codes, axis=1)
@@ -295,7 +297,7 @@ def print_table(report: dict) -> None:
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, default=Path("models/pocket"))
-    parser.add_argument("--items", type=int, default=96, help="prompts; other counts follow from it")
+    parser.add_argument("--items", type=int, default=128, help="prompts; other counts follow from it")
     parser.add_argument("--seconds", type=float, default=8.0)
     parser.add_argument("--out", type=Path, default=Path("build/pocket/evaluation"), help="audio and spectrograms")
     parser.add_argument("--threads", type=int, default=2)

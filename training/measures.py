@@ -33,6 +33,14 @@ def mel_distance_db(made: np.ndarray, wanted: np.ndarray) -> float:
     return float(np.abs(log_mel_db(made[:length]) - log_mel_db(wanted[:length])).mean())
 
 
+def hiss_db(made: np.ndarray, wanted: np.ndarray, quietest: float = 0.3) -> float:
+    """How far the quietest share of the log-mel spectrum is louder than it should be."""
+    length = min(len(made), len(wanted))
+    made, wanted = log_mel_db(made[:length]), log_mel_db(wanted[:length])
+    quiet = wanted <= np.quantile(wanted, quietest)
+    return float((made - wanted)[quiet].mean())
+
+
 def si_sdr_db(made: np.ndarray, wanted: np.ndarray) -> float:
     length = min(len(made), len(wanted))
     made, wanted = made[:length], wanted[:length]
