@@ -18,7 +18,7 @@ from .openvino_import import ov
 from .openvino_weights import Float32Weights, Int8Weights, giving_back
 
 KINDS = {"fp32": Float32Weights, "int8": Int8Weights}
-KV_PRECISIONS = {"fp32": "f32", "int8": "f16"}  # of the past that steps look back on; 8 bits take as long to unpack
+KV_PRECISIONS = {"fp32": "f32", "int8": "u8"}  # of the past that steps look back on
 
 
 class OpenVinoEngine:
