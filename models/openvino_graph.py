@@ -164,8 +164,8 @@ class _StepGraph:
     def _feed_forward(self, x: Node, name: str) -> Node:
         """fc2(gelu(fc1 x)), with gelu(h) = h · (1 − erf(−h / √2)) / 2 written out, and with this sign.
 
-        As one operation, which OpenVINO makes of it where it knows the form, it would join fc1; in float32 that is then computed by a
-        kernel that reads memory a third slower.
+        As one operation, which OpenVINO makes of it where it knows the form, it would join fc1; in float32 that is then computed
+        by a kernel that reads memory a third slower.
         """
         (hidden,) = self.weights.linear(x, f"{name}.fc1.weight")
         half, to_erf = op.constant(np.float32(0.5)), op.constant(np.float32(-(0.5**0.5)))

@@ -1,7 +1,8 @@
 """The LM's weights for OpenVINO: float32 straight from the checkpoint, or int8 from a file that is made once.
 
 Both are memory-mapped. OpenVINO copies what it needs when it compiles and then leaves the mapping alone; its pages are given
-back meanwhile, so that no weight is in memory twice for long. Int8 is symmetric, one scale a row of a matrix: w ≈ scale · q, |q| ≤ 127. Knows files, not layers.
+back meanwhile, so that no weight is in memory twice for long. Int8 is symmetric, one scale a row of a matrix:
+w ≈ scale · q, |q| ≤ 127. Knows files, not layers.
 """
 
 from __future__ import annotations

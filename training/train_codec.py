@@ -4,8 +4,8 @@ Run: `python training/train_codec.py --work-dir build/pocket --hours 1`. Stopped
 
 The order of things matters more than their size. The waveform error comes first: started on spectral losses, the decoder
 stays in stationary noise. Then the quantiser joins with k-means codebooks, then log-mel losses blend in. At last encoder and
-codebooks freeze, so that tokens can be computed while the decoder still improves: first as before, then with a discriminator listening,
-because spectral losses alone leave a hiss between the notes.
+codebooks freeze, so that tokens can be computed while the decoder still improves: first as before, then with a discriminator that
+listens, because spectral losses alone smooth the upper harmonics into noise.
 """
 
 import argparse
