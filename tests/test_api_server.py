@@ -9,15 +9,15 @@ import time
 
 import httpx
 import pytest
-import tiny
 import uvicorn
+from http_api import COMPATIBLE, GENERATE
 
 from musicgraph.api import build_api
-from musicgraph.app.keys import KeyStore
 from musicgraph.app.settings import AppSettings
 from musicgraph.app.studio import Studio
 
-COMPATIBLE, GENERATE = "/v1/meta-musicgen-medium", "/v1/generate"
+pytest_plugins = ["http_api_fixtures"]
+
 LONG = {"prompt": "calm piano", "duration": 120, "seed": 7, "top_k": 50}
 SOON = 20.0
 
@@ -43,24 +43,10 @@ def wait_for(condition, limit_s=SOON):
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("models") / "tiny-256"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tiny, "CODEBOOK_SIZE", 256)
-        tiny.write_tiny_checkpoint(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
 def studio():
     studio = Studio()
     yield studio
     studio.close()
-
-
-@pytest.fixture
-def keys(tmp_path):
-    return KeyStore(tmp_path / "keys.sqlite", create=True)
 
 
 @pytest.fixture

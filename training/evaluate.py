@@ -267,7 +267,7 @@ def evaluate(folder: Path, items: int, seconds: float, out: Path) -> dict:
     spectrogram_page(out / "reconstructions.png", pages[:8])
     report["lm"] = lm_figures(pocket, min(items, 40))
     report["engines"] = engine_figures(pocket, min(items, 16))
-    judges = train_judges(pocket, 6 * items)
+    judges = train_judges(pocket, 4 * items)
     report["judges"] = {
         "drums_accuracy": judges.drums.accuracy,
         "solo_instrument_accuracy": judges.family.accuracy,
