@@ -100,9 +100,11 @@ def codec_figures(pocket: Pocket, items: int) -> tuple[dict[str, float], list]:
         codes.append(tokens)
         versions = {"codec": made, "opus_6k": opus, "silence": np.zeros_like(audio)}
         rows.append({f"{n}_mel_db": measures.mel_distance_db(v, audio) for n, v in versions.items()})
+        rows[-1] |= {"original_flatness_db": measures.flatness_db(audio)}
         for name in ("codec", "opus_6k"):
             rows[-1][f"{name}_si_sdr_db"] = measures.si_sdr_db(versions[name], audio)
             rows[-1][f"{name}_hiss_db"] = measures.hiss_db(versions[name], audio)
+            rows[-1][f"{name}_flatness_db"] = measures.flatness_db(versions[name])
         pages.append((f"{song.facts.lead}, {song.facts.texture}", audio, made))
     figures = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
     joined = np.concatenate(codes, axis=1)

@@ -41,6 +41,12 @@ def hiss_db(made: np.ndarray, wanted: np.ndarray, quietest: float = 0.3) -> floa
     return float((made - wanted)[quiet].mean())
 
 
+def flatness_db(audio: np.ndarray) -> float:
+    """How much like noise it sounds: the mean spectral flatness, 0 dB for white noise, less for clear notes."""
+    spectra = np.abs(librosa.stft(audio, n_fft=1024, hop_length=HOP))
+    return float(10 * np.log10(librosa.feature.spectral_flatness(S=spectra) + 1e-9).mean())
+
+
 def si_sdr_db(made: np.ndarray, wanted: np.ndarray) -> float:
     length = min(len(made), len(wanted))
     made, wanted = made[:length], wanted[:length]
