@@ -37,8 +37,8 @@ class Effort:
     late_ways: tuple[str, ...]
 
 
-FULL = Effort(rounds=6, steps=25, late_steps=30, late_ways=("openvino fp32", "openvino int8"))
-QUICK = Effort(rounds=2, steps=12, late_steps=15, late_ways=("openvino int8",))
+FULL = Effort(rounds=6, steps=25, late_steps=30, late_ways=("numba fp32", "numba int8"))
+QUICK = Effort(rounds=2, steps=12, late_steps=15, late_ways=("numba int8",))
 
 
 @dataclass
@@ -61,13 +61,13 @@ class Findings:
     def summary(self) -> dict[str, float | str]:
         """The figures that the documentation quotes."""
         codec = {way: median(took) for way, took in self.codec_s.items()}
-        first, late = self.late_s["openvino int8"]
+        first, late = self.late_s["numba int8"]
         return {
-            "f32_vs_transformers": self.step("transformers") / self.step("openvino fp32"),
-            "f32_bandwidth_share": self.bandwidth_share("openvino fp32", 4),
-            "int8_vs_transformers": self.step("transformers") / self.step("openvino int8"),
-            "int8_bandwidth_share": self.bandwidth_share("openvino int8", 1),
-            "batch4_cost_per_item": self.step("openvino int8", 4) / 4 / self.step("openvino int8"),
+            "f32_vs_transformers": self.step("transformers") / self.step("numba fp32"),
+            "f32_bandwidth_share": self.bandwidth_share("numba fp32", 4),
+            "int8_vs_transformers": self.step("transformers") / self.step("numba int8"),
+            "int8_bandwidth_share": self.bandwidth_share("numba int8", 1),
+            "batch4_cost_per_item": self.step("numba int8", 4) / 4 / self.step("numba int8"),
             "late_step_vs_first": late / first,
             "codec_vs_transformers": codec["transformers"] / codec["ours"],
             "stream_overhead": codec["ours, streaming"] / codec["ours"] - 1,

@@ -22,11 +22,11 @@ from musicgraph.nodes import engines
 
 
 def main(folder: Path) -> None:
-    importlib.import_module("musicgraph.models.openvino_import")
+    importlib.import_module("musicgraph.models.numba_engine")
 
     before, started = peak_bytes(), time.perf_counter()
     opened = checkpoint.open_checkpoint(folder)
-    source = engines.load(opened, engines.choose("fp32", torch.device("cpu")))
+    source = engines.load(opened, engines.choose("fp32", torch.device("cpu"), opened.lm))
     text, codec = checkpoint.load_text_encoder(opened), checkpoint.load_codec(opened)
     load_s, loaded = time.perf_counter() - started, peak_bytes()
     frames = stream(source.ready(0), Generation(opened.lm.frames(1), 0, Sampling()), text.encode(["a song"]))

@@ -100,13 +100,13 @@ def write_checkpoint(folder: Path) -> Upstream:
 
 
 def load_ours(folder: Path) -> dict[str, Ours]:
-    from musicgraph.models.openvino_engine import OpenVinoEngine
+    from musicgraph.models.numba_engine import NumbaEngine
 
     opened = checkpoint.open_checkpoint(folder)
     text = checkpoint.load_text_encoder(opened).encode
     lm = checkpoint.load_lm(opened, torch.float32, torch.device("cpu"))
     engines = {"torch fp32": TorchEngine(lm)}
-    engines |= {f"openvino {precision}": OpenVinoEngine(opened, precision) for precision in ("fp32", "int8")}
+    engines |= {f"numba {precision}": NumbaEngine(opened, precision) for precision in ("fp32", "int8")}
     return {name: Ours(engine, text) for name, engine in engines.items()}
 
 

@@ -7,21 +7,20 @@ known to work, and `MUSICGRAPH_ENGINE` names one.
 from __future__ import annotations
 
 import os
-import platform
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from typing import Protocol
 
 import torch
 
 from ..models import checkpoint
+from ..models.config import LMConfig
 from ..models.engine import Engine, TorchEngine
 from . import host
 
-AUTO, TORCH, OPENVINO, CUDA_GRAPH = "auto", "torch", "openvino", "cuda-graph"
-ENGINES = (AUTO, TORCH, OPENVINO, CUDA_GRAPH)
+AUTO, TORCH, NUMBA, CUDA_GRAPH = "auto", "torch", "numba", "cuda-graph"
+ENGINES = (AUTO, TORCH, NUMBA, CUDA_GRAPH)
 ENGINE_VARIABLE = "MUSICGRAPH_ENGINE"
-OPENVINO_RELEASE = "2026.4"  # models/openvino_graph.py uses attention as this release has it
 INT8 = "int8"
 PRECISIONS = ("auto", "fp32", INT8, "fp16", "bf16")
 
@@ -36,7 +35,7 @@ class Choice:
         return f"{self.engine} {self.precision} on {self.device.type}"
 
 
-def choose(precision: str, device: torch.device) -> Choice:
+def choose(precision: str, device: torch.device, config: LMConfig) -> Choice:
     """What runs a model of which `precision` (one of `PRECISIONS`) was asked for.
 
     Raises ValueError if the machine or the named engine cannot do it, with what to do.
@@ -46,9 +45,15 @@ def choose(precision: str, device: torch.device) -> Choice:
         raise ValueError(f"{ENGINE_VARIABLE}: got {wanted!r}, expected one of {', '.join(ENGINES)}; unset it for auto")
     if wanted == CUDA_GRAPH:
         return _on_cuda_graphs(precision, device)
-    if wanted != TORCH and device.type == "cpu" and precision in ("auto", "fp32", INT8) and _has_openvino(wanted):
-        return Choice(OPENVINO, INT8 if precision == "auto" else precision, device)
-    if wanted == OPENVINO:
+    if wanted in (AUTO, NUMBA) and device.type == "cpu" and precision in ("auto", "fp32", INT8):
+        trouble = _numba_trouble(config)
+        if trouble is None:
+            return Choice(NUMBA, INT8 if precision == "auto" else precision, device)
+        if wanted == NUMBA or precision == INT8:
+            raise ValueError(
+                f"got {wanted} as engine and {precision} as precision, {trouble}, or choose torch and auto"
+            )
+    if wanted == NUMBA:
         raise ValueError(
             f"{ENGINE_VARIABLE}: got {wanted} for {precision} on {device.type}, expected fp32 or int8 on cpu; "
             "choose those, or unset the variable"
@@ -56,23 +61,14 @@ def choose(precision: str, device: torch.device) -> Choice:
     return Choice(TORCH, _torch_precision(precision, device), device)
 
 
-def _has_openvino(wanted: str) -> bool:
-    trouble = _openvino_trouble()
-    if trouble and wanted == OPENVINO:
-        raise ValueError(f"{ENGINE_VARIABLE}: got openvino, {trouble}; pip install 'musicgraph[cpu]', or unset it")
-    return trouble is None
-
-
-def _openvino_trouble() -> str | None:
-    """Why the fast CPU engine cannot be used here, or None."""
-    if platform.machine() not in ("x86_64", "AMD64"):
-        return f"whose attention runs on x86-64 only, on {platform.machine()}"
-    try:
-        there = version("openvino")
-    except PackageNotFoundError:
-        return "which is not installed"
-    if not there.startswith(f"{OPENVINO_RELEASE}."):
-        return f"version {there}, expected {OPENVINO_RELEASE}"
+def _numba_trouble(config: LMConfig) -> str | None:
+    """Why the fast CPU engine cannot be used here and what to do about it, or None."""
+    if find_spec("numba") is None:
+        return "expected Numba to be installed; pip install 'musicgraph[cpu]'"
+    sizes = {"hidden_size": 32, "ffn_size": 32, "head_size": 16, "codebook_size": 64}
+    uneven = [f"{name} {getattr(config, name)}" for name, unit in sizes.items() if getattr(config, name) % unit]
+    if uneven:
+        return f"expected a model whose sizes are multiples of {sizes}, not {', '.join(uneven)}; take another model"
     return None
 
 
@@ -85,7 +81,7 @@ def _on_cuda_graphs(precision: str, device: torch.device) -> Choice:
 def _torch_precision(precision: str, device: torch.device) -> str:
     if precision == INT8:
         raise ValueError(
-            f"precision: got int8 with torch on {device.type}; int8 runs on the CPU with OpenVINO "
+            f"precision: got int8 with torch on {device.type}; int8 runs on the CPU with Numba "
             "(pip install 'musicgraph[cpu]'); choose auto"
         )
     if precision != "auto":
@@ -120,17 +116,17 @@ class _OnTorch:
         return TorchEngine(lm)
 
 
-class _OnOpenVino:
-    """Compiled once; lives in the computer's memory, which nobody has to manage."""
+class _OnNumba:
+    """Weights stay where their file is mapped: the computer's own memory, which nobody has to manage."""
 
     def __init__(self, opened: checkpoint.Checkpoint, choice: Choice):
-        from ..models.openvino_engine import OpenVinoEngine
+        from ..models.numba_engine import NumbaEngine
 
-        self._engine = OpenVinoEngine(opened, choice.precision)
+        self._engine = NumbaEngine(opened, choice.precision)
 
     def ready(self, working_bytes: int) -> Engine:
         return self._engine
 
 
 def load(opened: checkpoint.Checkpoint, choice: Choice) -> Source:
-    return (_OnOpenVino if choice.engine == OPENVINO else _OnTorch)(opened, choice)
+    return (_OnNumba if choice.engine == NUMBA else _OnTorch)(opened, choice)

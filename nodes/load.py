@@ -52,7 +52,7 @@ class MusicGenModelLoader:
                     {
                         "default": "auto",
                         "tooltip": "Of the composing model. auto: fp16 on a GPU; on a CPU int8, the fastest by far "
-                        "and close to fp32 by measurement, where the fast CPU engine (OpenVINO) is installed, else fp32. "
+                        "and close to fp32 by measurement, where the fast CPU engine (Numba) is installed, else fp32. "
                         "The text encoder and the codec always run in fp32.",
                     },
                 ),
@@ -69,7 +69,7 @@ class MusicGenModelLoader:
         find = places.fetch if host.may_download(model) else places.locate
         opened = checkpoint.open_checkpoint(find(model, host.model_folders()))
         where = _device(device)
-        choice = engines.choose(precision, where)
+        choice = engines.choose(precision, where, opened.lm)
         source = engines.load(opened, choice)
         text = host.Resident(checkpoint.load_text_encoder(opened), where)
         codec = host.Resident(checkpoint.load_codec(opened), _codec_device(where))

@@ -58,7 +58,7 @@ def test_a_step_of_every_way_passes_the_same_rows_through_the_model(bench, ways,
 
 
 def test_late_steps_are_measured_one_by_one(bench, ways):
-    assert len(ways["openvino int8"].steps_after(20, STEPS)) == STEPS - 1 - bench.subjects.WARM_UP_STEPS
+    assert len(ways["numba int8"].steps_after(20, STEPS)) == STEPS - 1 - bench.subjects.WARM_UP_STEPS
 
 
 def test_the_weights_of_a_step_are_those_that_it_reads(bench, wide):
@@ -69,10 +69,10 @@ def test_the_weights_of_a_step_are_those_that_it_reads(bench, wide):
 
 def test_ratios_say_how_many_times_as_fast(bench):
     found = bench.Findings(step_weights=10**9)
-    found.step_s = {("transformers", 1): [0.4, 0.5, 9.0], ("openvino fp32", 1): [0.1], ("openvino int8", 1): [0.05]}
-    found.step_s["openvino int8", 4] = [0.08]
+    found.step_s = {("transformers", 1): [0.4, 0.5, 9.0], ("numba fp32", 1): [0.1], ("numba int8", 1): [0.05]}
+    found.step_s["numba int8", 4] = [0.08]
     found.read_gb_per_s, found.read_huge_gb_per_s = [40.0, 50.0, 60.0], [70.0]
-    found.late_s = {"openvino int8": (0.05, 0.06)}
+    found.late_s = {"numba int8": (0.05, 0.06)}
     found.codec_s = {"transformers": [2.0], "ours": [1.0], "ours, streaming": [1.05]}
     found.loading = {"in_all": 1.1, "load_s": 2.0}
     summary = found.summary()

@@ -52,7 +52,7 @@ def tiny_config(channels: int = 1, text_size: int = 24, hidden_size: int = 32, *
             vocab_size=CODEBOOK_SIZE,
             hidden_size=hidden_size,
             num_hidden_layers=3,
-            num_attention_heads=4,
+            num_attention_heads=2,
             ffn_dim=64,
             num_codebooks=4 * channels,
             audio_channels=channels,

@@ -31,7 +31,7 @@ from musicgraph.models.conditioning import memory_for
 from musicgraph.models.config import MAX_BATCH, Generation, Sampling
 from musicgraph.models.encodec import Codec
 from musicgraph.models.generate import stream
-from musicgraph.models.openvino_engine import OpenVinoEngine
+from musicgraph.models.numba_engine import NumbaEngine
 from musicgraph.models.text import TextEncoder
 
 HELD_OUT_FROM = 1_000_000  # indices far above those of training
@@ -57,7 +57,7 @@ class Pocket:
     tokenizer: object
     text: TextEncoder
     codec: Codec
-    engines: dict[str, OpenVinoEngine]  # by precision
+    engines: dict[str, NumbaEngine]  # by precision
 
     @torch.inference_mode()
     def reconstruct(self, audio: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -78,7 +78,7 @@ class Pocket:
 def load(folder: Path) -> Pocket:
     model = MusicgenForConditionalGeneration.from_pretrained(folder, dtype=torch.float32).eval()
     opened = checkpoint.open_checkpoint(folder)
-    engines = {precision: OpenVinoEngine(opened, precision) for precision in ("fp32", "int8")}
+    engines = {precision: NumbaEngine(opened, precision) for precision in ("fp32", "int8")}
     parts = checkpoint.load_text_encoder(opened), checkpoint.load_codec(opened)
     return Pocket(model, AutoTokenizer.from_pretrained(folder), *parts, engines)
 

@@ -1,0 +1,230 @@
+"""The arithmetic of a step, compiled by Numba: norms, rounding to 8 bits, products with a matrix, attention.
+
+Everything lies at addresses, in float32 unless said otherwise, because Numba compiles numbers in seconds where it takes half
+a minute for arrays. A row's result never depends on how many rows there are. Knows nothing of layers and of threads.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+
+from .numba_vectors import (
+    LANES,
+    TILE,
+    add_float32_values_1,
+    add_float32_values_4,
+    add_int8_values_1,
+    add_int8_values_4,
+    byte,
+    float32_product,
+    float32_scores,
+    float_of_bits,
+    int8_product,
+    int8_scores,
+    number,
+    put,
+    round_group,
+)
+
+GROUP = 64  # inputs that are rounded to 8 bits together, or 32 where they are fewer
+PAD = 64  # bytes
+UNHEARD = -1e30  # a score
+compiled = njit(nogil=True, fastmath=True, error_model="numpy")
+f32, i32 = np.float32, np.int32
+
+
+@compiled
+def exp(x):
+    """e to the power of x ≤ 0, to float32's last digits: 2 to a whole number, and a polynomial on [-1/2, 1/2]."""
+    power = max(x, f32(-87.0)) * f32(1.4426950408889634)
+    whole = np.floor(power + f32(0.5))
+    rest = f32(power - whole)
+    p = f32(0.00015403530) * rest + f32(0.0013333558)
+    p = p * rest + f32(0.0096181291)
+    p = p * rest + f32(0.055504109)
+    p = p * rest + f32(0.24022651)
+    p = p * rest + f32(0.69314718)
+    p = p * rest + f32(1.0)
+    return p * float_of_bits(i32((i32(whole) + i32(127)) << i32(23)))
+
+
+@compiled
+def gelu(h):
+    """h · (1 + erf(h / √2)) / 2, with erf to 1.5e-7 by formula 7.1.26 of Abramowitz and Stegun's handbook."""
+    z = abs(h) * f32(0.70710678)
+    t = f32(1.0) / (f32(1.0) + f32(0.3275911) * z)
+    p = f32(1.061405429) * t
+    p = (p + f32(-1.453152027)) * t
+    p = (p + f32(1.421413741)) * t
+    p = (p + f32(-0.284496736)) * t
+    p = (p + f32(0.254829592)) * t
+    erf = f32(1.0) - p * exp(-z * z)
+    return f32(0.5) * (h + abs(h) * erf)
+
+
+@compiled
+def normalise(x, size, weight, bias, out):
+    """The layer norm of one row."""
+    total, squares = f32(0.0), f32(0.0)
+    for i in range(size):
+        total += number(x, i)
+    mean = total / f32(size)
+    for i in range(size):
+        squares += (number(x, i) - mean) * (number(x, i) - mean)
+    scale = f32(1.0) / np.sqrt(squares / f32(size) + f32(1e-5))
+    for i in range(size):
+        put(out, i, (number(x, i) - mean) * scale * number(weight, i) + number(bias, i))
+
+
+# ---------------------------------------------------------------- products with a matrix
+
+
+class Operand(NamedTuple):
+    """Rows that matrices are multiplied with: as float32 and, for int8 matrices, in 8 bits.
+
+    Rows are PAD bytes longer than they are used: at a power of 2 apart, eight of them would drive each other out of the cache.
+    """
+
+    x: int  # [rows, inputs]
+    whole: int  # int8 [rows, inputs]
+    scales: int  # [rows, groups]
+    offsets: int  # int32 [rows, groups]
+    rows: int
+    inputs: int
+
+
+@compiled
+def group_size(inputs):
+    return GROUP if inputs % GROUP == 0 else GROUP // 2
+
+
+@compiled
+def operand_at(place, rows, inputs):
+    groups = inputs // group_size(inputs)
+    whole = place + rows * (4 * inputs + PAD)
+    scales = whole + rows * (inputs + PAD)
+    return Operand(place, whole, scales, scales + 4 * rows * groups, rows, inputs)
+
+
+@compiled
+def operand_bytes(rows, inputs):
+    return rows * (5 * inputs + 2 * PAD + 8 * (inputs // group_size(inputs)))
+
+
+@compiled
+def x_of(by, row):
+    return by.x + row * (4 * by.inputs + PAD)
+
+
+@compiled
+def round_one(by, row, group):
+    size = group_size(by.inputs)
+    place = row * (by.inputs // size) + group
+    whole = by.whole + row * (by.inputs + PAD) + group * size
+    round_group(x_of(by, row) + 4 * group * size, size // LANES, whole, by.scales + 4 * place, by.offsets + 4 * place)
+
+
+@compiled
+def round_rows(by):
+    for row in range(by.rows):
+        for group in range(by.inputs // group_size(by.inputs)):
+            round_one(by, row, group)
+
+
+@compiled
+def product(int8, matrix, scales, first, last, by, out, step):
+    """Outputs `first` to `last` of a matrix for all rows, to the beginning of lines that are `step` bytes apart."""
+    count = last - first
+    if int8:
+        size, whole = group_size(by.inputs), by.inputs + PAD
+        groups, weights, s = by.inputs // size, matrix + first * by.inputs, scales + 4 * first
+        tiles, quads = count // LANES, size // 4
+        int8_product(weights, s, tiles, by.whole, whole, by.scales, by.offsets, by.rows, groups, quads, out, step)
+    else:
+        weights, x_step, vectors = matrix + 4 * first * by.inputs, 4 * by.inputs + PAD, by.inputs // LANES
+        float32_product(weights, count // 4, by.x, x_step, by.rows, vectors, out, step)
+
+
+# ---------------------------------------------------------------- attention
+
+
+class Line(NamedTuple):
+    """One head's past in one row: float32, or int8 with one scale a position."""
+
+    keys: int  # [tiles, head_size, TILE]
+    key_scales: int  # [positions]
+    values: int  # [positions, head_size]
+    value_scales: int  # [positions]
+
+
+@compiled
+def attend(int8, query, line, heard, count, size, scores, out):
+    """What a query hears at the first `count` positions of a line: all of them, or where `heard` (bool, or 0) says so."""
+    tile = TILE * size * (1 if int8 else 4)
+    for i in range((count + TILE - 1) // TILE):
+        if int8:
+            int8_scores(query, line.keys + i * tile, size, scores + 4 * i * TILE)
+        else:
+            float32_scores(query, line.keys + i * tile, size, scores + 4 * i * TILE)
+    if int8:
+        multiply(scores, line.key_scales, count)
+    if heard:
+        for t in range(count):
+            put(scores, t, number(scores, t) if byte(heard, t) else f32(UNHEARD))
+    total = softmax(scores, count)
+    if int8:
+        multiply(scores, line.value_scales, count)
+    for i in range(size):
+        put(out, i, f32(0.0))
+    for begin in range(0, count, TILE):  # few lines at a time, because channels beyond 64 read them again
+        add_values(int8, scores + 4 * begin, line.values, begin, min(TILE, count - begin), size, out)
+    for i in range(size):
+        put(out, i, number(out, i) / total)
+
+
+@compiled
+def multiply(a, b, count):
+    """a *= b"""
+    for t in range(count):
+        put(a, t, number(a, t) * number(b, t))
+
+
+@compiled
+def softmax(scores, count):
+    """In place, but for the division by their sum, which is returned."""
+    top, total = f32(-3e38), f32(0.0)
+    for t in range(count):
+        top = max(top, number(scores, t))
+    for t in range(count):
+        share = exp(number(scores, t) - top)
+        put(scores, t, share)
+        total += share
+    return total
+
+
+@compiled
+def add_values(int8, shares, values, begin, count, size, out):
+    width = 1 if int8 else 4
+    step, c = width * size, 0
+    while c < size:
+        line, to = values + begin * step + c * width, out + 4 * c
+        wide = size - c >= 4 * LANES
+        if int8 and wide:
+            add_int8_values_4(shares, line, step, count, to)
+        elif int8:
+            add_int8_values_1(shares, line, step, count, to)
+        elif wide:
+            add_float32_values_4(shares, line, step, count, to)
+        else:
+            add_float32_values_1(shares, line, step, count, to)
+        c += 4 * LANES if wide else LANES
+
+
+@compiled
+def add_scaled(a, b, factor, count):
+    """a += factor · b"""
+    for i in range(count):
+        put(a, i, number(a, i) + factor * number(b, i))

@@ -1,0 +1,466 @@
+"""One step of the LM in machine code for the processor at hand, made by Numba: all layers in one call.
+
+A step must read each weight once, so everything serves one aim: that memory never waits. Threads share a step in phases,
+between which nothing is started or woken. Within a phase each takes the next item; who comes late finds fewer left, and who
+never comes is not missed. Before it waits for the others, a thread asks memory for the weights of its next item.
+
+    phase         items                      a thread first makes for itself
+    Q, K, V       heads, with attention      the norm of x, in 8 bits for int8
+    OUT           chunks of x                what was heard, in 8 bits
+    TEXT_Q        heads, with attention      the norm of the rows that hear text
+    TEXT_OUT      chunks of x                what was heard
+    FC1           chunks, with GELU          the norm of x
+    FC2           chunks of x
+
+N = R · S rows: S new steps of each of R rows of the batch; the first C · S of them hear text.
+"""
+
+from __future__ import annotations
+
+import logging
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+from numba import njit
+
+from .numba_parts import (
+    GROUP,
+    PAD,
+    Line,
+    add_scaled,
+    attend,
+    compiled,
+    f32,
+    gelu,
+    group_size,
+    normalise,
+    operand_at,
+    operand_bytes,
+    product,
+    round_one,
+    round_rows,
+    x_of,
+)
+from .numba_vectors import LANES, TILE, add_and_get, address_at, byte, fetch, get, number, put, put_byte, round_group
+
+# NumPy's numbers, because Numba would compile a function anew for each of Python's
+Q, K, V, OUT, TEXT_Q, TEXT_OUT, FC1, FC2, TEXT_K, TEXT_V = np.arange(
+    10
+)  # a layer's matrices, in the order of their addresses
+NORM, TEXT_NORM, FFN_NORM = np.arange(3)
+MATRICES, NORMS = 10, 3
+PHASES = 6  # of a layer
+CHUNK = 32  # outputs of a matrix that a thread takes at a time, where they are not a head's or a group
+ASKED_FOR = 16384  # bytes
+LINE_BYTES = 128  # from one counter to the next: two must not share a line of the cache
+
+NUMBERS = (
+    *("int8", "layers", "rows", "steps", "begin", "room", "width", "heads", "head_size", "ffn_size"),
+    *("codebooks", "codebook_size", "hearing", "text_length", "text_room", "threads", "scratch_bytes"),
+)
+ADDRESSES = (
+    "matrices",  # of float32 [outputs, inputs] or int8 in tiles: int64 [layers, 10]
+    "scales",  # of float32 [outputs]: int64 [layers, 10]
+    "logit_matrices",  # int64 [codebooks]
+    "logit_scales",
+    "norms",  # [layers, 3, 2, width]: weight and bias of each
+    "last_norm",  # [2, width]
+    "keys",  # float32 or int8 [layers, R, heads, tiles, head_size, TILE]
+    "key_scales",  # [layers, R, heads, room]
+    "values",  # float32 or int8 [layers, R, heads, room, head_size]
+    "value_scales",
+    "text_keys",  # [layers, C, heads, tiles, head_size, TILE], with attention's scale
+    "text_values",  # [layers, C, heads, text_room, head_size]
+    "text_heard",  # bool [C, text_length]
+    "x",  # [N, width]: embeddings, then the residual stream
+    "heard",  # [N, width]: what attention found
+    "hidden",  # an operand [N, ffn_size]
+    "logits",  # [R, codebooks, codebook_size]
+    "scratch",  # a piece for each thread
+    "counters",  # a line each: for each phase what is taken of each thread's share, then what is done
+)
+log = logging.getLogger("musicgraph")
+
+JOB = np.dtype([(name, np.int64) for name in (*NUMBERS, *ADDRESSES)])
+"""A call's arguments: one record, since Numba compiles many arguments slowly. Addresses are of float32 unless said otherwise."""
+
+
+# ---------------------------------------------------------------- threads
+
+
+@compiled
+def counter(job, phase, index):
+    return job.counters + (phase * (job.threads + 1) + index) * LINE_BYTES
+
+
+@compiled
+def claim(job, me, phase, items):
+    """The number of an item of this phase that nobody else does, or `items` when all are taken.
+
+    Each thread has a share of its own that lies together, because memory is read fastest in long runs, and then helps others.
+    """
+    for i in range(job.threads):
+        whose = (me + i) % job.threads
+        begin, end = items * whose // job.threads, items * (whose + 1) // job.threads
+        at = counter(job, phase, whose)
+        if get(at) < end - begin:
+            taken = add_and_get(at, 1)
+            if taken < end - begin:
+                return begin + taken
+    return items
+
+
+@compiled
+def finish(job, phase, count):
+    if count:
+        add_and_get(counter(job, phase, job.threads), count)
+
+
+@compiled
+def wait(job, phase, items):
+    """Until all items of a phase are done."""
+    if items:
+        at = counter(job, phase, job.threads)
+        while get(at) < items:
+            pass
+
+
+@compiled
+def matrix(job, layer, which):
+    return address_at(job.matrices, layer * MATRICES + which)
+
+
+@compiled
+def ask_for(job, matrix, item, items, outputs, inputs):
+    """Asks memory for the beginning of an item's part of a matrix, while there is something to wait for."""
+    if item < items:
+        size = outputs * inputs * (1 if job.int8 else 4)
+        fetch(matrix + item * size, min(size, ASKED_FOR) // 64)
+
+
+# ---------------------------------------------------------------- a thread's own memory
+
+
+def operand_room(rows: int, inputs: int) -> int:
+    """Bytes that hold an operand, whatever the size of its groups."""
+    return rows * (6 * inputs + 2 * PAD)
+
+
+def scratch_room(rows: int, width: int, head_size: int, positions: int) -> int:
+    """Bytes for one thread: an operand; q, k and v of a head, or a chunk of outputs; scores; a key in 8 bits."""
+    return operand_room(rows, width) + 4 * rows * max(3 * head_size, GROUP) + 4 * positions + 2 * head_size + 128
+
+
+@compiled
+def own_memory(job, me):
+    """Where a thread's operand, outputs, scores and bytes begin."""
+    N = job.rows * job.steps
+    begin = job.scratch + me * job.scratch_bytes
+    outputs = begin + operand_bytes(N, job.width)
+    scores = outputs + 4 * N * max(3 * job.head_size, GROUP)
+    return begin, outputs, scores, scores + 4 * max(job.room, job.text_room)
+
+
+@compiled
+def normal(job, place, x, step, rows, norm):
+    """The norm of rows that are `step` bytes apart, ready to be multiplied with a matrix."""
+    by = operand_at(place, rows, job.width)
+    for n in range(rows):
+        normalise(x + n * step, job.width, norm, norm + 4 * job.width, x_of(by, n))
+    if job.int8:
+        round_rows(by)
+    return by
+
+
+@compiled
+def normal_x(job, me, layer, which, rows):
+    norm = job.norms + 8 * (layer * NORMS + which) * job.width
+    return normal(job, own_memory(job, me)[0], job.x, 4 * job.width, rows, norm)
+
+
+@compiled
+def copied(job, place, x, rows):
+    """Rows as they are, ready to be multiplied with a matrix."""
+    by = operand_at(place, rows, job.width)
+    for n in range(rows):
+        for i in range(job.width):
+            put(x_of(by, n), i, number(x + 4 * n * job.width, i))
+    if job.int8:
+        round_rows(by)
+    return by
+
+
+# ---------------------------------------------------------------- the phases
+
+
+@compiled
+def multiply_by(job, layer, which, first, last, by, out, step):
+    scales = address_at(job.scales, layer * MATRICES + which)
+    product(job.int8, matrix(job, layer, which), scales, first, last, by, out, step)
+
+
+@compiled
+def line_of(job, layer, row, head):
+    index, width = (layer * job.rows + row) * job.heads + head, 1 if job.int8 else 4
+    past = index * job.room
+    scales = 4 * past
+    return Line(
+        job.keys + width * past * job.head_size,
+        job.key_scales + scales,
+        job.values + width * past * job.head_size,
+        job.value_scales + scales,
+    )
+
+
+@compiled
+def remember(job, line, position, key, value, whole):
+    """Writes a position's key and value; `whole` is room for a key in 8 bits."""
+    D, tile, place = job.head_size, position // TILE, position % TILE
+    if job.int8:
+        keys = line.keys + tile * D * TILE + place
+        round_group(key, D // LANES, whole, line.key_scales + 4 * position, whole + D)
+        for i in range(D):
+            put_byte(keys, i * TILE, byte(whole, i))
+        to = line.values + position * D
+        round_group(value, D // LANES, to, line.value_scales + 4 * position, whole + D)
+    else:
+        keys = line.keys + 4 * (tile * D * TILE + place)
+        for i in range(D):
+            put(keys, i * TILE, number(key, i))
+            put(line.values + 4 * position * D, i, number(value, i))
+
+
+@compiled
+def one_head(job, me, layer, head, by):
+    """Self-attention: a head's part of q, k and v, remembered and heard, to its columns of `heard`."""
+    D, N = job.head_size, by.rows
+    _, q, scores, whole = own_memory(job, me)
+    k, v = q + 4 * N * D, q + 8 * N * D
+    for which in range(3):
+        multiply_by(job, layer, which, head * D, (head + 1) * D, by, q + 4 * which * N * D, 4 * D)
+    add_scaled(q, q, f32(1.0 / np.sqrt(D)) - f32(1.0), N * D)
+    for n in range(N):
+        line, position, at = line_of(job, layer, n // job.steps, head), job.begin + n % job.steps, 4 * n * D
+        remember(job, line, position, k + at, v + at, whole)
+        attend(job.int8, q + at, line, 0, position + 1, D, scores, job.heard + 4 * (n * job.width + head * D))
+
+
+@compiled
+def text_line(job, layer, row, head):
+    begin = 4 * ((layer * job.hearing + row) * job.heads + head) * job.text_room * job.head_size
+    return Line(job.text_keys + begin, 0, job.text_values + begin, 0)
+
+
+@compiled
+def one_head_of_text(job, me, layer, head, by):
+    """Cross-attention, as `one_head`."""
+    D, L = job.head_size, job.text_length
+    _, q, scores, _ = own_memory(job, me)
+    multiply_by(job, layer, TEXT_Q, head * D, (head + 1) * D, by, q, 4 * D)
+    for n in range(by.rows):
+        row, out = n // job.steps, job.heard + 4 * (n * job.width + head * D)
+        attend(0, q + 4 * n * D, text_line(job, layer, row, head), job.text_heard + row * L, L, D, scores, out)
+
+
+@compiled
+def hear_past(job, me, phase, before, layer):
+    head, done = claim(job, me, phase, job.heads), 0
+    ask_for(job, matrix(job, layer, Q), head, job.heads, job.head_size, job.width)
+    wait(job, phase - 1, before)
+    if head < job.heads:
+        by = normal_x(job, me, layer, NORM, job.rows * job.steps)
+        while head < job.heads:
+            one_head(job, me, layer, head, by)
+            done += 1
+            head = claim(job, me, phase, job.heads)
+    finish(job, phase, done)
+    return job.heads
+
+
+@compiled
+def hear_text(job, me, phase, before, layer):
+    head, done = claim(job, me, phase, job.heads), 0
+    ask_for(job, matrix(job, layer, TEXT_Q), head, job.heads, job.head_size, job.width)
+    wait(job, phase - 1, before)
+    if head < job.heads:
+        by = normal_x(job, me, layer, TEXT_NORM, job.hearing * job.steps)
+        while head < job.heads:
+            one_head_of_text(job, me, layer, head, by)
+            done += 1
+            head = claim(job, me, phase, job.heads)
+    finish(job, phase, done)
+    return job.heads
+
+
+@compiled
+def add_chunk(job, me, layer, which, chunk, by):
+    """x += some outputs of a matrix."""
+    out, first = own_memory(job, me)[1], chunk * CHUNK
+    multiply_by(job, layer, which, first, first + CHUNK, by, out, 4 * CHUNK)
+    for n in range(by.rows):
+        add_scaled(job.x + 4 * (n * job.width + first), out + 4 * n * CHUNK, f32(1.0), CHUNK)
+
+
+@compiled
+def add_heard(job, me, phase, before, layer, which, rows):
+    """x += a matrix times what attention found."""
+    chunks, done = job.width // CHUNK, 0
+    chunk = claim(job, me, phase, chunks)
+    ask_for(job, matrix(job, layer, which), chunk, chunks, CHUNK, job.width)
+    wait(job, phase - 1, before)
+    if chunk < chunks:
+        by = copied(job, own_memory(job, me)[0], job.heard, rows)
+        while chunk < chunks:
+            add_chunk(job, me, layer, which, chunk, by)
+            done += 1
+            chunk = claim(job, me, phase, chunks)
+    finish(job, phase, done)
+    return chunks
+
+
+@compiled
+def expand_chunk(job, layer, chunk, by, hidden):
+    """A group of hidden = gelu(fc1 · norm x), at once in 8 bits for int8."""
+    size = group_size(job.ffn_size)
+    first, line = chunk * size, 4 * job.ffn_size + PAD
+    multiply_by(job, layer, FC1, first, first + size, by, hidden.x + 4 * first, line)
+    for n in range(by.rows):
+        row = x_of(hidden, n) + 4 * first
+        for i in range(size):
+            put(row, i, gelu(number(row, i)))
+        if job.int8:
+            round_one(hidden, n, chunk)
+
+
+@compiled
+def expand(job, me, phase, before, layer):
+    size, done = group_size(job.ffn_size), 0
+    chunks = job.ffn_size // size
+    chunk = claim(job, me, phase, chunks)
+    ask_for(job, matrix(job, layer, FC1), chunk, chunks, size, job.width)
+    wait(job, phase - 1, before)
+    if chunk < chunks:
+        by = normal_x(job, me, layer, FFN_NORM, job.rows * job.steps)
+        hidden = operand_at(job.hidden, by.rows, job.ffn_size)
+        while chunk < chunks:
+            expand_chunk(job, layer, chunk, by, hidden)
+            done += 1
+            chunk = claim(job, me, phase, chunks)
+    finish(job, phase, done)
+    return chunks
+
+
+@compiled
+def contract(job, me, phase, before, layer):
+    """x += fc2 · hidden"""
+    chunks, done = job.width // CHUNK, 0
+    chunk = claim(job, me, phase, chunks)
+    ask_for(job, matrix(job, layer, FC2), chunk, chunks, CHUNK, job.ffn_size)
+    wait(job, phase - 1, before)
+    hidden = operand_at(job.hidden, job.rows * job.steps, job.ffn_size)
+    while chunk < chunks:
+        add_chunk(job, me, layer, FC2, chunk, hidden)
+        done += 1
+        chunk = claim(job, me, phase, chunks)
+    finish(job, phase, done)
+    return chunks
+
+
+@compiled
+def predict(job, me, phase, before):
+    """The logits after the last step of each row."""
+    each, done = job.codebook_size // GROUP, 0
+    chunks = job.codebooks * each
+    chunk = claim(job, me, phase, chunks)
+    wait(job, phase - 1, before)
+    if chunk < chunks:
+        line = 4 * job.width
+        last = job.x + (job.steps - 1) * line
+        by = normal(job, own_memory(job, me)[0], last, job.steps * line, job.rows, job.last_norm)
+        while chunk < chunks:
+            k, first = chunk // each, chunk % each * GROUP
+            matrix, scales = address_at(job.logit_matrices, k), address_at(job.logit_scales, k)
+            out, step = job.logits + 4 * (k * job.codebook_size + first), 4 * job.codebooks * job.codebook_size
+            product(job.int8, matrix, scales, first, first + GROUP, by, out, step)
+            done += 1
+            chunk = claim(job, me, phase, chunks)
+    finish(job, phase, done)
+    return chunks
+
+
+# ---------------------------------------------------------------- what a thread runs
+
+
+def _kept(function):
+    """Compiled when it is first called; on disk if there is a folder for that, beside this file or in the user's cache."""
+    options = {"nogil": True, "fastmath": True, "error_model": "numpy"}
+    try:
+        return njit(function, cache=True, **options)
+    except RuntimeError as error:  # Numba's word for finding none
+        log.warning("compiled anew with each start (%s); set NUMBA_CACHE_DIR to a folder that can be written", error)
+        return njit(function, **options)
+
+
+def _cached(sources: str):
+    """The two functions that are called from outside, kept on disk.
+
+    Numba makes them anew when their file changes, not when another one does, but it also looks at what they enclose: so they
+    enclose a digest of everything that is compiled into them.
+    """
+
+    @_kept
+    def step(jobs, me):
+        """Reads S steps at positions `begin` and on; `x` holds their embeddings, `logits` what comes next."""
+        assert sources
+        job, phase, items = jobs[0], np.int64(0), np.int64(0)
+        N, listening = job.rows * job.steps, job.hearing * job.steps
+        for layer in range(job.layers):
+            items = hear_past(job, me, phase, items, layer)
+            items = add_heard(job, me, phase + 1, items, layer, OUT, N)
+            phase += 2
+            if listening:
+                items = hear_text(job, me, phase, items, layer)
+                items = add_heard(job, me, phase + 1, items, layer, TEXT_OUT, listening)
+                phase += 2
+            items = expand(job, me, phase, items, layer)
+            items = contract(job, me, phase + 1, items, layer)
+            phase += 2
+        items = predict(job, me, phase, items)
+        wait(job, phase, items)
+
+    @_kept
+    def read_text(jobs, me):
+        """All layers' text keys and values, from projected states in `x` `[C · L, width]`."""
+        assert sources
+        job = jobs[0]
+        D, L, items, rows = job.head_size, job.text_length, job.layers * job.heads, job.hearing * job.text_length
+        place, out, _, _ = own_memory(job, me)
+        scale = f32(1.0 / np.sqrt(D))
+        by = copied(job, place, job.x, rows)
+        item = claim(job, me, np.int64(0), items)
+        while item < items:
+            layer, head = item // job.heads, item % job.heads
+            for which in range(2):
+                multiply_by(job, layer, TEXT_K + which, head * D, (head + 1) * D, by, out, 4 * D)
+                for n in range(rows):
+                    line, t = text_line(job, layer, n // L, head), n % L
+                    for i in range(D):
+                        value = number(out + 4 * n * D, i)
+                        if which:
+                            put(line.values + 4 * t * D, i, value)
+                        else:
+                            put(line.keys + 4 * (t // TILE * D * TILE + t % TILE), i * TILE, value * scale)
+            item = claim(job, me, np.int64(0), items)
+
+    return step, read_text
+
+
+def _digest() -> str:
+    here = Path(__file__).parent
+    return sha256(
+        b"".join((here / f"numba_{name}.py").read_bytes() for name in ("vectors", "parts", "step"))
+    ).hexdigest()
+
+
+step, read_text = _cached(_digest())

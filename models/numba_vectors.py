@@ -1,0 +1,445 @@
+"""The innermost loops of a step, in LLVM's own language: 16 numbers at a time, which is what vectorising compilers do not find here.
+
+LLVM makes of it what the processor has. Everything is addresses, strides in bytes and counts, as 64-bit numbers; nothing is
+checked. A tile is 16 outputs of an int8 matrix, `[inputs / 4, 16, 4]`, or the keys of TILE positions, `[head_size, TILE]`.
+"""
+
+from __future__ import annotations
+
+import numba
+from llvmlite import binding, ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+LANES = 16  # numbers in a vector
+AHEAD = 4096  # bytes that are asked for before they are used
+LONG = 128  # vectors of a float32 line; shorter ones are read fastest one after the other, longer ones two at a time
+TILE = 64  # positions whose keys lie together
+
+I8, I32, I64, F32 = ir.IntType(8), ir.IntType(32), ir.IntType(64), ir.FloatType()
+BYTES, INTS, FLOATS = (ir.VectorType(kind, count) for kind, count in ((I8, LANES), (I32, LANES), (F32, LANES)))
+ZEROS = ir.Constant(FLOATS, [0.0] * LANES)
+ANY_ORDER = ("fast",)
+
+
+def _has_vnni() -> bool:
+    """AVX-512's product of bytes. What is compiled for is the processor at hand unless Numba was told another."""
+    told = numba.config.CPU_FEATURES
+    if told is None:
+        return bool(binding.get_host_cpu_features().get("avx512vnni"))
+    return "+avx512vnni" in told.split(",")
+
+
+class _Code:
+    """The few words of LLVM's language that the inner loops need; addresses and counts are its 64-bit numbers."""
+
+    def __init__(self, builder: ir.IRBuilder):
+        self._builder = builder
+
+    def at(self, address, index, size: int):
+        return self._builder.add(address, self._builder.mul(index, ir.Constant(I64, size)))
+
+    def line(self, address, step, index):
+        """The place of a line, where lines are `step` bytes apart."""
+        if isinstance(index, int):
+            index = ir.Constant(I64, index)
+        return self._builder.add(address, self._builder.mul(step, index))
+
+    def after(self, address, offset: int):
+        return self._builder.add(address, ir.Constant(I64, offset))
+
+    def load(self, address, kind):
+        value = self._builder.load(self._builder.inttoptr(address, kind.as_pointer()))
+        value.align = 1
+        return value
+
+    def store(self, value, address) -> None:
+        self._builder.store(value, self._builder.inttoptr(address, value.type.as_pointer())).align = 1
+
+    def prefetch(self, address):
+        """Asks memory for a line of the cache."""
+        kind = I8.as_pointer()
+        function = ir.FunctionType(ir.VoidType(), [kind, I32, I32, I32])
+        ask = self._builder.module.declare_intrinsic("llvm.prefetch", [kind], function)
+        read, keep, data = (ir.Constant(I32, number) for number in (0, 3, 1))
+        self._builder.call(ask, [self._builder.inttoptr(address, kind), read, keep, data])
+
+    def everywhere(self, number):
+        """One number in all lanes."""
+        kind = ir.VectorType(number.type, LANES)
+        first = self._builder.insert_element(ir.Constant(kind, ir.Undefined), number, ir.Constant(I32, 0))
+        return self._lanes(first, [0] * LANES)
+
+    def _lanes(self, vector, picked):
+        mask = ir.Constant(ir.VectorType(I32, len(picked)), list(picked))
+        return self._builder.shuffle_vector(vector, ir.Constant(vector.type, ir.Undefined), mask)
+
+    def variables(self, values: list) -> list:
+        places = [cgutils.alloca_once(self._builder, value.type) for value in values]
+        for place, value in zip(places, values, strict=True):
+            self._builder.store(value, place)
+        return places
+
+    def add_product(self, sums, a, b) -> None:
+        """sums += a · b"""
+        product = self._builder.fmul(a, b, flags=ANY_ORDER)
+        self._builder.store(self._builder.fadd(product, self._builder.load(sums), flags=ANY_ORDER), sums)
+
+    def reduced(self, vector, join):
+        """One number of a vector's lanes, joined two and two."""
+        while vector.type.count > 1:
+            half = vector.type.count // 2
+            vector = join(self._lanes(vector, range(half)), self._lanes(vector, range(half, 2 * half)))
+        return self._builder.extract_element(vector, ir.Constant(I32, 0))
+
+    def sum(self, a, b):
+        return self._builder.fadd(a, b, flags=ANY_ORDER)
+
+    def larger(self, a, b):
+        return self._builder.select(self._builder.fcmp_ordered(">", a, b), a, b)
+
+    def size(self, a):
+        """|a|"""
+        return self.larger(a, self._builder.fneg(a))
+
+    def floats(self, address, int8: bool):
+        if not int8:
+            return self.load(address, FLOATS)
+        return self._builder.sitofp(self._builder.sext(self.load(address, BYTES), INTS), FLOATS)
+
+    def add_dots(self, sums, unsigned, signed) -> None:
+        """Each int32 lane += the dot product of its 4 bytes."""
+        builder = self._builder
+        before = builder.load(sums)
+        if _has_vnni():
+            kind = ir.FunctionType(INTS, [INTS, INTS, INTS])
+            dots = builder.module.declare_intrinsic("llvm.x86.avx512.vpdpbusd.512", (), kind)
+            builder.store(builder.call(dots, [before, unsigned, signed]), sums)
+            return
+        all_bytes, wide = (ir.VectorType(kind, 4 * LANES) for kind in (I8, I32))
+        left = builder.zext(builder.bitcast(unsigned, all_bytes), wide)
+        products = builder.mul(left, builder.sext(builder.bitcast(signed, all_bytes), wide))
+        for count in (4 * LANES, 2 * LANES):
+            products = builder.add(*(self._lanes(products, range(first, count, 2)) for first in (0, 1)))
+        builder.store(builder.add(before, products), sums)
+
+
+def _call(builder: ir.IRBuilder, name: str, arguments, write) -> None:
+    """Calls a function that `write(builder, *arguments)` makes when it is called first.
+
+    One function, never inlined: compiling then takes seconds where copies at each place would take a minute.
+    """
+    module = builder.module
+    if name not in module.globals:
+        kind = ir.FunctionType(ir.VoidType(), [I64] * len(arguments))
+        function = ir.Function(module, kind, name)
+        function.linkage = "linkonce_odr"
+        function.attributes.add("noinline")
+        inside = ir.IRBuilder(function.append_basic_block())
+        write(inside, *function.args)
+        inside.ret_void()
+    builder.call(module.globals[name], arguments)
+
+
+def _typed(count: int, name: str, write):
+    """What Numba wants of an intrinsic: its type, and the code of a call."""
+
+    def call(context, builder, signature, arguments):
+        _call(builder, name, arguments, write)
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * count), call
+
+
+# ---------------------------------------------------------------- products
+
+
+def _int8_tile(rows: int):
+    """16 outputs of an int8 matrix for some rows."""
+
+    def write(builder, tile, scales, x, x_step, x_scales, x_offsets, groups, quads, out, step):
+        code = _Code(builder)
+        sums = code.variables([ZEROS] * rows)
+        with cgutils.for_range(builder, groups) as group:
+            places = [builder.add(builder.mul(groups, ir.Constant(I64, r)), group.index) for r in range(rows)]
+            begins = [code.everywhere(code.load(code.at(x_offsets, place, 4), I32)) for place in places]
+            dots = code.variables(begins)
+            first = builder.mul(group.index, quads)
+            with cgutils.for_range(builder, quads) as quad:
+                k = builder.add(first, quad.index)
+                here, there = code.at(tile, k, 4 * LANES), code.at(x, k, 4)
+                code.prefetch(code.after(here, AHEAD))
+                weights = code.load(here, INTS)
+                for r in range(rows):
+                    heard = code.load(code.line(there, x_step, r), I32)
+                    code.add_dots(dots[r], weights, code.everywhere(heard))
+            for r in range(rows):
+                scale = code.everywhere(code.load(code.at(x_scales, places[r], 4), F32))
+                code.add_product(sums[r], builder.sitofp(builder.load(dots[r]), FLOATS), scale)
+        for r in range(rows):
+            code.store(builder.fmul(builder.load(sums[r]), code.load(scales, FLOATS)), code.line(out, step, r))
+
+    return write
+
+
+def _float32_dots(rows: int, outputs: int):
+    """Some outputs of a float32 matrix for some rows."""
+
+    def write(builder, matrix, line, x, x_step, vectors, out, step):
+        code = _Code(builder)
+        sums = [code.variables([ZEROS] * rows) for _ in range(outputs)]
+        with cgutils.for_range(builder, vectors) as vector:
+            here, there = (code.at(address, vector.index, 4 * LANES) for address in (matrix, x))
+            heard = [code.load(code.line(there, x_step, r), FLOATS) for r in range(rows)]
+            for n in range(outputs):
+                place = code.line(here, line, n)
+                if rows > 2:  # the next lines, while these are computed
+                    code.prefetch(code.line(place, line, outputs))
+                weights = code.load(place, FLOATS)
+                for r in range(rows):
+                    code.add_product(sums[n][r], weights, heard[r])
+        for r in range(rows):
+            for n in range(outputs):
+                to = code.after(code.line(out, step, r), 4 * n)
+                code.store(code.reduced(builder.load(sums[n][r]), code.sum), to)
+
+    return write
+
+
+def _rows_in_pieces(builder: ir.IRBuilder, rows):
+    """Yields 8, 4, 2 and 1, each within a loop over the pieces of so many rows, with the first row of a piece."""
+    begin = ir.Constant(I64, 0)
+    for piece in (8, 4, 2, 1):
+        size = ir.Constant(I64, piece)
+        count = builder.sdiv(builder.sub(rows, begin), size)
+        with cgutils.for_range(builder, count) as loop:
+            yield piece, builder.add(begin, builder.mul(loop.index, size))
+        begin = builder.add(begin, builder.mul(count, size))
+
+
+@intrinsic
+def int8_product(typing, matrix, scales, tiles, x, x_step, x_scales, x_offsets, rows, groups, quads, out, step):
+    """Outputs of some tiles for all rows, to the beginning of lines that are `step` bytes apart."""
+
+    def write(builder, matrix, scales, tiles, x, x_step, x_scales, x_offsets, rows, groups, quads, out, step):
+        code = _Code(builder)
+        tile_bytes = builder.mul(builder.mul(groups, quads), ir.Constant(I64, 4 * LANES))
+        with cgutils.for_range(builder, tiles) as tile:
+            weights = code.line(matrix, tile_bytes, tile.index)
+            for piece, r in _rows_in_pieces(builder, rows):
+                place = builder.mul(groups, r)
+                rows_of_x = code.line(x, x_step, r), x_step, code.at(x_scales, place, 4), code.at(x_offsets, place, 4)
+                to = code.line(code.at(out, tile.index, 4 * LANES), step, r)
+                arguments = [weights, code.at(scales, tile.index, 4 * LANES), *rows_of_x, groups, quads, to, step]
+                _call(builder, f"musicgraph_int8_tile_{piece}", arguments, _int8_tile(piece))
+
+    return _typed(12, "musicgraph_int8_product", write)
+
+
+@intrinsic
+def float32_product(typing, matrix, fours, x, x_step, rows, vectors, out, step):
+    """As `int8_product`, 4 outputs at a time."""
+
+    def write(builder, matrix, fours, x, x_step, rows, vectors, out, step):
+        code = _Code(builder)
+        line = builder.mul(vectors, ir.Constant(I64, 4 * LANES))
+        long = builder.icmp_signed(">", vectors, ir.Constant(I64, LONG))
+
+        def some_rows(piece: int, outputs: int, lines, x, to) -> None:
+            for n in range(0, 4, outputs):
+                arguments = [code.line(lines, line, n), line, x, x_step, vectors, code.after(to, 4 * n), step]
+                _call(builder, f"musicgraph_float32_dots_{piece}_{outputs}", arguments, _float32_dots(piece, outputs))
+
+        with cgutils.for_range(builder, fours) as four:
+            lines = code.line(matrix, line, builder.mul(four.index, ir.Constant(I64, 4)))
+            for piece, r in _rows_in_pieces(builder, rows):
+                here, to = code.line(x, x_step, r), code.line(code.at(out, four.index, 16), step, r)
+                if piece > 2:
+                    some_rows(piece, 16 // piece, lines, here, to)
+                    continue
+                with builder.if_else(long) as (then, otherwise):
+                    with then:
+                        some_rows(piece, 2, lines, here, to)
+                    with otherwise:
+                        some_rows(piece, 1, lines, here, to)
+
+    return _typed(8, "musicgraph_float32_product", write)
+
+
+# ---------------------------------------------------------------- rounding and attention
+
+
+@intrinsic
+def round_group(typing, x, vectors, whole, scale, offset):
+    """Float32 numbers in 8 bits, x ≈ whole · scale.
+
+    Weights w are kept as w + 128, since processors multiply unsigned bytes by signed ones; the offset is what that makes too
+    much: -128 times the sum of `whole`.
+    """
+
+    def write(builder, x, vectors, whole, scale, offset):
+        code = _Code(builder)
+        (top,) = code.variables([ir.Constant(FLOATS, [1e-30] * LANES)])
+        (total,) = code.variables([ir.Constant(INTS, [0] * LANES)])
+        with cgutils.for_range(builder, vectors) as vector:
+            size = code.size(code.load(code.at(x, vector.index, 4 * LANES), FLOATS))
+            builder.store(code.larger(size, builder.load(top)), top)
+        largest = code.reduced(builder.load(top), code.larger)
+        steps = ir.Constant(F32, 127.0)
+        code.store(builder.fdiv(largest, steps), scale)
+        inverse = code.everywhere(builder.fdiv(steps, largest))
+        rint = builder.module.declare_intrinsic(f"llvm.rint.v{LANES}f32", (), ir.FunctionType(FLOATS, [FLOATS]))
+        with cgutils.for_range(builder, vectors) as vector:
+            scaled = builder.fmul(code.load(code.at(x, vector.index, 4 * LANES), FLOATS), inverse)
+            number = builder.fptosi(builder.call(rint, [scaled]), INTS)
+            builder.store(builder.add(number, builder.load(total)), total)
+            code.store(builder.trunc(number, BYTES), code.at(whole, vector.index, LANES))
+        code.store(builder.mul(code.reduced(builder.load(total), builder.add), ir.Constant(I32, -128)), offset)
+
+    return _typed(5, "musicgraph_round_group", write)
+
+
+def _key_scores(int8: bool):
+    """What a query says to the keys of a tile: `[TILE]`."""
+    size, vectors = (1 if int8 else 4), TILE // LANES
+
+    @intrinsic
+    def scores(typing, query, keys, head_size, out):
+        def write(builder, query, keys, head_size, out):
+            code = _Code(builder)
+            sums = code.variables([ZEROS] * vectors)
+            with cgutils.for_range(builder, head_size) as channel:
+                asked = code.everywhere(code.load(code.at(query, channel.index, 4), F32))
+                line = code.at(keys, channel.index, TILE * size)
+                code.prefetch(code.after(line, AHEAD))
+                for i in range(vectors):
+                    code.add_product(sums[i], code.floats(code.after(line, i * LANES * size), int8), asked)
+            for i in range(vectors):
+                code.store(builder.load(sums[i]), code.after(out, i * LANES * 4))
+
+        return _typed(4, f"musicgraph_scores_{size}", write)
+
+    return scores
+
+
+def _add_values(int8: bool, vectors: int):
+    """out += shares · values, for a part of a head's channels."""
+    size = 1 if int8 else 4
+
+    @intrinsic
+    def add(typing, shares, values, stride, count, out):
+        def write(builder, shares, values, stride, count, out):
+            code = _Code(builder)
+            places = [code.after(out, i * LANES * 4) for i in range(vectors)]
+            sums = code.variables([code.load(place, FLOATS) for place in places])
+            with cgutils.for_range(builder, count) as position:
+                share = code.everywhere(code.load(code.at(shares, position.index, 4), F32))
+                line = builder.add(values, builder.mul(position.index, stride))
+                code.prefetch(code.after(line, AHEAD))
+                for i in range(vectors):
+                    code.add_product(sums[i], code.floats(code.after(line, i * LANES * size), int8), share)
+            for i in range(vectors):
+                code.store(builder.load(sums[i]), places[i])
+
+        return _typed(5, f"musicgraph_add_values_{size}_{vectors}", write)
+
+    return add
+
+
+int8_scores, float32_scores = map(_key_scores, (True, False))
+add_int8_values_4, add_int8_values_1 = _add_values(True, 4), _add_values(True, 1)
+add_float32_values_4, add_float32_values_1 = _add_values(False, 4), _add_values(False, 1)
+
+
+@intrinsic
+def add_and_get(typing, address, amount):
+    """Adds to a counter that threads share; what it was before."""
+
+    def write(context, builder, signature, arguments):
+        place = builder.inttoptr(arguments[0], I64.as_pointer())
+        return builder.atomic_rmw("add", place, arguments[1], "seq_cst")
+
+    return types.int64(types.int64, types.int64), write
+
+
+@intrinsic
+def get(typing, address):
+    """A counter that threads share."""
+
+    def write(context, builder, signature, arguments):
+        return builder.load_atomic(builder.inttoptr(arguments[0], I64.as_pointer()), "acquire", 8)
+
+    return types.int64(types.int64), write
+
+
+@intrinsic
+def fetch(typing, address, lines):
+    """Asks memory for some lines of the cache."""
+
+    def write(context, builder, signature, arguments):
+        code = _Code(builder)
+        with cgutils.for_range(builder, arguments[1]) as line:
+            code.prefetch(code.at(arguments[0], line.index, 64))
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64), write
+
+
+def _place(builder: ir.IRBuilder, address, index, kind):
+    """Of an array's element, said so that LLVM sees the array, which it must to vectorise loops."""
+    return builder.gep(builder.inttoptr(address, kind.as_pointer()), [index])
+
+
+@intrinsic
+def number(typing, address, index):
+    """A float32."""
+
+    def write(context, builder, signature, arguments):
+        return builder.load(_place(builder, *arguments, F32))
+
+    return types.float32(types.int64, types.int64), write
+
+
+@intrinsic
+def put(typing, address, index, value):
+    def write(context, builder, signature, arguments):
+        builder.store(arguments[2], _place(builder, *arguments[:2], F32))
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, types.float32), write
+
+
+@intrinsic
+def address_at(typing, address, index):
+    """An int64."""
+
+    def write(context, builder, signature, arguments):
+        return builder.load(_place(builder, *arguments, I64))
+
+    return types.int64(types.int64, types.int64), write
+
+
+@intrinsic
+def byte(typing, address, index):
+    def write(context, builder, signature, arguments):
+        return builder.sext(builder.load(_place(builder, *arguments, I8)), I32)
+
+    return types.int32(types.int64, types.int64), write
+
+
+@intrinsic
+def put_byte(typing, address, index, value):
+    def write(context, builder, signature, arguments):
+        builder.store(builder.trunc(arguments[2], I8), _place(builder, *arguments[:2], I8))
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, types.int32), write
+
+
+@intrinsic
+def float_of_bits(typing, bits):
+    def write(context, builder, signature, arguments):
+        return builder.bitcast(arguments[0], F32)
+
+    return types.float32(types.int32), write

@@ -1,0 +1,138 @@
+"""The compiled arithmetic against NumPy and torch."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numba import njit
+
+from musicgraph.models import numba_parts, numba_weights
+
+PROCESSOR_WITHOUT_PRODUCTS_OF_BYTES = "-avx512f,-avx512vnni,-avxvnni,+avx2,+fma,+avx,+sse4.2"
+
+
+def floats(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal(shape, dtype=np.float32)
+
+
+@njit
+def operand(place, rows, inputs):
+    return numba_parts.operand_at(place, rows, inputs)
+
+
+@njit
+def fill(by, x):
+    for n in range(by.rows):
+        for i in range(by.inputs):
+            numba_parts.put(numba_parts.x_of(by, n), i, x[n, i])
+    numba_parts.round_rows(by)
+
+
+@njit
+def multiplied(int8, matrix, scales, first, last, by, out):
+    numba_parts.product(int8, matrix, scales, first, last, by, out.ctypes.data, out.strides[0])
+
+
+@njit
+def each(function, x):
+    return np.array([function(value) for value in x])
+
+
+def rounded(x: np.ndarray, group: int) -> np.ndarray:
+    """What 8 bits keep of each group."""
+    groups = x.reshape(len(x), -1, group)
+    scale = np.abs(groups).max(axis=2, keepdims=True) / np.float32(127)
+    return (np.rint(groups / scale) * scale).reshape(x.shape)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3, 7, 8, 13])
+@pytest.mark.parametrize("inputs", [32, 64, 192, 4096])
+def test_products_agree_with_numpys(rows, inputs):
+    w, x, room = floats(48, inputs, seed=1), floats(rows, inputs), np.zeros(rows * (6 * inputs + 128), np.uint8)
+    by, out = operand(room.ctypes.data, rows, inputs), np.full((rows, 40), np.nan, np.float32)
+    fill(by, x)
+    multiplied(0, w.ctypes.data, 0, 16, 48, by, out)
+    np.testing.assert_allclose(out[:, :32], x @ w[16:].T, atol=1e-4 * inputs**0.5)
+    assert np.isnan(out[:, 32:]).all(), "nothing else is written"
+
+    whole, scale = numba_weights.quantised(torch.from_numpy(w))
+    tiles = numba_weights.in_tiles(whole)
+    multiplied(1, tiles.data_ptr(), scale.data_ptr(), 16, 48, by, out)
+    exact = rounded(x, 64 if inputs % 64 == 0 else 32) @ (whole * scale.unsqueeze(1)).numpy()[16:].T
+    np.testing.assert_allclose(out[:, :32], exact, atol=2e-4 * inputs**0.5)
+    assert np.isnan(out[:, 32:]).all()
+
+
+def test_a_row_is_the_same_among_any_number_of_rows():
+    w, x = floats(32, 1024, seed=1), floats(11, 1024)
+    whole, scale = numba_weights.quantised(torch.from_numpy(w))
+    tiles = numba_weights.in_tiles(whole)
+    for int8, matrix, scales in ((0, w.ctypes.data, 0), (1, tiles.data_ptr(), scale.data_ptr())):
+        results = []
+        for rows in (1, 2, 5, 11):
+            room, out = np.zeros(rows * (6 * 1024 + 128), np.uint8), np.zeros((rows, 32), np.float32)
+            by = operand(room.ctypes.data, rows, 1024)
+            fill(by, x[:rows])
+            multiplied(int8, matrix, scales, 0, 32, by, out)
+            results.append(out[0])
+        assert all((result == results[0]).all() for result in results)
+
+
+def test_exp_and_gelu_are_exact_to_float32s_last_digits():
+    x = np.linspace(-90, 0, 10001, dtype=np.float32)
+    np.testing.assert_allclose(each(numba_parts.exp, x), np.exp(np.maximum(x, -87)), rtol=3e-7 * 87)
+    h = np.linspace(-9, 9, 10001, dtype=np.float32)
+    exact = torch.nn.functional.gelu(torch.from_numpy(h).double()).numpy()
+    np.testing.assert_allclose(each(numba_parts.gelu, h), exact, atol=2e-6)
+
+
+@njit
+def attended(int8, query, keys, key_scales, values, value_scales, heard, count, out):
+    scores = np.empty(keys.shape[0] * keys.shape[2], np.float32)
+    line = numba_parts.Line(keys.ctypes.data, key_scales.ctypes.data, values.ctypes.data, value_scales.ctypes.data)
+    mask = heard.ctypes.data if heard.size else 0
+    numba_parts.attend(int8, query.ctypes.data, line, mask, count, query.size, scores.ctypes.data, out.ctypes.data)
+
+
+def heard_by_torch(query, k, v, mask, count) -> np.ndarray:
+    q, k, v = (torch.from_numpy(np.ascontiguousarray(x))[None, None] for x in (query[None], k[:count], v[:count]))
+    mask = torch.from_numpy(mask)[None] if mask.size else None
+    return torch.nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=1.0)[0, 0, 0].numpy()
+
+
+@pytest.mark.parametrize("size", [16, 48, 64, 96])
+@pytest.mark.parametrize("count", [1, 63, 64, 150])
+def test_attention_hears_what_torch_hears(size, count):
+    query, k, v = floats(size), floats(192, size, seed=1), floats(192, size, seed=2)
+    k_scale, v_scale = (np.abs(x).max(axis=1) / np.float32(127) for x in (k, v))
+    k8, v8 = (np.rint(x / scale[:, None]).astype(np.int8) for x, scale in ((k, k_scale), (v, v_scale)))
+    for mask in (np.zeros(0, np.bool_), np.arange(count) % 3 != 1):
+        for int8, keys, values in ((0, k, v), (1, k8, v8)):
+            out, tiles = np.zeros(size, np.float32), np.ascontiguousarray(keys.reshape(3, 64, size).transpose(0, 2, 1))
+            attended(int8, query, tiles, k_scale, values, v_scale, mask, count, out)
+            real = (k8 * k_scale[:, None], v8 * v_scale[:, None]) if int8 else (k, v)
+            np.testing.assert_allclose(out, heard_by_torch(query, *real, mask, count), atol=1e-5)
+
+
+@pytest.mark.slow
+def test_a_processor_without_products_of_bytes_gives_the_same(tmp_path):
+    """The same tests again, compiled for AVX2 alone; where that is all there is they say nothing new."""
+    told = {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": PROCESSOR_WITHOUT_PRODUCTS_OF_BYTES}
+    here = Path(__file__)
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-m",
+        "not slow",
+        str(here),
+        str(here.with_name("test_numba_engine.py")),
+    ]
+    environment = os.environ | told | {"NUMBA_CACHE_DIR": str(tmp_path)}
+    ended = subprocess.run(command, env=environment, cwd=here.parents[1], capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stdout[-3000:]
