@@ -5,7 +5,9 @@ Optional (`pip install musicgraph[cpu]`), and so imported only where it was chos
 
 from __future__ import annotations
 
+import logging
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor, wait
 
 import numpy as np
@@ -20,6 +22,9 @@ from .numba_step import JOB, LINE_BYTES, PHASES, operand_room, read_text, scratc
 from .numba_vectors import TILE
 from .numba_weights import Float32Matrices, Int8Matrices, Parameters
 
+log = logging.getLogger("musicgraph")
+
+NOTEWORTHY_S = 2
 KINDS = {"fp32": Float32Matrices, "int8": Int8Matrices}
 
 
@@ -78,6 +83,16 @@ class NumbaEngine:
         self.config, self.precision = checkpoint.lm, precision
         self.parameters = Parameters(checkpoint, KINDS[precision](checkpoint))
         self.threads = Threads(torch.get_num_threads())
+        self._compile()
+
+    def _compile(self) -> None:
+        """One step of nothing, so that no music has to wait for Numba, which is quick from its cache on disk."""
+        started = time.perf_counter()
+        silence = Memory(torch.zeros(1, 1, self.config.text_size), torch.ones(1, 1, dtype=torch.bool), rows=1, items=1)
+        step = torch.full((1, self.config.num_codebooks, 1), self.config.special_token)
+        self.prepare(silence, max_steps=1).step(step)
+        if (took := time.perf_counter() - started) > NOTEWORTHY_S:
+            log.info("compiled for this processor and read in %.0f s; what is compiled is kept", took)
 
     def prepare(self, memory: Memory, max_steps: int) -> NumbaSession:
         return NumbaSession(self, self._text(memory), memory.rows, max_steps)

@@ -32,7 +32,7 @@ from .numba_vectors import (
 GROUP = 64  # inputs that are rounded to 8 bits together, or 32 where they are fewer
 PAD = 64  # bytes
 UNHEARD = -1e30  # a score
-compiled = njit(nogil=True, fastmath=True, error_model="numpy")
+compiled = njit(nogil=True, fastmath=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 f32, i32 = np.float32, np.int32
 
 

@@ -402,7 +402,7 @@ def _kept(function):
         return njit(function, **options)
 
 
-def _cached(sources: str):
+def _cached(sources: int):
     """The two functions that are called from outside, kept on disk.
 
     Numba makes them anew when their file changes, not when another one does, but it also looks at what they enclose: so they
@@ -456,11 +456,10 @@ def _cached(sources: str):
     return step, read_text
 
 
-def _digest() -> str:
+def _digest() -> int:
     here = Path(__file__).parent
-    return sha256(
-        b"".join((here / f"numba_{name}.py").read_bytes() for name in ("vectors", "parts", "step"))
-    ).hexdigest()
+    sources = (here / f"numba_{name}.py" for name in ("vectors", "parts", "step"))
+    return int.from_bytes(sha256(b"".join(path.read_bytes() for path in sources)).digest()[:7], "big")
 
 
 step, read_text = _cached(_digest())
