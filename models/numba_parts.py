@@ -21,62 +21,19 @@ from .numba_vectors import (
     byte,
     float32_product,
     float32_scores,
-    float_of_bits,
     int8_product,
     int8_scores,
     number,
     put,
     round_group,
+    softmax,
 )
 
 GROUP = 64  # inputs that are rounded to 8 bits together, or 32 where they are fewer
 PAD = 64  # bytes
 UNHEARD = -1e30  # a score
-compiled = njit(nogil=True, fastmath=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
-f32, i32 = np.float32, np.int32
-
-
-@compiled
-def exp(x):
-    """e to the power of x ≤ 0, to float32's last digits: 2 to a whole number, and a polynomial on [-1/2, 1/2]."""
-    power = max(x, f32(-87.0)) * f32(1.4426950408889634)
-    whole = np.floor(power + f32(0.5))
-    rest = f32(power - whole)
-    p = f32(0.00015403530) * rest + f32(0.0013333558)
-    p = p * rest + f32(0.0096181291)
-    p = p * rest + f32(0.055504109)
-    p = p * rest + f32(0.24022651)
-    p = p * rest + f32(0.69314718)
-    p = p * rest + f32(1.0)
-    return p * float_of_bits(i32((i32(whole) + i32(127)) << i32(23)))
-
-
-@compiled
-def gelu(h):
-    """h · (1 + erf(h / √2)) / 2, with erf to 1.5e-7 by formula 7.1.26 of Abramowitz and Stegun's handbook."""
-    z = abs(h) * f32(0.70710678)
-    t = f32(1.0) / (f32(1.0) + f32(0.3275911) * z)
-    p = f32(1.061405429) * t
-    p = (p + f32(-1.453152027)) * t
-    p = (p + f32(1.421413741)) * t
-    p = (p + f32(-0.284496736)) * t
-    p = (p + f32(0.254829592)) * t
-    erf = f32(1.0) - p * exp(-z * z)
-    return f32(0.5) * (h + abs(h) * erf)
-
-
-@compiled
-def normalise(x, size, weight, bias, out):
-    """The layer norm of one row."""
-    total, squares = f32(0.0), f32(0.0)
-    for i in range(size):
-        total += number(x, i)
-    mean = total / f32(size)
-    for i in range(size):
-        squares += (number(x, i) - mean) * (number(x, i) - mean)
-    scale = f32(1.0) / np.sqrt(squares / f32(size) + f32(1e-5))
-    for i in range(size):
-        put(out, i, (number(x, i) - mean) * scale * number(weight, i) + number(bias, i))
+compiled = njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+f32 = np.float32
 
 
 # ---------------------------------------------------------------- products with a matrix
@@ -162,27 +119,36 @@ class Line(NamedTuple):
 
 @compiled
 def attend(int8, query, line, heard, count, size, scores, out):
-    """What a query hears at the first `count` positions of a line: all of them, or where `heard` (bool, or 0) says so."""
-    tile = TILE * size * (1 if int8 else 4)
-    for i in range((count + TILE - 1) // TILE):
+    """What a query hears at the first `count` positions of a line: all of them, or where `heard` (bool, or 0) says so.
+
+    `scores` is room for whole tiles and one more number.
+    """
+    tiles, width = (count + TILE - 1) // TILE, 1 if int8 else 4
+    for i in range(tiles):
+        keys, to = line.keys + i * TILE * size * width, scores + 4 * i * TILE
         if int8:
-            int8_scores(query, line.keys + i * tile, size, scores + 4 * i * TILE)
+            int8_scores(query, keys, size, to)
         else:
-            float32_scores(query, line.keys + i * tile, size, scores + 4 * i * TILE)
+            float32_scores(query, keys, size, to)
     if int8:
         multiply(scores, line.key_scales, count)
     if heard:
         for t in range(count):
-            put(scores, t, number(scores, t) if byte(heard, t) else f32(UNHEARD))
-    total = softmax(scores, count)
+            if not byte(heard, t):
+                put(scores, t, f32(UNHEARD))
+    for t in range(count, tiles * TILE):
+        put(scores, t, f32(UNHEARD))
+    total = scores + 4 * tiles * TILE
+    softmax(scores, tiles * TILE // LANES, total)
     if int8:
         multiply(scores, line.value_scales, count)
     for i in range(size):
         put(out, i, f32(0.0))
     for begin in range(0, count, TILE):  # few lines at a time, because channels beyond 64 read them again
         add_values(int8, scores + 4 * begin, line.values, begin, min(TILE, count - begin), size, out)
+    share = f32(1.0) / number(total, 0)
     for i in range(size):
-        put(out, i, number(out, i) / total)
+        put(out, i, number(out, i) * share)
 
 
 @compiled
@@ -190,19 +156,6 @@ def multiply(a, b, count):
     """a *= b"""
     for t in range(count):
         put(a, t, number(a, t) * number(b, t))
-
-
-@compiled
-def softmax(scores, count):
-    """In place, but for the division by their sum, which is returned."""
-    top, total = f32(-3e38), f32(0.0)
-    for t in range(count):
-        top = max(top, number(scores, t))
-    for t in range(count):
-        share = exp(number(scores, t) - top)
-        put(scores, t, share)
-        total += share
-    return total
 
 
 @compiled
@@ -224,7 +177,14 @@ def add_values(int8, shares, values, begin, count, size, out):
 
 
 @compiled
-def add_scaled(a, b, factor, count):
-    """a += factor · b"""
+def add(a, b, count):
+    """a += b"""
     for i in range(count):
-        put(a, i, number(a, i) + factor * number(b, i))
+        put(a, i, number(a, i) + number(b, i))
+
+
+@compiled
+def scale(a, factor, count):
+    """a *= factor"""
+    for i in range(count):
+        put(a, i, number(a, i) * factor)

@@ -28,21 +28,34 @@ from .numba_parts import (
     GROUP,
     PAD,
     Line,
-    add_scaled,
+    add,
     attend,
     compiled,
     f32,
-    gelu,
     group_size,
-    normalise,
     operand_at,
     operand_bytes,
     product,
     round_one,
     round_rows,
+    scale,
     x_of,
 )
-from .numba_vectors import LANES, TILE, add_and_get, address_at, byte, fetch, get, number, put, put_byte, round_group
+from .numba_vectors import (
+    LANES,
+    TILE,
+    add_and_get,
+    address_at,
+    byte,
+    fetch,
+    gelu,
+    get,
+    normalise,
+    number,
+    put,
+    put_byte,
+    round_group,
+)
 
 # NumPy's numbers, because Numba would compile a function anew for each of Python's
 Q, K, V, OUT, TEXT_Q, TEXT_OUT, FC1, FC2, TEXT_K, TEXT_V = np.arange(
@@ -149,7 +162,7 @@ def operand_room(rows: int, inputs: int) -> int:
 
 def scratch_room(rows: int, width: int, head_size: int, positions: int) -> int:
     """Bytes for one thread: an operand; q, k and v of a head, or a chunk of outputs; scores; a key in 8 bits."""
-    return operand_room(rows, width) + 4 * rows * max(3 * head_size, GROUP) + 4 * positions + 2 * head_size + 128
+    return operand_room(rows, width) + 4 * rows * max(3 * head_size, GROUP) + 4 * positions + 4 + 2 * head_size + 132
 
 
 @compiled
@@ -159,7 +172,7 @@ def own_memory(job, me):
     begin = job.scratch + me * job.scratch_bytes
     outputs = begin + operand_bytes(N, job.width)
     scores = outputs + 4 * N * max(3 * job.head_size, GROUP)
-    return begin, outputs, scores, scores + 4 * max(job.room, job.text_room)
+    return begin, outputs, scores, scores + 4 * max(job.room, job.text_room) + 4
 
 
 @compiled
@@ -167,7 +180,7 @@ def normal(job, place, x, step, rows, norm):
     """The norm of rows that are `step` bytes apart, ready to be multiplied with a matrix."""
     by = operand_at(place, rows, job.width)
     for n in range(rows):
-        normalise(x + n * step, job.width, norm, norm + 4 * job.width, x_of(by, n))
+        normalise(x + n * step, job.width // LANES, norm, norm + 4 * job.width, x_of(by, n))
     if job.int8:
         round_rows(by)
     return by
@@ -239,7 +252,7 @@ def one_head(job, me, layer, head, by):
     k, v = q + 4 * N * D, q + 8 * N * D
     for which in range(3):
         multiply_by(job, layer, which, head * D, (head + 1) * D, by, q + 4 * which * N * D, 4 * D)
-    add_scaled(q, q, f32(1.0 / np.sqrt(D)) - f32(1.0), N * D)
+    scale(q, f32(1.0 / np.sqrt(D)), N * D)
     for n in range(N):
         line, position, at = line_of(job, layer, n // job.steps, head), job.begin + n % job.steps, 4 * n * D
         remember(job, line, position, k + at, v + at, whole)
@@ -299,7 +312,7 @@ def add_chunk(job, me, layer, which, chunk, by):
     out, first = own_memory(job, me)[1], chunk * CHUNK
     multiply_by(job, layer, which, first, first + CHUNK, by, out, 4 * CHUNK)
     for n in range(by.rows):
-        add_scaled(job.x + 4 * (n * job.width + first), out + 4 * n * CHUNK, f32(1.0), CHUNK)
+        add(job.x + 4 * (n * job.width + first), out + 4 * n * CHUNK, CHUNK)
 
 
 @compiled
@@ -326,9 +339,7 @@ def expand_chunk(job, layer, chunk, by, hidden):
     first, line = chunk * size, 4 * job.ffn_size + PAD
     multiply_by(job, layer, FC1, first, first + size, by, hidden.x + 4 * first, line)
     for n in range(by.rows):
-        row = x_of(hidden, n) + 4 * first
-        for i in range(size):
-            put(row, i, gelu(number(row, i)))
+        gelu(x_of(hidden, n) + 4 * first, size // LANES)
         if job.int8:
             round_one(hidden, n, chunk)
 
@@ -394,7 +405,7 @@ def predict(job, me, phase, before):
 
 def _kept(function):
     """Compiled when it is first called; on disk if there is a folder for that, beside this file or in the user's cache."""
-    options = {"nogil": True, "fastmath": True, "error_model": "numpy"}
+    options = {"nogil": True, "error_model": "numpy"}
     try:
         return njit(function, cache=True, **options)
     except RuntimeError as error:  # Numba's word for finding none
@@ -436,7 +447,7 @@ def _cached(sources: int):
         job = jobs[0]
         D, L, items, rows = job.head_size, job.text_length, job.layers * job.heads, job.hearing * job.text_length
         place, out, _, _ = own_memory(job, me)
-        scale = f32(1.0 / np.sqrt(D))
+        factor = f32(1.0 / np.sqrt(D))
         by = copied(job, place, job.x, rows)
         item = claim(job, me, np.int64(0), items)
         while item < items:
@@ -450,7 +461,7 @@ def _cached(sources: int):
                         if which:
                             put(line.values + 4 * t * D, i, value)
                         else:
-                            put(line.keys + 4 * (t // TILE * D * TILE + t % TILE), i * TILE, value * scale)
+                            put(line.keys + 4 * (t // TILE * D * TILE + t % TILE), i * TILE, value * factor)
             item = claim(job, me, np.int64(0), items)
 
     return step, read_text

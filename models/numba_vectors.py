@@ -15,12 +15,15 @@ from numba.extending import intrinsic
 LANES = 16  # numbers in a vector
 AHEAD = 4096  # bytes that are asked for before they are used
 LONG = 128  # vectors of a float32 line; shorter ones are read fastest one after the other, longer ones two at a time
+NORM_EPSILON = 1e-5
 TILE = 64  # positions whose keys lie together
+
+EXP = (0.00015403530, 0.0013333558, 0.0096181291, 0.055504109, 0.24022651, 0.69314718, 1.0)  # 2^x near 0
+ERF = (1.061405429, -1.453152027, 1.421413741, -0.284496736, 0.254829592, 0.0)  # of 1 / (1 + 0.3275911 x)
 
 I8, I32, I64, F32 = ir.IntType(8), ir.IntType(32), ir.IntType(64), ir.FloatType()
 BYTES, INTS, FLOATS = (ir.VectorType(kind, count) for kind, count in ((I8, LANES), (I32, LANES), (F32, LANES)))
 ZEROS = ir.Constant(FLOATS, [0.0] * LANES)
-ANY_ORDER = ("fast",)
 
 
 def _has_vnni() -> bool:
@@ -81,10 +84,34 @@ class _Code:
             self._builder.store(value, place)
         return places
 
+    def fma(self, a, b, c):
+        """a · b + c in one, said outright: LLVM may not choose, so that results are the same wherever it compiles them."""
+        fma = self._builder.module.declare_intrinsic(f"llvm.fma.v{LANES}f32", (), ir.FunctionType(FLOATS, [FLOATS] * 3))
+        return self._builder.call(fma, [a, b, c])
+
     def add_product(self, sums, a, b) -> None:
         """sums += a · b"""
-        product = self._builder.fmul(a, b, flags=ANY_ORDER)
-        self._builder.store(self._builder.fadd(product, self._builder.load(sums), flags=ANY_ORDER), sums)
+        self._builder.store(self.fma(a, b, self._builder.load(sums)), sums)
+
+    def constant(self, value: float):
+        return ir.Constant(FLOATS, [value] * LANES)
+
+    def polynomial(self, x, coefficients: tuple[float, ...]):
+        """The highest power's first."""
+        value = self.constant(coefficients[0])
+        for coefficient in coefficients[1:]:
+            value = self.fma(value, x, self.constant(coefficient))
+        return value
+
+    def exp(self, x):
+        """e to the power of x ≤ 0, to float32's last digits: 2 to a whole number, and a polynomial on [-1/2, 1/2]."""
+        builder, kind = self._builder, ir.FunctionType(FLOATS, [FLOATS])
+        floor = builder.module.declare_intrinsic(f"llvm.floor.v{LANES}f32", (), kind)
+        power = builder.fmul(self.larger(x, self.constant(-87.0)), self.constant(1.4426950408889634))
+        whole = builder.call(floor, [builder.fadd(power, self.constant(0.5))])
+        rest = self.polynomial(builder.fsub(power, whole), EXP)
+        exponent = builder.add(builder.fptosi(whole, INTS), ir.Constant(INTS, [127] * LANES))
+        return builder.fmul(rest, builder.bitcast(builder.shl(exponent, ir.Constant(INTS, [23] * LANES)), FLOATS))
 
     def reduced(self, vector, join):
         """One number of a vector's lanes, joined two and two."""
@@ -93,9 +120,6 @@ class _Code:
             vector = join(self._lanes(vector, range(half)), self._lanes(vector, range(half, 2 * half)))
         return self._builder.extract_element(vector, ir.Constant(I32, 0))
 
-    def sum(self, a, b):
-        return self._builder.fadd(a, b, flags=ANY_ORDER)
-
     def larger(self, a, b):
         return self._builder.select(self._builder.fcmp_ordered(">", a, b), a, b)
 
@@ -103,10 +127,19 @@ class _Code:
         """|a|"""
         return self.larger(a, self._builder.fneg(a))
 
-    def floats(self, address, int8: bool):
+    def root(self, number):
+        """Of one float32."""
+        root = self._builder.module.declare_intrinsic("llvm.sqrt", [F32])
+        return self._builder.call(root, [number])
+
+    def past(self, line, index: int, int8: bool):
+        """A vector of a line of keys or values, as float32; what lies further on is asked for."""
+        place = self.after(line, index * LANES * (1 if int8 else 4))
+        if not int8 or index % 4 == 0:  # once a line of the cache
+            self.prefetch(self.after(place, AHEAD))
         if not int8:
-            return self.load(address, FLOATS)
-        return self._builder.sitofp(self._builder.sext(self.load(address, BYTES), INTS), FLOATS)
+            return self.load(place, FLOATS)
+        return self._builder.sitofp(self._builder.sext(self.load(place, BYTES), INTS), FLOATS)
 
     def add_dots(self, sums, unsigned, signed) -> None:
         """Each int32 lane += the dot product of its 4 bytes."""
@@ -202,7 +235,7 @@ def _float32_dots(rows: int, outputs: int):
         for r in range(rows):
             for n in range(outputs):
                 to = code.after(code.line(out, step, r), 4 * n)
-                code.store(code.reduced(builder.load(sums[n][r]), code.sum), to)
+                code.store(code.reduced(builder.load(sums[n][r]), builder.fadd), to)
 
     return write
 
@@ -300,6 +333,72 @@ def round_group(typing, x, vectors, whole, scale, offset):
     return _typed(5, "musicgraph_round_group", write)
 
 
+@intrinsic
+def normalise(typing, x, vectors, weight, bias, out):
+    """The layer norm of one row."""
+
+    def write(builder, x, vectors, weight, bias, out):
+        code = _Code(builder)
+        total, squares = code.variables([ZEROS, ZEROS])
+        count = builder.sitofp(builder.mul(vectors, ir.Constant(I64, LANES)), F32)
+        with cgutils.for_range(builder, vectors) as vector:
+            value = code.load(code.at(x, vector.index, 4 * LANES), FLOATS)
+            builder.store(builder.fadd(value, builder.load(total)), total)
+        mean = code.everywhere(builder.fdiv(code.reduced(builder.load(total), builder.fadd), count))
+        with cgutils.for_range(builder, vectors) as vector:
+            away = builder.fsub(code.load(code.at(x, vector.index, 4 * LANES), FLOATS), mean)
+            code.add_product(squares, away, away)
+        variance = builder.fdiv(code.reduced(builder.load(squares), builder.fadd), count)
+        deviation = code.root(builder.fadd(variance, ir.Constant(F32, NORM_EPSILON)))
+        scale = code.everywhere(builder.fdiv(ir.Constant(F32, 1.0), deviation))
+        with cgutils.for_range(builder, vectors) as vector:
+            value, factor, shift = (code.load(code.at(a, vector.index, 4 * LANES), FLOATS) for a in (x, weight, bias))
+            normal = builder.fmul(builder.fsub(value, mean), scale)
+            code.store(code.fma(normal, factor, shift), code.at(out, vector.index, 4 * LANES))
+
+    return _typed(5, "musicgraph_normalise", write)
+
+
+@intrinsic
+def gelu(typing, x, vectors):
+    """In place: h · (1 + erf(h / √2)) / 2, with erf to 1.5e-7 by formula 7.1.26 of Abramowitz and Stegun's handbook."""
+
+    def write(builder, x, vectors):
+        code = _Code(builder)
+        one = code.constant(1.0)
+        with cgutils.for_range(builder, vectors) as vector:
+            place = code.at(x, vector.index, 4 * LANES)
+            h = code.load(place, FLOATS)
+            size = code.size(h)
+            z = builder.fmul(size, code.constant(0.5**0.5))
+            t = builder.fdiv(one, code.fma(z, code.constant(0.3275911), one))
+            left = builder.fmul(code.polynomial(t, ERF), code.exp(builder.fneg(builder.fmul(z, z))))
+            code.store(builder.fmul(code.fma(size, builder.fsub(one, left), h), code.constant(0.5)), place)
+
+    return _typed(2, "musicgraph_gelu", write)
+
+
+@intrinsic
+def softmax(typing, scores, vectors, total):
+    """In place, but for the division by their sum, which is written to `total`."""
+
+    def write(builder, scores, vectors, total):
+        code = _Code(builder)
+        top, sums = code.variables([code.constant(-3e38), ZEROS])
+        with cgutils.for_range(builder, vectors) as vector:
+            value = code.load(code.at(scores, vector.index, 4 * LANES), FLOATS)
+            builder.store(code.larger(value, builder.load(top)), top)
+        highest = code.everywhere(code.reduced(builder.load(top), code.larger))
+        with cgutils.for_range(builder, vectors) as vector:
+            place = code.at(scores, vector.index, 4 * LANES)
+            share = code.exp(builder.fsub(code.load(place, FLOATS), highest))
+            code.store(share, place)
+            builder.store(builder.fadd(share, builder.load(sums)), sums)
+        code.store(code.reduced(builder.load(sums), builder.fadd), total)
+
+    return _typed(3, "musicgraph_softmax", write)
+
+
 def _key_scores(int8: bool):
     """What a query says to the keys of a tile: `[TILE]`."""
     size, vectors = (1 if int8 else 4), TILE // LANES
@@ -312,9 +411,8 @@ def _key_scores(int8: bool):
             with cgutils.for_range(builder, head_size) as channel:
                 asked = code.everywhere(code.load(code.at(query, channel.index, 4), F32))
                 line = code.at(keys, channel.index, TILE * size)
-                code.prefetch(code.after(line, AHEAD))
                 for i in range(vectors):
-                    code.add_product(sums[i], code.floats(code.after(line, i * LANES * size), int8), asked)
+                    code.add_product(sums[i], code.past(line, i, int8), asked)
             for i in range(vectors):
                 code.store(builder.load(sums[i]), code.after(out, i * LANES * 4))
 
@@ -336,9 +434,8 @@ def _add_values(int8: bool, vectors: int):
             with cgutils.for_range(builder, count) as position:
                 share = code.everywhere(code.load(code.at(shares, position.index, 4), F32))
                 line = builder.add(values, builder.mul(position.index, stride))
-                code.prefetch(code.after(line, AHEAD))
                 for i in range(vectors):
-                    code.add_product(sums[i], code.floats(code.after(line, i * LANES * size), int8), share)
+                    code.add_product(sums[i], code.past(line, i, int8), share)
             for i in range(vectors):
                 code.store(builder.load(sums[i]), places[i])
 
@@ -435,11 +532,3 @@ def put_byte(typing, address, index, value):
         return context.get_dummy_value()
 
     return types.void(types.int64, types.int64, types.int32), write
-
-
-@intrinsic
-def float_of_bits(typing, bits):
-    def write(context, builder, signature, arguments):
-        return builder.bitcast(arguments[0], F32)
-
-    return types.float32(types.int32), write
