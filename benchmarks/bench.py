@@ -94,7 +94,7 @@ def measure(folder: Path, upstream: subjects.Upstream, effort: Effort) -> Findin
     found.codec_s = CodecCase(folder, upstream, CODEC_SECONDS).rounds(effort.rounds)
     for way in effort.late_ways:
         _say(f"{way}: steps after {LATE_PAST} others")
-        first, late = (median(ways[way].steps_after(past, effort.late_steps)) for past in (0, LATE_PAST))
+        first, late = (median(took) for took in ways[way].first_and_late_steps(LATE_PAST, effort.late_steps))
         found.late_s[way] = (first, late)
     return found
 

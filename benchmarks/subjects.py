@@ -79,18 +79,20 @@ class Ours:
             times.append(time.perf_counter())
         return durations(times)
 
-    def steps_after(self, past: int, steps: int) -> list[float]:
-        """Bare steps after `past` others: no sampling, one item."""
-        config, times = self.engine.config, []
+    def first_and_late_steps(self, past: int, steps: int) -> tuple[list[float], list[float]]:
+        """Bare steps after none and after `past` others, which take turns: no sampling, one item."""
+        config = self.engine.config
         memory = memory_for(self.text(PROMPTS[:1]), None, Sampling().cfg)
-        session = self.engine.prepare(memory, past + steps)
         tokens = torch.randint(0, config.codebook_size, (GUIDED_ROWS, config.num_codebooks, past + steps))
-        if past:
-            session.step(tokens[:, :, :past])
-        for t in range(past, past + steps):
-            session.step(tokens[:, :, t : t + 1])
-            times.append(time.perf_counter())
-        return durations(times)
+        first, late = (self.engine.prepare(memory, room) for room in (steps, past + steps))
+        late.step(tokens[:, :, :past])
+        took: tuple[list[float], list[float]] = [], []
+        for t in range(steps):
+            for session, position, seconds in ((first, t, took[0]), (late, past + t, took[1])):
+                started = time.perf_counter()
+                session.step(tokens[:, :, position : position + 1])
+                seconds.append(time.perf_counter() - started)
+        return took[0][WARM_UP_STEPS:], took[1][WARM_UP_STEPS:]
 
 
 def write_checkpoint(folder: Path) -> Upstream:

@@ -57,8 +57,26 @@ def test_a_step_of_every_way_passes_the_same_rows_through_the_model(bench, ways,
         hook.remove()
 
 
-def test_late_steps_are_measured_one_by_one(bench, ways):
-    assert len(ways["numba int8"].steps_after(20, STEPS)) == STEPS - 1 - bench.subjects.WARM_UP_STEPS
+def test_first_and_late_steps_take_turns_after_the_past_that_is_asked_for(bench, ways, monkeypatch):
+    spans, way = [], ways["torch fp32"]
+    monkeypatch.setattr(way.engine, "lm", _Recorder(way.engine.lm, spans))
+    first, late = way.first_and_late_steps(20, STEPS)
+    assert spans == [20] + [span for t in range(1, STEPS + 1) for span in (t, 20 + t)]
+    assert len(first) == len(late) == STEPS - bench.subjects.WARM_UP_STEPS
+
+
+class _Recorder:
+    """An LM that notes how much of the past each call looks at."""
+
+    def __init__(self, lm, spans):
+        self._lm, self._spans = lm, spans
+
+    def __getattr__(self, name):
+        return getattr(self._lm, name)
+
+    def __call__(self, *arguments, span, **more):
+        self._spans.append(span)
+        return self._lm(*arguments, span=span, **more)
 
 
 def test_the_weights_of_a_step_are_those_that_it_reads(bench, wide):
