@@ -82,7 +82,8 @@ class NumbaEngine:
         """`precision`: "fp32" or "int8"."""
         self.config, self.precision = checkpoint.lm, precision
         self.parameters = Parameters(checkpoint, KINDS[precision](checkpoint))
-        self.threads = Threads(torch.get_num_threads())
+        # more threads than heads would find nothing to do in half of the phases
+        self.threads = Threads(min(torch.get_num_threads(), self.config.num_heads))
         self._compile()
 
     def _compile(self) -> None:
