@@ -469,7 +469,7 @@ def _cached(sources: int):
 
 def _digest() -> int:
     here = Path(__file__).parent
-    sources = (here / f"numba_{name}.py" for name in ("vectors", "parts", "step"))
+    sources = (here / f"numba_{name}.py" for name in ("llvm", "vectors", "parts", "step"))
     return int.from_bytes(sha256(b"".join(path.read_bytes() for path in sources)).digest()[:7], "big")
 
 

@@ -1,189 +1,22 @@
-"""The innermost loops of a step, in LLVM's own language: 16 numbers at a time, which is what vectorising compilers do not find here.
+"""The innermost loops of a step, in LLVM's own language, since no compiler finds them by itself; and counters and numbers in memory.
 
-LLVM makes of it what the processor has. Everything is addresses, strides in bytes and counts, as 64-bit numbers; nothing is
-checked. A tile is 16 outputs of an int8 matrix, `[inputs / 4, 16, 4]`, or the keys of TILE positions, `[head_size, TILE]`.
+Everything is addresses, strides in bytes and counts, as 64-bit numbers; nothing is checked. A tile is 16 outputs of an int8
+matrix, `[inputs / 4, 16, 4]`, or the keys of TILE positions, `[head_size, TILE]`.
 """
 
 from __future__ import annotations
 
-import numba
-from llvmlite import binding, ir
+from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-LANES = 16  # numbers in a vector
-AHEAD = 4096  # bytes that are asked for before they are used
+from .numba_llvm import AHEAD, BYTES, F32, FLOATS, I8, I32, I64, INTS, LANES, ZEROS, Code, call_made, typed
+
 LONG = 128  # vectors of a float32 line; shorter ones are read fastest one after the other, longer ones two at a time
 NORM_EPSILON = 1e-5
 TILE = 64  # positions whose keys lie together
-
-EXP = (0.00015403530, 0.0013333558, 0.0096181291, 0.055504109, 0.24022651, 0.69314718, 1.0)  # 2^x near 0
 ERF = (1.061405429, -1.453152027, 1.421413741, -0.284496736, 0.254829592, 0.0)  # of 1 / (1 + 0.3275911 x)
-
-I8, I32, I64, F32 = ir.IntType(8), ir.IntType(32), ir.IntType(64), ir.FloatType()
-BYTES, INTS, FLOATS = (ir.VectorType(kind, count) for kind, count in ((I8, LANES), (I32, LANES), (F32, LANES)))
-ZEROS = ir.Constant(FLOATS, [0.0] * LANES)
-
-
-def _has_vnni() -> bool:
-    """AVX-512's product of bytes. What is compiled for is the processor at hand unless Numba was told another."""
-    told = numba.config.CPU_FEATURES
-    if told is None:
-        return bool(binding.get_host_cpu_features().get("avx512vnni"))
-    return "+avx512vnni" in told.split(",")
-
-
-class _Code:
-    """The few words of LLVM's language that the inner loops need; addresses and counts are its 64-bit numbers."""
-
-    def __init__(self, builder: ir.IRBuilder):
-        self._builder = builder
-
-    def at(self, address, index, size: int):
-        return self._builder.add(address, self._builder.mul(index, ir.Constant(I64, size)))
-
-    def line(self, address, step, index):
-        """The place of a line, where lines are `step` bytes apart."""
-        if isinstance(index, int):
-            index = ir.Constant(I64, index)
-        return self._builder.add(address, self._builder.mul(step, index))
-
-    def after(self, address, offset: int):
-        return self._builder.add(address, ir.Constant(I64, offset))
-
-    def load(self, address, kind):
-        value = self._builder.load(self._builder.inttoptr(address, kind.as_pointer()))
-        value.align = 1
-        return value
-
-    def store(self, value, address) -> None:
-        self._builder.store(value, self._builder.inttoptr(address, value.type.as_pointer())).align = 1
-
-    def prefetch(self, address):
-        """Asks memory for a line of the cache."""
-        kind = I8.as_pointer()
-        function = ir.FunctionType(ir.VoidType(), [kind, I32, I32, I32])
-        ask = self._builder.module.declare_intrinsic("llvm.prefetch", [kind], function)
-        read, keep, data = (ir.Constant(I32, number) for number in (0, 3, 1))
-        self._builder.call(ask, [self._builder.inttoptr(address, kind), read, keep, data])
-
-    def everywhere(self, number):
-        """One number in all lanes."""
-        kind = ir.VectorType(number.type, LANES)
-        first = self._builder.insert_element(ir.Constant(kind, ir.Undefined), number, ir.Constant(I32, 0))
-        return self._lanes(first, [0] * LANES)
-
-    def _lanes(self, vector, picked):
-        mask = ir.Constant(ir.VectorType(I32, len(picked)), list(picked))
-        return self._builder.shuffle_vector(vector, ir.Constant(vector.type, ir.Undefined), mask)
-
-    def variables(self, values: list) -> list:
-        places = [cgutils.alloca_once(self._builder, value.type) for value in values]
-        for place, value in zip(places, values, strict=True):
-            self._builder.store(value, place)
-        return places
-
-    def fma(self, a, b, c):
-        """a · b + c in one, said outright: LLVM may not choose, so that results are the same wherever it compiles them."""
-        fma = self._builder.module.declare_intrinsic(f"llvm.fma.v{LANES}f32", (), ir.FunctionType(FLOATS, [FLOATS] * 3))
-        return self._builder.call(fma, [a, b, c])
-
-    def add_product(self, sums, a, b) -> None:
-        """sums += a · b"""
-        self._builder.store(self.fma(a, b, self._builder.load(sums)), sums)
-
-    def constant(self, value: float):
-        return ir.Constant(FLOATS, [value] * LANES)
-
-    def polynomial(self, x, coefficients: tuple[float, ...]):
-        """The highest power's first."""
-        value = self.constant(coefficients[0])
-        for coefficient in coefficients[1:]:
-            value = self.fma(value, x, self.constant(coefficient))
-        return value
-
-    def exp(self, x):
-        """e to the power of x ≤ 0, to float32's last digits: 2 to a whole number, and a polynomial on [-1/2, 1/2]."""
-        builder, kind = self._builder, ir.FunctionType(FLOATS, [FLOATS])
-        floor = builder.module.declare_intrinsic(f"llvm.floor.v{LANES}f32", (), kind)
-        power = builder.fmul(self.larger(x, self.constant(-87.0)), self.constant(1.4426950408889634))
-        whole = builder.call(floor, [builder.fadd(power, self.constant(0.5))])
-        rest = self.polynomial(builder.fsub(power, whole), EXP)
-        exponent = builder.add(builder.fptosi(whole, INTS), ir.Constant(INTS, [127] * LANES))
-        return builder.fmul(rest, builder.bitcast(builder.shl(exponent, ir.Constant(INTS, [23] * LANES)), FLOATS))
-
-    def reduced(self, vector, join):
-        """One number of a vector's lanes, joined two and two."""
-        while vector.type.count > 1:
-            half = vector.type.count // 2
-            vector = join(self._lanes(vector, range(half)), self._lanes(vector, range(half, 2 * half)))
-        return self._builder.extract_element(vector, ir.Constant(I32, 0))
-
-    def larger(self, a, b):
-        return self._builder.select(self._builder.fcmp_ordered(">", a, b), a, b)
-
-    def size(self, a):
-        """|a|"""
-        return self.larger(a, self._builder.fneg(a))
-
-    def root(self, number):
-        """Of one float32."""
-        root = self._builder.module.declare_intrinsic("llvm.sqrt", [F32])
-        return self._builder.call(root, [number])
-
-    def past(self, line, index: int, int8: bool):
-        """A vector of a line of keys or values, as float32; what lies further on is asked for."""
-        place = self.after(line, index * LANES * (1 if int8 else 4))
-        if not int8 or index % 4 == 0:  # once a line of the cache
-            self.prefetch(self.after(place, AHEAD))
-        if not int8:
-            return self.load(place, FLOATS)
-        return self._builder.sitofp(self._builder.sext(self.load(place, BYTES), INTS), FLOATS)
-
-    def add_dots(self, sums, unsigned, signed) -> None:
-        """Each int32 lane += the dot product of its 4 bytes."""
-        builder = self._builder
-        before = builder.load(sums)
-        if _has_vnni():
-            kind = ir.FunctionType(INTS, [INTS, INTS, INTS])
-            dots = builder.module.declare_intrinsic("llvm.x86.avx512.vpdpbusd.512", (), kind)
-            builder.store(builder.call(dots, [before, unsigned, signed]), sums)
-            return
-        all_bytes, wide = (ir.VectorType(kind, 4 * LANES) for kind in (I8, I32))
-        left = builder.zext(builder.bitcast(unsigned, all_bytes), wide)
-        products = builder.mul(left, builder.sext(builder.bitcast(signed, all_bytes), wide))
-        for count in (4 * LANES, 2 * LANES):
-            products = builder.add(*(self._lanes(products, range(first, count, 2)) for first in (0, 1)))
-        builder.store(builder.add(before, products), sums)
-
-
-def _call(builder: ir.IRBuilder, name: str, arguments, write) -> None:
-    """Calls a function that `write(builder, *arguments)` makes when it is called first.
-
-    One function, never inlined: compiling then takes seconds where copies at each place would take a minute.
-    """
-    module = builder.module
-    if name not in module.globals:
-        kind = ir.FunctionType(ir.VoidType(), [I64] * len(arguments))
-        function = ir.Function(module, kind, name)
-        function.linkage = "linkonce_odr"
-        function.attributes.add("noinline")
-        inside = ir.IRBuilder(function.append_basic_block())
-        write(inside, *function.args)
-        inside.ret_void()
-    builder.call(module.globals[name], arguments)
-
-
-def _typed(count: int, name: str, write):
-    """What Numba wants of an intrinsic: its type, and the code of a call."""
-
-    def call(context, builder, signature, arguments):
-        _call(builder, name, arguments, write)
-        return context.get_dummy_value()
-
-    return types.void(*[types.int64] * count), call
-
 
 # ---------------------------------------------------------------- products
 
@@ -192,7 +25,7 @@ def _int8_tile(rows: int):
     """16 outputs of an int8 matrix for some rows."""
 
     def write(builder, tile, scales, x, x_step, x_scales, x_offsets, groups, quads, out, step):
-        code = _Code(builder)
+        code = Code(builder)
         sums = code.variables([ZEROS] * rows)
         with cgutils.for_range(builder, groups) as group:
             places = [builder.add(builder.mul(groups, ir.Constant(I64, r)), group.index) for r in range(rows)]
@@ -220,7 +53,7 @@ def _float32_dots(rows: int, outputs: int):
     """Some outputs of a float32 matrix for some rows."""
 
     def write(builder, matrix, line, x, x_step, vectors, out, step):
-        code = _Code(builder)
+        code = Code(builder)
         sums = [code.variables([ZEROS] * rows) for _ in range(outputs)]
         with cgutils.for_range(builder, vectors) as vector:
             here, there = (code.at(address, vector.index, 4 * LANES) for address in (matrix, x))
@@ -256,7 +89,7 @@ def int8_product(typing, matrix, scales, tiles, x, x_step, x_scales, x_offsets, 
     """Outputs of some tiles for all rows, to the beginning of lines that are `step` bytes apart."""
 
     def write(builder, matrix, scales, tiles, x, x_step, x_scales, x_offsets, rows, groups, quads, out, step):
-        code = _Code(builder)
+        code = Code(builder)
         tile_bytes = builder.mul(builder.mul(groups, quads), ir.Constant(I64, 4 * LANES))
         with cgutils.for_range(builder, tiles) as tile:
             weights = code.line(matrix, tile_bytes, tile.index)
@@ -265,9 +98,9 @@ def int8_product(typing, matrix, scales, tiles, x, x_step, x_scales, x_offsets, 
                 rows_of_x = code.line(x, x_step, r), x_step, code.at(x_scales, place, 4), code.at(x_offsets, place, 4)
                 to = code.line(code.at(out, tile.index, 4 * LANES), step, r)
                 arguments = [weights, code.at(scales, tile.index, 4 * LANES), *rows_of_x, groups, quads, to, step]
-                _call(builder, f"musicgraph_int8_tile_{piece}", arguments, _int8_tile(piece))
+                call_made(builder, f"musicgraph_int8_tile_{piece}", arguments, _int8_tile(piece))
 
-    return _typed(12, "musicgraph_int8_product", write)
+    return typed(12, "musicgraph_int8_product", write)
 
 
 @intrinsic
@@ -275,14 +108,16 @@ def float32_product(typing, matrix, fours, x, x_step, rows, vectors, out, step):
     """As `int8_product`, 4 outputs at a time."""
 
     def write(builder, matrix, fours, x, x_step, rows, vectors, out, step):
-        code = _Code(builder)
+        code = Code(builder)
         line = builder.mul(vectors, ir.Constant(I64, 4 * LANES))
         long = builder.icmp_signed(">", vectors, ir.Constant(I64, LONG))
 
         def some_rows(piece: int, outputs: int, lines, x, to) -> None:
             for n in range(0, 4, outputs):
                 arguments = [code.line(lines, line, n), line, x, x_step, vectors, code.after(to, 4 * n), step]
-                _call(builder, f"musicgraph_float32_dots_{piece}_{outputs}", arguments, _float32_dots(piece, outputs))
+                call_made(
+                    builder, f"musicgraph_float32_dots_{piece}_{outputs}", arguments, _float32_dots(piece, outputs)
+                )
 
         with cgutils.for_range(builder, fours) as four:
             lines = code.line(matrix, line, builder.mul(four.index, ir.Constant(I64, 4)))
@@ -297,7 +132,7 @@ def float32_product(typing, matrix, fours, x, x_step, rows, vectors, out, step):
                     with otherwise:
                         some_rows(piece, 1, lines, here, to)
 
-    return _typed(8, "musicgraph_float32_product", write)
+    return typed(8, "musicgraph_float32_product", write)
 
 
 # ---------------------------------------------------------------- rounding and attention
@@ -312,7 +147,7 @@ def round_group(typing, x, vectors, whole, scale, offset):
     """
 
     def write(builder, x, vectors, whole, scale, offset):
-        code = _Code(builder)
+        code = Code(builder)
         (top,) = code.variables([ir.Constant(FLOATS, [1e-30] * LANES)])
         (total,) = code.variables([ir.Constant(INTS, [0] * LANES)])
         with cgutils.for_range(builder, vectors) as vector:
@@ -330,7 +165,7 @@ def round_group(typing, x, vectors, whole, scale, offset):
             code.store(builder.trunc(number, BYTES), code.at(whole, vector.index, LANES))
         code.store(builder.mul(code.reduced(builder.load(total), builder.add), ir.Constant(I32, -128)), offset)
 
-    return _typed(5, "musicgraph_round_group", write)
+    return typed(5, "musicgraph_round_group", write)
 
 
 @intrinsic
@@ -338,7 +173,7 @@ def normalise(typing, x, vectors, weight, bias, out):
     """The layer norm of one row."""
 
     def write(builder, x, vectors, weight, bias, out):
-        code = _Code(builder)
+        code = Code(builder)
         total, squares = code.variables([ZEROS, ZEROS])
         count = builder.sitofp(builder.mul(vectors, ir.Constant(I64, LANES)), F32)
         with cgutils.for_range(builder, vectors) as vector:
@@ -356,7 +191,7 @@ def normalise(typing, x, vectors, weight, bias, out):
             normal = builder.fmul(builder.fsub(value, mean), scale)
             code.store(code.fma(normal, factor, shift), code.at(out, vector.index, 4 * LANES))
 
-    return _typed(5, "musicgraph_normalise", write)
+    return typed(5, "musicgraph_normalise", write)
 
 
 @intrinsic
@@ -364,7 +199,7 @@ def gelu(typing, x, vectors):
     """In place: h · (1 + erf(h / √2)) / 2, with erf to 1.5e-7 by formula 7.1.26 of Abramowitz and Stegun's handbook."""
 
     def write(builder, x, vectors):
-        code = _Code(builder)
+        code = Code(builder)
         one = code.constant(1.0)
         with cgutils.for_range(builder, vectors) as vector:
             place = code.at(x, vector.index, 4 * LANES)
@@ -375,7 +210,7 @@ def gelu(typing, x, vectors):
             left = builder.fmul(code.polynomial(t, ERF), code.exp(builder.fneg(builder.fmul(z, z))))
             code.store(builder.fmul(code.fma(size, builder.fsub(one, left), h), code.constant(0.5)), place)
 
-    return _typed(2, "musicgraph_gelu", write)
+    return typed(2, "musicgraph_gelu", write)
 
 
 @intrinsic
@@ -383,7 +218,7 @@ def softmax(typing, scores, vectors, total):
     """In place, but for the division by their sum, which is written to `total`."""
 
     def write(builder, scores, vectors, total):
-        code = _Code(builder)
+        code = Code(builder)
         top, sums = code.variables([code.constant(-3e38), ZEROS])
         with cgutils.for_range(builder, vectors) as vector:
             value = code.load(code.at(scores, vector.index, 4 * LANES), FLOATS)
@@ -396,7 +231,7 @@ def softmax(typing, scores, vectors, total):
             builder.store(builder.fadd(share, builder.load(sums)), sums)
         code.store(code.reduced(builder.load(sums), builder.fadd), total)
 
-    return _typed(3, "musicgraph_softmax", write)
+    return typed(3, "musicgraph_softmax", write)
 
 
 def _key_scores(int8: bool):
@@ -406,7 +241,7 @@ def _key_scores(int8: bool):
     @intrinsic
     def scores(typing, query, keys, head_size, out):
         def write(builder, query, keys, head_size, out):
-            code = _Code(builder)
+            code = Code(builder)
             sums = code.variables([ZEROS] * vectors)
             with cgutils.for_range(builder, head_size) as channel:
                 asked = code.everywhere(code.load(code.at(query, channel.index, 4), F32))
@@ -416,7 +251,7 @@ def _key_scores(int8: bool):
             for i in range(vectors):
                 code.store(builder.load(sums[i]), code.after(out, i * LANES * 4))
 
-        return _typed(4, f"musicgraph_scores_{size}", write)
+        return typed(4, f"musicgraph_scores_{size}", write)
 
     return scores
 
@@ -428,7 +263,7 @@ def _add_values(int8: bool, vectors: int):
     @intrinsic
     def add(typing, shares, values, stride, count, out):
         def write(builder, shares, values, stride, count, out):
-            code = _Code(builder)
+            code = Code(builder)
             places = [code.after(out, i * LANES * 4) for i in range(vectors)]
             sums = code.variables([code.load(place, FLOATS) for place in places])
             with cgutils.for_range(builder, count) as position:
@@ -439,7 +274,7 @@ def _add_values(int8: bool, vectors: int):
             for i in range(vectors):
                 code.store(builder.load(sums[i]), places[i])
 
-        return _typed(5, f"musicgraph_add_values_{size}_{vectors}", write)
+        return typed(5, f"musicgraph_add_values_{size}_{vectors}", write)
 
     return add
 
@@ -475,7 +310,7 @@ def fetch(typing, address, lines):
     """Asks memory for some lines of the cache."""
 
     def write(context, builder, signature, arguments):
-        code = _Code(builder)
+        code = Code(builder)
         with cgutils.for_range(builder, arguments[1]) as line:
             code.prefetch(code.at(arguments[0], line.index, 64))
         return context.get_dummy_value()
