@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor, wait
 
 import numpy as np
@@ -36,8 +37,11 @@ class Threads:
         self._pool = ThreadPoolExecutor(count - 1, "musicgraph") if count > 1 else None
         self._lock = threading.Lock()
 
-    def run(self, function, job: np.ndarray, phases: int) -> None:
-        """`function(job, number of the thread)` in each. Adds what they need: counters for `phases`, and own memory."""
+    def run(self, function, job: np.ndarray, phases: int, arrays: Iterable[np.ndarray]) -> None:
+        """`function(job, number of the thread)` in each. Adds what they need: counters for `phases`, and own memory.
+
+        `arrays` are those whose addresses the job has: kept until the last thread has left, even if Ctrl-C ends the waiting.
+        """
         rows, width, head_size, room, text_room = (
             int(job[name][0]) for name in ("rows", "width", "head_size", "room", "text_room")
         )
@@ -50,7 +54,7 @@ class Threads:
             *_addresses(counters=counters, scratch=scratch),
         ):
             job[name] = value
-        held = counters, scratch  # until the last thread has left, even if Ctrl-C ends the waiting
+        held = counters, scratch, *arrays
         with self._lock:
             others = [self._pool.submit(_run, function, job, me, held) for me in range(1, self._count)]
             function(job, 0)
@@ -123,7 +127,7 @@ class NumbaEngine:
             states = self.parameters.projected(memory.states.float().cpu()) * memory.mask.cpu().unsqueeze(-1)
             x = states.flatten(0, 1).contiguous().numpy()
             job = _job(**self.facts(), rows=C, steps=L, **_text_facts(text), **dict(_addresses(x=x, **text)))
-            self.threads.run(read_text, job, phases=1)
+            self.threads.run(read_text, job, 1, [x, *text.values()])
         return text
 
 
@@ -147,7 +151,8 @@ class NumbaSession:
         for name, value in _addresses(x=x, heard=heard, hidden=hidden, logits=logits):
             self._job[name] = value
         self._job["begin"], self._job["steps"] = begin, end - begin
-        self._engine.threads.run(step, self._job, PHASES * config.num_layers + 1)
+        arrays = [x, heard, hidden, logits, *self._held.values()]
+        self._engine.threads.run(step, self._job, PHASES * config.num_layers + 1, arrays)
         return torch.from_numpy(logits)
 
 

@@ -62,7 +62,7 @@ class Code:
         read, keep, data = (ir.Constant(I32, number) for number in (0, 3, 1))
         self._builder.call(ask, [self._builder.inttoptr(address, kind), read, keep, data])
 
-    def everywhere(self, number):
+    def broadcast(self, number):
         """One number in all lanes."""
         kind = ir.VectorType(number.type, LANES)
         first = self._builder.insert_element(ir.Constant(kind, ir.Undefined), number, ir.Constant(I32, 0))
@@ -101,7 +101,7 @@ class Code:
         """e to the power of x ≤ 0, to float32's last digits: 2 to a whole number, and a polynomial on [-1/2, 1/2]."""
         builder, kind = self._builder, ir.FunctionType(FLOATS, [FLOATS])
         floor = builder.module.declare_intrinsic(f"llvm.floor.v{LANES}f32", (), kind)
-        power = builder.fmul(self.larger(x, self.constant(-87.0)), self.constant(1.4426950408889634))
+        power = builder.fmul(self.maximum(x, self.constant(-87.0)), self.constant(1.4426950408889634))
         whole = builder.call(floor, [builder.fadd(power, self.constant(0.5))])
         rest = self.polynomial(builder.fsub(power, whole), EXP)
         exponent = builder.add(builder.fptosi(whole, INTS), ir.Constant(INTS, [127] * LANES))
@@ -114,14 +114,13 @@ class Code:
             vector = join(self._lanes(vector, range(half)), self._lanes(vector, range(half, 2 * half)))
         return self._builder.extract_element(vector, ir.Constant(I32, 0))
 
-    def larger(self, a, b):
+    def maximum(self, a, b):
         return self._builder.select(self._builder.fcmp_ordered(">", a, b), a, b)
 
-    def size(self, a):
-        """|a|"""
-        return self.larger(a, self._builder.fneg(a))
+    def absolute(self, a):
+        return self.maximum(a, self._builder.fneg(a))
 
-    def root(self, number):
+    def sqrt(self, number):
         """Of one float32."""
         root = self._builder.module.declare_intrinsic("llvm.sqrt", [F32])
         return self._builder.call(root, [number])

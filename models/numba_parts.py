@@ -25,7 +25,7 @@ from .numba_vectors import (
     int8_scores,
     number,
     put,
-    round_group,
+    quantise_group,
     softmax,
 )
 
@@ -46,7 +46,7 @@ class Operand(NamedTuple):
     """
 
     x: int  # [rows, inputs]
-    whole: int  # int8 [rows, inputs]
+    quantised: int  # int8 [rows, inputs]
     scales: int  # [rows, groups]
     offsets: int  # int32 [rows, groups]
     rows: int
@@ -61,9 +61,9 @@ def group_size(inputs):
 @compiled
 def operand_at(place, rows, inputs):
     groups = inputs // group_size(inputs)
-    whole = place + rows * (4 * inputs + PAD)
-    scales = whole + rows * (inputs + PAD)
-    return Operand(place, whole, scales, scales + 4 * rows * groups, rows, inputs)
+    quantised = place + rows * (4 * inputs + PAD)
+    scales = quantised + rows * (inputs + PAD)
+    return Operand(place, quantised, scales, scales + 4 * rows * groups, rows, inputs)
 
 
 @compiled
@@ -77,18 +77,20 @@ def x_of(by, row):
 
 
 @compiled
-def round_one(by, row, group):
+def quantise_one(by, row, group):
     size = group_size(by.inputs)
     place = row * (by.inputs // size) + group
-    whole = by.whole + row * (by.inputs + PAD) + group * size
-    round_group(x_of(by, row) + 4 * group * size, size // LANES, whole, by.scales + 4 * place, by.offsets + 4 * place)
+    quantised = by.quantised + row * (by.inputs + PAD) + group * size
+    quantise_group(
+        x_of(by, row) + 4 * group * size, size // LANES, quantised, by.scales + 4 * place, by.offsets + 4 * place
+    )
 
 
 @compiled
-def round_rows(by):
+def quantise_rows(by):
     for row in range(by.rows):
         for group in range(by.inputs // group_size(by.inputs)):
-            round_one(by, row, group)
+            quantise_one(by, row, group)
 
 
 @compiled
@@ -96,10 +98,12 @@ def product(int8, matrix, scales, first, last, by, out, step):
     """Outputs `first` to `last` of a matrix for all rows, to the beginning of lines that are `step` bytes apart."""
     count = last - first
     if int8:
-        size, whole = group_size(by.inputs), by.inputs + PAD
+        size, quantised = group_size(by.inputs), by.inputs + PAD
         groups, weights, s = by.inputs // size, matrix + first * by.inputs, scales + 4 * first
         tiles, quads = count // LANES, size // 4
-        int8_product(weights, s, tiles, by.whole, whole, by.scales, by.offsets, by.rows, groups, quads, out, step)
+        int8_product(
+            weights, s, tiles, by.quantised, quantised, by.scales, by.offsets, by.rows, groups, quads, out, step
+        )
     else:
         weights, x_step, vectors = matrix + 4 * first * by.inputs, 4 * by.inputs + PAD, by.inputs // LANES
         float32_product(weights, count // 4, by.x, x_step, by.rows, vectors, out, step)
@@ -108,7 +112,7 @@ def product(int8, matrix, scales, first, last, by, out, step):
 # ---------------------------------------------------------------- attention
 
 
-class Line(NamedTuple):
+class HeadCache(NamedTuple):
     """One head's past in one row: float32, or int8 with one scale a position."""
 
     keys: int  # [tiles, head_size, TILE]
@@ -118,20 +122,20 @@ class Line(NamedTuple):
 
 
 @compiled
-def attend(int8, query, line, heard, count, size, scores, out):
-    """What a query hears at the first `count` positions of a line: all of them, or where `heard` (bool, or 0) says so.
+def attend(int8, query, cache, heard, count, size, scores, out):
+    """What a query hears at the first `count` positions of a cache: all of them, or where `heard` (bool, or 0) says so.
 
     `scores` is room for whole tiles and one more number.
     """
     tiles, width = (count + TILE - 1) // TILE, 1 if int8 else 4
     for i in range(tiles):
-        keys, to = line.keys + i * TILE * size * width, scores + 4 * i * TILE
+        keys, to = cache.keys + i * TILE * size * width, scores + 4 * i * TILE
         if int8:
             int8_scores(query, keys, size, to)
         else:
             float32_scores(query, keys, size, to)
     if int8:
-        multiply(scores, line.key_scales, count)
+        multiply(scores, cache.key_scales, count)
     if heard:
         for t in range(count):
             if not byte(heard, t):
@@ -141,11 +145,11 @@ def attend(int8, query, line, heard, count, size, scores, out):
     total = scores + 4 * tiles * TILE
     softmax(scores, tiles * TILE // LANES, total)
     if int8:
-        multiply(scores, line.value_scales, count)
+        multiply(scores, cache.value_scales, count)
     for i in range(size):
         put(out, i, f32(0.0))
     for begin in range(0, count, TILE):  # few lines at a time, because channels beyond 64 read them again
-        add_values(int8, scores + 4 * begin, line.values, begin, min(TILE, count - begin), size, out)
+        add_values(int8, scores + 4 * begin, cache.values, begin, min(TILE, count - begin), size, out)
     share = f32(1.0) / number(total, 0)
     for i in range(size):
         put(out, i, number(out, i) * share)
@@ -159,20 +163,20 @@ def multiply(a, b, count):
 
 
 @compiled
-def add_values(int8, shares, values, begin, count, size, out):
+def add_values(int8, probabilities, values, begin, count, size, out):
     width = 1 if int8 else 4
     step, c = width * size, 0
     while c < size:
         line, to = values + begin * step + c * width, out + 4 * c
         wide = size - c >= 4 * LANES
         if int8 and wide:
-            add_int8_values_4(shares, line, step, count, to)
+            add_int8_values_4(probabilities, line, step, count, to)
         elif int8:
-            add_int8_values_1(shares, line, step, count, to)
+            add_int8_values_1(probabilities, line, step, count, to)
         elif wide:
-            add_float32_values_4(shares, line, step, count, to)
+            add_float32_values_4(probabilities, line, step, count, to)
         else:
-            add_float32_values_1(shares, line, step, count, to)
+            add_float32_values_1(probabilities, line, step, count, to)
         c += 4 * LANES if wide else LANES
 
 

@@ -27,7 +27,7 @@ from numba import njit
 from .numba_parts import (
     GROUP,
     PAD,
-    Line,
+    HeadCache,
     add,
     attend,
     compiled,
@@ -36,8 +36,8 @@ from .numba_parts import (
     operand_at,
     operand_bytes,
     product,
-    round_one,
-    round_rows,
+    quantise_one,
+    quantise_rows,
     scale,
     x_of,
 )
@@ -54,7 +54,7 @@ from .numba_vectors import (
     number,
     put,
     put_byte,
-    round_group,
+    quantise_group,
 )
 
 # NumPy's numbers, because Numba would compile a function anew for each of Python's
@@ -182,7 +182,7 @@ def normal(job, place, x, step, rows, norm):
     for n in range(rows):
         normalise(x + n * step, job.width // LANES, norm, norm + 4 * job.width, x_of(by, n))
     if job.int8:
-        round_rows(by)
+        quantise_rows(by)
     return by
 
 
@@ -200,7 +200,7 @@ def copied(job, place, x, rows):
         for i in range(job.width):
             put(x_of(by, n), i, number(x + 4 * n * job.width, i))
     if job.int8:
-        round_rows(by)
+        quantise_rows(by)
     return by
 
 
@@ -214,11 +214,11 @@ def multiply_by(job, layer, which, first, last, by, out, step):
 
 
 @compiled
-def line_of(job, layer, row, head):
+def cache_of(job, layer, row, head):
     index, width = (layer * job.rows + row) * job.heads + head, 1 if job.int8 else 4
     past = index * job.room
     scales = 4 * past
-    return Line(
+    return HeadCache(
         job.keys + width * past * job.head_size,
         job.key_scales + scales,
         job.values + width * past * job.head_size,
@@ -227,42 +227,42 @@ def line_of(job, layer, row, head):
 
 
 @compiled
-def remember(job, line, position, key, value, whole):
-    """Writes a position's key and value; `whole` is room for a key in 8 bits."""
+def remember(job, cache, position, key, value, quantised):
+    """Writes a position's key and value; `quantised` is room for a key in 8 bits."""
     D, tile, place = job.head_size, position // TILE, position % TILE
     if job.int8:
-        keys = line.keys + tile * D * TILE + place
-        round_group(key, D // LANES, whole, line.key_scales + 4 * position, whole + D)
+        keys = cache.keys + tile * D * TILE + place
+        quantise_group(key, D // LANES, quantised, cache.key_scales + 4 * position, quantised + D)
         for i in range(D):
-            put_byte(keys, i * TILE, byte(whole, i))
-        to = line.values + position * D
-        round_group(value, D // LANES, to, line.value_scales + 4 * position, whole + D)
+            put_byte(keys, i * TILE, byte(quantised, i))
+        to = cache.values + position * D
+        quantise_group(value, D // LANES, to, cache.value_scales + 4 * position, quantised + D)
     else:
-        keys = line.keys + 4 * (tile * D * TILE + place)
+        keys = cache.keys + 4 * (tile * D * TILE + place)
         for i in range(D):
             put(keys, i * TILE, number(key, i))
-            put(line.values + 4 * position * D, i, number(value, i))
+            put(cache.values + 4 * position * D, i, number(value, i))
 
 
 @compiled
 def one_head(job, me, layer, head, by):
     """Self-attention: a head's part of q, k and v, remembered and heard, to its columns of `heard`."""
     D, N = job.head_size, by.rows
-    _, q, scores, whole = own_memory(job, me)
+    _, q, scores, quantised = own_memory(job, me)
     k, v = q + 4 * N * D, q + 8 * N * D
     for which in range(3):
         multiply_by(job, layer, which, head * D, (head + 1) * D, by, q + 4 * which * N * D, 4 * D)
     scale(q, f32(1.0 / np.sqrt(D)), N * D)
     for n in range(N):
-        line, position, at = line_of(job, layer, n // job.steps, head), job.begin + n % job.steps, 4 * n * D
-        remember(job, line, position, k + at, v + at, whole)
-        attend(job.int8, q + at, line, 0, position + 1, D, scores, job.heard + 4 * (n * job.width + head * D))
+        cache, position, at = cache_of(job, layer, n // job.steps, head), job.begin + n % job.steps, 4 * n * D
+        remember(job, cache, position, k + at, v + at, quantised)
+        attend(job.int8, q + at, cache, 0, position + 1, D, scores, job.heard + 4 * (n * job.width + head * D))
 
 
 @compiled
-def text_line(job, layer, row, head):
+def text_cache(job, layer, row, head):
     begin = 4 * ((layer * job.hearing + row) * job.heads + head) * job.text_room * job.head_size
-    return Line(job.text_keys + begin, 0, job.text_values + begin, 0)
+    return HeadCache(job.text_keys + begin, 0, job.text_values + begin, 0)
 
 
 @compiled
@@ -273,33 +273,23 @@ def one_head_of_text(job, me, layer, head, by):
     multiply_by(job, layer, TEXT_Q, head * D, (head + 1) * D, by, q, 4 * D)
     for n in range(by.rows):
         row, out = n // job.steps, job.heard + 4 * (n * job.width + head * D)
-        attend(0, q + 4 * n * D, text_line(job, layer, row, head), job.text_heard + row * L, L, D, scores, out)
+        attend(0, q + 4 * n * D, text_cache(job, layer, row, head), job.text_heard + row * L, L, D, scores, out)
 
 
 @compiled
-def hear_past(job, me, phase, before, layer):
+def hear(job, me, phase, before, layer, text):
+    """Attention to the past or, if `text`, to the text, for the rows that hear it."""
+    which, norm = (TEXT_Q, TEXT_NORM) if text else (Q, NORM)
     head, done = claim(job, me, phase, job.heads), 0
-    ask_for(job, matrix(job, layer, Q), head, job.heads, job.head_size, job.width)
+    ask_for(job, matrix(job, layer, which), head, job.heads, job.head_size, job.width)
     wait(job, phase - 1, before)
     if head < job.heads:
-        by = normal_x(job, me, layer, NORM, job.rows * job.steps)
+        by = normal_x(job, me, layer, norm, (job.hearing if text else job.rows) * job.steps)
         while head < job.heads:
-            one_head(job, me, layer, head, by)
-            done += 1
-            head = claim(job, me, phase, job.heads)
-    finish(job, phase, done)
-    return job.heads
-
-
-@compiled
-def hear_text(job, me, phase, before, layer):
-    head, done = claim(job, me, phase, job.heads), 0
-    ask_for(job, matrix(job, layer, TEXT_Q), head, job.heads, job.head_size, job.width)
-    wait(job, phase - 1, before)
-    if head < job.heads:
-        by = normal_x(job, me, layer, TEXT_NORM, job.hearing * job.steps)
-        while head < job.heads:
-            one_head_of_text(job, me, layer, head, by)
+            if text:
+                one_head_of_text(job, me, layer, head, by)
+            else:
+                one_head(job, me, layer, head, by)
             done += 1
             head = claim(job, me, phase, job.heads)
     finish(job, phase, done)
@@ -341,7 +331,7 @@ def expand_chunk(job, layer, chunk, by, hidden):
     for n in range(by.rows):
         gelu(x_of(hidden, n) + 4 * first, size // LANES)
         if job.int8:
-            round_one(hidden, n, chunk)
+            quantise_one(hidden, n, chunk)
 
 
 @compiled
@@ -427,11 +417,11 @@ def _cached(sources: int):
         job, phase, items = jobs[0], np.int64(0), np.int64(0)
         N, listening = job.rows * job.steps, job.hearing * job.steps
         for layer in range(job.layers):
-            items = hear_past(job, me, phase, items, layer)
+            items = hear(job, me, phase, items, layer, False)
             items = add_heard(job, me, phase + 1, items, layer, OUT, N)
             phase += 2
             if listening:
-                items = hear_text(job, me, phase, items, layer)
+                items = hear(job, me, phase, items, layer, True)
                 items = add_heard(job, me, phase + 1, items, layer, TEXT_OUT, listening)
                 phase += 2
             items = expand(job, me, phase, items, layer)
@@ -455,13 +445,13 @@ def _cached(sources: int):
             for which in range(2):
                 multiply_by(job, layer, TEXT_K + which, head * D, (head + 1) * D, by, out, 4 * D)
                 for n in range(rows):
-                    line, t = text_line(job, layer, n // L, head), n % L
+                    cache, t = text_cache(job, layer, n // L, head), n % L
                     for i in range(D):
                         value = number(out + 4 * n * D, i)
                         if which:
-                            put(line.values + 4 * t * D, i, value)
+                            put(cache.values + 4 * t * D, i, value)
                         else:
-                            put(line.keys + 4 * (t // TILE * D * TILE + t % TILE), i * TILE, value * factor)
+                            put(cache.keys + 4 * (t // TILE * D * TILE + t % TILE), i * TILE, value * factor)
             item = claim(job, me, np.int64(0), items)
 
     return step, read_text

@@ -29,7 +29,7 @@ def _int8_tile(rows: int):
         sums = code.variables([ZEROS] * rows)
         with cgutils.for_range(builder, groups) as group:
             places = [builder.add(builder.mul(groups, ir.Constant(I64, r)), group.index) for r in range(rows)]
-            begins = [code.everywhere(code.load(code.at(x_offsets, place, 4), I32)) for place in places]
+            begins = [code.broadcast(code.load(code.at(x_offsets, place, 4), I32)) for place in places]
             dots = code.variables(begins)
             first = builder.mul(group.index, quads)
             with cgutils.for_range(builder, quads) as quad:
@@ -39,9 +39,9 @@ def _int8_tile(rows: int):
                 weights = code.load(here, INTS)
                 for r in range(rows):
                     heard = code.load(code.line(there, x_step, r), I32)
-                    code.add_dots(dots[r], weights, code.everywhere(heard))
+                    code.add_dots(dots[r], weights, code.broadcast(heard))
             for r in range(rows):
-                scale = code.everywhere(code.load(code.at(x_scales, places[r], 4), F32))
+                scale = code.broadcast(code.load(code.at(x_scales, places[r], 4), F32))
                 code.add_product(sums[r], builder.sitofp(builder.load(dots[r]), FLOATS), scale)
         for r in range(rows):
             code.store(builder.fmul(builder.load(sums[r]), code.load(scales, FLOATS)), code.line(out, step, r))
@@ -139,33 +139,33 @@ def float32_product(typing, matrix, fours, x, x_step, rows, vectors, out, step):
 
 
 @intrinsic
-def round_group(typing, x, vectors, whole, scale, offset):
-    """Float32 numbers in 8 bits, x ≈ whole · scale.
+def quantise_group(typing, x, vectors, quantised, scale, offset):
+    """Float32 numbers in 8 bits, x ≈ quantised · scale.
 
     Weights w are kept as w + 128, since processors multiply unsigned bytes by signed ones; the offset is what that makes too
-    much: -128 times the sum of `whole`.
+    much: -128 times the sum of `quantised`.
     """
 
-    def write(builder, x, vectors, whole, scale, offset):
+    def write(builder, x, vectors, quantised, scale, offset):
         code = Code(builder)
         (top,) = code.variables([ir.Constant(FLOATS, [1e-30] * LANES)])
         (total,) = code.variables([ir.Constant(INTS, [0] * LANES)])
         with cgutils.for_range(builder, vectors) as vector:
-            size = code.size(code.load(code.at(x, vector.index, 4 * LANES), FLOATS))
-            builder.store(code.larger(size, builder.load(top)), top)
-        largest = code.reduced(builder.load(top), code.larger)
+            size = code.absolute(code.load(code.at(x, vector.index, 4 * LANES), FLOATS))
+            builder.store(code.maximum(size, builder.load(top)), top)
+        largest = code.reduced(builder.load(top), code.maximum)
         steps = ir.Constant(F32, 127.0)
         code.store(builder.fdiv(largest, steps), scale)
-        inverse = code.everywhere(builder.fdiv(steps, largest))
+        inverse = code.broadcast(builder.fdiv(steps, largest))
         rint = builder.module.declare_intrinsic(f"llvm.rint.v{LANES}f32", (), ir.FunctionType(FLOATS, [FLOATS]))
         with cgutils.for_range(builder, vectors) as vector:
             scaled = builder.fmul(code.load(code.at(x, vector.index, 4 * LANES), FLOATS), inverse)
             number = builder.fptosi(builder.call(rint, [scaled]), INTS)
             builder.store(builder.add(number, builder.load(total)), total)
-            code.store(builder.trunc(number, BYTES), code.at(whole, vector.index, LANES))
+            code.store(builder.trunc(number, BYTES), code.at(quantised, vector.index, LANES))
         code.store(builder.mul(code.reduced(builder.load(total), builder.add), ir.Constant(I32, -128)), offset)
 
-    return typed(5, "musicgraph_round_group", write)
+    return typed(5, "musicgraph_quantise_group", write)
 
 
 @intrinsic
@@ -179,13 +179,13 @@ def normalise(typing, x, vectors, weight, bias, out):
         with cgutils.for_range(builder, vectors) as vector:
             value = code.load(code.at(x, vector.index, 4 * LANES), FLOATS)
             builder.store(builder.fadd(value, builder.load(total)), total)
-        mean = code.everywhere(builder.fdiv(code.reduced(builder.load(total), builder.fadd), count))
+        mean = code.broadcast(builder.fdiv(code.reduced(builder.load(total), builder.fadd), count))
         with cgutils.for_range(builder, vectors) as vector:
             away = builder.fsub(code.load(code.at(x, vector.index, 4 * LANES), FLOATS), mean)
             code.add_product(squares, away, away)
         variance = builder.fdiv(code.reduced(builder.load(squares), builder.fadd), count)
-        deviation = code.root(builder.fadd(variance, ir.Constant(F32, NORM_EPSILON)))
-        scale = code.everywhere(builder.fdiv(ir.Constant(F32, 1.0), deviation))
+        deviation = code.sqrt(builder.fadd(variance, ir.Constant(F32, NORM_EPSILON)))
+        scale = code.broadcast(builder.fdiv(ir.Constant(F32, 1.0), deviation))
         with cgutils.for_range(builder, vectors) as vector:
             value, factor, shift = (code.load(code.at(a, vector.index, 4 * LANES), FLOATS) for a in (x, weight, bias))
             normal = builder.fmul(builder.fsub(value, mean), scale)
@@ -204,7 +204,7 @@ def gelu(typing, x, vectors):
         with cgutils.for_range(builder, vectors) as vector:
             place = code.at(x, vector.index, 4 * LANES)
             h = code.load(place, FLOATS)
-            size = code.size(h)
+            size = code.absolute(h)
             z = builder.fmul(size, code.constant(0.5**0.5))
             t = builder.fdiv(one, code.fma(z, code.constant(0.3275911), one))
             left = builder.fmul(code.polynomial(t, ERF), code.exp(builder.fneg(builder.fmul(z, z))))
@@ -222,13 +222,13 @@ def softmax(typing, scores, vectors, total):
         top, sums = code.variables([code.constant(-3e38), ZEROS])
         with cgutils.for_range(builder, vectors) as vector:
             value = code.load(code.at(scores, vector.index, 4 * LANES), FLOATS)
-            builder.store(code.larger(value, builder.load(top)), top)
-        highest = code.everywhere(code.reduced(builder.load(top), code.larger))
+            builder.store(code.maximum(value, builder.load(top)), top)
+        highest = code.broadcast(code.reduced(builder.load(top), code.maximum))
         with cgutils.for_range(builder, vectors) as vector:
             place = code.at(scores, vector.index, 4 * LANES)
-            share = code.exp(builder.fsub(code.load(place, FLOATS), highest))
-            code.store(share, place)
-            builder.store(builder.fadd(share, builder.load(sums)), sums)
+            probability = code.exp(builder.fsub(code.load(place, FLOATS), highest))
+            code.store(probability, place)
+            builder.store(builder.fadd(probability, builder.load(sums)), sums)
         code.store(code.reduced(builder.load(sums), builder.fadd), total)
 
     return typed(3, "musicgraph_softmax", write)
@@ -244,7 +244,7 @@ def _key_scores(int8: bool):
             code = Code(builder)
             sums = code.variables([ZEROS] * vectors)
             with cgutils.for_range(builder, head_size) as channel:
-                asked = code.everywhere(code.load(code.at(query, channel.index, 4), F32))
+                asked = code.broadcast(code.load(code.at(query, channel.index, 4), F32))
                 line = code.at(keys, channel.index, TILE * size)
                 for i in range(vectors):
                     code.add_product(sums[i], code.past(line, i, int8), asked)
@@ -257,20 +257,20 @@ def _key_scores(int8: bool):
 
 
 def _add_values(int8: bool, vectors: int):
-    """out += shares · values, for a part of a head's channels."""
+    """out += probabilities · values, for a part of a head's channels."""
     size = 1 if int8 else 4
 
     @intrinsic
-    def add(typing, shares, values, stride, count, out):
-        def write(builder, shares, values, stride, count, out):
+    def add(typing, probabilities, values, stride, count, out):
+        def write(builder, probabilities, values, stride, count, out):
             code = Code(builder)
             places = [code.after(out, i * LANES * 4) for i in range(vectors)]
             sums = code.variables([code.load(place, FLOATS) for place in places])
             with cgutils.for_range(builder, count) as position:
-                share = code.everywhere(code.load(code.at(shares, position.index, 4), F32))
+                probability = code.broadcast(code.load(code.at(probabilities, position.index, 4), F32))
                 line = builder.add(values, builder.mul(position.index, stride))
                 for i in range(vectors):
-                    code.add_product(sums[i], code.past(line, i, int8), share)
+                    code.add_product(sums[i], code.past(line, i, int8), probability)
             for i in range(vectors):
                 code.store(builder.load(sums[i]), places[i])
 
@@ -286,7 +286,7 @@ add_float32_values_4, add_float32_values_1 = _add_values(False, 4), _add_values(
 
 @intrinsic
 def add_and_get(typing, address, amount):
-    """Adds to a counter that threads share; what it was before."""
+    """Adds to a counter that threads probability; what it was before."""
 
     def write(context, builder, signature, arguments):
         place = builder.inttoptr(arguments[0], I64.as_pointer())
@@ -297,7 +297,7 @@ def add_and_get(typing, address, amount):
 
 @intrinsic
 def get(typing, address):
-    """A counter that threads share."""
+    """A counter that threads probability."""
 
     def write(context, builder, signature, arguments):
         return builder.load_atomic(builder.inttoptr(arguments[0], I64.as_pointer()), "acquire", 8)
@@ -323,47 +323,28 @@ def _place(builder: ir.IRBuilder, address, index, kind):
     return builder.gep(builder.inttoptr(address, kind.as_pointer()), [index])
 
 
-@intrinsic
-def number(typing, address, index):
-    """A float32."""
+def _reader(kind, typing):
+    @intrinsic
+    def read(context, address, index):
+        def write(context, builder, signature, arguments):
+            return builder.load(_place(builder, *arguments, kind))
 
-    def write(context, builder, signature, arguments):
-        return builder.load(_place(builder, *arguments, F32))
+        return typing(types.int64, types.int64), write
 
-    return types.float32(types.int64, types.int64), write
-
-
-@intrinsic
-def put(typing, address, index, value):
-    def write(context, builder, signature, arguments):
-        builder.store(arguments[2], _place(builder, *arguments[:2], F32))
-        return context.get_dummy_value()
-
-    return types.void(types.int64, types.int64, types.float32), write
+    return read
 
 
-@intrinsic
-def address_at(typing, address, index):
-    """An int64."""
+def _writer(kind, typing):
+    @intrinsic
+    def put(context, address, index, value):
+        def write(context, builder, signature, arguments):
+            builder.store(arguments[2], _place(builder, *arguments[:2], kind))
+            return context.get_dummy_value()
 
-    def write(context, builder, signature, arguments):
-        return builder.load(_place(builder, *arguments, I64))
+        return types.void(types.int64, types.int64, typing), write
 
-    return types.int64(types.int64, types.int64), write
-
-
-@intrinsic
-def byte(typing, address, index):
-    def write(context, builder, signature, arguments):
-        return builder.sext(builder.load(_place(builder, *arguments, I8)), I32)
-
-    return types.int32(types.int64, types.int64), write
+    return put
 
 
-@intrinsic
-def put_byte(typing, address, index, value):
-    def write(context, builder, signature, arguments):
-        builder.store(builder.trunc(arguments[2], I8), _place(builder, *arguments[:2], I8))
-        return context.get_dummy_value()
-
-    return types.void(types.int64, types.int64, types.int32), write
+number, byte, address_at = _reader(F32, types.float32), _reader(I8, types.int8), _reader(I64, types.int64)
+put, put_byte = _writer(F32, types.float32), _writer(I8, types.int8)

@@ -32,7 +32,7 @@ def fill(by, x):
     for n in range(by.rows):
         for i in range(by.inputs):
             numba_parts.put(numba_parts.x_of(by, n), i, x[n, i])
-    numba_parts.round_rows(by)
+    numba_parts.quantise_rows(by)
 
 
 @njit
@@ -123,9 +123,11 @@ def test_the_norm_is_torchs():
 @njit
 def attended(int8, query, keys, key_scales, values, value_scales, heard, count, out):
     scores = np.empty(keys.shape[0] * keys.shape[2] + 1, np.float32)
-    line = numba_parts.Line(keys.ctypes.data, key_scales.ctypes.data, values.ctypes.data, value_scales.ctypes.data)
+    cache = numba_parts.HeadCache(
+        keys.ctypes.data, key_scales.ctypes.data, values.ctypes.data, value_scales.ctypes.data
+    )
     mask = heard.ctypes.data if heard.size else 0
-    numba_parts.attend(int8, query.ctypes.data, line, mask, count, query.size, scores.ctypes.data, out.ctypes.data)
+    numba_parts.attend(int8, query.ctypes.data, cache, mask, count, query.size, scores.ctypes.data, out.ctypes.data)
 
 
 def heard_by_torch(query, k, v, mask, count) -> np.ndarray:
