@@ -245,20 +245,23 @@ def load_lm(checkpoint: Checkpoint, dtype: torch.dtype, device: torch.device) ->
         lm = MusicGenLM(checkpoint.lm).requires_grad_(False)
     lm.to(dtype).to_empty(device=device)
     for name, sources in lm_sources(checkpoint.lm).items():
-        _fill(lm.get_parameter(name), name, read_tensors(checkpoint, list(sources)), checkpoint.folder)
+        parts = read_tensors(checkpoint, list(sources))
+        check_fit(lm.get_parameter(name).shape, name, parts, checkpoint.folder)
+        target = lm.get_parameter(name).data
+        for piece, part in zip(target.chunk(len(parts)), parts.values(), strict=True):
+            piece.copy_(part)
     return lm.eval()
 
 
-def _fill(parameter: Tensor, name: str, parts: dict[str, Tensor], folder: Path) -> None:
-    rows = [part.shape[0] for part in parts.values()]
-    shapes_agree = all(part.shape[1:] == parameter.shape[1:] for part in parts.values())
-    if sum(rows) != parameter.shape[0] or not shapes_agree:
-        raise CheckpointError(
-            f"{folder}: {next(iter(parts))} has shape {list(next(iter(parts.values())).shape)}, which does not fit "
-            f"{name} {list(parameter.shape)} as config.json describes it; use the config.json of this checkpoint"
-        )
-    for target, part in zip(parameter.data.split(rows), parts.values(), strict=True):
-        target.copy_(part)
+def check_fit(shape: torch.Size, name: str, parts: dict[str, Tensor], folder: Path) -> None:
+    """Raises CheckpointError if the tensors are not the equal parts of our parameter `name`, which is of this shape."""
+    expected = [shape[0] // len(parts), *shape[1:]]
+    for source, part in parts.items():
+        if list(part.shape) != expected:
+            raise CheckpointError(
+                f"{folder}: {source} has shape {list(part.shape)}, which does not fit {name} {list(shape)} as config.json "
+                f"describes it, expected {expected}; use the config.json of this checkpoint"
+            )
 
 
 def load_text_encoder(checkpoint: Checkpoint) -> TextEncoder:

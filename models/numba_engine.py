@@ -85,7 +85,7 @@ class NumbaEngine:
     def __init__(self, checkpoint: Checkpoint, precision: str):
         """`precision`: "fp32" or "int8"."""
         self.config, self.precision = checkpoint.lm, precision
-        self.parameters = Parameters(checkpoint, KINDS[precision](checkpoint))
+        self.parameters = Parameters(checkpoint, KINDS[precision])
         # more threads than heads would find nothing to do in half of the phases
         self.threads = Threads(min(torch.get_num_threads(), self.config.num_heads))
         self._compile()

@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from tiny import write_tiny_checkpoint
 
 from musicgraph.models import checkpoint, numba_engine, numba_weights
@@ -129,6 +130,20 @@ def test_sessions_do_not_disturb_each_other(pocket):
     one, other = (stream(pocket.int8, Generation(20, seed, Sampling()), encoded) for seed in (0, 7))
     pieces = [piece for piece, _ in zip(one, other, strict=True)]
     assert torch.equal(torch.cat(pieces, dim=2), alone)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_weights_of_other_shapes_than_the_configuration_says_are_refused(tmp_path, precision):
+    """Even where all parts of a stacked matrix together have the right number of rows."""
+    write_tiny_checkpoint(tmp_path)
+    path = tmp_path / "model.safetensors"
+    tensors = load_file(path)
+    q, k = (f"decoder.model.decoder.layers.1.self_attn.{part}_proj.weight" for part in "qk")
+    both = torch.cat([tensors[q], tensors[k]])
+    tensors[q], tensors[k] = both[:41].clone(), both[41:].clone()
+    save_file(tensors, path, metadata={"format": "pt"})
+    with pytest.raises(checkpoint.CheckpointError, match="q_proj.weight has shape .41, 32."):
+        NumbaEngine(checkpoint.open_checkpoint(tmp_path), precision)
 
 
 def test_int8_weights_are_made_once_and_anew_for_other_weights(tmp_path, monkeypatch):
