@@ -45,7 +45,7 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 
 def build_api(studio: Studio, settings: AppSettings) -> FastAPI:
-    """Raises ValueError if the file of keys cannot be used. Loads no model."""
+    """Raises Refused if the file of keys cannot be used. Loads no model."""
     api = _Api(studio, settings)
     app = FastAPI(
         title="MusicGraph", version=__version__, description=DESCRIPTION,

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .app.keys_cli import keys
+from .models.refused import Refused
 
 if TYPE_CHECKING:
     from .workflows.problems import Problem
@@ -61,7 +62,7 @@ def explained_errors() -> Iterator[None]:
     """Bad input ends in one line on stderr and an exit code, not in a traceback."""
     try:
         yield
-    except ValueError as error:
+    except Refused as error:
         _exit(str(error), BAD_INPUT)
 
 
@@ -156,7 +157,7 @@ def _failed_nodes() -> Iterator[None]:
     try:
         yield
     except NodeError as error:
-        _exit(str(error), BAD_INPUT if isinstance(error.__cause__, ValueError) else FAILED)
+        _exit(str(error), BAD_INPUT if error.is_refusal else FAILED)
 
 
 @contextlib.contextmanager

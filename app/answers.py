@@ -9,14 +9,16 @@ from dataclasses import dataclass, field
 
 from fastapi.responses import JSONResponse
 
-from ..models.checkpoint import CheckpointError
+from ..models.refused import Refused
 from ..nodes.host import Interrupted
-from ..workflows.problems import MediaError, NodeError, WorkflowError, one_line
+from ..workflows.problems import NodeError, one_line
 from .fields import BadField
 from .keys import NoCredits, UnknownKey
 from .studio import QueueFull
 
 log = logging.getLogger("musicgraph")
+
+LOADER = "MusicGenModelLoader"
 
 
 @dataclass(eq=False)
@@ -89,9 +91,10 @@ def failure(error: BaseException) -> ApiError:
 
 
 def _refusal(error: Exception) -> Exception | None:
-    """The part of an error that says what is wrong with the request; None if it is the server's own fault."""
-    if isinstance(error, WorkflowError):
-        return error
-    cause = error.__cause__ if isinstance(error, NodeError) else None
-    is_ours = isinstance(cause, (CheckpointError, MediaError)) or not isinstance(cause, ValueError)
-    return None if is_ours else cause
+    """The part of an error that says what is wrong with the request; None if it is the server's own fault.
+
+    Which checkpoint a server offers, and what its files hold, is the server's own business.
+    """
+    if isinstance(error, NodeError):
+        return error.__cause__ if error.is_refusal and error.class_type != LOADER else None
+    return error if isinstance(error, Refused) else None

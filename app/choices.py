@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..models.places import POCKET, known_models
+from ..models.refused import Refused
 from ..nodes.host import model_folders
 from ..workflows.default_graph import Request
 from .offered import offered_model, offered_models
@@ -56,30 +57,26 @@ def model_source(name: str, settings: AppSettings) -> str:
 
 
 def check_request(request: Request, settings: AppSettings) -> None:
-    """Raises ValueError for what this page does not take. Ranges of the rest are the nodes' business."""
+    """Raises Refused for what this page does not take. Ranges of the rest are the nodes' business."""
     for name, text in (("prompt", request.prompt), ("negative prompt", request.negative)):
         if len(text) > MAX_PROMPT_CHARACTERS:
-            raise ValueError(
-                f"{name}: got {len(text)} characters, expected at most {MAX_PROMPT_CHARACTERS}; shorten it"
-            )
+            raise Refused(f"{name}: got {len(text)} characters, expected at most {MAX_PROMPT_CHARACTERS}; shorten it")
     if not request.prompt.strip():
-        raise ValueError(
-            "prompt: got nothing, expected a few words; say what you want to hear, or take one of the ideas"
-        )
+        raise Refused("prompt: got nothing, expected a few words; say what you want to hear, or take one of the ideas")
     check_duration(request.duration_s, settings)
     if not 1 <= request.variations <= MAX_VARIATIONS:
-        raise ValueError(f"variations: got {request.variations}, expected 1 to {MAX_VARIATIONS}; choose fewer")
+        raise Refused(f"variations: got {request.variations}, expected 1 to {MAX_VARIATIONS}; choose fewer")
     check_model(request.model, settings)
 
 
 def check_duration(duration_s: float, settings: AppSettings) -> None:
     limit = settings.max_duration_s
     if not 0.1 <= duration_s <= limit:  # NaN fails too
-        raise ValueError(f"duration: got {duration_s:g} s, expected 0.1 to {limit:g} s; choose a value in that range")
+        raise Refused(f"duration: got {duration_s:g} s, expected 0.1 to {limit:g} s; choose a value in that range")
 
 
 def check_model(name: object, settings: AppSettings) -> None:
     """Visitors choose from the menu: no other folder is opened, and nothing else is downloaded, for them."""
     names = [choice.name for choice in model_choices(settings)]
     if name not in names:
-        raise ValueError(f"model: got {name!r}, expected one of {', '.join(names)}; choose one of them")
+        raise Refused(f"model: got {name!r}, expected one of {', '.join(names)}; choose one of them")

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..models.refused import Refused
 from ..nodes.audio import AudioLoudness
 from ..nodes.load import MusicGenModelLoader
 from ..nodes.sample import MusicGenSampler
@@ -24,13 +25,12 @@ REQUIRED = object()
 """the default of a field that has none"""
 
 
-class BadField(ValueError):
+class BadField(Refused):
     """One field that is wrong: got, expected, and what to do."""
 
     def __init__(self, field: str, got: str, expected: str, remedy: str):
         self.field = one_line(shown(field)[1:-1])
-        self.got, self.expected, self.remedy = one_line(got), expected, remedy
-        super().__init__(f"{self.field}: got {self.got}, expected {expected}; {remedy}")
+        super().__init__(self.field, got=one_line(got), expected=expected, remedy=remedy)
 
 
 @dataclass(frozen=True)

@@ -18,10 +18,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..models.refused import Refused
 from ..nodes.host import Interrupted
 from ..workflows.events import Event, Listener, NodeStarted, Progress, TokensFinished
 from ..workflows.executor import Runner
-from ..workflows.problems import MediaError, NodeError, Problem, WorkflowError
+from ..workflows.problems import NodeError, Problem, WorkflowError
 from .studio import QueueFull, Studio, Ticket
 
 log = logging.getLogger("musicgraph")
@@ -52,7 +53,7 @@ class TellTale(Exception):
         super().__init__(f"{told.title}: {told.text}")
 
 
-EXPECTED = (QueueFull, WorkflowError, NodeError, MediaError, ValueError, Interrupted, TellTale)
+EXPECTED = (QueueFull, Refused, NodeError, Interrupted, TellTale)
 """what a run may raise and `explain` puts into words"""
 
 
@@ -212,7 +213,7 @@ def told(error: Exception) -> Told:
         return Told("Stopped", "Nothing was kept. Change something, or press the button again.", is_error=False)
     if isinstance(error, QueueFull):
         return Told("Everybody is busy", f"{error.waiting} are waiting already; try again in a little while.")
-    if isinstance(error, NodeError) and not isinstance(error.__cause__, ValueError):
+    if isinstance(error, NodeError) and not error.is_refusal:
         number = secrets.token_hex(4)
         log.error("run failed, number %s", number, exc_info=error)
         return Told(

@@ -13,6 +13,7 @@ from typing import Any
 
 import gradio as gr
 
+from ..models.refused import Refused
 from ..workflows.overrides import Override
 from ..workflows.registry import InputSpec, NodeClasses, declared_inputs, title_of
 from .shelf import file_name
@@ -143,7 +144,7 @@ def overrides(fields: Sequence[Field], values: Sequence[Any], input_folder: Path
             if value:
                 changes.append(Override(field.node, field.input, _taken_in(Path(value), input_folder)))
         elif value is None and field.kind in ("whole", "number", "slider"):
-            raise ValueError(f"{field.label}: got nothing, expected a number; type one")
+            raise Refused(f"{field.label}: got nothing, expected a number; type one")
         elif _differs(field, value):
             changes.append(Override(field.node, field.input, _typed(field, value)))
     return changes

@@ -17,6 +17,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..models.refused import Refused
+
 WAIT_S = 10.0
 """how long to wait for another's transaction"""
 MAX_CREDITS = 2**53
@@ -54,12 +56,12 @@ class KeyRow:
 
 
 class KeyStore:
-    """The file of keys. Raises ValueError if it is not there, or is something else."""
+    """The file of keys. Raises Refused if it is not there, or is something else."""
 
     def __init__(self, path: str | Path, *, create: bool = False):
         self.path = Path(path)
         if not create and not self.path.is_file():
-            raise ValueError(
+            raise Refused(
                 f"API keys: got {self.path}, expected an existing file; make one with: "
                 f"musicgraph keys add --api-keys {self.path} --credits 100 NAME"
             )
@@ -71,7 +73,7 @@ class KeyStore:
                     db.execute(TABLE)
                 db.execute("SELECT id, name, hash, credits, made_at FROM keys LIMIT 0")
         except (sqlite3.DatabaseError, OSError) as error:
-            raise ValueError(
+            raise Refused(
                 f"API keys: cannot use {self.path} ({error}), expected a file made by `musicgraph keys add`"
             ) from error
 
@@ -99,12 +101,12 @@ class KeyStore:
     # ------------------------------------------------------------ for who keeps the keys
 
     def add(self, name: str, credits: int) -> str:
-        """A new key, which is told this once. Raises ValueError if the name is taken or the credits are out of range."""
+        """A new key, which is told this once. Raises Refused if the name is taken or the credits are out of range."""
         name, secret = _checked_name(name), secrets.token_urlsafe(32)
         values = (name, _hash(secret), _checked_credits(credits), time.time())
         with self._transaction() as db:
             if db.execute("SELECT 1 FROM keys WHERE name = ?", (name,)).fetchone():
-                raise ValueError(f"name: got {name!r}, which has a key already; choose another or remove that one")
+                raise Refused(f"name: got {name!r}, which has a key already; choose another or remove that one")
             cursor = db.execute("INSERT INTO keys (name, hash, credits, made_at) VALUES (?, ?, ?, ?)", values)
         return f"mg_{cursor.lastrowid}_{secret}"
 
@@ -123,7 +125,7 @@ class KeyStore:
     def _change(self, name: str, statement: str, **values: int) -> None:
         with self._transaction() as db:
             if not db.execute(statement, {"name": name, **values}).rowcount:
-                raise ValueError(f"name: got {name!r}, expected one that `musicgraph keys list` shows")
+                raise Refused(f"name: got {name!r}, expected one that `musicgraph keys list` shows")
 
     def _create(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -169,13 +171,11 @@ def _hash(secret: str) -> bytes:
 
 def _checked_name(name: str) -> str:
     if not name.strip() or len(name) > MAX_NAME_CHARACTERS or not name.isprintable():
-        raise ValueError(
-            f"name: got {name!r}, expected 1 to {MAX_NAME_CHARACTERS} printable characters; choose another"
-        )
+        raise Refused(f"name: got {name!r}, expected 1 to {MAX_NAME_CHARACTERS} printable characters; choose another")
     return name
 
 
 def _checked_credits(credits: int) -> int:
     if not 0 <= credits <= MAX_CREDITS:
-        raise ValueError(f"credits: got {credits}, expected 0 to {MAX_CREDITS}; choose a number in between")
+        raise Refused(f"credits: got {credits}, expected 0 to {MAX_CREDITS}; choose a number in between")
     return credits

@@ -13,6 +13,7 @@ from typing import Any
 import gradio as gr
 
 from ..models.places import POCKET_WORLD
+from ..models.refused import Refused
 from ..workflows.default_graph import Music, Request, make_music, seed_for
 from ..workflows.events import AudioChunk, Listener
 from ..workflows.executor import Runner
@@ -68,7 +69,7 @@ def request_from(
 ) -> Request:  # fmt: skip
     """A request from what stands in the widgets. Draws the seed if it is to be drawn."""
     if seed is not None and seed != int(seed):
-        raise ValueError(f"seed: got {seed:g}, expected a whole number, or -1 to draw one")
+        raise Refused(f"seed: got {seed:g}, expected a whole number, or -1 to draw one")
     return Request(
         prompt=prompt or "",
         negative=negative or "",

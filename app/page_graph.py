@@ -16,6 +16,7 @@ from typing import Any
 
 import gradio as gr
 
+from ..models.refused import Refused
 from ..nodes.host import Run, running
 from ..workflows import default_graph
 from ..workflows.events import Listener, NodeCached, NodeFailed, NodeOutput, NodeStarted
@@ -125,7 +126,7 @@ def _allowed(document: Document, settings: AppSettings, classes: NodeClasses) ->
     for node_id, node in validation.prompt.items():
         try:
             document = _checked(document, node_id, node, settings, classes)
-        except ValueError as error:
+        except Refused as error:
             problem = Problem("value_not_allowed", "not on this server", str(error), node_id, title_of(node))
             raise WorkflowError([problem]) from error
     return document

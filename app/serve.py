@@ -19,6 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..models.refused import Refused
 from .settings import AppSettings
 
 if TYPE_CHECKING:
@@ -83,16 +84,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     chosen = _options(arguments)
     try:
         serve(_settings(chosen), open_page=chosen.open)
-    except ValueError as error:
+    except Refused as error:
         sys.exit(f"musicgraph: {error}")
 
 
 def serve(settings: AppSettings, *, open_page: bool = False) -> None:
-    """Raises ValueError if it cannot start."""
+    """Raises Refused if it cannot start."""
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # before Gradio is imported
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is: see cli.let_waiting_threads_sleep
     if settings.mcp and importlib.util.find_spec("mcp") is None:
-        raise ValueError("--mcp: got a Python without the package mcp; install it with: pip install 'gradio[mcp]'")
+        raise Refused("--mcp: got a Python without the package mcp; install it with: pip install 'gradio[mcp]'")
     settings = replace(settings, port=_free_port(settings))
     import uvicorn
 
@@ -130,7 +131,7 @@ def _free_port(settings: AppSettings) -> int:
                 probe.bind((settings.host, port))
                 return probe.getsockname()[1]
     got = f"{settings.host}:{settings.port}"
-    raise ValueError(f"port: got {got}, which cannot be opened; expected a free port; choose another one with --port")
+    raise Refused(f"port: got {got}, which cannot be opened; expected a free port; choose another one with --port")
 
 
 def _shown_host(host: str) -> str:
@@ -165,7 +166,7 @@ def _share(settings: AppSettings) -> None:
     try:
         address = networking.setup_tunnel(settings.host, settings.port, secrets.token_urlsafe(32), None, None)
     except (RuntimeError, OSError) as error:
-        raise ValueError(
+        raise Refused(
             f"--share: no tunnel could be opened ({error}); start without it, or check the network"
         ) from error
     print(f"public address: {address}", flush=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..models.config import MAX_DURATION_S
+from ..models.refused import Refused
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class AppSettings:
         )  # fmt: skip
         for name, got, fine, expected in rules:
             if not fine:  # NaN fails every comparison
-                raise ValueError(f"{name}: got {got}, expected {expected}; choose a value in that range")
+                raise Refused(f"{name}: got {got}, expected {expected}; choose a value in that range")
 
     def model_name(self) -> str:
         """The model to use when a request names none."""

@@ -20,13 +20,10 @@ from torch import Tensor, nn
 from .config import LMConfig
 from .encodec import Codec
 from .lm import MusicGenLM
+from .refused import Refused
 from .text import TextEncoder
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
-
-
-class CheckpointError(ValueError):
-    """A folder that is not a usable checkpoint: says what was found, what was expected and what to do."""
 
 
 def lm_sources(config: LMConfig) -> dict[str, tuple[str, ...]]:
@@ -84,7 +81,7 @@ class Checkpoint:
 def open_checkpoint(folder: Path) -> Checkpoint:
     """Reads the configuration and the tensor index of a folder, no weights.
 
-    Raises CheckpointError: no folder, no or broken config.json, another kind of model, missing or truncated weights.
+    Raises Refused: no folder, no or broken config.json, another kind of model, missing or truncated weights.
     """
     config = _read_json(folder / "config.json", "a checkpoint's configuration")
     lm = _lm_config(folder, config)
@@ -95,24 +92,20 @@ def open_checkpoint(folder: Path) -> Checkpoint:
 
 def _read_json(path: Path, what: str) -> dict:
     if not path.is_file():
-        raise CheckpointError(
-            f"{path.parent}: got no {path.name}, expected {what}; choose the folder that holds {path.name}"
-        )
+        raise Refused(f"{path.parent}: got no {path.name}, expected {what}; choose the folder that holds {path.name}")
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise CheckpointError(
-            f"{path}: not readable as JSON ({error}), expected {what}; fetch the file again"
-        ) from error
+        raise Refused(f"{path}: not readable as JSON ({error}), expected {what}; fetch the file again") from error
     if not isinstance(value, dict):
-        raise CheckpointError(f"{path}: got a JSON {type(value).__name__}, expected an object; fetch the file again")
+        raise Refused(f"{path}: got a JSON {type(value).__name__}, expected an object; fetch the file again")
     return value
 
 
 def _lm_config(folder: Path, config: dict) -> LMConfig:
     kind = config.get("model_type")
     if kind != "musicgen":
-        raise CheckpointError(
+        raise Refused(
             f"{folder}: got a model of type {kind!r}, expected 'musicgen' (small, medium, large or their stereo forms); "
             "choose such a folder"
         )
@@ -133,7 +126,7 @@ def _lm_config(folder: Path, config: dict) -> LMConfig:
             window_frames=_window_frames(folder),
         )
     except (KeyError, TypeError, AttributeError, ZeroDivisionError) as error:
-        raise CheckpointError(
+        raise Refused(
             f"{folder / 'config.json'}: {error} is missing or of a wrong type, expected MusicGen's configuration; "
             "fetch the file again"
         ) from error
@@ -145,11 +138,11 @@ def _check_numbers(folder: Path, lm: LMConfig) -> None:
     for name, value in vars(lm).items():
         whole = isinstance(value, int) or name == "frame_rate"
         if not whole or isinstance(value, bool) or not 0 < value < 2**31:
-            raise CheckpointError(
+            raise Refused(
                 f"{folder / 'config.json'}: got {name} {value!r}, expected a positive whole number; fetch the file again"
             )
     if lm.hidden_size % lm.num_heads or lm.num_codebooks % lm.channels:
-        raise CheckpointError(
+        raise Refused(
             f"{folder / 'config.json'}: got a width of {lm.hidden_size} for {lm.num_heads} heads and "
             f"{lm.num_codebooks} codebooks for {lm.channels} channels, expected multiples; fetch the file again"
         )
@@ -166,7 +159,7 @@ def _check_supported(folder: Path, decoder: dict) -> None:
     expected = {"activation_function": "gelu", "scale_embedding": False}
     for name, value in expected.items():
         if decoder.get(name, value) != value:
-            raise CheckpointError(
+            raise Refused(
                 f"{folder}: got {name}={decoder[name]!r}, expected {value!r}, as in every published MusicGen; "
                 "choose another checkpoint"
             )
@@ -179,7 +172,7 @@ def _window_frames(folder: Path) -> int:
     if said is None:
         return 1500
     if not isinstance(said, int) or said < 8:
-        raise CheckpointError(f"{path}: got max_length {said!r}, expected a number of steps; fetch the file again")
+        raise Refused(f"{path}: got max_length {said!r}, expected a number of steps; fetch the file again")
     return said
 
 
@@ -189,7 +182,7 @@ def _tensor_files(folder: Path) -> dict[str, Path]:
         named = _read_json(index, "an index of shards").get("weight_map")
         names = set(named.values()) if isinstance(named, dict) else {None}
         if not all(isinstance(name, str) and Path(name).name == name for name in names):
-            raise CheckpointError(f"{index}: expected a weight_map of file names in this folder; fetch the file again")
+            raise Refused(f"{index}: expected a weight_map of file names in this folder; fetch the file again")
         shards = [folder / name for name in sorted(names)]
     else:
         shards = [folder / "model.safetensors"]
@@ -201,7 +194,7 @@ def _tensor_files(folder: Path) -> dict[str, Path]:
 
 def _names_in(path: Path) -> list[str]:
     if not path.is_file():
-        raise CheckpointError(
+        raise Refused(
             f"{path.parent}: got no {path.name}, expected the weights as safetensors; "
             "download the file again or choose another folder"
         )
@@ -209,7 +202,7 @@ def _names_in(path: Path) -> list[str]:
         with safe_open(path, framework="pt") as file:
             return list(file.keys())
     except SafetensorError as error:
-        raise CheckpointError(
+        raise Refused(
             f"{path}: not readable as safetensors ({error}), {path.stat().st_size} bytes; "
             "it is probably cut short: download it again"
         ) from error
@@ -218,7 +211,7 @@ def _names_in(path: Path) -> list[str]:
 def _check_complete(folder: Path, lm: LMConfig, files: dict[str, Path]) -> None:
     missing = [name for names in lm_sources(lm).values() for name in names if name not in files]
     if missing:
-        raise CheckpointError(
+        raise Refused(
             f"{folder}: {len(missing)} tensors of the LM are missing, the first is {missing[0]}; "
             "download the checkpoint again"
         )
@@ -254,11 +247,11 @@ def load_lm(checkpoint: Checkpoint, dtype: torch.dtype, device: torch.device) ->
 
 
 def check_fit(shape: torch.Size, name: str, parts: dict[str, Tensor], folder: Path) -> None:
-    """Raises CheckpointError if the tensors are not the equal parts of our parameter `name`, which is of this shape."""
+    """Raises Refused if the tensors are not the equal parts of our parameter `name`, which is of this shape."""
     expected = [shape[0] // len(parts), *shape[1:]]
     for source, part in parts.items():
         if list(part.shape) != expected:
-            raise CheckpointError(
+            raise Refused(
                 f"{folder}: {source} has shape {list(part.shape)}, which does not fit {name} {list(shape)} as config.json "
                 f"describes it, expected {expected}; use the config.json of this checkpoint"
             )
@@ -270,7 +263,7 @@ def load_text_encoder(checkpoint: Checkpoint) -> TextEncoder:
 
     # transformers 5 makes an empty tokenizer, without a word, of a folder that has none
     if not any((checkpoint.folder / name).is_file() for name in ("tokenizer.json", "spiece.model")):
-        raise CheckpointError(
+        raise Refused(
             f"{checkpoint.folder}: got no tokenizer, expected tokenizer.json or spiece.model beside config.json; "
             "download the checkpoint again"
         )
@@ -279,7 +272,7 @@ def load_text_encoder(checkpoint: Checkpoint) -> TextEncoder:
         with _quiet_transformers():
             tokenizer = AutoTokenizer.from_pretrained(checkpoint.folder, local_files_only=True)
     except (OSError, ValueError) as error:
-        raise CheckpointError(
+        raise Refused(
             f"{checkpoint.folder}: the tokenizer cannot be read ({error}), expected T5's; download the checkpoint again"
         ) from error
     return TextEncoder(t5, tokenizer).eval()
@@ -306,13 +299,13 @@ def _load_part(checkpoint: Checkpoint, part: str, kind: type, config_kind: type)
                 output_loading_info=True,
             )
     except (RuntimeError, TypeError) as error:  # transformers' words for a shape or a setting that does not fit
-        raise CheckpointError(
+        raise Refused(
             f"{checkpoint.folder}: {part} does not fit config.json ({' '.join(str(error).split())[:200]}); "
             "download the checkpoint again"
         ) from error
     if report["missing_keys"] or report["mismatched_keys"]:
         bad = sorted(report["missing_keys"]) or sorted(report["mismatched_keys"])
-        raise CheckpointError(
+        raise Refused(
             f"{checkpoint.folder}: {len(bad)} tensors of {part} are missing or of another shape, "
             f"the first is {bad[0]}; download the checkpoint again"
         )

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from . import onednn
+from .refused import Refused
 
 _ROWS = 50  # frames that the slowest transposed convolution gets with each push
 
@@ -206,7 +207,7 @@ _KINDS = {
 def _stateful(module: nn.Module) -> _Conv | _ConvTranspose | _LSTM | _Residual | _Elu | _Identity:
     kind = _KINDS.get(type(module).__name__)
     if kind is None:
-        raise ValueError(f"codec: got a layer {type(module).__name__}, expected one of {', '.join(_KINDS)}")
+        raise Refused(f"codec: got a layer {type(module).__name__}, expected one of {', '.join(_KINDS)}")
     return kind(module)
 
 

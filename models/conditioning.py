@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from .refused import Refused
+
 
 @dataclass(frozen=True)
 class Conditioning:
@@ -52,11 +54,11 @@ class Memory:
 def memory_for(positive: Conditioning, negative: Conditioning | None, cfg: float) -> Memory:
     """Rows for a batch. With guidance: the items, then their null half, which hears `negative` or nothing.
 
-    Raises ValueError if the negative conditioning has neither one item nor as many as the positive one.
+    Raises Refused if the negative conditioning has neither one item nor as many as the positive one.
     """
     B = len(positive)
     if negative is not None and len(negative) not in (1, B):
-        raise ValueError(
+        raise Refused(
             f"negative conditioning: got {len(negative)} texts for {B} items, expected 1 or {B}; "
             "give one negative text for all, or one for each"
         )

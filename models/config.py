@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from .refused import Refused
+
 MAX_DURATION_S = 600.0
 OVERLAP_SHARE = 0.4  # of a window: 12 s of the official models' 30 s, audiocraft's default
 MAX_BATCH = 16
@@ -51,10 +53,10 @@ class LMConfig:
     def frames(self, duration_s: float) -> int:
         """Whole frames nearest to a duration, at least one.
 
-        Raises ValueError if the duration is not a positive number of at most `MAX_DURATION_S`.
+        Raises Refused if the duration is not a positive number of at most `MAX_DURATION_S`.
         """
         if not (math.isfinite(duration_s) and 0 < duration_s <= MAX_DURATION_S):
-            raise ValueError(
+            raise Refused(
                 f"duration: got {duration_s} s, expected more than 0 and at most {MAX_DURATION_S:g} s; choose a length in between"
             )
         return max(1, round(duration_s * self.frame_rate))
@@ -74,7 +76,7 @@ class Sampling:
     """classifier-free guidance: null + cfg · (conditional − null); 1 switches it off"""
 
     def check(self, codebook_size: int) -> None:
-        """Raises ValueError naming the first setting that is out of range for this vocabulary."""
+        """Raises Refused naming the first setting that is out of range for this vocabulary."""
         rules = (
             ("temperature", self.temperature, 0 <= self.temperature <= 10, "0 to 10"),
             ("top_p", self.top_p, 0 <= self.top_p <= 1, "0 (off) to 1"),
@@ -83,7 +85,7 @@ class Sampling:
         )
         for name, got, fine, expected in rules:
             if not fine:  # NaN fails every comparison, so it lands here too
-                raise ValueError(f"{name}: got {got}, expected {expected}; choose a value in that range")
+                raise Refused(f"{name}: got {got}, expected {expected}; choose a value in that range")
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from .conditioning import Memory
 from .config import LMConfig
 from .lm import MusicGenLM, seen_from
+from .refused import Refused
 
 SPAN = 256
 """Places of the caches by which the graphs of a session differ.
@@ -51,7 +52,7 @@ class CudaGraphEngine:
 
     def prepare(self, memory: Memory, max_steps: int) -> CudaGraphSession:
         if self.device.type != "cuda":
-            raise ValueError(f"cuda graph: got a model on {self.device}, expected a GPU; use TorchEngine there")
+            raise Refused(f"cuda graph: got a model on {self.device}, expected a GPU; use TorchEngine there")
         return CudaGraphSession(self.lm, memory, max_steps)
 
 

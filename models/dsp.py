@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from .refused import Refused
+
 SILENCE_DB = -120.0
 SHORTEST_LOUDNESS_S = 0.4  # one block of BS.1770
 
@@ -58,7 +60,7 @@ def loudness_lufs(sound: Tensor, sample_rate: int) -> float:
     import pyloudnorm
 
     if sound.shape[0] > 5:
-        raise ValueError(
+        raise Refused(
             f"loudness: got {sound.shape[0]} channels, expected at most 5 (BS.1770); mix it down, or use rms or peak"
         )
     if not sound.numel() or not sound.any():

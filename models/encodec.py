@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from .codec_stream import LayerStream, arrange
+from .refused import Refused
 
 BLOCK_FRAMES = 50  # work always goes in blocks of this size, so that streaming or not gives the same result
 
@@ -20,7 +21,7 @@ class Codec(nn.Module):
         super().__init__()
         config = encodec.config
         if config.audio_channels != 1 or config.normalize or config.chunk_length_s or config.norm_type != "weight_norm":
-            raise ValueError(
+            raise Refused(
                 f"codec: got {config.audio_channels} channels, normalize={config.normalize}, "
                 f"chunk_length_s={config.chunk_length_s}, norm_type={config.norm_type}; expected MusicGen's kind: "
                 "1 channel, no normalisation, no chunks, weight_norm"
@@ -47,7 +48,7 @@ class Codec(nn.Module):
     def encode(self, waveform: Tensor, num_codebooks: int) -> Tensor:
         """`[B, C, samples]` at `sample_rate`, C = 1 or 2 → `[B, num_codebooks, ceil(samples / hop)]` on the CPU.
 
-        `num_codebooks` counts all channels' codebooks. Raises ValueError if the codec has fewer.
+        `num_codebooks` counts all channels' codebooks. Raises Refused if the codec has fewer.
         """
         B, C, _ = waveform.shape
         levels = self._levels(num_codebooks, C)
@@ -70,7 +71,7 @@ class Codec(nn.Module):
     def _levels(self, num_codebooks: int, channels: int) -> int:
         levels, rest = divmod(num_codebooks, channels)
         if rest or not 1 <= levels <= len(self.quantizer.layers):
-            raise ValueError(
+            raise Refused(
                 f"tokens: got {num_codebooks} codebooks for {channels} channel(s), expected at most "
                 f"{len(self.quantizer.layers)} a channel; use the codec that the tokens were made for"
             )
@@ -80,7 +81,7 @@ class Codec(nn.Module):
         """`[B, K, T]` → `[B·C, hidden, T]`, the sum of the codebooks' vectors."""
         levels = self._levels(tokens.shape[1], channels)
         if tokens.numel() and not 0 <= int(tokens.min()) <= int(tokens.max()) < self.codebook_size:
-            raise ValueError(
+            raise Refused(
                 f"tokens: got values {int(tokens.min())} to {int(tokens.max())}, expected 0 to "
                 f"{self.codebook_size - 1}; use the codec that the tokens were made for"
             )
@@ -116,7 +117,7 @@ class CodecStream:
     def close(self) -> Tensor:
         """The samples that were still held back."""
         if self._held is None:
-            raise ValueError("tokens: got no frames, expected at least one; nothing can be decoded from nothing")
+            raise Refused("tokens: got no frames, expected at least one; nothing can be decoded from nothing")
         return self._decode(self._held, final=True)
 
     @torch.inference_mode()

@@ -16,6 +16,7 @@ from .config import MAX_BATCH, OVERLAP_SHARE, Generation, LMConfig, Sampling
 from .delay import defined_at, delayed
 from .engine import Engine, Session
 from .readback import bring_back, lag_on
+from .refused import Refused
 from .sampling import Noise, draw, guide
 
 READ_STEPS = 50  # of a prompt at a time, so that a stop is heard while a long one is read
@@ -43,13 +44,13 @@ def stream(
             when there was nothing after it to hear; they are drawn again, so that continuing gives what generating at
             once would have given. Other prompts are kept whole, as upstream does.
     Raises:
-        ValueError: settings out of range, or a prompt that does not fit the model or the length. At once, not at the
+        Refused: settings out of range, or a prompt that does not fit the model or the length. At once, not at the
             first frame.
     """
     config = engine.config
     generation.sampling.check(config.codebook_size)
     if not 1 <= len(positive) <= MAX_BATCH:
-        raise ValueError(f"batch: got {len(positive)} items, expected 1 to {MAX_BATCH}; split it into several runs")
+        raise Refused(f"batch: got {len(positive)} items, expected 1 to {MAX_BATCH}; split it into several runs")
     if prompt is not None:
         prompt = _checked_prompt(prompt, engine, generation.frames, len(positive))
     overlap = _checked_overlap(generation, config)
@@ -60,17 +61,17 @@ def stream(
 def _checked_prompt(prompt: Tensor, engine: Engine, frames: int, batch: int) -> Tensor:
     config = engine.config
     if prompt.dim() != 3 or prompt.shape[0] not in (1, batch) or prompt.shape[1] != config.num_codebooks:
-        raise ValueError(
+        raise Refused(
             f"audio prompt: got tokens of shape {list(prompt.shape)}, expected [1 or {batch}, {config.num_codebooks}, "
             "frames]; encode the audio with this model's own codec"
         )
     if prompt.shape[2] >= frames:
-        raise ValueError(
+        raise Refused(
             f"audio prompt: got {prompt.shape[2]} frames for a result of {frames}, which includes the prompt; "
             "ask for a longer duration or crop the prompt"
         )
     if prompt.numel() and not 0 <= int(prompt.min()) <= int(prompt.max()) < config.codebook_size:
-        raise ValueError(
+        raise Refused(
             f"audio prompt: got tokens {int(prompt.min())} to {int(prompt.max())}, expected 0 to "
             f"{config.codebook_size - 1}; encode the audio with this model's own codec"
         )
@@ -82,7 +83,7 @@ def _checked_overlap(generation: Generation, config: LMConfig) -> int:
     if overlap is None:
         return max(least, round(OVERLAP_SHARE * config.window_frames))
     if not least <= overlap <= most:
-        raise ValueError(f"overlap: got {overlap} frames, expected {least} to {most}; choose a value in that range")
+        raise Refused(f"overlap: got {overlap} frames, expected {least} to {most}; choose a value in that range")
     return overlap
 
 

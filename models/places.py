@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .checkpoint import CheckpointError
+from .refused import Refused
 
 log = logging.getLogger("musicgraph")
 
@@ -92,12 +92,12 @@ def default_model(folders: Sequence[Path] = ()) -> tuple[str, str]:
 def locate(name: str, folders: Sequence[Path] = ()) -> Path:
     """The folder of a model: a path, a name in `folders`, pocket, or a hub id in the Hugging Face cache.
 
-    Raises CheckpointError if it isn't on this machine; names the places where it may be put.
+    Raises Refused if it isn't on this machine; names the places where it may be put.
     """
     folder = _on_disk(name, folders)
     if folder is None:
         download = ", or name it yourself (--model, or --set in a run) to download it" if is_hub_id(name) else ""
-        raise CheckpointError(
+        raise Refused(
             f"model {name!r} is not on this machine; expected one of: {', '.join(_names(folders))}, a folder, or the "
             f"files of a hub model placed in {_place_by_hand(name, folders)}{download}"
         )
@@ -120,7 +120,7 @@ def _on_disk(name: str, folders: Sequence[Path]) -> Path | None:
 def fetch(name: str, folders: Sequence[Path] = ()) -> Path:
     """Like `locate`, but a hub id that is not on this machine is downloaded: resumable, with a progress bar.
 
-    Raises CheckpointError if the hub cannot be reached or does not have it.
+    Raises Refused if the hub cannot be reached or does not have it.
     """
     folder = _on_disk(name, folders)
     if folder is not None or not is_hub_id(name):
@@ -137,13 +137,13 @@ def fetch(name: str, folders: Sequence[Path] = ()) -> Path:
     try:
         return Path(snapshot_download(name, allow_patterns=list(NEEDED_FILES)))
     except GatedRepoError as error:
-        raise CheckpointError(
+        raise Refused(
             f"model {name!r}: the hub wants you to accept its terms and to log in (hf auth login) first"
         ) from error
     except RepositoryNotFoundError as error:
-        raise CheckpointError(f"model {name!r}: the hub has no such repository; check the spelling") from error
+        raise Refused(f"model {name!r}: the hub has no such repository; check the spelling") from error
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
-        raise CheckpointError(
+        raise Refused(
             f"model {name!r} is not on this machine and could not be downloaded ({type(error).__name__}); put its "
             f"config.json, tokenizer and safetensors files in {_place_by_hand(name, folders)} by hand, or use another model"
         ) from error

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from .conditioning import Conditioning
+from .refused import Refused
 
 MAX_TOKENS = 512  # T5 was trained on no more; a longer prompt is refused rather than cut without a word
 
@@ -27,14 +28,14 @@ class TextEncoder(nn.Module):
     def encode(self, texts: Sequence[str]) -> Conditioning:
         """One item a text. An empty text is unconditional: its mask is empty and its states are zeros.
 
-        Raises ValueError if there is no text at all, or one is longer than `MAX_TOKENS` tokens.
+        Raises Refused if there is no text at all, or one is longer than `MAX_TOKENS` tokens.
         """
         if not texts:
-            raise ValueError("text: got no text, expected at least one (it may be empty)")
+            raise Refused("text: got no text, expected at least one (it may be empty)")
         batch = self.tokenizer([text.strip() for text in texts], padding=True, return_tensors="pt")
         ids, mask = batch["input_ids"], batch["attention_mask"].bool()
         if ids.shape[1] > MAX_TOKENS:
-            raise ValueError(f"text: got {ids.shape[1]} tokens, expected at most {MAX_TOKENS}; shorten the prompt")
+            raise Refused(f"text: got {ids.shape[1]} tokens, expected at most {MAX_TOKENS}; shorten the prompt")
         device = self.t5.shared.weight.device
         states = self.t5(input_ids=ids.to(device), attention_mask=mask.to(device)).last_hidden_state.cpu()
         mask &= torch.tensor([bool(text.strip()) for text in texts]).unsqueeze(-1)

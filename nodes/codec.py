@@ -9,18 +9,19 @@ import torch
 
 from ..models import dsp
 from ..models.encodec import BLOCK_FRAMES, Codec, CodecStream
+from ..models.refused import Refused
 from . import host, wires
 
 log = logging.getLogger("musicgraph")
 
 
 def _checked_codec(part: wires.CodecPart, tokens: dict[str, Any]) -> Codec:
-    """The codec, if these tokens are its own kind. Raises ValueError otherwise."""
+    """The codec, if these tokens are its own kind. Raises Refused otherwise."""
     codec = part.codec.ready()
     ours = (codec.codebook_size, codec.sample_rate)
     theirs = (tokens["codebook_size"], tokens["sample_rate"])
     if ours != theirs:
-        raise ValueError(
+        raise Refused(
             f"tokens: got codebooks of {theirs[0]} at {theirs[1]} Hz, expected {ours[0]} at {ours[1]} Hz; "
             "connect the codec of the checkpoint that made the tokens"
         )

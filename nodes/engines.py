@@ -16,6 +16,7 @@ import torch
 from ..models import checkpoint
 from ..models.config import LMConfig
 from ..models.engine import Engine, TorchEngine
+from ..models.refused import Refused
 from . import host
 
 AUTO, TORCH, NUMBA, CUDA_GRAPH = "auto", "torch", "numba", "cuda-graph"
@@ -38,11 +39,11 @@ class Choice:
 def choose(precision: str, device: torch.device, config: LMConfig) -> Choice:
     """What runs a model of which `precision` (one of `PRECISIONS`) was asked for.
 
-    Raises ValueError if the machine or the named engine cannot do it, with what to do.
+    Raises Refused if the machine or the named engine cannot do it, with what to do.
     """
     wanted = os.environ.get(ENGINE_VARIABLE) or AUTO
     if wanted not in ENGINES:
-        raise ValueError(f"{ENGINE_VARIABLE}: got {wanted!r}, expected one of {', '.join(ENGINES)}; unset it for auto")
+        raise Refused(f"{ENGINE_VARIABLE}: got {wanted!r}, expected one of {', '.join(ENGINES)}; unset it for auto")
     if wanted == CUDA_GRAPH:
         return _on_cuda_graphs(precision, device)
     if wanted in (AUTO, NUMBA) and device.type == "cpu" and precision in ("auto", "fp32", INT8):
@@ -50,11 +51,9 @@ def choose(precision: str, device: torch.device, config: LMConfig) -> Choice:
         if trouble is None:
             return Choice(NUMBA, INT8 if precision == "auto" else precision, device)
         if wanted == NUMBA or precision == INT8:
-            raise ValueError(
-                f"got {wanted} as engine and {precision} as precision, {trouble}, or choose torch and auto"
-            )
+            raise Refused(f"got {wanted} as engine and {precision} as precision, {trouble}, or choose torch and auto")
     if wanted == NUMBA:
-        raise ValueError(
+        raise Refused(
             f"{ENGINE_VARIABLE}: got {wanted} for {precision} on {device.type}, expected fp32 or int8 on cpu; "
             "choose those, or unset the variable"
         )
@@ -74,13 +73,13 @@ def _numba_trouble(config: LMConfig) -> str | None:
 
 def _on_cuda_graphs(precision: str, device: torch.device) -> Choice:
     if device.type != "cuda":
-        raise ValueError(f"{ENGINE_VARIABLE}: got {CUDA_GRAPH} on {device.type}, expected cuda; unset the variable")
+        raise Refused(f"{ENGINE_VARIABLE}: got {CUDA_GRAPH} on {device.type}, expected cuda; unset the variable")
     return Choice(CUDA_GRAPH, _torch_precision(precision, device), device)
 
 
 def _torch_precision(precision: str, device: torch.device) -> str:
     if precision == INT8:
-        raise ValueError(
+        raise Refused(
             f"precision: got int8 with torch on {device.type}; int8 runs on the CPU with Numba "
             "(pip install 'musicgraph[cpu]'); choose auto"
         )

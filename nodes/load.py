@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from ..models import checkpoint, places
+from ..models.refused import Refused
 from . import engines, host, wires
 
 log = logging.getLogger("musicgraph")
@@ -88,7 +89,7 @@ def _device(choice: str) -> torch.device:
         return host.default_device()
     if not available.get(choice):
         there = ", ".join(name for name, yes in available.items() if yes)
-        raise ValueError(f"device: got {choice!r}, which this machine does not offer; choose auto or one of: {there}")
+        raise Refused(f"device: got {choice!r}, which this machine does not offer; choose auto or one of: {there}")
     return torch.device(choice)
 
 

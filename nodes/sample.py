@@ -10,6 +10,7 @@ import torch
 from ..models.conditioning import Conditioning
 from ..models.config import MAX_BATCH, MAX_DURATION_S, Generation, LMConfig, Sampling
 from ..models.generate import in_blocks, stream
+from ..models.refused import Refused
 from . import host, wires
 
 REPORT_FRAMES = 25  # tokens are reported in blocks of this many frames: half a second for the official models
@@ -133,13 +134,13 @@ class MusicGenSampler:
         audio_prompt: dict[str, Any] | None = None,
     ) -> tuple[dict[str, Any]]:
         if negative is not None and cfg == 1:
-            raise ValueError(
+            raise Refused(
                 "negative: got one with cfg 1, where it has no effect; raise cfg (3 is usual) or disconnect it"
             )
         config = model.config
         generation = Generation(config.frames(duration), seed, Sampling(temperature, top_k, top_p, cfg))
         if len(positive) * variations > MAX_BATCH:
-            raise ValueError(
+            raise Refused(
                 f"batch: got {len(positive)} prompts × {variations} variations, expected at most {MAX_BATCH} items; "
                 "use fewer of either"
             )
@@ -160,7 +161,7 @@ class MusicGenSampler:
 def _check_same_codec(described: dict[str, Any], config: LMConfig) -> None:
     for name in ("codebook_size", "sample_rate", "channels"):
         if described[name] != getattr(config, name):
-            raise ValueError(
+            raise Refused(
                 f"audio prompt: got tokens of {name} {described[name]}, expected {getattr(config, name)}; "
                 "encode the audio with this model's own codec"
             )

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ..models.config import LMConfig
+from ..models.refused import Refused
 from .engines import Choice, Source
 from .host import Resident
 
@@ -61,31 +62,27 @@ def audio_tokens(tokens: Tensor, config: LMConfig, open_end: bool) -> dict[str, 
 def read_audio(audio: object) -> tuple[Tensor, int]:
     """`[B, C, samples]` and sample rate of an AUDIO.
 
-    Raises ValueError if there is no sound: newer ComfyUI passes None for a video without an audio track.
+    Raises Refused if there is no sound: newer ComfyUI passes None for a video without an audio track.
     """
     if audio is None:
-        raise ValueError(
-            "audio: got nothing, expected AUDIO; connect a sound (a video without an audio track has none)"
-        )
+        raise Refused("audio: got nothing, expected AUDIO; connect a sound (a video without an audio track has none)")
     if not isinstance(audio, dict) or not isinstance(audio.get("waveform"), Tensor) or "sample_rate" not in audio:
-        raise ValueError(
+        raise Refused(
             f"audio: got {type(audio).__name__}, expected AUDIO with 'waveform' and 'sample_rate'; connect an AUDIO output"
         )
     waveform = audio["waveform"]
     if waveform.dim() != 3 or 0 in waveform.shape:
-        raise ValueError(
+        raise Refused(
             f"audio: got a waveform of shape {list(waveform.shape)}, expected [batch, channels, samples], none of them 0; "
             "choose a sound that is not empty"
         )
     if not torch.isfinite(waveform).all():
-        raise ValueError(
-            "audio: got samples that are NaN or infinite, expected numbers; check the node before this one"
-        )
+        raise Refused("audio: got samples that are NaN or infinite, expected numbers; check the node before this one")
     return waveform.to("cpu", torch.float32), int(audio["sample_rate"])
 
 
 def read_tokens(tokens: object) -> tuple[Tensor, dict[str, Any]]:
-    """`[B, K, T]` and the whole dict of an AUDIO_TOKENS. Raises ValueError for anything else."""
+    """`[B, K, T]` and the whole dict of an AUDIO_TOKENS. Raises Refused for anything else."""
     described = ("frame_rate", "codebook_size", "channels", "sample_rate")
     if (
         not isinstance(tokens, dict)
@@ -93,11 +90,11 @@ def read_tokens(tokens: object) -> tuple[Tensor, dict[str, Any]]:
         or tokens["tokens"].dtype != torch.int64
         or any(name not in tokens for name in described)
     ):
-        raise ValueError(
+        raise Refused(
             f"tokens: got {type(tokens).__name__}, expected AUDIO_TOKENS (int64 tokens, "
             f"{', '.join(described)}); connect a sampler or EnCodec Encode"
         )
     values = tokens["tokens"]
     if values.dim() != 3 or 0 in values.shape:
-        raise ValueError(f"tokens: got shape {list(values.shape)}, expected [batch, codebooks, frames], none of them 0")
+        raise Refused(f"tokens: got shape {list(values.shape)}, expected [batch, codebooks, frames], none of them 0")
     return values, tokens

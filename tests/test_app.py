@@ -30,6 +30,7 @@ from musicgraph.app.settings import AppSettings
 from musicgraph.app.shelf import Shelf, Take, file_name
 from musicgraph.app.studio import QueueFull, Studio
 from musicgraph.models import checkpoint
+from musicgraph.models.refused import Refused
 from musicgraph.nodes.host import Interrupted
 from musicgraph.workflows.default_graph import Request
 from musicgraph.workflows.media import read_audio, read_tags, write_audio
@@ -146,7 +147,7 @@ def test_a_seed_is_drawn_for_minus_one_and_for_nothing():
     ],
 )
 def test_what_the_page_does_not_take_is_said_in_words(change, words):
-    with pytest.raises(ValueError, match=words):
+    with pytest.raises(Refused, match=words):
         check_request(replace(REQUEST, **change), SETTINGS)
 
 
@@ -269,8 +270,8 @@ def test_what_broke_inside_stays_in_the_log(caplog):
 
 
 def test_refusals_name_the_node_and_a_stop_is_no_error():
-    error = NodeError("3", "Sampler", "MusicGenSampler", ValueError("top_k: got 0"))
-    error.__cause__ = ValueError("top_k: got 0")
+    error = NodeError("3", "Sampler", "MusicGenSampler", Refused("top_k", got=0))
+    error.__cause__ = Refused("top_k", got=0)
     assert told(error).title == "“Sampler” refuses" and told(error).text == "top_k: got 0"
     assert not told(Interrupted("stopped")).is_error
     assert "got {}" in told(refused("empty workflow", "got {}")).text

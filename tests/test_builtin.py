@@ -5,6 +5,7 @@ import time
 import pytest
 import torch
 
+from musicgraph.models.refused import Refused
 from musicgraph.nodes.host import Run, running
 from musicgraph.workflows.builtin import NODE_CLASS_MAPPINGS
 from musicgraph.workflows.executor import Runner
@@ -39,14 +40,14 @@ def test_trim_counts_from_either_end_and_stays_inside(start, duration, expected)
 
 
 def test_trim_refuses_to_leave_nothing():
-    with pytest.raises(ValueError, match="nothing is left"):
+    with pytest.raises(Refused, match="nothing is left"):
         call("TrimAudioDuration", audio=RAMP, start_index=0, duration=0)
 
 
 def test_split_gives_each_side_and_refuses_mono():
     left, right = call("SplitAudioChannels", audio=STEREO)
     assert left["waveform"].tolist() == [[[0.5, 0.5]]] and right["waveform"].tolist() == [[[-0.5, 0.25]]]
-    with pytest.raises(ValueError, match="stereo"):
+    with pytest.raises(Refused, match="stereo"):
         call("SplitAudioChannels", audio=RAMP)
 
 
@@ -92,7 +93,7 @@ def test_empty_audio_has_the_length_asked_for_and_a_bound():
     (result,) = call("EmptyAudio", duration=1.5, sample_rate=100, channels=2)
     assert result["waveform"].shape == (1, 2, 150) and not result["waveform"].any()
     for duration, rate in ((1e12, 44100), (1, 0), (1, -5)):
-        with pytest.raises(ValueError, match="got"):
+        with pytest.raises(Refused, match="got"):
             call("EmptyAudio", duration=duration, sample_rate=rate, channels=2)
 
 
@@ -104,7 +105,7 @@ def test_inputs_are_left_as_they_are():
 
 
 def test_no_audio_is_a_clear_message():
-    with pytest.raises(ValueError, match="no audio"):
+    with pytest.raises(Refused, match="no audio"):
         call("AudioAdjustVolume", audio=None, volume=1)
 
 
@@ -168,7 +169,7 @@ def test_nothing_is_written_outside_the_output_folder(folders, prefix):
     prompt["2"]["inputs"]["filename_prefix"] = prefix
     with pytest.raises(WorkflowError, match="custom_validation_failed"):
         run_in(folders, prompt)
-    with pytest.raises(ValueError, match="inside"):
+    with pytest.raises(Refused, match="inside"):
         call("SaveAudio", audio=SILENCE, filename_prefix=prefix)
 
 

@@ -9,7 +9,8 @@ from safetensors.torch import load_file, save_file
 from tiny import write_tiny_checkpoint
 
 from musicgraph.models import checkpoint
-from musicgraph.models.checkpoint import CheckpointError, lm_sources, load_lm, open_checkpoint
+from musicgraph.models.checkpoint import lm_sources, load_lm, open_checkpoint
+from musicgraph.models.refused import Refused
 
 CPU = torch.device("cpu")
 
@@ -130,14 +131,14 @@ BREAKAGES = {
 def test_a_folder_that_is_not_a_checkpoint_is_refused_with_the_reason(broken, breakage):
     change, message = BREAKAGES[breakage]
     change(broken)
-    with pytest.raises(CheckpointError, match=message) as caught:
+    with pytest.raises(Refused, match=message) as caught:
         open_checkpoint(broken)
     assert str(broken) in str(caught.value)
 
 
 def test_weights_that_contradict_the_configuration_are_refused(broken):
     edit_config(broken, lambda c: c["decoder"].update(ffn_dim=128))
-    with pytest.raises(CheckpointError, match="does not fit"):
+    with pytest.raises(Refused, match="does not fit"):
         load_lm(open_checkpoint(broken), torch.float32, CPU)
 
 
@@ -150,18 +151,18 @@ def test_weights_that_contradict_the_configuration_are_refused(broken):
 )
 def test_a_part_with_a_missing_tensor_is_refused_rather_than_made_up(broken, tensor, load):
     remove_tensor(broken, tensor)
-    with pytest.raises(CheckpointError, match="missing"):
+    with pytest.raises(Refused, match="missing"):
         load(open_checkpoint(broken))
 
 
 def test_a_checkpoint_without_tokenizer_is_refused(broken):
     for path in broken.glob("*token*"):
         path.unlink()
-    with pytest.raises(CheckpointError, match="tokenizer"):
+    with pytest.raises(Refused, match="tokenizer"):
         checkpoint.load_text_encoder(open_checkpoint(broken))
 
 
 def test_a_codec_of_another_shape_is_refused(broken):
     edit_config(broken, lambda c: c["audio_encoder"].update(num_filters=8))
-    with pytest.raises(CheckpointError, match="audio_encoder"):
+    with pytest.raises(Refused, match="audio_encoder"):
         checkpoint.load_codec(open_checkpoint(broken))

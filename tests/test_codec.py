@@ -8,6 +8,7 @@ from transformers import EncodecConfig, EncodecModel
 from musicgraph.models import onednn
 from musicgraph.models.codec_stream import LayerStream
 from musicgraph.models.encodec import Codec, CodecStream
+from musicgraph.models.refused import Refused
 
 
 def random_tokens(frames, codebooks=4, batch=2):
@@ -147,14 +148,14 @@ def test_encoding_stereo_alternates_left_and_right(stereo):
 
 
 def test_tokens_of_another_codec_are_refused(mono):
-    with pytest.raises(ValueError, match="tokens: got values"):
+    with pytest.raises(Refused, match="tokens: got values"):
         mono.codec.decode(torch.full((1, 4, 3), CODEBOOK_SIZE), channels=1)
-    with pytest.raises(ValueError, match="tokens: got 64 codebooks"):
+    with pytest.raises(Refused, match="tokens: got 64 codebooks"):
         mono.codec.decode(torch.zeros(1, 64, 3, dtype=torch.long), channels=1)
 
 
 def test_a_codec_of_another_kind_is_refused():
-    with pytest.raises(ValueError, match="codec: got 2 channels"):
+    with pytest.raises(Refused, match="codec: got 2 channels"):
         Codec(a_codec(audio_channels=2))
 
 

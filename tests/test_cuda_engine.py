@@ -14,6 +14,7 @@ from musicgraph.models.delay import delayed
 from musicgraph.models.engine import TorchEngine
 from musicgraph.models.generate import stream
 from musicgraph.models.lm import seen_from
+from musicgraph.models.refused import Refused
 
 TEXTS = ["a happy song with drums", "piano", ""]
 GREEDY = Sampling(temperature=0.0, top_k=1)
@@ -187,7 +188,7 @@ def test_drawing_asks_the_device_for_nothing_and_sends_it_only_noise(mono, engin
 
 
 def test_a_model_that_is_not_on_a_gpu_is_refused(mono):
-    with pytest.raises(ValueError, match="got a model on cpu, expected a GPU"):
+    with pytest.raises(Refused, match="got a model on cpu, expected a GPU"):
         CudaGraphEngine(mono.lm).prepare(memory_for(mono.text.encode(TEXTS), None, cfg=1), 10)
 
 

@@ -7,6 +7,7 @@ import torch
 
 from musicgraph.models import checkpoint
 from musicgraph.models.places import POCKET_FOLDER
+from musicgraph.models.refused import Refused
 from musicgraph.nodes import engines
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
@@ -37,7 +38,7 @@ def test_a_model_of_odd_sizes_runs_on_torch(machine):
     machine(numba=True)
     odd = replace(POCKET, codebook_size=1000)
     assert str(engines.choose("auto", CPU, odd)) == "torch fp32 on cpu"
-    with pytest.raises(ValueError, match="codebook_size 1000"):
+    with pytest.raises(Refused, match="codebook_size 1000"):
         engines.choose("int8", CPU, odd)
 
 
@@ -68,5 +69,5 @@ def test_the_user_may_keep_to_plain_torch(machine):
 )
 def test_what_a_machine_cannot_do_is_said_with_a_remedy(machine, numba, engine, precision, device, remedy):
     machine(numba, engine)
-    with pytest.raises(ValueError, match=remedy):
+    with pytest.raises(Refused, match=remedy):
         engines.choose(precision, device, POCKET)

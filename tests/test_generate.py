@@ -8,6 +8,7 @@ from musicgraph.models.conditioning import Conditioning
 from musicgraph.models.config import Generation, LMConfig, Sampling
 from musicgraph.models.engine import TorchEngine
 from musicgraph.models.generate import in_blocks, stream
+from musicgraph.models.refused import Refused
 
 CONFIG = LMConfig(
     hidden_size=8, num_layers=1, num_heads=1, ffn_size=8, codebook_size=32, num_codebooks=4, channels=1, text_size=8,
@@ -166,26 +167,26 @@ def test_a_prompt_longer_than_a_window_is_continued_from_its_end():
 )
 def test_settings_out_of_range_are_refused_by_name_before_the_first_step(change, message):
     engine = FakeEngine()
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(Refused, match=message):
         stream(engine, Generation(5, sampling=Sampling(**{"top_k": 16, **change})), unconditional())
     assert not engine.sessions
 
 
 @pytest.mark.parametrize("duration", [0, -1, float("nan"), float("inf"), 601])
 def test_impossible_durations_are_refused(duration):
-    with pytest.raises(ValueError, match="duration: got"):
+    with pytest.raises(Refused, match="duration: got"):
         CONFIG.frames(duration)
 
 
 def test_prompts_that_do_not_fit_are_refused():
     for shape, value in [((1, 8, 5), 0), ((2, 4, 5), 0), ((1, 4, 20), 0), ((1, 4, 5), 32)]:
-        with pytest.raises(ValueError, match="audio prompt: got"):
+        with pytest.raises(Refused, match="audio prompt: got"):
             generate(20, prompt=torch.full(shape, value))
 
 
 @pytest.mark.parametrize("overlap", [0, 3, 40])
 def test_an_overlap_that_no_window_can_have_is_refused(overlap):
-    with pytest.raises(ValueError, match="expected 4 to 39"):
+    with pytest.raises(Refused, match="expected 4 to 39"):
         generate(100, overlap=overlap)
 
 

@@ -8,6 +8,7 @@ import pytest
 from musicgraph.app.graph_form import Field, overrides, sections, widget
 from musicgraph.app.graph_picture import draw
 from musicgraph.app.page_graph import SHIPPED, shipped_workflows
+from musicgraph.models.refused import Refused
 from musicgraph.workflows.reader import Document, read_document
 from musicgraph.workflows.registry import node_classes
 
@@ -96,5 +97,5 @@ def test_seeds_beyond_what_a_browser_can_count_keep_every_digit():
 
 def test_an_empty_number_is_refused_by_name():
     field = Field("3", "seed", "whole", "seed", "", 1)
-    with pytest.raises(ValueError, match="seed: got nothing"):
+    with pytest.raises(Refused, match="seed: got nothing"):
         overrides([field], [None], Path())

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from musicgraph.app.keys import KeyStore, NoCredits, UnknownKey
 from musicgraph.app.keys_cli import keys as command
+from musicgraph.models.refused import Refused
 
 ROOT = Path(__file__).parents[1]
 
@@ -101,7 +102,7 @@ def test_a_failure_inside_a_transaction_changes_nothing(store):
 
 @pytest.mark.parametrize("name", ["", "  ", "a\nb", "x" * 101])
 def test_names_must_be_printable_and_short(store, name):
-    with pytest.raises(ValueError, match="name: got .* expected .*; choose"):
+    with pytest.raises(Refused, match="name: got .* expected .*; choose"):
         store.add(name, 1)
 
 
@@ -109,21 +110,21 @@ def test_names_must_be_printable_and_short(store, name):
 def test_credits_must_be_in_range(store, credits):
     store.add("ann", 1)
     for method in (lambda: store.add("bob", credits), lambda: store.set_credits("ann", credits)):
-        with pytest.raises(ValueError, match="credits: got .* expected .*; choose"):
+        with pytest.raises(Refused, match="credits: got .* expected .*; choose"):
             method()
 
 
 def test_names_are_unique_and_must_be_known(store):
     store.add("ann", 1)
-    with pytest.raises(ValueError, match="'ann', which has a key already"):
+    with pytest.raises(Refused, match="'ann', which has a key already"):
         store.add("ann", 1)
     for method in (lambda: store.remove("bob"), lambda: store.set_credits("bob", 1)):
-        with pytest.raises(ValueError, match="'bob', expected one that"):
+        with pytest.raises(Refused, match="'bob', expected one that"):
             method()
 
 
 def test_a_file_that_is_not_there_is_refused_with_the_remedy(tmp_path):
-    with pytest.raises(ValueError, match="musicgraph keys add"):
+    with pytest.raises(Refused, match="musicgraph keys add"):
         KeyStore(tmp_path / "none")
     assert not (tmp_path / "none").exists()
 
@@ -132,12 +133,12 @@ def test_a_file_that_is_something_else_is_refused(tmp_path):
     path = tmp_path / "keys"
     path.write_text("hello " * 1000)
     for create in (False, True):
-        with pytest.raises(ValueError, match="expected a file made by"):
+        with pytest.raises(Refused, match="expected a file made by"):
             KeyStore(path, create=create)
     other = tmp_path / "other.sqlite"
     with sqlite3.connect(other) as db:
         db.execute("CREATE TABLE keys (x)")
-    with pytest.raises(ValueError, match="expected a file made by"):
+    with pytest.raises(Refused, match="expected a file made by"):
         KeyStore(other)
 
 

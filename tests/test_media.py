@@ -6,9 +6,9 @@ import math
 import pytest
 import torch
 
+from musicgraph.models.refused import Refused
 from musicgraph.nodes.host import Interrupted, Run, running
 from musicgraph.workflows import media
-from musicgraph.workflows.problems import MediaError
 
 
 def tone(rate=32000, seconds=0.5, channels=1):
@@ -59,7 +59,7 @@ def test_every_quality_of_every_format_can_be_written(tmp_path):
     for suffix, coding in media.CODINGS.items():
         for quality in coding.qualities:
             media.write_audio(tmp_path / f"{quality}{suffix}", tone(), 32000, quality=quality)
-    with pytest.raises(MediaError, match="quality"):
+    with pytest.raises(Refused, match="quality"):
         media.write_audio(tmp_path / "a.mp3", tone(), 32000, quality="V9")
 
 
@@ -86,7 +86,7 @@ def test_a_rate_that_the_format_cannot_hold_becomes_one_that_it_can(tmp_path):
 def test_what_cannot_be_written_is_refused_and_leaves_nothing(tmp_path, name, waveform, reason):
     (tmp_path / "file.txt").write_text("x")
     (tmp_path / "folder.wav").mkdir()
-    with pytest.raises(MediaError, match=reason):
+    with pytest.raises(Refused, match=reason):
         media.write_audio(tmp_path / name, waveform, 32000)
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["file.txt", "folder.wav"]
 
@@ -99,7 +99,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_part(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(media.os, "replace", full)
-    with pytest.raises(MediaError, match="No space left"):
+    with pytest.raises(Refused, match="No space left"):
         media.write_audio(tmp_path / "a.flac", 0.1 * tone(), 32000)
     assert [path.name for path in tmp_path.iterdir()] == ["a.flac"] and (tmp_path / "a.flac").read_bytes() == before
 
@@ -129,16 +129,16 @@ def test_what_is_not_audio_is_refused(tmp_path, content):
     media.write_audio(tmp_path / "other.wav", tone(), 32000)
     (tmp_path / "a.wav").write_bytes(content)
     for read in (media.read_audio, media.probe_audio):
-        with pytest.raises(MediaError, match="not an audio file"):
+        with pytest.raises(Refused, match="not an audio file"):
             read(tmp_path / "a.wav")
 
 
 def test_audio_that_is_too_long_is_refused(tmp_path):
     media.write_audio(tmp_path / "a.wav", tone(seconds=2), 32000)
-    with pytest.raises(MediaError, match="too long"):
+    with pytest.raises(Refused, match="too long"):
         media.read_audio(tmp_path / "a.wav", max_seconds=1)
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(MediaError, match="none.wav"):
+    with pytest.raises(Refused, match="none.wav"):
         media.read_audio(tmp_path / "none.wav")

@@ -5,6 +5,7 @@ import inspect
 import pytest
 import torch
 
+from musicgraph.models.refused import Refused
 from musicgraph.nodes import NODE_CLASS_MAPPINGS, NODE_DISPLAY_NAME_MAPPINGS, host
 from musicgraph.nodes.codec import EnCodecDecode, EnCodecEncode
 from musicgraph.nodes.load import MusicGenModelLoader
@@ -130,38 +131,38 @@ REFUSALS = {
 @pytest.mark.parametrize("case", REFUSALS)
 def test_settings_that_cannot_work_are_refused(loaded, case):
     changes, message = REFUSALS[case]
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(Refused, match=message):
         sample(loaded, **changes)
 
 
 def test_a_negative_prompt_without_guidance_is_refused_rather_than_ignored(loaded):
-    with pytest.raises(ValueError, match="negative: got one with cfg 1"):
+    with pytest.raises(Refused, match="negative: got one with cfg 1"):
         sample(loaded, cfg=1.0, negative=encode(loaded, "noise"))
 
 
 def test_tokens_of_another_model_are_refused(loaded, loaded_stereo):
-    with pytest.raises(ValueError, match="audio prompt: got tokens of channels 2"):
+    with pytest.raises(Refused, match="audio prompt: got tokens of channels 2"):
         sample(loaded, audio_prompt=sample(loaded_stereo))
     tokens = {**sample(loaded), "sample_rate": 32000}
-    with pytest.raises(ValueError, match="connect the codec of the checkpoint"):
+    with pytest.raises(Refused, match="connect the codec of the checkpoint"):
         EnCodecDecode().decode(loaded[2], tokens)
-    with pytest.raises(ValueError, match="connect the codec of the checkpoint"):
+    with pytest.raises(Refused, match="connect the codec of the checkpoint"):
         EnCodecDecode().open_stream(loaded[2]).push(tokens)
-    with pytest.raises(ValueError, match="sample_rate 32000, expected 8000"):
+    with pytest.raises(Refused, match="sample_rate 32000, expected 8000"):
         sample(loaded, audio_prompt=tokens)
 
 
 def test_what_is_not_audio_tokens_is_refused(loaded):
     tokens = sample(loaded)
     for wrong in (None, tokens["tokens"], {"tokens": tokens["tokens"]}, {**tokens, "tokens": tokens["tokens"].float()}):
-        with pytest.raises(ValueError, match="expected AUDIO_TOKENS"):
+        with pytest.raises(Refused, match="expected AUDIO_TOKENS"):
             EnCodecDecode().decode(loaded[2], wrong)
 
 
 def test_no_audio_is_refused_with_what_to_connect(loaded):
-    with pytest.raises(ValueError, match="audio: got nothing"):
+    with pytest.raises(Refused, match="audio: got nothing"):
         EnCodecEncode().encode(loaded[2], None)
-    with pytest.raises(ValueError, match="none of them 0"):
+    with pytest.raises(Refused, match="none of them 0"):
         EnCodecEncode().encode(loaded[2], {"waveform": torch.zeros(1, 1, 0), "sample_rate": 8000})
 
 
@@ -180,7 +181,7 @@ def test_the_loader_lists_folders_official_models_and_what_the_user_named(monkey
 
 def test_a_device_that_is_not_there_is_refused(mono, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(ValueError, match="device: got 'cuda'"):
+    with pytest.raises(Refused, match="device: got 'cuda'"):
         MusicGenModelLoader().load(str(mono.folder), "auto", "cuda")
 
 

@@ -6,7 +6,7 @@ import pytest
 from huggingface_hub import errors
 
 from musicgraph.models import places
-from musicgraph.models.checkpoint import CheckpointError
+from musicgraph.models.refused import Refused
 
 
 @pytest.fixture(autouse=True)
@@ -65,7 +65,7 @@ def test_the_default_is_the_environment_then_the_largest_official_then_pocket(tm
 
 
 def test_an_unknown_model_is_refused_with_the_names_that_are_known(tmp_path):
-    with pytest.raises(CheckpointError, match="facebook/musicgen-small") as caught:
+    with pytest.raises(Refused, match="facebook/musicgen-small") as caught:
         places.locate("muzak", [tmp_path / "models"])
     assert str(tmp_path / "models" / "muzak") in str(caught.value), "says where it may be put"
 
@@ -84,7 +84,7 @@ def test_a_download_that_was_cut_off_does_not_count_as_on_disk(empty_cache):
     (folder / "model.safetensors").rename(folder / "model-00001-of-00002.safetensors")
     shards = {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}
     (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": shards}))
-    with pytest.raises(CheckpointError, match="not on this machine"):
+    with pytest.raises(Refused, match="not on this machine"):
         places.locate("facebook/musicgen-large")
 
 
@@ -94,7 +94,7 @@ def test_nothing_but_a_hub_id_is_ever_downloaded(name, monkeypatch):
     if name == "pocket":
         assert places.fetch(name) == places.POCKET_FOLDER
     else:
-        with pytest.raises(CheckpointError, match="is not on this machine"):
+        with pytest.raises(Refused, match="is not on this machine"):
             places.fetch(name)
 
 
@@ -103,6 +103,6 @@ def test_offline_the_error_says_where_to_put_the_files(monkeypatch, tmp_path):
         raise errors.LocalEntryNotFoundError("no connection")
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", offline)
-    with pytest.raises(CheckpointError, match="could not be downloaded") as caught:
+    with pytest.raises(Refused, match="could not be downloaded") as caught:
         places.fetch("facebook/musicgen-small", [tmp_path / "models"])
     assert str(tmp_path / "models" / "musicgen-small") in str(caught.value)

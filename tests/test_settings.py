@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from musicgraph.app.settings import AppSettings
+from musicgraph.models.refused import Refused
 
 ROOT = Path(__file__).parents[1]
 
@@ -20,7 +21,7 @@ ROOT = Path(__file__).parents[1]
 )  # fmt: skip
 def test_settings_out_of_range_are_refused_by_name(change):
     name = next(iter(change)).removesuffix("_s").replace("_", " ")
-    with pytest.raises(ValueError, match=f"{name}: got .* expected .*; choose"):
+    with pytest.raises(Refused, match=f"{name}: got .* expected .*; choose"):
         AppSettings(**change)
 
 

@@ -19,9 +19,10 @@ import torch
 from torch import Tensor
 
 from ..models.dsp import resample
+from ..models.refused import Refused
 from ..nodes.host import current_run
 from .media import MAX_VALUES, probe_audio, read_audio, workflow_tags, write_audio
-from .problems import MediaError, shown
+from .problems import shown
 
 log = logging.getLogger("musicgraph")
 
@@ -55,7 +56,7 @@ def _inside(folder: Path, name: str, done: str) -> Path:
     base = os.path.abspath(folder)
     path = os.path.abspath(os.path.join(base, name))
     if os.path.commonpath((base, path)) != base:
-        raise MediaError(f"got {shown(name)}, expected a place inside {shown(base)}: nothing outside is {done}")
+        raise Refused(f"got {shown(name)}, expected a place inside {shown(base)}: nothing outside is {done}")
     return Path(path)
 
 
@@ -119,7 +120,7 @@ class LoadAudio:
     def VALIDATE_INPUTS(cls, audio: str) -> bool | str:
         try:
             probe_audio(input_path(audio))
-        except MediaError as error:
+        except Refused as error:
             return f"{error}; put the audio file into the input folder"
         return True
 
@@ -150,7 +151,7 @@ class _Saver:
     def VALIDATE_INPUTS(cls, filename_prefix: str | None = None) -> bool | str:
         try:
             _inside(current_run().output_dir, os.path.dirname(os.path.normpath(filename_prefix or "")), "written")
-        except MediaError as error:
+        except Refused as error:
             return str(error)
         return True
 
@@ -215,7 +216,7 @@ class PreviewAudio(_Saver):
 
 def _given(audio: Audio | None) -> Audio:
     if audio is None:
-        raise ValueError("got no audio (a video without sound?), expected AUDIO; connect something that has sound")
+        raise Refused("got no audio (a video without sound?), expected AUDIO; connect something that has sound")
     return audio
 
 
@@ -249,7 +250,7 @@ class EmptyAudio:
     def create(self, duration: float, sample_rate: int, channels: int) -> tuple[Audio]:
         if sample_rate < 1 or not 0 <= duration * sample_rate * channels <= MAX_VALUES:
             got = f"{duration} s at {sample_rate} Hz"
-            raise ValueError(f"got {got}, expected a positive rate and at most {MAX_VALUES} samples over all channels")
+            raise Refused(f"got {got}, expected a positive rate and at most {MAX_VALUES} samples over all channels")
         samples = int(round(duration * sample_rate))
         return ({"waveform": torch.zeros(1, channels, samples), "sample_rate": sample_rate},)
 
@@ -286,7 +287,7 @@ class TrimAudioDuration:
         end = max(0, min(start + int(round(duration * rate)), length))
         if start >= end:
             got = f"start {start_index} s and duration {duration} s in {length / rate:.2f} s of audio"
-            raise ValueError(f"nothing is left after trimming: got {got}, expected a piece of at least one sample")
+            raise Refused(f"nothing is left after trimming: got {got}, expected a piece of at least one sample")
         return ({"waveform": waveform[..., start:end], "sample_rate": rate},)
 
 
@@ -305,9 +306,7 @@ class SplitAudioChannels:
     def split(self, audio: Audio) -> tuple[Audio, Audio]:
         waveform, rate = _given(audio)["waveform"], audio["sample_rate"]
         if waveform.shape[1] != 2:
-            raise ValueError(
-                f"got audio with {waveform.shape[1]} channel(s), expected stereo; leave mono audio as it is"
-            )
+            raise Refused(f"got audio with {waveform.shape[1]} channel(s), expected stereo; leave mono audio as it is")
         left, right = waveform[:, 0:1], waveform[:, 1:2]
         return {"waveform": left, "sample_rate": rate}, {"waveform": right, "sample_rate": rate}
 
@@ -331,7 +330,7 @@ class AudioConcat:
         first, second = (w.repeat(1, 2, 1) if w.shape[1] == 1 else w for w in waveforms)
         if first.shape[:2] != second.shape[:2]:
             got = f"{list(first.shape[:2])} and {list(second.shape[:2])}"
-            raise ValueError(f"got [batch, channels] of {got}, expected two of the same; split or repeat one of them")
+            raise Refused(f"got [batch, channels] of {got}, expected two of the same; split or repeat one of them")
         order = (first, second) if direction == "after" else (second, first)
         return ({"waveform": torch.cat(order, dim=2), "sample_rate": rate},)
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..models.refused import Refused
 from ..nodes.host import Run, check_stop
 
 Arguments = dict[str, list]
@@ -31,7 +32,7 @@ def call_count(node_class: type, arguments: Arguments) -> int:
         return 1
     empty = [name for name, values in arguments.items() if not values]
     if empty:
-        raise ValueError(f"got an empty list for the input {', '.join(empty)}, expected at least one value")
+        raise Refused(f"got an empty list for the input {', '.join(empty)}, expected at least one value")
     return max(map(len, arguments.values()))
 
 
@@ -60,7 +61,7 @@ def outcome_of(node_class: type, results: list, run: Run) -> Outcome:
     for result in results:
         if isinstance(result, Mapping):
             if "expand" in result:
-                raise ValueError(
+                raise Refused(
                     f"{node_class.__name__} expands into other nodes, which only ComfyUI can do; run it there"
                 )
             shown.append(result.get("ui") or {})

@@ -18,6 +18,7 @@ from typing import Any
 
 from torch import Tensor
 
+from ..models.refused import Refused
 from ..nodes import NODE_CLASS_MAPPINGS
 from .events import Event, Listener, NodeStarted
 from .executor import Runner
@@ -124,11 +125,11 @@ class _Stopwatch:
 
 
 def seed_for(seed: int) -> int:
-    """−1: one drawn now. Raises ValueError for any other seed that no sampler takes."""
+    """−1: one drawn now. Raises Refused for any other seed that no sampler takes."""
     if seed == -1:
         return secrets.randbelow(2**32)
     if not 0 <= seed < 2**64:
-        raise ValueError(f"seed: got {seed}, expected 0 to {2**64 - 1}, or -1 to draw one")
+        raise Refused(f"seed: got {seed}, expected 0 to {2**64 - 1}, or -1 to draw one")
     return seed
 
 

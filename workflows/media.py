@@ -24,8 +24,9 @@ import torch
 from torch import Tensor
 
 from ..models.dsp import resample
+from ..models.refused import Refused
 from ..nodes.host import check_stop
-from .problems import MediaError, shown
+from .problems import shown
 
 log = logging.getLogger("musicgraph")
 
@@ -62,7 +63,7 @@ def read_audio(path: str | Path, max_seconds: float = MAX_SECONDS) -> tuple[Tens
                 samples += parts[-1].shape[1]
                 if samples > limit:
                     expected = f"expected at most {limit / rate:.0f} s: cut the file first"
-                    raise MediaError(
+                    raise Refused(
                         f"audio file too long: {_name(path)} has more than {samples / rate:.0f} s, {expected}"
                     )
         except av.FFmpegError as error:
@@ -118,13 +119,11 @@ def _binary(path: str | Path) -> BinaryIO:
         file = open(path, "rb")  # noqa: SIM115
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
-        raise MediaError(f"cannot open {_name(path)}: {reason}; name a file that can be read") from error
+        raise Refused(f"cannot open {_name(path)}: {reason}; name a file that can be read") from error
     size = os.fstat(file.fileno()).st_size
     if size > MAX_FILE_BYTES:
         file.close()
-        raise MediaError(
-            f"file too large: {_name(path)} has {size >> 20} MB, expected at most {MAX_FILE_BYTES >> 20} MB"
-        )
+        raise Refused(f"file too large: {_name(path)} has {size >> 20} MB, expected at most {MAX_FILE_BYTES >> 20} MB")
     return file
 
 
@@ -171,8 +170,8 @@ def _png_text(kind: bytes, body: bytes) -> str | None:
     return data.decode("latin-1" if kind == b"zTXt" else "utf-8", "replace")
 
 
-def _not_audio(path: str | Path, reason: object) -> MediaError:
-    return MediaError(f"not an audio file that can be read: {_name(path)} ({reason}); expected WAV, FLAC, MP3, Opus …")
+def _not_audio(path: str | Path, reason: object) -> Refused:
+    return Refused(f"not an audio file that can be read: {_name(path)} ({reason}); expected WAV, FLAC, MP3, Opus …")
 
 
 def _name(path: str | Path) -> str:
@@ -232,9 +231,9 @@ def check_writable(path: str | Path) -> None:
     path = Path(path)
     if path.suffix.lower() not in WRITABLE_SUFFIXES:
         expected = " ".join(WRITABLE_SUFFIXES)
-        raise MediaError(f"cannot write {_name(path)}: got the suffix {shown(path.suffix)}, expected one of {expected}")
+        raise Refused(f"cannot write {_name(path)}: got the suffix {shown(path.suffix)}, expected one of {expected}")
     if path.is_dir():
-        raise MediaError(f"cannot write {_name(path)}: it is a folder; name a file in it")
+        raise Refused(f"cannot write {_name(path)}: it is a folder; name a file in it")
     check_folder_writable(path.parent)
 
 
@@ -245,7 +244,7 @@ def check_folder_writable(folder: str | Path) -> None:
         nearest = nearest.parent
     if not nearest.is_dir() or not os.access(nearest, os.W_OK):
         reason = f"{_name(nearest)} is not a folder that you may write to"
-        raise MediaError(f"cannot write into {_name(folder)}: {reason}; choose another folder")
+        raise Refused(f"cannot write into {_name(folder)}: {reason}; choose another folder")
 
 
 def replace_file(path: Path, content: bytes) -> None:
@@ -259,7 +258,7 @@ def replace_file(path: Path, content: bytes) -> None:
         finally:
             part.unlink(missing_ok=True)
     except OSError as error:
-        raise MediaError(
+        raise Refused(
             f"cannot write {_name(path)}: {error.strerror}; choose another place or free some room"
         ) from error
 
@@ -274,9 +273,9 @@ def _checked_samples(waveform: Tensor) -> Tensor:
     """float32 [C, T] with one or two channels and at least one sample, all finite."""
     if waveform.ndim != 2 or waveform.shape[0] not in (1, 2) or not waveform.shape[1]:
         got = list(waveform.shape)
-        raise MediaError(f"cannot write audio: got the shape {got}, expected [1 or 2 channels, 1 or more samples]")
+        raise Refused(f"cannot write audio: got the shape {got}, expected [1 or 2 channels, 1 or more samples]")
     if not torch.isfinite(waveform).all():
-        raise MediaError("cannot write audio: got samples that are NaN or infinite, expected numbers within ±1")
+        raise Refused("cannot write audio: got samples that are NaN or infinite, expected numbers within ±1")
     return waveform.detach().float().cpu()
 
 
@@ -309,7 +308,7 @@ def _encoded(samples: Tensor, rate: int, coding: Coding, tags: Mapping[str, str]
                 container.mux(stream.encode(frame))
             container.mux(stream.encode(None))
     except (av.FFmpegError, ValueError) as error:
-        raise MediaError(f"cannot write {coding.muxer} at {rate} Hz: {error}") from error
+        raise Refused(f"cannot write {coding.muxer} at {rate} Hz: {error}") from error
     return buffer.getvalue()
 
 
@@ -318,7 +317,7 @@ def set_quality(stream: Any, coding: Coding, quality: str | None, channels: int)
         return
     quality = quality or coding.qualities[0]
     if quality not in coding.qualities:
-        raise MediaError(f"got the quality {shown(quality)}, expected one of {' '.join(coding.qualities)}")
+        raise Refused(f"got the quality {shown(quality)}, expected one of {' '.join(coding.qualities)}")
     if quality == "V0":
         stream.codec_context.qscale = True
         return

@@ -6,6 +6,8 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
+from ..models.refused import Refused
+
 MAX_SHOWN_CHARACTERS = 80
 MAX_NAMED = 20
 
@@ -35,7 +37,7 @@ class Problem:
         return one_line(f"[{self.type}] {where + ': ' if where else ''}{text}")
 
 
-class WorkflowError(ValueError):
+class WorkflowError(Refused):
     """A workflow that cannot be read or must not run. `problems` has every reason at once."""
 
     def __init__(self, problems: Iterable[Problem]):
@@ -45,16 +47,13 @@ class WorkflowError(ValueError):
         super().__init__("; ".join(named))
 
 
-class MediaError(ValueError):
-    """An audio file that cannot be read or written."""
-
-
 class NodeError(Exception):
-    """A node that failed while it ran; the cause is `__cause__`."""
+    """A node that failed while it ran; the cause is `__cause__`, and a refusal (of its input) or a bug."""
 
     def __init__(self, node: str, title: str, class_type: str, cause: Exception):
         self.node, self.title, self.class_type = node, title, class_type
-        kind = "" if isinstance(cause, ValueError) else f"{type(cause).__name__}: "
+        self.is_refusal = isinstance(cause, Refused)
+        kind = "" if self.is_refusal else f"{type(cause).__name__}: "
         super().__init__(one_line(f'node {node} "{title}" ({class_type}) failed: {kind}{cause}'))
 
 

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..models.refused import Refused
 from .media import read_tags
-from .problems import MediaError, refused, shown
+from .problems import refused, shown
 from .registry import NodeClasses
 from .ui_format import to_api
 from .validate import plain_prompt
@@ -50,7 +51,7 @@ def read_document(path: str | Path) -> Document:
         return parse_document(_text(path))
     try:
         tags = read_tags(path)
-    except MediaError as error:
+    except Refused as error:
         expected = "expected workflow JSON, or an audio or PNG file that carries a workflow"
         raise refused("not a workflow", f"got {shown(str(path))}, {expected} ({error})") from error
     return _document_in_tags(tags, path)

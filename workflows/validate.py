@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..models.refused import Refused
 from .problems import Problem, WorkflowError, one_line, refused, shown
 from .registry import (
     WIDGET_TYPES,
@@ -27,7 +28,7 @@ from .registry import (
 )
 
 MAX_CHOICES_SHOWN = 20
-CLASS_FAULTS = (ValueError, TypeError, LookupError, AttributeError, OSError, RuntimeError)
+CLASS_FAULTS = (Refused, ValueError, TypeError, LookupError, AttributeError, OSError, RuntimeError)
 """what a node class's own INPUT_TYPES or VALIDATE_INPUTS may raise when its folder or its argument is odd"""
 
 
