@@ -65,13 +65,28 @@ def build_api(studio: Studio, settings: AppSettings) -> FastAPI:
         app, "GET", "/v1/models", api.models, summary="The models that may be asked for", dependencies=key,
         responses=answers([JSON_TYPE], 401, 500),
     )  # fmt: skip
-    _add(app, "GET", "/health", api.health, summary="Whether the server is there", responses=answers([JSON_TYPE]))
+    _add(
+        app,
+        "GET",
+        "/health",
+        api.health,
+        summary="Whether the server is there",
+        responses=answers([JSON_TYPE]),
+    )
     app.add_api_route("/docs", lambda: HTMLResponse(page(app.openapi())), include_in_schema=False)
     app.mount("/v1", _Elsewhere(app))
     return app
 
 
-def _add(app: FastAPI, method: str, path: str, handler: Handler, *, no_credits_status: int = 406, **route: Any) -> None:
+def _add(
+    app: FastAPI,
+    method: str,
+    path: str,
+    handler: Handler,
+    *,
+    no_credits_status: int = 406,
+    **route: Any,
+) -> None:
     async def endpoint(request: Request) -> Response:
         try:
             return await handler(request)
@@ -79,7 +94,13 @@ def _add(app: FastAPI, method: str, path: str, handler: Handler, *, no_credits_s
             return explained(error, no_credits_status).response()
 
     app.add_api_route(
-        path, endpoint, methods=[method], name=handler.__name__, response_class=Response, response_model=None, **route
+        path,
+        endpoint,
+        methods=[method],
+        name=handler.__name__,
+        response_class=Response,
+        response_model=None,
+        **route,
     )
 
 
@@ -115,25 +136,39 @@ class _Api:
         values = read_fields(self.compatible, await read_json(http))
         if values["seed"] == -1:  # one that this route takes again
             values["seed"] = secrets.randbelow(int(self.compatible["seed"].high) + 1)
-        return await self._make(http, owner, key, await run_in_threadpool(self._order, values, "wav"))
+        return await self._make(
+            http, owner, key, await run_in_threadpool(self._order, values, "wav")
+        )
 
     async def make_any(self, http: Request) -> Response:
         owner, key = await self._who(http)
         values = read_fields(self.all, await read_json(http))
         format = values["format"] or wanted_format(http.headers.get("accept", ""))
-        return await self._make(http, owner, key, await run_in_threadpool(self._order, values, format))
+        return await self._make(
+            http, owner, key, await run_in_threadpool(self._order, values, format)
+        )
 
     async def models(self, http: Request) -> Response:
         await self._who(http)
         found = await run_in_threadpool(offered_models, self.settings)
         rows = [
-            {"name": one.name, "default": one.is_default, "size_bytes": one.size_bytes, "licence": one.licence}
+            {
+                "name": one.name,
+                "default": one.is_default,
+                "size_bytes": one.size_bytes,
+                "licence": one.licence,
+            }
             for one in found
         ]
         return JSONResponse({"models": rows})
 
     async def health(self, http: Request) -> Response:
-        state = {"status": "ok", "version": __version__, "busy": self.studio.busy(), "waiting": self.studio.waiting()}
+        state = {
+            "status": "ok",
+            "version": __version__,
+            "busy": self.studio.busy(),
+            "waiting": self.studio.waiting(),
+        }
         return JSONResponse(state)
 
     # ------------------------------------------------------------ steps
@@ -141,15 +176,17 @@ class _Api:
     async def _who(self, http: Request) -> tuple[str, str | None]:
         """The owner of what is asked for, and their key. Raises ApiError or UnknownKey."""
         if self.keys is None:
-            if self.settings.share or not is_local(http):  # a share link brings strangers in as if they were local
-                message = (
-                    "got a request that may come from another machine, expected one from this; start with --api-keys"
-                )
+            if self.settings.share or not is_local(
+                http
+            ):  # a share link brings strangers in as if they were local
+                message = "got a request that may come from another machine, expected one from this; start with --api-keys"
                 raise unauthorized(message)
             return "api", None
         key = http.headers.get("x-api-key")
         if not key:
-            raise unauthorized("x-api-key: got no such header, expected a key; send the one you were given")
+            raise unauthorized(
+                "x-api-key: got no such header, expected a key; send the one you were given"
+            )
         row = await run_in_threadpool(self.keys.find, key)
         return f"key {row.id}", key
 
@@ -157,22 +194,37 @@ class _Api:
         """Raises ApiError for settings that do not go together, and for a model that is not here."""
         stream, variations = values.get("stream", False), values.get("variations", 1)
         if stream and (variations > 1 or values.get("loudness_lufs") is not None):
-            got = "several variations" if variations > 1 else "a loudness, which needs all of the sound first"
-            raise ApiError(422, "invalid_field", f"stream: got {got}, expected neither; leave it or stream out")
+            got = (
+                "several variations"
+                if variations > 1
+                else "a loudness, which needs all of the sound first"
+            )
+            raise ApiError(
+                422, "invalid_field", f"stream: got {got}, expected neither; leave it or stream out"
+            )
         model = offered_model(self.settings, values.get("model", ""))
         if model is None:
             names = ", ".join(one.name for one in offered_models(self.settings))
-            raise not_found(f"model: got {values['model']!r}, expected one of {names}; ask for one of those")
+            raise not_found(
+                f"model: got {values['model']!r}, expected one of {names}; ask for one of those"
+            )
         format = FORMATS[format_name]
         given = {name: values[name] for name in MusicRequest.__dataclass_fields__ if name in values}
-        given |= {"model": model.source, "duration_s": values["duration"], "seed": seed_for(values["seed"])}
+        given |= {
+            "model": model.source,
+            "duration_s": values["duration"],
+            "seed": seed_for(values["seed"]),
+        }
         return Order(MusicRequest(**given, save_as=format.save_as), format, stream, model.name)
 
     async def _make(self, http: Request, owner: str, key: str | None, order: Order) -> Response:
         handover = Handover()
         ticket, remaining = await run_in_threadpool(self._begin, owner, key, order, handover)
         first = await first_piece(http, ticket, handover)
-        headers = {"x-seed": str(order.request.seed), "x-model": quote(order.model_name, safe="/-_.")}
+        headers = {
+            "x-seed": str(order.request.seed),
+            "x-model": quote(order.model_name, safe="/-_."),
+        }
         if remaining is not None:
             headers["x-remaining-credits"] = str(remaining)
         if order.stream:
@@ -183,7 +235,9 @@ class _Api:
         headers["x-generation-seconds"] = f"{ticket.result().generation_s:.3f}"
         return Response(first, headers=headers, media_type=order.media_type)
 
-    def _begin(self, owner: str, key: str | None, order: Order, handover: Handover) -> tuple[Ticket[Music], int | None]:
+    def _begin(
+        self, owner: str, key: str | None, order: Order, handover: Handover
+    ) -> tuple[Ticket[Music], int | None]:
         """Pays and lines up. The credit comes back if there is no music for it."""
         paid = self.keys is not None and key is not None
         remaining = self.keys.reserve(key) if paid else None

@@ -37,8 +37,12 @@ app = typer.Typer(
 
 app.add_typer(keys, name="keys")
 
-InputFolder = Annotated[Path, typer.Option("--input", metavar="DIR", help="Where LoadAudio finds its files.")]
-OutputFolder = Annotated[Path, typer.Option("--output", metavar="DIR", help="Where results are written.")]
+InputFolder = Annotated[
+    Path, typer.Option("--input", metavar="DIR", help="Where LoadAudio finds its files.")
+]
+OutputFolder = Annotated[
+    Path, typer.Option("--output", metavar="DIR", help="Where results are written.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the outcome as JSON, last on stdout.")]
 
 
@@ -81,20 +85,33 @@ def generate(
     prompt: Annotated[str, typer.Argument(help="What the music should be. Empty: unconditional.")],
     duration: Annotated[float, typer.Option("--duration", "-d", help="Seconds.")] = 10.0,
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="The suffix chooses the format: .wav .flac .mp3 .opus .ogg")
+        Path,
+        typer.Option(
+            "--output", "-o", help="The suffix chooses the format: .wav .flac .mp3 .opus .ogg"
+        ),
     ] = Path("music.wav"),
     model: Annotated[
-        str, typer.Option("--model", "-m", help="pocket, a folder, or a hub id such as facebook/musicgen-small.")
+        str,
+        typer.Option(
+            "--model", "-m", help="pocket, a folder, or a hub id such as facebook/musicgen-small."
+        ),
     ] = "",
     seed: Annotated[int, typer.Option(help="-1 draws one and says which.")] = -1,
     negative: Annotated[str, typer.Option(help="What the music should not be.")] = "",
-    cfg: Annotated[float, typer.Option(help="Guidance: how strongly the text leads. 1 is off.")] = 3.0,
+    cfg: Annotated[
+        float, typer.Option(help="Guidance: how strongly the text leads. 1 is off.")
+    ] = 3.0,
     temperature: Annotated[float, typer.Option(help="0 always takes the likeliest token.")] = 1.0,
     top_k: Annotated[int, typer.Option(help="Draw among this many likeliest tokens.")] = 250,
-    top_p: Annotated[float, typer.Option(help="Above 0: draw among this share of probability, not top-k.")] = 0.0,
+    top_p: Annotated[
+        float, typer.Option(help="Above 0: draw among this share of probability, not top-k.")
+    ] = 0.0,
     variations: Annotated[int, typer.Option(help="Takes, made side by side.")] = 1,
     loudness: Annotated[
-        float | None, typer.Option(metavar="LUFS", help="Bring it to this loudness, such as -14. Default: as decoded.")
+        float | None,
+        typer.Option(
+            metavar="LUFS", help="Bring it to this loudness, such as -14. Default: as decoded."
+        ),
     ] = None,
     precision: Annotated[str, typer.Option(help="auto, fp32, int8, fp16 or bf16.")] = "auto",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
@@ -169,7 +186,13 @@ def _music_bar(duration_s: float) -> Iterator:
 
     layout = "{desc} {bar} {n:.1f}/{total:.1f} s of music, {rate_fmt} real time, {remaining} left"
     with tqdm(
-        desc="loading", total=duration_s, bar_format=layout, file=sys.stderr, disable=None, unit="", leave=False
+        desc="loading",
+        total=duration_s,
+        bar_format=layout,
+        file=sys.stderr,
+        disable=None,
+        unit="",
+        leave=False,
     ) as bar:
         composing = ""
 
@@ -191,7 +214,13 @@ def _music_bar(duration_s: float) -> Iterator:
 # ---------------------------------------------------------------- demo
 
 
-@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})
+@app.command(
+    context_settings={
+        "allow_extra_args": True,
+        "ignore_unknown_options": True,
+        "help_option_names": [],
+    }
+)
 def demo(context: typer.Context) -> None:
     """Open the page, with the HTTP API on the same port (demo --help: its options)."""
     from .gradio_app import main as serve
@@ -211,14 +240,17 @@ def models(as_json: AsJson = False) -> None:
     found = known_models(model_folders())
     if as_json:
         rows = [
-            {**vars(one), "folder": str(one.folder) if one.folder else None, "on_disk": one.on_disk} for one in found
+            {**vars(one), "folder": str(one.folder) if one.folder else None, "on_disk": one.on_disk}
+            for one in found
         ]
         typer.echo(json.dumps(rows))
         return
     width = max(len(one.name) for one in found)
     for one in found:
         place = str(one.folder) if one.on_disk else "not on disk"
-        typer.echo(f"{one.name:<{width}}  {one.size_bytes / 1e9:6.2f} GB  {one.licence:<12}  {place}")
+        typer.echo(
+            f"{one.name:<{width}}  {one.size_bytes / 1e9:6.2f} GB  {one.licence:<12}  {place}"
+        )
 
 
 # ---------------------------------------------------------------- run
@@ -227,10 +259,14 @@ def models(as_json: AsJson = False) -> None:
 @app.command()
 def run(
     workflow: Annotated[
-        Path, typer.Argument(metavar="WORKFLOW", help="JSON, or an audio or PNG file that carries one.")
+        Path,
+        typer.Argument(metavar="WORKFLOW", help="JSON, or an audio or PNG file that carries one."),
     ],
     set_: Annotated[
-        list[str], typer.Option("--set", metavar="NODE.INPUT=VALUE", help="Another value; NODE is an id or a title.")
+        list[str],
+        typer.Option(
+            "--set", metavar="NODE.INPUT=VALUE", help="Another value; NODE is an id or a title."
+        ),
     ] = [],  # noqa: B006
     input: InputFolder = Path("input"),
     output: OutputFolder = Path("output"),
@@ -259,7 +295,12 @@ def run(
         )
     files = [str(file) for file in result.files]
     if as_json:
-        outcome = {"ok": True, "files": files, "outputs": result.ui, "seconds": round(time.perf_counter() - started, 3)}
+        outcome = {
+            "ok": True,
+            "files": files,
+            "outputs": result.ui,
+            "seconds": round(time.perf_counter() - started, 3),
+        }
         typer.echo(json.dumps(outcome))
     else:
         typer.echo("\n".join(files))
@@ -291,7 +332,9 @@ def _progress(prompt: dict) -> Iterator:
 
 @app.command()
 def check(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Workflows: JSON, audio or PNG files.")],
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE...", help="Workflows: JSON, audio or PNG files.")
+    ],
     input: InputFolder = Path("input"),
     as_json: AsJson = False,
 ) -> None:
@@ -305,7 +348,9 @@ def check(
     for file in files:
         with running(Run(input_dir=input)):
             problems = _problems(file, classes)
-        reports.append({"file": str(file), "ok": not problems, "errors": [one.as_dict() for one in problems]})
+        reports.append(
+            {"file": str(file), "ok": not problems, "errors": [one.as_dict() for one in problems]}
+        )
         if not as_json:
             for outcome in problems or ("ok",):
                 typer.echo(one_line(f"{file}: {outcome}"))

@@ -6,15 +6,21 @@ musicgraph demo                         installed
 
 import os
 
-if __name__ == "__main__":  # before torch is imported: its threads shall sleep, not spin, while they wait
+if (
+    __name__ == "__main__"
+):  # before torch is imported: its threads shall sleep, not spin, while they wait
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-if "." not in __name__:  # a checkout, not an installed package: bind the import name to this directory
+if (
+    "." not in __name__
+):  # a checkout, not an installed package: bind the import name to this directory
     import importlib.util
     import sys
     from pathlib import Path
 
-    spec = importlib.util.spec_from_file_location("musicgraph", Path(__file__).with_name("__init__.py"))
+    spec = importlib.util.spec_from_file_location(
+        "musicgraph", Path(__file__).with_name("__init__.py")
+    )
     sys.modules[spec.name] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(sys.modules[spec.name])
 

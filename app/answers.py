@@ -45,9 +45,15 @@ ERROR_SCHEMA = {
             "required": ["type", "message"],
             "properties": {
                 "type": {"type": "string"},
-                "message": {"type": "string", "description": "What was got, what was expected, and what to do."},
+                "message": {
+                    "type": "string",
+                    "description": "What was got, what was expected, and what to do.",
+                },
                 "field": {"type": "string"},
-                "id": {"type": "string", "description": "Of a failure: under this the server's log has the details."},
+                "id": {
+                    "type": "string",
+                    "description": "Of a failure: under this the server's log has the details.",
+                },
             },
         }
     },
@@ -65,15 +71,23 @@ def explained(error: Exception, no_credits_status: int) -> ApiError:
     if isinstance(error, BadField):
         return ApiError(422, "invalid_field", str(error), more={"field": error.field})
     if isinstance(error, UnknownKey):
-        return unauthorized("x-api-key: got a key that is not known, expected one made by `musicgraph keys add`")
+        return unauthorized(
+            "x-api-key: got a key that is not known, expected one made by `musicgraph keys add`"
+        )
     if isinstance(error, NoCredits):
         return ApiError(
-            no_credits_status, "no_credits", f"{error}; expected 1 or more; ask who runs this server for more"
+            no_credits_status,
+            "no_credits",
+            f"{error}; expected 1 or more; ask who runs this server for more",
         )
     if isinstance(error, QueueFull):
-        return ApiError(429, "queue_full", str(error), headers={"Retry-After": str(error.retry_after_s)})
+        return ApiError(
+            429, "queue_full", str(error), headers={"Retry-After": str(error.retry_after_s)}
+        )
     if isinstance(error, Interrupted):
-        return ApiError(503, "stopped", "the generation was stopped before it was done; send the request again")
+        return ApiError(
+            503, "stopped", "the generation was stopped before it was done; send the request again"
+        )
     refused = _refusal(error)
     return ApiError(422, "refused", str(refused)) if refused is not None else failure(error)
 

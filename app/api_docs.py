@@ -46,13 +46,20 @@ def body_of(fields: Fields) -> dict[str, Any]:
     return {"openapi_extra": {"requestBody": {"required": True, "content": content}}}
 
 
-def answers(media_types: Iterable[str], *statuses: int, **other_meanings: str) -> dict[int | str, dict[str, Any]]:
+def answers(
+    media_types: Iterable[str], *statuses: int, **other_meanings: str
+) -> dict[int | str, dict[str, Any]]:
     """A route's answers: 200 in these types, and errors. `_406="…"` gives a status another meaning."""
     schemas = {kind: {"schema": _schema_of(kind)} for kind in media_types}
-    headers = {name: {"description": text, "schema": {"type": "string"}} for name, text in MUSIC_HEADERS.items()}
+    headers = {
+        name: {"description": text, "schema": {"type": "string"}}
+        for name, text in MUSIC_HEADERS.items()
+    }
     is_music = JSON_TYPE not in schemas
     good = {"description": "Music." if is_music else "What is there.", "content": schemas}
-    found: dict[int | str, dict[str, Any]] = {200: good | ({"headers": headers} if is_music else {})}
+    found: dict[int | str, dict[str, Any]] = {
+        200: good | ({"headers": headers} if is_music else {})
+    }
     for status in sorted(statuses):
         meaning = other_meanings.get(f"_{status}", MEANINGS[status])
         found[status] = {"description": meaning, "content": {JSON_TYPE: {"schema": ERROR_SCHEMA}}}
@@ -69,7 +76,9 @@ def _schema_of(media_type: str) -> dict[str, Any]:
 def page(document: dict[str, Any]) -> str:
     """An OpenAPI document of ours as HTML."""
     routes = "".join(
-        _route(method, path, one) for path, methods in document["paths"].items() for method, one in methods.items()
+        _route(method, path, one)
+        for path, methods in document["paths"].items()
+        for method, one in methods.items()
     )
     info = document["info"]
     return (
@@ -92,15 +101,18 @@ def _route(method: str, path: str, route: dict[str, Any]) -> str:
 
 def _example(path: str) -> str:
     body = '{"prompt": "lo-fi music with a soothing melody", "duration": 10, "seed": 42}'
-    command = (
-        f"curl -H 'content-type: application/json' -H 'x-api-key: KEY' -d '{body}' -o music.wav http://HOST:PORT{path}"
-    )
+    command = f"curl -H 'content-type: application/json' -H 'x-api-key: KEY' -d '{body}' -o music.wav http://HOST:PORT{path}"
     return f"<pre>{escape(command)}</pre>"
 
 
 def _fields(schema: dict[str, Any]) -> str:
     rows = [
-        [name, _kind(one), "needed" if name in schema["required"] else _default(one), one["description"]]
+        [
+            name,
+            _kind(one),
+            "needed" if name in schema["required"] else _default(one),
+            one["description"],
+        ]
         for name, one in schema["properties"].items()
     ]
     return _table(["Field", "Type", "Default", "Meaning"], rows)
@@ -110,7 +122,9 @@ def _kind(schema: dict[str, Any]) -> str:
     kinds = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
     limits = f", {schema['minimum']:g} to {schema['maximum']:g}" if "maximum" in schema else ""
     limits += (
-        f", {schema['minimum']:g} to below {schema['exclusiveMaximum']:.0f}" if "exclusiveMaximum" in schema else ""
+        f", {schema['minimum']:g} to below {schema['exclusiveMaximum']:.0f}"
+        if "exclusiveMaximum" in schema
+        else ""
     )
     limits += f", at most {schema['maxLength']} characters" if "maxLength" in schema else ""
     return " or ".join(schema["enum"] if "enum" in schema else kinds) + limits
@@ -126,5 +140,7 @@ def _answer(answer: dict[str, Any]) -> list[str]:
 
 def _table(heads: list[str], rows: list[list[Any]]) -> str:
     head = "".join(f"<th>{escape(one)}</th>" for one in heads)
-    body = "".join("<tr>" + "".join(f"<td>{escape(str(one))}</td>" for one in row) + "</tr>" for row in rows)
+    body = "".join(
+        "<tr>" + "".join(f"<td>{escape(str(one))}</td>" for one in row) + "</tr>" for row in rows
+    )
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"

@@ -26,7 +26,10 @@ class ModelChoice:
 
 def model_choices(settings: AppSettings) -> list[ModelChoice]:
     """The default first, then what is on disk, then what would be downloaded."""
-    choices = [ModelChoice(_label(one.name, one.size_bytes, one.licence), one.name) for one in offered_models(settings)]
+    choices = [
+        ModelChoice(_label(one.name, one.size_bytes, one.licence), one.name)
+        for one in offered_models(settings)
+    ]
     names = [choice.name for choice in choices]
     for model in known_models(model_folders()):
         if not model.on_disk and model.name not in (POCKET, *names):
@@ -47,7 +50,9 @@ def _licence(licence: str) -> str:
 
 
 def _size(size_bytes: int) -> str:
-    return f"{size_bytes / GB:.1f} GB" if size_bytes >= GB else f"{max(1, round(size_bytes / MB))} MB"
+    return (
+        f"{size_bytes / GB:.1f} GB" if size_bytes >= GB else f"{max(1, round(size_bytes / MB))} MB"
+    )
 
 
 def model_source(name: str, settings: AppSettings) -> str:
@@ -60,23 +65,33 @@ def check_request(request: Request, settings: AppSettings) -> None:
     """Raises Refused for what this page does not take. Ranges of the rest are the nodes' business."""
     for name, text in (("prompt", request.prompt), ("negative prompt", request.negative)):
         if len(text) > MAX_PROMPT_CHARACTERS:
-            raise Refused(f"{name}: got {len(text)} characters, expected at most {MAX_PROMPT_CHARACTERS}; shorten it")
+            raise Refused(
+                f"{name}: got {len(text)} characters, expected at most {MAX_PROMPT_CHARACTERS}; shorten it"
+            )
     if not request.prompt.strip():
-        raise Refused("prompt: got nothing, expected a few words; say what you want to hear, or take one of the ideas")
+        raise Refused(
+            "prompt: got nothing, expected a few words; say what you want to hear, or take one of the ideas"
+        )
     check_duration(request.duration_s, settings)
     if not 1 <= request.variations <= MAX_VARIATIONS:
-        raise Refused(f"variations: got {request.variations}, expected 1 to {MAX_VARIATIONS}; choose fewer")
+        raise Refused(
+            f"variations: got {request.variations}, expected 1 to {MAX_VARIATIONS}; choose fewer"
+        )
     check_model(request.model, settings)
 
 
 def check_duration(duration_s: float, settings: AppSettings) -> None:
     limit = settings.max_duration_s
     if not 0.1 <= duration_s <= limit:  # NaN fails too
-        raise Refused(f"duration: got {duration_s:g} s, expected 0.1 to {limit:g} s; choose a value in that range")
+        raise Refused(
+            f"duration: got {duration_s:g} s, expected 0.1 to {limit:g} s; choose a value in that range"
+        )
 
 
 def check_model(name: object, settings: AppSettings) -> None:
     """Visitors choose from the menu: no other folder is opened, and nothing else is downloaded, for them."""
     names = [choice.name for choice in model_choices(settings)]
     if name not in names:
-        raise Refused(f"model: got {name!r}, expected one of {', '.join(names)}; choose one of them")
+        raise Refused(
+            f"model: got {name!r}, expected one of {', '.join(names)}; choose one of them"
+        )

@@ -26,9 +26,7 @@ from .settings import AppSettings
 from .shelf import SUFFIXES, Shelf
 
 GENERATE_DESCRIPTION = "Make instrumental music from a description, and get it as audio files."
-RUN_DESCRIPTION = (
-    "Run a ComfyUI workflow made of MusicGraph's and ComfyUI's audio nodes, and get the files that it saves."
-)
+RUN_DESCRIPTION = "Run a ComfyUI workflow made of MusicGraph's and ComfyUI's audio nodes, and get the files that it saves."
 
 
 def build_endpoints(desk: Desk, shelf: Shelf, settings: AppSettings) -> None:
@@ -55,11 +53,32 @@ def build_endpoints(desk: Desk, shelf: Shelf, settings: AppSettings) -> None:
         """
         named = model or model_choices(settings)[0].name
         wanted = request_from(
-            prompt, duration, named, seed, variations, negative, guidance, temperature, top_k, top_p, "auto", False, 0.0
+            prompt,
+            duration,
+            named,
+            seed,
+            variations,
+            negative,
+            guidance,
+            temperature,
+            top_k,
+            top_p,
+            "auto",
+            False,
+            0.0,
         )
         shown = _end_of(compose(desk, shelf, settings, _visitor(request), wanted))
-        files = [str(path) for take in shown.takes for path in take.files if path.suffix == f".{file_format}"]
-        return files, {"seed": wanted.seed, "seconds": shown.takes[0].duration_s, "engine": shown.takes[0].engine}
+        files = [
+            str(path)
+            for take in shown.takes
+            for path in take.files
+            if path.suffix == f".{file_format}"
+        ]
+        return files, {
+            "seed": wanted.seed,
+            "seconds": shown.takes[0].duration_s,
+            "engine": shown.takes[0].engine,
+        }
 
     def run_workflow(request: gr.Request, workflow: str, values: str) -> list[str]:
         """Run a ComfyUI workflow made of MusicGraph's and ComfyUI's audio nodes, and get the files that it saves.
@@ -100,7 +119,9 @@ def _generate_inputs(settings: AppSettings) -> list[Any]:
         gr.Number(1.0, label="temperature"),
         gr.Number(250, precision=0, label="top_k"),
         gr.Number(0.0, label="top_p"),
-        gr.Dropdown([suffix.removeprefix(".") for suffix in SUFFIXES], value="flac", label="file_format"),
+        gr.Dropdown(
+            [suffix.removeprefix(".") for suffix in SUFFIXES], value="flac", label="file_format"
+        ),
     ]
 
 
@@ -138,5 +159,7 @@ def _overrides(values: str) -> Iterator[Override]:
     for target, value in given.items():
         node, dot, name = target.rpartition(".")
         if not dot:
-            raise refused("this value cannot be set", f"got {target!r}, expected NODE.INPUT, such as 3.seed")
+            raise refused(
+                "this value cannot be set", f"got {target!r}, expected NODE.INPUT, such as 3.seed"
+            )
         yield Override(node, name, value)

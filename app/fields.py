@@ -42,7 +42,9 @@ class Text:
 
     @property
     def expected(self) -> str:
-        return f"text of {'at most' if self.may_be_blank else '1 to'} {self.max_characters} characters"
+        return (
+            f"text of {'at most' if self.may_be_blank else '1 to'} {self.max_characters} characters"
+        )
 
     def read(self, value: Any) -> Any:
         """The value. Raises ValueError, which says what was got, if it does not fit."""
@@ -76,7 +78,11 @@ class Number:
     def read(self, value: Any) -> Any:
         if value is None and self.may_be_null:
             return None
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not self.low <= value <= self.high:
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, (int, float))
+            or not self.low <= value <= self.high
+        ):
             raise ValueError(shown(value))
         if self.whole and int(value) != value:
             raise ValueError(shown(value))
@@ -85,7 +91,9 @@ class Number:
     def schema(self) -> dict[str, Any]:
         kind = "integer" if self.whole else "number"
         limits = {"minimum": self.low, "maximum": self.high}
-        if self.whole and float(self.high) != self.high:  # OpenAPI's numbers are floats, which would round it up
+        if (
+            self.whole and float(self.high) != self.high
+        ):  # OpenAPI's numbers are floats, which would round it up
             limits = {"minimum": self.low, "exclusiveMaximum": self.high + 1}
         return {"type": [kind, "null"] if self.may_be_null else kind, **limits}
 
@@ -132,7 +140,9 @@ def read_fields(fields: Fields, body: Mapping[str, Any]) -> dict[str, Any]:
     """Every field, with defaults filled in. Raises BadField for the first thing that is wrong."""
     for name in body:
         if name not in fields:
-            raise BadField(name, "a field that is not known", f"only {', '.join(fields)}", "leave it out")
+            raise BadField(
+                name, "a field that is not known", f"only {', '.join(fields)}", "leave it out"
+            )
     return {name: _read(name, field, body) for name, field in fields.items()}
 
 
@@ -158,7 +168,9 @@ def body_schema(fields: Fields) -> dict[str, Any]:
 
 
 def _property(field: Field) -> dict[str, Any]:
-    has_default = field.default is not REQUIRED and (field.default is not None or getattr(field, "may_be_null", False))
+    has_default = field.default is not REQUIRED and (
+        field.default is not None or getattr(field, "may_be_null", False)
+    )
     default = {"default": field.default} if has_default else {}
     return {**field.schema(), "description": field.description, **default}
 
@@ -176,7 +188,9 @@ def compatible_fields(settings: AppSettings) -> dict[str, Field]:
     return {
         "prompt": _prompt(),
         "duration": Number(min(10.0, longest), "Length in seconds.", 1.0, longest),
-        "seed": Number(42, "The same seed gives the same music; -1 draws one.", -1, 9999, whole=True),
+        "seed": Number(
+            42, "The same seed gives the same music; -1 draws one.", -1, 9999, whole=True
+        ),
     }
 
 

@@ -69,8 +69,12 @@ class Desk:
     def submitted(self, visitor: str, place: str, work: PageWork) -> Iterator[Following]:
         """The work in line; it is cancelled, or done, when this ends."""
         events: queue.SimpleQueue = queue.SimpleQueue()
-        context = contextvars.copy_context()  # a Space's GPU is lent to the visitor whom Gradio's context names
-        ticket = self.studio.submit(visitor, lambda runner, stopped: context.run(work, runner, stopped, events.put))
+        context = (
+            contextvars.copy_context()
+        )  # a Space's GPU is lent to the visitor whom Gradio's context names
+        ticket = self.studio.submit(
+            visitor, lambda runner, stopped: context.run(work, runner, stopped, events.put)
+        )
         ticket.when_done(lambda: events.put(None))
         following = Following(ticket, events)
         with self._lock:
@@ -172,7 +176,9 @@ class Watch:
             return note("Waiting for its turn", ahead, busy=True)
         if self.composer is None:
             return note(
-                "Getting ready", "reading the model, or downloading it; only the first time takes long", busy=True
+                "Getting ready",
+                "reading the model, or downloading it; only the first time takes long",
+                busy=True,
             )
         if self.composed or self.share >= 1:
             return note("Finishing", "the last samples and the files", share=1.0, busy=True)
@@ -187,7 +193,9 @@ class Watch:
             yield f"{max(0.0, passed / self.share - passed):.0f} s left"
 
 
-def note(title: str, text: str = "", *, share: float | None = None, busy: bool = False, kind: str = "") -> str:
+def note(
+    title: str, text: str = "", *, share: float | None = None, busy: bool = False, kind: str = ""
+) -> str:
     """A line of status. Everything in it is escaped; a screen reader hears it, errors at once."""
     role = "alert" if kind == "error" else "status"
     bar = ""
@@ -210,14 +218,22 @@ def told(error: Exception) -> Told:
     if isinstance(error, TellTale):
         return error.told
     if isinstance(error, Interrupted):
-        return Told("Stopped", "Nothing was kept. Change something, or press the button again.", is_error=False)
+        return Told(
+            "Stopped",
+            "Nothing was kept. Change something, or press the button again.",
+            is_error=False,
+        )
     if isinstance(error, QueueFull):
-        return Told("Everybody is busy", f"{error.waiting} are waiting already; try again in a little while.")
+        return Told(
+            "Everybody is busy",
+            f"{error.waiting} are waiting already; try again in a little while.",
+        )
     if isinstance(error, NodeError) and not error.is_refusal:
         number = secrets.token_hex(4)
         log.error("run failed, number %s", number, exc_info=error)
         return Told(
-            "That went wrong", f"The node “{error.title}” broke. If it happens again, report the number {number}."
+            "That went wrong",
+            f"The node “{error.title}” broke. If it happens again, report the number {number}.",
         )
     if isinstance(error, NodeError):
         return Told(f"“{error.title}” refuses", str(error.__cause__))

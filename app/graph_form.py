@@ -52,10 +52,15 @@ class Section:
     @property
     def is_open(self) -> bool:
         """Nodes with words, a sound or a seed are what people come for."""
-        return any(field.kind in ("text", "audio") or field.input in ("seed", "noise_seed") for field in self.fields)
+        return any(
+            field.kind in ("text", "audio") or field.input in ("seed", "noise_seed")
+            for field in self.fields
+        )
 
 
-def sections(prompt: Mapping[str, dict], classes: NodeClasses, models: Sequence[str] = ()) -> list[Section]:
+def sections(
+    prompt: Mapping[str, dict], classes: NodeClasses, models: Sequence[str] = ()
+) -> list[Section]:
     """What can be set in each node; linked inputs and unknown nodes have nothing to set."""
     found = []
     for node_id, node in prompt.items():
@@ -67,7 +72,9 @@ def sections(prompt: Mapping[str, dict], classes: NodeClasses, models: Sequence[
             if spec.is_widget and not isinstance(node["inputs"].get(spec.name), (list, dict, tuple))
         )
         if fields:
-            found.append(Section(node_id, title_of(node), getattr(node_class, "DESCRIPTION", ""), fields))
+            found.append(
+                Section(node_id, title_of(node), getattr(node_class, "DESCRIPTION", ""), fields)
+            )
     return found
 
 
@@ -97,7 +104,12 @@ def _kind(spec: InputSpec, value: Any) -> str:
         return "line"
     low, high = spec.options.get("min"), spec.options.get("max")
     step = spec.options.get("step") or (1 if spec.type == "INT" else 0.01)
-    if low is not None and high is not None and (high - low) / step <= MAX_SLIDER_STEPS and low <= value <= high:
+    if (
+        low is not None
+        and high is not None
+        and (high - low) / step <= MAX_SLIDER_STEPS
+        and low <= value <= high
+    ):
         return "slider"
     return "whole" if spec.type == "INT" else "number"
 
@@ -130,7 +142,9 @@ def widget(field: Field) -> Any:
         )
     if field.kind in ("whole", "number"):
         return gr.Number(field.value, precision=0 if field.kind == "whole" else None, **common)
-    return gr.Textbox(str(field.value), lines=3 if field.kind == "text" else 1, elem_classes="mg-wide", **common)
+    return gr.Textbox(
+        str(field.value), lines=3 if field.kind == "text" else 1, elem_classes="mg-wide", **common
+    )
 
 
 # ---------------------------------------------------------------- and back
@@ -142,7 +156,9 @@ def overrides(fields: Sequence[Field], values: Sequence[Any], input_folder: Path
     for field, value in zip(fields, values, strict=True):
         if field.kind == "audio":
             if value:
-                changes.append(Override(field.node, field.input, _taken_in(Path(value), input_folder)))
+                changes.append(
+                    Override(field.node, field.input, _taken_in(Path(value), input_folder))
+                )
         elif value is None and field.kind in ("whole", "number", "slider"):
             raise Refused(f"{field.label}: got nothing, expected a number; type one")
         elif _differs(field, value):
@@ -155,7 +171,9 @@ def _differs(field: Field, value: Any) -> bool:
 
 
 def _typed(field: Field, value: Any) -> Any:
-    if field.kind == "whole" or (field.kind == "slider" and isinstance(field.value, int) and value == int(value)):
+    if field.kind == "whole" or (
+        field.kind == "slider" and isinstance(field.value, int) and value == int(value)
+    ):
         return int(value)
     return value
 

@@ -50,7 +50,11 @@ def draw(document: Document, classes: NodeClasses, marks: Mapping[str, str] | No
     """`marks` gives nodes a state: at-work, done or broken."""
     prompt = document.prompt(classes)
     shown = dict(list(prompt.items())[:MAX_DRAWN])
-    boxes = _placed({node_id: _box(node_id, node, classes) for node_id, node in shown.items()}, shown, document.ui)
+    boxes = _placed(
+        {node_id: _box(node_id, node, classes) for node_id, node in shown.items()},
+        shown,
+        document.ui,
+    )
     wires = [_wire(boxes, *end) for end in _ends(shown, boxes)]
     drawn = [_draw_box(box, (marks or {}).get(box.id, "")) for box in boxes.values()]
     left, top = min(b.x for b in boxes.values()) - PAD, min(b.y for b in boxes.values()) - PAD
@@ -58,7 +62,11 @@ def draw(document: Document, classes: NodeClasses, marks: Mapping[str, str] | No
     high = max(b.y + b.height for b in boxes.values()) + PAD - top
     names = html.escape(f"The graph: {', '.join(b.title for b in boxes.values())}"[:400])
     view = f"{left:.0f} {top:.0f} {wide:.0f} {high:.0f}"
-    more = f"<p>{len(prompt) - MAX_DRAWN} more nodes are not drawn.</p>" if len(prompt) > MAX_DRAWN else ""
+    more = (
+        f"<p>{len(prompt) - MAX_DRAWN} more nodes are not drawn.</p>"
+        if len(prompt) > MAX_DRAWN
+        else ""
+    )
     return (
         f'<div class="mg-graph" tabindex="0" role="img" aria-label="{names}"><svg viewBox="{view}" '
         f'style="min-width:{0.62 * wide:.0f}px">{"".join(wires)}{"".join(drawn)}</svg></div>{more}'
@@ -83,14 +91,21 @@ def _box(node_id: str, node: Mapping[str, Any], classes: NodeClasses) -> Box:
 # ---------------------------------------------------------------- where
 
 
-def _placed(boxes: dict[str, Box], prompt: Mapping[str, dict], ui: Mapping[str, Any] | None) -> dict[str, Box]:
+def _placed(
+    boxes: dict[str, Box], prompt: Mapping[str, dict], ui: Mapping[str, Any] | None
+) -> dict[str, Box]:
     from dataclasses import replace
 
     places = _places_in(ui, boxes) or _layers(boxes, prompt)
-    return {node_id: replace(box, x=places[node_id][0], y=places[node_id][1]) for node_id, box in boxes.items()}
+    return {
+        node_id: replace(box, x=places[node_id][0], y=places[node_id][1])
+        for node_id, box in boxes.items()
+    }
 
 
-def _places_in(ui: Mapping[str, Any] | None, boxes: Mapping[str, Box]) -> dict[str, tuple[float, float]] | None:
+def _places_in(
+    ui: Mapping[str, Any] | None, boxes: Mapping[str, Box]
+) -> dict[str, tuple[float, float]] | None:
     """ComfyUI's positions, closed up to the size of our boxes; None unless every node has a sane one."""
     found: dict[str, tuple[float, float]] = {}
     for node in (ui or {}).get("nodes", ()):
@@ -109,7 +124,11 @@ def _pair(pos: Any) -> tuple[float, float] | None:
         return None
     x, y = values[:2]
     fine = all(
-        isinstance(v, (int, float)) and not isinstance(v, bool) and math.isfinite(v) and abs(v) < FAR for v in (x, y)
+        isinstance(v, (int, float))
+        and not isinstance(v, bool)
+        and math.isfinite(v)
+        and abs(v) < FAR
+        for v in (x, y)
     )
     return (float(x), float(y)) if fine else None
 
@@ -130,7 +149,11 @@ def _layers(boxes: Mapping[str, Box], prompt: Mapping[str, dict]) -> dict[str, t
     for _ in range(len(boxes)):
         before = dict(depth)
         for node_id in boxes:
-            needs = [depth[up] + 1 for _, up, _ in links_of(prompt[node_id]) if up in depth and up != node_id]
+            needs = [
+                depth[up] + 1
+                for _, up, _ in links_of(prompt[node_id])
+                if up in depth and up != node_id
+            ]
             depth[node_id] = min(max(needs, default=0), len(boxes))
         if depth == before:
             break
@@ -179,7 +202,10 @@ def _draw_box(box: Box, mark: str) -> str:
         _text(box.title, x + 12, y + 23, 15, 25, weight=650),
     ]
     for index, name in enumerate(box.inputs):
-        parts.append(_dot(x, _row(box, index), OTHER_WIRE) + _text(name, x + 12, _row(box, index) + 4, 12, 15, "small"))
+        parts.append(
+            _dot(x, _row(box, index), OTHER_WIRE)
+            + _text(name, x + 12, _row(box, index) + 4, 12, 15, "small")
+        )
     for index, kind in enumerate(box.outputs):
         parts.append(_dot(x + WIDTH, _row(box, index), WIRE_COLOURS.get(kind, OTHER_WIRE)))
         short = kind.removeprefix("MUSICGEN_").replace("_", " ").lower()
@@ -195,7 +221,15 @@ def _dot(x: float, y: float, colour: str) -> str:
 
 
 def _text(
-    text: str, x: float, y: float, size: float, most: int, kind: str = "", *, weight: int = 400, end: bool = False
+    text: str,
+    x: float,
+    y: float,
+    size: float,
+    most: int,
+    kind: str = "",
+    *,
+    weight: int = 400,
+    end: bool = False,
 ) -> str:
     plain = " ".join(text.split())
     short = plain if len(plain) <= most else plain[: most - 1] + "…"

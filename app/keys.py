@@ -106,16 +106,27 @@ class KeyStore:
         values = (name, _hash(secret), _checked_credits(credits), time.time())
         with self._transaction() as db:
             if db.execute("SELECT 1 FROM keys WHERE name = ?", (name,)).fetchone():
-                raise Refused(f"name: got {name!r}, which has a key already; choose another or remove that one")
-            cursor = db.execute("INSERT INTO keys (name, hash, credits, made_at) VALUES (?, ?, ?, ?)", values)
+                raise Refused(
+                    f"name: got {name!r}, which has a key already; choose another or remove that one"
+                )
+            cursor = db.execute(
+                "INSERT INTO keys (name, hash, credits, made_at) VALUES (?, ?, ?, ?)", values
+            )
         return f"mg_{cursor.lastrowid}_{secret}"
 
     def rows(self) -> list[KeyRow]:
         with self._transaction() as db:
-            return [KeyRow(*row) for row in db.execute("SELECT id, name, credits, made_at FROM keys ORDER BY id")]
+            return [
+                KeyRow(*row)
+                for row in db.execute("SELECT id, name, credits, made_at FROM keys ORDER BY id")
+            ]
 
     def set_credits(self, name: str, credits: int) -> None:
-        self._change(name, "UPDATE keys SET credits = :credits WHERE name = :name", credits=_checked_credits(credits))
+        self._change(
+            name,
+            "UPDATE keys SET credits = :credits WHERE name = :name",
+            credits=_checked_credits(credits),
+        )
 
     def remove(self, name: str) -> None:
         self._change(name, "DELETE FROM keys WHERE name = :name")
@@ -150,7 +161,9 @@ class KeyStore:
 def _row_of(db: sqlite3.Connection, key: str) -> KeyRow:
     """As long for a wrong secret as for a right one."""
     number, secret = _split(key)
-    found = db.execute("SELECT id, name, credits, made_at, hash FROM keys WHERE id = ?", (number,)).fetchone()
+    found = db.execute(
+        "SELECT id, name, credits, made_at, hash FROM keys WHERE id = ?", (number,)
+    ).fetchone()
     *row, kept = found or (0, "", 0, 0.0, NO_HASH)
     if not hmac.compare_digest(_hash(secret), kept):
         raise UnknownKey("no such key")
@@ -171,11 +184,15 @@ def _hash(secret: str) -> bytes:
 
 def _checked_name(name: str) -> str:
     if not name.strip() or len(name) > MAX_NAME_CHARACTERS or not name.isprintable():
-        raise Refused(f"name: got {name!r}, expected 1 to {MAX_NAME_CHARACTERS} printable characters; choose another")
+        raise Refused(
+            f"name: got {name!r}, expected 1 to {MAX_NAME_CHARACTERS} printable characters; choose another"
+        )
     return name
 
 
 def _checked_credits(credits: int) -> int:
     if not 0 <= credits <= MAX_CREDITS:
-        raise Refused(f"credits: got {credits}, expected 0 to {MAX_CREDITS}; choose a number in between")
+        raise Refused(
+            f"credits: got {credits}, expected 0 to {MAX_CREDITS}; choose a number in between"
+        )
     return credits

@@ -12,9 +12,14 @@ if TYPE_CHECKING:
 
 keys = typer.Typer(help="API keys and their credits.", no_args_is_help=True)
 
-File = Annotated[Path, typer.Option("--api-keys", metavar="FILE", help="The file of keys, as the server gets it.")]
+File = Annotated[
+    Path,
+    typer.Option("--api-keys", metavar="FILE", help="The file of keys, as the server gets it."),
+]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Who has the key.")]
-Credits = Annotated[int, typer.Option("--credits", metavar="N", help="Generations that the key may make.")]
+Credits = Annotated[
+    int, typer.Option("--credits", metavar="N", help="Generations that the key may make.")
+]
 
 
 @keys.command()

@@ -83,7 +83,9 @@ def provide_ffmpeg() -> None:
 
         program = Path(imageio_ffmpeg.get_ffmpeg_exe())
     except (ImportError, RuntimeError):
-        log.warning("no ffmpeg: music plays when it is done, not while it is made; pip install imageio-ffmpeg")
+        log.warning(
+            "no ffmpeg: music plays when it is done, not while it is made; pip install imageio-ffmpeg"
+        )
         return
     folder = Path(tempfile.mkdtemp(prefix="musicgraph-ffmpeg-"))
     atexit.register(shutil.rmtree, folder, True)

@@ -47,7 +47,9 @@ class Handover:
         """whether the client has been sent anything"""
 
     def send(self, piece: bytes | None) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop is closed: the server is gone, and nobody waits
+        with contextlib.suppress(
+            RuntimeError
+        ):  # the loop is closed: the server is gone, and nobody waits
             self._loop.call_soon_threadsafe(self._pieces.put_nowait, piece)
 
     def end(self) -> None:
@@ -58,12 +60,18 @@ class Handover:
         return await self._pieces.get()
 
 
-def work_for(order: Order, send: Callable[[bytes], None]) -> Callable[[Runner, Callable[[], bool]], Music]:
+def work_for(
+    order: Order, send: Callable[[bytes], None]
+) -> Callable[[Runner, Callable[[], bool]], Music]:
     """What the studio is to do: make the music and `send` its bytes."""
-    return lambda runner, stopped: (_streamed if order.stream else _at_once)(order, send, runner, stopped)
+    return lambda runner, stopped: (_streamed if order.stream else _at_once)(
+        order, send, runner, stopped
+    )
 
 
-def _at_once(order: Order, send: Callable[[bytes], None], runner: Runner, stopped: Callable[[], bool]) -> Music:
+def _at_once(
+    order: Order, send: Callable[[bytes], None], runner: Runner, stopped: Callable[[], bool]
+) -> Music:
     music = make_music(runner, order.request, stopped=stopped)
     if order.request.variations > 1:
         send(zipped(order.format, music.waveform, music.sample_rate, music.tags))
@@ -72,16 +80,22 @@ def _at_once(order: Order, send: Callable[[bytes], None], runner: Runner, stoppe
     return music
 
 
-def _streamed(order: Order, send: Callable[[bytes], None], runner: Runner, stopped: Callable[[], bool]) -> Music:
+def _streamed(
+    order: Order, send: Callable[[bytes], None], runner: Runner, stopped: Callable[[], bool]
+) -> Music:
     document = document_for(order.request, runner.classes)
-    sound = SoundStream(order.format, workflow_tags(document.prompt(runner.classes), document.extra_pnginfo), send)
+    sound = SoundStream(
+        order.format, workflow_tags(document.prompt(runner.classes), document.extra_pnginfo), send
+    )
 
     def listen(event: Event) -> None:
         if isinstance(event, AudioChunk):
             sound.push(event.waveform[0], event.sample_rate)
 
     music = make_music(runner, order.request, listener=listen, stopped=stopped, stream=True)
-    sound.push(music.waveform[0, :, sound.samples :], music.sample_rate)  # all of it, if it was kept from the last run
+    sound.push(
+        music.waveform[0, :, sound.samples :], music.sample_rate
+    )  # all of it, if it was kept from the last run
     sound.close()
     return music
 
@@ -99,7 +113,9 @@ async def first_piece(http: HttpRequest, ticket: Ticket[Music], handover: Handov
     return piece
 
 
-async def _while_connected(http: HttpRequest, ticket: Ticket[Music], handover: Handover) -> bytes | None:
+async def _while_connected(
+    http: HttpRequest, ticket: Ticket[Music], handover: Handover
+) -> bytes | None:
     waiting = asyncio.ensure_future(handover.next())
     try:
         while not (await asyncio.wait({waiting}, timeout=LOOK_S))[0]:
@@ -110,7 +126,9 @@ async def _while_connected(http: HttpRequest, ticket: Ticket[Music], handover: H
         waiting.cancel()
 
 
-async def pieces_from(first: bytes, ticket: Ticket[Music], handover: Handover) -> AsyncIterator[bytes]:
+async def pieces_from(
+    first: bytes, ticket: Ticket[Music], handover: Handover
+) -> AsyncIterator[bytes]:
     """The first piece and all that follow. Raises what the work raised, which breaks the answer off."""
     piece: bytes | None = first
     while piece is not None:

@@ -31,11 +31,20 @@ def offered_models(settings: AppSettings) -> list[Offered]:
     named = {model.name: model for model in known_models(model_folders())}
     known = named.pop(name, None)
     if known is None:  # a folder that lies elsewhere, or a hub id of somebody else's
-        known = Found(name, None, sum(file.stat().st_size for file in Path(source).glob("*.safetensors")), "its own")
+        known = Found(
+            name,
+            None,
+            sum(file.stat().st_size for file in Path(source).glob("*.safetensors")),
+            "its own",
+        )
     default = Offered(name, source, known.size_bytes, known.licence, is_default=True)
     return [
         default,
-        *(Offered(one.name, one.name, one.size_bytes, one.licence, False) for one in named.values() if one.on_disk),
+        *(
+            Offered(one.name, one.name, one.size_bytes, one.licence, False)
+            for one in named.values()
+            if one.on_disk
+        ),
     ]
 
 

@@ -25,7 +25,9 @@ name(); new MutationObserver(name).observe(document.body, {childList: true, subt
 def build_page(studio: Studio, settings: AppSettings, shelf: Shelf) -> gr.Blocks:
     """No model is loaded and nothing is written until somebody presses a button."""
     desk = Desk(studio)
-    with gr.Blocks(title="MusicGraph", analytics_enabled=False, delete_cache=(SWEEP_S, int(shelf.keep_s))) as page:
+    with gr.Blocks(
+        title="MusicGraph", analytics_enabled=False, delete_cache=(SWEEP_S, int(shelf.keep_s))
+    ) as page:
         gr.HTML(theme.HEADER)
         shelf_changed = gr.State("")
         with gr.Tabs():

@@ -18,7 +18,13 @@ from ..workflows.default_graph import Music, Request, make_music, seed_for
 from ..workflows.events import AudioChunk, Listener
 from ..workflows.executor import Runner
 from . import follow, theme
-from .choices import MAX_PROMPT_CHARACTERS, MAX_VARIATIONS, check_request, model_choices, model_source
+from .choices import (
+    MAX_PROMPT_CHARACTERS,
+    MAX_VARIATIONS,
+    check_request,
+    model_choices,
+    model_source,
+)
 from .follow import Desk, PageWork, Watch, explain, note
 from .live import LiveSound, can_stream
 from .settings import AppSettings
@@ -98,7 +104,9 @@ def values_of(request: Request) -> list[Any]:
 # ---------------------------------------------------------------- a run
 
 
-def compose(desk: Desk, shelf: Shelf, settings: AppSettings, visitor: str, request: Request) -> Iterator[Any]:
+def compose(
+    desk: Desk, shelf: Shelf, settings: AppSettings, visitor: str, request: Request
+) -> Iterator[Any]:
     """Yields Shown as the run goes on. Closing it, or Desk.stop, ends the run."""
     check_request(request, settings)
     named = replace(request, model=model_source(request.model, settings))
@@ -122,7 +130,9 @@ def compose(desk: Desk, shelf: Shelf, settings: AppSettings, visitor: str, reque
     yield Shown(_finished(music, request, streams), takes=takes)
 
 
-def _make(request: Request, runner: Runner, stopped: Callable[[], bool], listener: Listener) -> Music:
+def _make(
+    request: Request, runner: Runner, stopped: Callable[[], bool], listener: Listener
+) -> Music:
     return make_music(runner, request, listener=listener, stopped=stopped, stream=True)
 
 
@@ -151,14 +161,18 @@ class CreateTab:
     takes: gr.State
 
 
-def build_create(desk: Desk, shelf: Shelf, settings: AppSettings, shelf_changed: gr.State) -> CreateTab:
+def build_create(
+    desk: Desk, shelf: Shelf, settings: AppSettings, shelf_changed: gr.State
+) -> CreateTab:
     """Lays the tab out and connects it. `shelf_changed` tells the library to look again."""
     with gr.Column(elem_id="mg-create"):
         with gr.Column(elem_id="mg-ask"):
             prompt, duration = _ask(settings)
             with gr.Row(elem_id="mg-go"):
                 go = gr.Button("Generate", variant="primary", size="lg", elem_id="mg-generate")
-                stop = gr.Button("Stop", variant="secondary", size="lg", elem_id="mg-stop", interactive=False)
+                stop = gr.Button(
+                    "Stop", variant="secondary", size="lg", elem_id="mg-stop", interactive=False
+                )
         with gr.Column(elem_id="mg-stage"):
             status = gr.HTML(theme.empty_stage(), elem_id="mg-status")
             live = gr.Audio(
@@ -176,7 +190,13 @@ def build_create(desk: Desk, shelf: Shelf, settings: AppSettings, shelf_changed:
         @gr.render(inputs=[takes], show_progress="hidden")
         def show(made: tuple[Take, ...]) -> None:
             for take in made:
-                take_card(take, form.widgets(), values_of, restore_label="Make another with this seed", is_new=True)
+                take_card(
+                    take,
+                    form.widgets(),
+                    values_of,
+                    restore_label="Make another with this seed",
+                    is_new=True,
+                )
 
     _connect(tab, desk, shelf, settings, _Buttons(go, stop), status, live, shelf_changed)
     return tab
@@ -199,12 +219,20 @@ def _ask(settings: AppSettings) -> tuple[gr.Textbox, gr.Slider]:
             idea.click(None, None, prompt, js=f"() => {text!r}", api_visibility="private")
     longest = settings.max_duration_s
     duration = gr.Slider(
-        1, longest, value=min(10.0, longest), step=1, label="Length in seconds", elem_id="mg-duration", buttons=[]
+        1,
+        longest,
+        value=min(10.0, longest),
+        step=1,
+        label="Length in seconds",
+        elem_id="mg-duration",
+        buttons=[],
     )
     return prompt, duration
 
 
-def _settings_form(prompt: gr.Textbox, duration: gr.Slider, settings: AppSettings, takes: gr.State) -> Form:
+def _settings_form(
+    prompt: gr.Textbox, duration: gr.Slider, settings: AppSettings, takes: gr.State
+) -> Form:
     choices = [(choice.label, choice.name) for choice in model_choices(settings)]
     model = gr.Dropdown(
         choices, value=choices[0][1], label="Model", info=f"pocket knows {POCKET_WORLD}.", filterable=False,
@@ -223,7 +251,9 @@ def _settings_form(prompt: gr.Textbox, duration: gr.Slider, settings: AppSetting
         with gr.Column(elem_id="mg-dice-col"):
             dice = gr.Button("Roll a seed", size="sm", elem_id="mg-dice")
             again = gr.Button("Reuse last", size="sm", elem_id="mg-again")
-        variations = gr.Radio(list(range(1, MAX_VARIATIONS + 1)), value=1, label="Variations", elem_id="mg-variations")
+        variations = gr.Radio(
+            list(range(1, MAX_VARIATIONS + 1)), value=1, label="Variations", elem_id="mg-variations"
+        )
     with gr.Accordion("More: what to avoid, guidance, loudness …", open=False, elem_id="mg-more"):
         with gr.Column(elem_classes="mg-fields"):
             negative = gr.Textbox(
@@ -242,26 +272,65 @@ def _settings_form(prompt: gr.Textbox, duration: gr.Slider, settings: AppSetting
                 info="How strongly the words lead. 1 is off and twice as fast.",
             )
             temperature = gr.Slider(
-                0, 2, value=1.0, step=0.05, label="Temperature", buttons=[], info="Lower is safer, higher is wilder."
+                0,
+                2,
+                value=1.0,
+                step=0.05,
+                label="Temperature",
+                buttons=[],
+                info="Lower is safer, higher is wilder.",
             )
             top_k = gr.Slider(
-                1, 2048, value=250, step=1, label="Top-k", buttons=[], info="Draw among this many likeliest tokens."
+                1,
+                2048,
+                value=250,
+                step=1,
+                label="Top-k",
+                buttons=[],
+                info="Draw among this many likeliest tokens.",
             )
             top_p = gr.Slider(
-                0, 1, value=0.0, step=0.01, label="Top-p", buttons=[], info="Above 0 it takes the place of top-k."
+                0,
+                1,
+                value=0.0,
+                step=0.01,
+                label="Top-p",
+                buttons=[],
+                info="Above 0 it takes the place of top-k.",
             )
             precision = gr.Dropdown(
-                PRECISIONS, value="auto", label="Precision", info="auto: fp16 on a GPU, fp32 on a CPU."
+                PRECISIONS,
+                value="auto",
+                label="Precision",
+                info="auto: fp16 on a GPU, fp32 on a CPU.",
             )
             loud = gr.Checkbox(False, label="Bring it to a loudness")
             loudness = gr.Slider(
-                -30, -6, value=-14.0, step=0.5, label="Loudness in LUFS", buttons=[], info="−14 is usual for streaming."
+                -30,
+                -6,
+                value=-14.0,
+                step=0.5,
+                label="Loudness in LUFS",
+                buttons=[],
+                info="−14 is usual for streaming.",
             )
     draw = f"() => Math.floor(Math.random() * {2**32})"
     dice.click(None, None, seed, js=draw, api_visibility="private")
     again.click(_last_seed, takes, seed, api_visibility="private", queue=False)
     return Form(
-        prompt, duration, model, seed, variations, negative, cfg, temperature, top_k, top_p, precision, loud, loudness
+        prompt,
+        duration,
+        model,
+        seed,
+        variations,
+        negative,
+        cfg,
+        temperature,
+        top_k,
+        top_p,
+        precision,
+        loud,
+        loudness,
     )
 
 
@@ -279,7 +348,9 @@ def _connect(
         heard = False
         yield [_silence(), note("Starting", busy=True), (), *_running(True), gr.skip()]
         try:
-            for shown in compose(desk, shelf, settings, request.session_hash, request_from(*values)):
+            for shown in compose(
+                desk, shelf, settings, request.session_hash, request_from(*values)
+            ):
                 if shown.chunk is not None and not heard:
                     heard = True
                     yield [gr.update(visible=True), *[gr.skip()] * 5]
@@ -287,7 +358,14 @@ def _connect(
                 if shown.takes is None:
                     yield [sound, shown.status, *[gr.skip()] * 4]
                 else:
-                    yield [sound, shown.status, shown.takes, gr.skip(), gr.skip(), shown.takes[0].id]
+                    yield [
+                        sound,
+                        shown.status,
+                        shown.takes,
+                        gr.skip(),
+                        gr.skip(),
+                        shown.takes[0].id,
+                    ]
         except follow.EXPECTED as error:
             yield [_silence(), explain(error), *[gr.skip()] * 4]
 

@@ -56,7 +56,9 @@ def shipped_document(file_name: str, settings: AppSettings, classes: NodeClasses
     document = read_document(SHIPPED / Path(file_name).name)
     model = model_choices(settings)[0].name
     loaders = [i for i, node in document.prompt(classes).items() if node["class_type"] == LOADER]
-    return with_overrides(document, [Override(node_id, LOADER_INPUT, model) for node_id in loaders], classes)
+    return with_overrides(
+        document, [Override(node_id, LOADER_INPUT, model) for node_id in loaders], classes
+    )
 
 
 # ---------------------------------------------------------------- a run
@@ -80,7 +82,9 @@ class Shown:
     made: tuple[Made, ...]
 
 
-def run_graph(desk: Desk, shelf: Shelf, settings: AppSettings, visitor: str, document: Document) -> Iterator[Shown]:
+def run_graph(
+    desk: Desk, shelf: Shelf, settings: AppSettings, visitor: str, document: Document
+) -> Iterator[Shown]:
     """Yields Shown as the run goes on. Closing it, or Desk.stop, ends the run."""
     classes = desk.studio.runner.classes
     places = {f"{name}_dir": shelf.folder(visitor, name) for name in ("input", "output", "temp")}
@@ -98,7 +102,9 @@ def run_graph(desk: Desk, shelf: Shelf, settings: AppSettings, visitor: str, doc
             for event in batch:
                 _mark(marks, event)
                 if isinstance(event, NodeOutput):
-                    made.append(_made(title_of(prompt[event.node]), event, shelf.folder(visitor, "made")))
+                    made.append(
+                        _made(title_of(prompt[event.node]), event, shelf.folder(visitor, "made"))
+                    )
             yield Shown(_status(watch, prompt), dict(marks), tuple(made))
         following.ticket.result()
     yield Shown(note("Done", _counted(made), kind="done"), dict(marks), tuple(made))
@@ -108,7 +114,9 @@ def _run(
     prompt: Mapping[str, dict], extra: Mapping[str, Any] | None, places: Mapping[str, Path],
     runner: Runner, stopped: Callable[[], bool], listener: Listener,
 ) -> None:  # fmt: skip
-    runner.run(prompt, extra_pnginfo=extra, listener=listener, stopped=stopped, stream=True, **places)
+    runner.run(
+        prompt, extra_pnginfo=extra, listener=listener, stopped=stopped, stream=True, **places
+    )
 
 
 def _counted(made: Sequence[Made]) -> str:
@@ -127,13 +135,19 @@ def _allowed(document: Document, settings: AppSettings, classes: NodeClasses) ->
         try:
             document = _checked(document, node_id, node, settings, classes)
         except Refused as error:
-            problem = Problem("value_not_allowed", "not on this server", str(error), node_id, title_of(node))
+            problem = Problem(
+                "value_not_allowed", "not on this server", str(error), node_id, title_of(node)
+            )
             raise WorkflowError([problem]) from error
     return document
 
 
 def _checked(
-    document: Document, node_id: str, node: Mapping[str, Any], settings: AppSettings, classes: NodeClasses
+    document: Document,
+    node_id: str,
+    node: Mapping[str, Any],
+    settings: AppSettings,
+    classes: NodeClasses,
 ) -> Document:
     if node["class_type"] == SAMPLER and isinstance(node["inputs"]["duration"], float):
         check_duration(node["inputs"]["duration"], settings)
@@ -142,7 +156,11 @@ def _checked(
     name = node["inputs"][LOADER_INPUT]
     check_model(name, settings)
     source = model_source(name, settings)
-    return document if source == name else with_overrides(document, [Override(node_id, LOADER_INPUT, source)], classes)
+    return (
+        document
+        if source == name
+        else with_overrides(document, [Override(node_id, LOADER_INPUT, source)], classes)
+    )
 
 
 def _mark(marks: dict[str, str], event: Any) -> None:
@@ -183,7 +201,9 @@ def build_graph(desk: Desk, shelf: Shelf, settings: AppSettings) -> None:
     document = gr.State(as_state(shipped_document(shipped[0][1], settings, classes)))
     made = gr.State(())
     with gr.Row(elem_id="mg-choose"):
-        chosen = gr.Dropdown(shipped, value=shipped[0][1], label="A workflow that comes along", filterable=False)
+        chosen = gr.Dropdown(
+            shipped, value=shipped[0][1], label="A workflow that comes along", filterable=False
+        )
         dropped = gr.File(
             label="… or drop one: JSON, or a file that carries one", file_types=DROPPABLE, height=120,
             elem_id="mg-drop",
@@ -196,7 +216,9 @@ def build_graph(desk: Desk, shelf: Shelf, settings: AppSettings) -> None:
             with gr.Row(elem_id="mg-run-row"):
                 run = gr.Button("Run the graph", variant="primary", elem_id="mg-run")
                 stop = gr.Button("Stop", elem_id="mg-graph-stop", interactive=False)
-            status = gr.HTML(note("Ready", "Set what you like, then run it."), elem_id="mg-graph-status")
+            status = gr.HTML(
+                note("Ready", "Set what you like, then run it."), elem_id="mg-graph-status"
+            )
             outputs = gr.Column()
 
     with outputs:
@@ -217,7 +239,12 @@ def build_graph(desk: Desk, shelf: Shelf, settings: AppSettings) -> None:
 
     quiet = {"show_progress": "hidden", "api_visibility": "private"}
     shows = [document, picture, trouble, made]
-    chosen.change(lambda name: load(lambda one: shipped_document(one, settings, classes), name), chosen, shows, **quiet)
+    chosen.change(
+        lambda name: load(lambda one: shipped_document(one, settings, classes), name),
+        chosen,
+        shows,
+        **quiet,
+    )
     dropped.upload(lambda path: load(read_document, path), dropped, shows, **quiet)
 
     def end(request: gr.Request) -> None:
@@ -233,12 +260,19 @@ def build_graph(desk: Desk, shelf: Shelf, settings: AppSettings) -> None:
 
 
 def _form(
-    document: Document, desk: Desk, shelf: Shelf, settings: AppSettings, run: gr.Button, outputs: Sequence[Any]
+    document: Document,
+    desk: Desk,
+    shelf: Shelf,
+    settings: AppSettings,
+    run: gr.Button,
+    outputs: Sequence[Any],
 ) -> None:
     classes = desk.studio.runner.classes
     fields: list[Field] = []
     widgets = []
-    for section in sections(document.prompt(classes), classes, [choice.name for choice in model_choices(settings)]):
+    for section in sections(
+        document.prompt(classes), classes, [choice.name for choice in model_choices(settings)]
+    ):
         with gr.Accordion(f"{section.title}  ·  {section.node}", open=section.is_open):
             with gr.Column(elem_classes="mg-fields"):
                 for field in section.fields:
@@ -247,12 +281,20 @@ def _form(
 
     def start(request: gr.Request, *values: Any) -> Iterator[list[Any]]:
         visitor = request.session_hash
-        yield [note("Starting", busy=True), gr.skip(), (), gr.update(interactive=False), gr.update(interactive=True)]
+        yield [
+            note("Starting", busy=True),
+            gr.skip(),
+            (),
+            gr.update(interactive=False),
+            gr.update(interactive=True),
+        ]
         marks: Mapping[str, str] = {}
         results: tuple[Made, ...] = ()
         filled = document
         try:
-            filled = with_overrides(document, overrides(fields, values, shelf.folder(visitor, "input")), classes)
+            filled = with_overrides(
+                document, overrides(fields, values, shelf.folder(visitor, "input")), classes
+            )
             for shown in run_graph(desk, shelf, settings, visitor, filled):
                 drawn = gr.skip() if shown.marks == marks else draw(filled, classes, shown.marks)
                 fresh = gr.skip() if shown.made == results else shown.made
@@ -264,9 +306,22 @@ def _form(
                 draw(filled, classes, {**marks, **_broken(error)}),
                 *[gr.skip()] * 3,
             ]
-        yield [gr.skip(), gr.skip(), gr.skip(), gr.update(interactive=True), gr.update(interactive=False)]
+        yield [
+            gr.skip(),
+            gr.skip(),
+            gr.skip(),
+            gr.update(interactive=True),
+            gr.update(interactive=False),
+        ]
 
-    run.click(start, widgets, outputs, show_progress="hidden", concurrency_limit=None, api_visibility="private")
+    run.click(
+        start,
+        widgets,
+        outputs,
+        show_progress="hidden",
+        concurrency_limit=None,
+        api_visibility="private",
+    )
 
 
 def _broken(error: Exception) -> dict[str, str]:

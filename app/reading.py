@@ -17,7 +17,9 @@ from .sound import FORMATS, ZIP_TYPE
 MAX_BODY_BYTES = 64 * 1024
 FORWARDED = frozenset({"forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip"})
 FORMAT_OF_TYPE = {
-    media_type: one.name for one in FORMATS.values() for media_type in (one.media_type, *one.also_called)
+    media_type: one.name
+    for one in FORMATS.values()
+    for media_type in (one.media_type, *one.also_called)
 } | dict.fromkeys(("*/*", "audio/*", ZIP_TYPE), "wav")
 
 
@@ -72,7 +74,9 @@ async def read_json(http: Request) -> dict[str, Any]:
         message = f"content-type: got {shown(kind)}, expected application/json; send that header, and JSON"
         raise ApiError(415, "not_json", message)
     try:
-        body = json.loads((await _bounded(http)).decode(), parse_constant=_refuse, object_pairs_hook=_unrepeated)
+        body = json.loads(
+            (await _bounded(http)).decode(), parse_constant=_refuse, object_pairs_hook=_unrepeated
+        )
     except (ValueError, RecursionError) as error:
         reason = str(error) if isinstance(error, ValueError) else "it is nested too deeply"
         raise ApiError(
@@ -93,7 +97,9 @@ async def _bounded(http: Request) -> bytes:
                 message = f"body: got more than {MAX_BODY_BYTES} bytes, expected fewer; shorten the prompt"
                 raise ApiError(413, "too_large", message)
     except ClientDisconnect:
-        raise ApiError(400, "incomplete", "body: got only a part of it, expected all; send it again") from None
+        raise ApiError(
+            400, "incomplete", "body: got only a part of it, expected all; send it again"
+        ) from None
     return bytes(body)
 
 
@@ -116,7 +122,9 @@ def wanted_format(accept: str) -> str:
         if media_type in FORMAT_OF_TYPE:
             return FORMAT_OF_TYPE[media_type]
     expected = ", ".join(one.media_type for one in FORMATS.values())
-    message = f"Accept: got {shown(accept)}, expected one of {expected}; or name a format in the body"
+    message = (
+        f"Accept: got {shown(accept)}, expected one of {expected}; or name a format in the body"
+    )
     raise ApiError(406, "not_acceptable", message)
 
 

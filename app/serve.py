@@ -46,7 +46,9 @@ def build_app(settings: AppSettings | None = None) -> gr.Blocks:
     return build_page(_studio(settings), settings, Shelf())
 
 
-def build_server(settings: AppSettings, studio: Studio | None = None, shelf: Shelf | None = None) -> FastAPI:
+def build_server(
+    settings: AppSettings, studio: Studio | None = None, shelf: Shelf | None = None
+) -> FastAPI:
     """The API with the page mounted at /."""
     import gradio as gr
 
@@ -91,9 +93,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def serve(settings: AppSettings, *, open_page: bool = False) -> None:
     """Raises Refused if it cannot start."""
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # before Gradio is imported
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is: see cli.let_waiting_threads_sleep
+    os.environ.setdefault(
+        "OMP_WAIT_POLICY", "PASSIVE"
+    )  # before torch is: see cli.let_waiting_threads_sleep
     if settings.mcp and importlib.util.find_spec("mcp") is None:
-        raise Refused("--mcp: got a Python without the package mcp; install it with: pip install 'gradio[mcp]'")
+        raise Refused(
+            "--mcp: got a Python without the package mcp; install it with: pip install 'gradio[mcp]'"
+        )
     settings = replace(settings, port=_free_port(settings))
     import uvicorn
 
@@ -105,7 +111,11 @@ def serve(settings: AppSettings, *, open_page: bool = False) -> None:
     studio, shelf = _studio(settings), Shelf()
     server = build_server(settings, studio, shelf)
     config = uvicorn.Config(
-        server, host=settings.host, port=settings.port, log_level="warning", timeout_graceful_shutdown=SHUT_DOWN_S
+        server,
+        host=settings.host,
+        port=settings.port,
+        log_level="warning",
+        timeout_graceful_shutdown=SHUT_DOWN_S,
     )
     if is_zero_gpu():
         announce()
@@ -131,7 +141,9 @@ def _free_port(settings: AppSettings) -> int:
                 probe.bind((settings.host, port))
                 return probe.getsockname()[1]
     got = f"{settings.host}:{settings.port}"
-    raise Refused(f"port: got {got}, which cannot be opened; expected a free port; choose another one with --port")
+    raise Refused(
+        f"port: got {got}, which cannot be opened; expected a free port; choose another one with --port"
+    )
 
 
 def _shown_host(host: str) -> str:
@@ -164,7 +176,9 @@ def _share(settings: AppSettings) -> None:
     from gradio import networking
 
     try:
-        address = networking.setup_tunnel(settings.host, settings.port, secrets.token_urlsafe(32), None, None)
+        address = networking.setup_tunnel(
+            settings.host, settings.port, secrets.token_urlsafe(32), None, None
+        )
     except (RuntimeError, OSError) as error:
         raise Refused(
             f"--share: no tunnel could be opened ({error}); start without it, or check the network"
@@ -185,15 +199,41 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     on_space = "SPACE_ID" in os.environ
     host = os.environ.get("GRADIO_SERVER_NAME") or ("0.0.0.0" if on_space else usual.host)
     port = _port_in_environment(usual.port)
-    parser = argparse.ArgumentParser(prog="musicgraph demo", description="The MusicGraph page and HTTP API.")
+    parser = argparse.ArgumentParser(
+        prog="musicgraph demo", description="The MusicGraph page and HTTP API."
+    )
     add = parser.add_argument
-    add("--host", default=host, help="address to listen on; 0.0.0.0 for every machine (default: %(default)s)")
+    add(
+        "--host",
+        default=host,
+        help="address to listen on; 0.0.0.0 for every machine (default: %(default)s)",
+    )
     add("--port", type=int, default=port, help="default: %(default)s, or the next free one")
-    add("--model", default=usual.model, help="pocket, a folder, or a hub id; default: the best one on this machine")
+    add(
+        "--model",
+        default=usual.model,
+        help="pocket, a folder, or a hub id; default: the best one on this machine",
+    )
     add("--share", action="store_true", help="also a public address through Gradio's tunnel")
-    add("--api-keys", type=Path, metavar="FILE", help="keys for the HTTP API, made by: musicgraph keys add")
-    add("--queue-size", type=int, default=usual.queue_size, help="how many may wait (default: %(default)s)")
-    add("--max-duration", type=float, default=usual.max_duration_s, metavar="SECONDS", help="default: %(default)s")
+    add(
+        "--api-keys",
+        type=Path,
+        metavar="FILE",
+        help="keys for the HTTP API, made by: musicgraph keys add",
+    )
+    add(
+        "--queue-size",
+        type=int,
+        default=usual.queue_size,
+        help="how many may wait (default: %(default)s)",
+    )
+    add(
+        "--max-duration",
+        type=float,
+        default=usual.max_duration_s,
+        metavar="SECONDS",
+        help="default: %(default)s",
+    )
     add("--mcp", action="store_true", help="also an MCP server, for assistants, at /gradio_api/mcp")
     add("--open", action="store_true", help="also open the page in this machine's browser")
     return parser.parse_args(arguments)

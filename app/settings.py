@@ -36,7 +36,9 @@ class AppSettings:
         )  # fmt: skip
         for name, got, fine, expected in rules:
             if not fine:  # NaN fails every comparison
-                raise Refused(f"{name}: got {got}, expected {expected}; choose a value in that range")
+                raise Refused(
+                    f"{name}: got {got}, expected {expected}; choose a value in that range"
+                )
 
     def model_name(self) -> str:
         """The model to use when a request names none."""

@@ -50,7 +50,9 @@ class Take:
 class Shelf:
     """Takes by visitor. Folders appear when the first file is made."""
 
-    def __init__(self, root: Path | None = None, keep_s: float = KEEP_S, now: Callable[[], float] = time.time):
+    def __init__(
+        self, root: Path | None = None, keep_s: float = KEEP_S, now: Callable[[], float] = time.time
+    ):
         self.keep_s, self._now = keep_s, now
         self._root = root
         self._lock = threading.Lock()
@@ -94,8 +96,13 @@ class Shelf:
         """Removes what is too old: takes, and whatever else was left in a visitor's folder."""
         limit = self._now() - self.keep_s
         with self._lock:
-            gone = [take for takes in self._takes.values() for take in takes if take.made_at < limit]
-            kept = {who: tuple(t for t in takes if t.made_at >= limit) for who, takes in self._takes.items()}
+            gone = [
+                take for takes in self._takes.values() for take in takes if take.made_at < limit
+            ]
+            kept = {
+                who: tuple(t for t in takes if t.made_at >= limit)
+                for who, takes in self._takes.items()
+            }
             self._takes = {who: takes for who, takes in kept.items() if takes}
             folders = list(self._folders.values())
         for take in gone:
@@ -137,7 +144,9 @@ def write_takes(folder: Path, request: Request, music: Music) -> tuple[Take, ...
         for path in files:
             write_audio(path, sound, music.sample_rate, tags=music.tags)
         picture = draw_picture(sound, music.sample_rate, place / f"{name}.jpg")
-        takes.append(Take(place.name, own, files, picture, music.duration_s, music.engine, music.x_real_time))
+        takes.append(
+            Take(place.name, own, files, picture, music.duration_s, music.engine, music.x_real_time)
+        )
     return tuple(takes)
 
 

@@ -49,7 +49,9 @@ FORMATS = {
 ZIP_TYPE = "application/zip"
 
 
-def whole_file(format: Format, waveform: Tensor, sample_rate: int, tags: Mapping[str, str]) -> bytes:
+def whole_file(
+    format: Format, waveform: Tensor, sample_rate: int, tags: Mapping[str, str]
+) -> bytes:
     """One item, float [C, T], as a file."""
     with tempfile.TemporaryDirectory(prefix="musicgraph-") as folder:
         path = Path(folder, "music").with_suffix(format.suffix)
@@ -62,7 +64,9 @@ def zipped(format: Format, waveform: Tensor, sample_rate: int, tags: Mapping[str
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for take, item in enumerate(waveform, start=1):
-            archive.writestr(f"music_{take}{format.suffix}", whole_file(format, item, sample_rate, tags))
+            archive.writestr(
+                f"music_{take}{format.suffix}", whole_file(format, item, sample_rate, tags)
+            )
     return buffer.getvalue()
 
 
@@ -102,7 +106,9 @@ class _Wav:
     """16 bits, rounded as `media.write_audio` rounds, behind a header that leaves the size open."""
 
     def __init__(self, sample_rate: int, channels: int):
-        shape = struct.pack("<IHHIIHH", 16, 1, channels, sample_rate, sample_rate * channels * 2, channels * 2, 16)
+        shape = struct.pack(
+            "<IHHIIHH", 16, 1, channels, sample_rate, sample_rate * channels * 2, channels * 2, 16
+        )
         size = struct.pack("<I", UNKNOWN_SIZE)
         self._header = b"RIFF" + size + b"WAVEfmt " + shape + b"data" + size
 
@@ -128,9 +134,13 @@ class _Coded:
         options = {"flush_packets": "1"}
         if coding.encoder == "libopus":
             options["page_duration"] = str(PAGE_MICROSECONDS)
-        self._container = av.open(self._written, mode="w", format=coding.muxer, container_options=options)
+        self._container = av.open(
+            self._written, mode="w", format=coding.muxer, container_options=options
+        )
         self._container.metadata.update(tags)
-        self._stream = self._container.add_stream(coding.encoder, rate=self._rate, layout=self._layout)
+        self._stream = self._container.add_stream(
+            coding.encoder, rate=self._rate, layout=self._layout
+        )
         set_quality(self._stream, coding, None, channels)
         self._done = 0
 
@@ -152,7 +162,9 @@ class _Coded:
             samples = self._resampler.resample_chunk(samples, last=last)
         if not len(samples):
             return
-        frame = av.AudioFrame.from_ndarray(samples.reshape(1, -1), format="flt", layout=self._layout)
+        frame = av.AudioFrame.from_ndarray(
+            samples.reshape(1, -1), format="flt", layout=self._layout
+        )
         frame.sample_rate, frame.pts = self._rate, self._done
         self._done += len(samples)
         self._container.mux(self._stream.encode(frame))

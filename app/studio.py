@@ -36,7 +36,9 @@ class QueueFull(Exception):
 
     def __init__(self, waiting: int, retry_after_s: int):
         self.waiting, self.retry_after_s = waiting, retry_after_s
-        super().__init__(f"the queue is full: {waiting} are waiting; try again in {retry_after_s} s")
+        super().__init__(
+            f"the queue is full: {waiting} are waiting; try again in {retry_after_s} s"
+        )
 
 
 class Ticket(Generic[T]):
@@ -77,7 +79,9 @@ class Ticket(Generic[T]):
             result = self._work(runner, self._stop.is_set)
             if self._stop.is_set():
                 raise Interrupted("stopped by the user")
-        except BaseException as error:  # not handled: handed, whole, to whoever waits for the result
+        except (
+            BaseException
+        ) as error:  # not handled: handed, whole, to whoever waits for the result
             self._future.set_exception(error)
         else:
             self._future.set_result(result)
@@ -89,7 +93,9 @@ class Ticket(Generic[T]):
 class Studio:
     """The line in front of the one runner. Its thread starts with the first piece of work."""
 
-    def __init__(self, *, max_waiting: int = 16, idle_unload_s: float = 600.0, runner: Runner | None = None):
+    def __init__(
+        self, *, max_waiting: int = 16, idle_unload_s: float = 600.0, runner: Runner | None = None
+    ):
         self.runner = runner or Runner()
         self.max_waiting, self.idle_unload_s = max_waiting, idle_unload_s
         self._changed = threading.Condition()  # guards all that follows
@@ -109,7 +115,9 @@ class Studio:
                 raise QueueFull(self._waiting(), self._wait_s())
             self._line_up(ticket)
             if self._worker is None:
-                self._worker = threading.Thread(target=self._attend, name="musicgraph-studio", daemon=True)
+                self._worker = threading.Thread(
+                    target=self._attend, name="musicgraph-studio", daemon=True
+                )
                 self._worker.start()
             self._changed.notify_all()
         return ticket
@@ -157,12 +165,19 @@ class Studio:
         self._lines.setdefault(ticket.owner, deque()).append(ticket)
         at_work = self._running.owner if self._running else None
         if is_new and at_work != ticket.owner and at_work in self._lines:
-            self._lines[at_work] = self._lines.pop(at_work)  # who is having a turn comes after those who had none
+            self._lines[at_work] = self._lines.pop(
+                at_work
+            )  # who is having a turn comes after those who had none
 
     def _in_order(self) -> list[Ticket[Any]]:
         """The line as it will be served: one of each owner, then the second of each …"""
         lines = [list(line) for line in self._lines.values()]
-        return [line[i] for i in range(max(map(len, lines), default=0)) for line in lines if i < len(line)]
+        return [
+            line[i]
+            for i in range(max(map(len, lines), default=0))
+            for line in lines
+            if i < len(line)
+        ]
 
     def _next(self) -> Ticket[Any]:
         owner = next(iter(self._lines))

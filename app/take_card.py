@@ -52,7 +52,9 @@ def take_card(
             )
             if on_delete is not None:
                 delete = gr.Button("Delete", size="sm", variant="stop")
-                delete.click(on_delete, None, deleted, api_visibility="private", show_progress="hidden")
+                delete.click(
+                    on_delete, None, deleted, api_visibility="private", show_progress="hidden"
+                )
 
 
 def _picture(take: Take) -> str:

@@ -105,7 +105,10 @@ def empty_stage() -> str:
     """What the stage shows before the first music: a still wave, and what to do."""
     from math import sin
 
-    heights = [8 + 30 * abs(sin(i * 0.37) * sin(i * 0.11 + 0.6)) + 14 * abs(sin(i * 1.7)) for i in range(53)]
+    heights = [
+        8 + 30 * abs(sin(i * 0.37) * sin(i * 0.11 + 0.6)) + 14 * abs(sin(i * 1.7))
+        for i in range(53)
+    ]
     bars = "".join(
         f'<rect x="{4 + 6 * i}" y="{45 - h / 2:.1f}" width="3" height="{h:.1f}" rx="1.5"/>'
         for i, h in enumerate(heights)

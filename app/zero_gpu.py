@@ -72,7 +72,9 @@ def reports(work: PageWork, flag: Path, _seconds: float) -> Iterator[tuple[str, 
 
     def run() -> None:
         try:
-            found.put((RESULT, work(_runner(), flag.exists, lambda event: found.put((EVENT, event)))))
+            found.put(
+                (RESULT, work(_runner(), flag.exists, lambda event: found.put((EVENT, event))))
+            )
         except EXPECTED as error:
             found.put((REFUSAL, told(error)))
         finally:

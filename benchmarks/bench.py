@@ -16,7 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the product's front doors do, before torch reads it
+os.environ.setdefault(
+    "OMP_WAIT_POLICY", "PASSIVE"
+)  # as the product's front doors do, before torch reads it
 
 import machine
 import subjects
@@ -43,7 +45,9 @@ QUICK = Effort(rounds=2, steps=12, late_steps=15, late_ways=("numba int8",))
 
 @dataclass
 class Findings:
-    step_s: dict[tuple[str, int], list[float]] = field(default_factory=dict)  # (way, items) → seconds
+    step_s: dict[tuple[str, int], list[float]] = field(
+        default_factory=dict
+    )  # (way, items) → seconds
     read_gb_per_s: list[float] = field(default_factory=list)
     read_huge_gb_per_s: list[float] = field(default_factory=list)  # from huge pages
     late_s: dict[str, tuple[float, float]] = field(default_factory=dict)  # way → (first, late)
@@ -76,8 +80,12 @@ class Findings:
             "load_s": self.loading["load_s"],
             "read_gb_per_s": median(self.read_gb_per_s),
             "read_huge_pages_gb_per_s": median(self.read_huge_gb_per_s),
-            "step_ms": {f"{way}, {n} items": 1e3 * median(took) for (way, n), took in self.step_s.items()},
-            "late_ms": {way: [1e3 * first, 1e3 * late] for way, (first, late) in self.late_s.items()},
+            "step_ms": {
+                f"{way}, {n} items": 1e3 * median(took) for (way, n), took in self.step_s.items()
+            },
+            "late_ms": {
+                way: [1e3 * first, 1e3 * late] for way, (first, late) in self.late_s.items()
+            },
             "codec_s": codec,
         }
 
@@ -85,7 +93,9 @@ class Findings:
 def measure(folder: Path, upstream: subjects.Upstream, effort: Effort) -> Findings:
     found = Findings(step_weights=subjects.step_weights(folder))
     _say("loading in a fresh process")
-    found.loading = whole_case.loading(folder, torch.get_num_threads())  # first: it needs the memory
+    found.loading = whole_case.loading(
+        folder, torch.get_num_threads()
+    )  # first: it needs the memory
     _say("pocket, the whole path")
     found.whole = whole_case.pocket(2 * effort.rounds, POCKET_SECONDS)
     ways = {"transformers": upstream, **subjects.load_ours(folder)}
@@ -94,7 +104,9 @@ def measure(folder: Path, upstream: subjects.Upstream, effort: Effort) -> Findin
     found.codec_s = CodecCase(folder, upstream, CODEC_SECONDS).rounds(effort.rounds)
     for way in effort.late_ways:
         _say(f"{way}: steps after {LATE_PAST} others")
-        first, late = (median(took) for took in ways[way].first_and_late_steps(LATE_PAST, effort.late_steps))
+        first, late = (
+            median(took) for took in ways[way].first_and_late_steps(LATE_PAST, effort.late_steps)
+        )
         found.late_s[way] = (first, late)
     return found
 
@@ -148,7 +160,12 @@ def draw(found: Findings, path: Path) -> None:
     for row, way in enumerate(ways[::-1]):
         gb = found.step_weights * (1 if "int8" in way else 4) / 1e9
         bound = gb / median(found.read_gb_per_s) * 1e3
-        axes.plot([bound, bound], [row - 0.4, row + 0.4], color="black", label="memory bound" if row == 0 else None)
+        axes.plot(
+            [bound, bound],
+            [row - 0.4, row + 0.4],
+            color="black",
+            label="memory bound" if row == 0 else None,
+        )
     axes.axvline(20, color="#2a9d5c", linestyle=":", label="real time")
     axes.set_xlabel("ms a step: musicgen-small's shape, one prompt with guidance")
     axes.legend()
@@ -156,7 +173,9 @@ def draw(found: Findings, path: Path) -> None:
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--quick", action="store_true", help="fewer rounds: three minutes")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--plot", type=Path, help="a PNG to draw")

@@ -18,7 +18,9 @@ class CodecCase:
         opened = checkpoint.open_checkpoint(folder)
         self._ours, self._theirs = checkpoint.load_codec(opened), upstream.model.audio_encoder
         shape = (1, opened.lm.num_codebooks, opened.lm.frames(seconds))
-        self._tokens = torch.randint(0, opened.lm.codebook_size, shape, generator=torch.Generator().manual_seed(0))
+        self._tokens = torch.randint(
+            0, opened.lm.codebook_size, shape, generator=torch.Generator().manual_seed(0)
+        )
 
     def upstream(self) -> torch.Tensor:
         with torch.inference_mode():
@@ -34,7 +36,11 @@ class CodecCase:
 
     def rounds(self, count: int) -> dict[str, list[float]]:
         """Seconds of each way, interleaved."""
-        ways = {"transformers": self.upstream, "ours": self.at_once, "ours, streaming": self.streaming}
+        ways = {
+            "transformers": self.upstream,
+            "ours": self.at_once,
+            "ours, streaming": self.streaming,
+        }
         took: dict[str, list[float]] = {name: [] for name in ways}
         for _ in range(count):
             for name, decode in ways.items():

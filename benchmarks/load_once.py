@@ -29,9 +29,14 @@ def main(folder: Path) -> None:
     source = engines.load(opened, engines.choose("fp32", torch.device("cpu"), opened.lm))
     text, codec = checkpoint.load_text_encoder(opened), checkpoint.load_codec(opened)
     load_s, loaded = time.perf_counter() - started, peak_bytes()
-    frames = stream(source.ready(0), Generation(opened.lm.frames(1), 0, Sampling()), text.encode(["a song"]))
+    frames = stream(
+        source.ready(0), Generation(opened.lm.frames(1), 0, Sampling()), text.encode(["a song"])
+    )
     codec.decode(torch.cat(list(frames), dim=2), opened.lm.channels)
-    shares = {"load_peak": (loaded - before) / opened.size_bytes, "in_all": (peak_bytes() - before) / opened.size_bytes}
+    shares = {
+        "load_peak": (loaded - before) / opened.size_bytes,
+        "in_all": (peak_bytes() - before) / opened.size_bytes,
+    }
     print(json.dumps({"load_s": load_s, **shares}))
 
 

@@ -17,7 +17,9 @@ READ_BYTES = 2**29  # far more than any cache holds
 def facts() -> str:
     packages = [f"{name} {_version(name)}" for name in ("torch", "transformers", "numba")]
     python = f"Python {platform.python_version()}"
-    return ", ".join([_processor(), f"{torch.get_num_threads()} of {os.cpu_count()} cores", *packages, python])
+    return ", ".join(
+        [_processor(), f"{torch.get_num_threads()} of {os.cpu_count()} cores", *packages, python]
+    )
 
 
 def _processor() -> str:

@@ -14,7 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from transformers import AutoTokenizer, MusicgenForConditionalGeneration, StoppingCriteria, StoppingCriteriaList
+from transformers import (
+    AutoTokenizer,
+    MusicgenForConditionalGeneration,
+    StoppingCriteria,
+    StoppingCriteriaList,
+)
 
 from musicgraph.models import checkpoint
 from musicgraph.models.conditioning import memory_for
@@ -34,7 +39,9 @@ class _Clock(StoppingCriteria):
     def __init__(self) -> None:
         self.times: list[float] = []
 
-    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor, **kwargs: object) -> torch.Tensor:
+    def __call__(
+        self, input_ids: torch.Tensor, scores: torch.Tensor, **kwargs: object
+    ) -> torch.Tensor:
         self.times.append(time.perf_counter())
         return torch.zeros(input_ids.shape[0], dtype=torch.bool)
 
@@ -83,7 +90,9 @@ class Ours:
         """Bare steps after none and after `past` others, which take turns: no sampling, one item."""
         config = self.engine.config
         memory = memory_for(self.text(PROMPTS[:1]), None, Sampling().cfg)
-        tokens = torch.randint(0, config.codebook_size, (GUIDED_ROWS, config.num_codebooks, past + steps))
+        tokens = torch.randint(
+            0, config.codebook_size, (GUIDED_ROWS, config.num_codebooks, past + steps)
+        )
         first, late = (self.engine.prepare(memory, room) for room in (steps, past + steps))
         late.step(tokens[:, :, :past])
         took: tuple[list[float], list[float]] = [], []
@@ -108,7 +117,9 @@ def load_ours(folder: Path) -> dict[str, Ours]:
     text = checkpoint.load_text_encoder(opened).encode
     lm = checkpoint.load_lm(opened, torch.float32, torch.device("cpu"))
     engines = {"torch fp32": TorchEngine(lm)}
-    engines |= {f"numba {precision}": NumbaEngine(opened, precision) for precision in ("fp32", "int8")}
+    engines |= {
+        f"numba {precision}": NumbaEngine(opened, precision) for precision in ("fp32", "int8")
+    }
     return {name: Ours(engine, text) for name, engine in engines.items()}
 
 
@@ -116,5 +127,7 @@ def step_weights(folder: Path) -> int:
     """Numbers that a step reads once: the matrices of the layers and the heads, less what is used once a prompt."""
     config = checkpoint.open_checkpoint(folder).lm
     d = config.hidden_size
-    layer = 4 * d * d + 2 * d * d + 2 * d * config.ffn_size  # q k v out, text q and out, feed-forward
+    layer = (
+        4 * d * d + 2 * d * d + 2 * d * config.ffn_size
+    )  # q k v out, text q and out, feed-forward
     return config.num_layers * layer + config.num_codebooks * config.codebook_size * d

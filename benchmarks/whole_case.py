@@ -26,12 +26,18 @@ def pocket(rounds: int, seconds: float) -> dict[str, float | str]:
             if isinstance(event, AudioChunk):
                 heard.append(time.perf_counter() - started)
 
-        music = make_music(runner, Request(PROMPT, duration_s=seconds, seed=seed + 1), listener=listen, stream=True)
+        music = make_music(
+            runner, Request(PROMPT, duration_s=seconds, seed=seed + 1), listener=listen, stream=True
+        )
         if seed >= 0:
             speeds.append(music.x_real_time)
             waits.append(heard[0])
         engine = music.engine
-    return {"pocket_x_real_time": median(speeds), "first_sound_s": median(waits), "pocket_engine": engine}
+    return {
+        "pocket_x_real_time": median(speeds),
+        "first_sound_s": median(waits),
+        "pocket_engine": engine,
+    }
 
 
 def loading(folder: Path, threads: int) -> dict[str, float]:

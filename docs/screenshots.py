@@ -15,7 +15,9 @@ DESK, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
 
 
 def open_page(browser, address: str, size: dict, scheme: str) -> Page:
-    page = browser.new_context(viewport=size, color_scheme=scheme, device_scale_factor=1.5).new_page()
+    page = browser.new_context(
+        viewport=size, color_scheme=scheme, device_scale_factor=1.5
+    ).new_page()
     page.goto(address)
     page.wait_for_selector("#mg-prompt textarea")
     page.wait_for_timeout(800)

@@ -37,7 +37,9 @@ def lm_sources(config: LMConfig) -> dict[str, tuple[str, ...]]:
         "norm.bias": (f"{decoder}.layer_norm.bias",),
     }
     if config.text_size != config.hidden_size:
-        sources |= {f"text_projection.{part}": (f"enc_to_dec_proj.{part}",) for part in ("weight", "bias")}
+        sources |= {
+            f"text_projection.{part}": (f"enc_to_dec_proj.{part}",) for part in ("weight", "bias")
+        }
     for layer in range(config.num_layers):
         sources |= {
             f"layers.{layer}.{ours}": tuple(f"{decoder}.layers.{layer}.{name}" for name in theirs)
@@ -92,13 +94,19 @@ def open_checkpoint(folder: Path) -> Checkpoint:
 
 def _read_json(path: Path, what: str) -> dict:
     if not path.is_file():
-        raise Refused(f"{path.parent}: got no {path.name}, expected {what}; choose the folder that holds {path.name}")
+        raise Refused(
+            f"{path.parent}: got no {path.name}, expected {what}; choose the folder that holds {path.name}"
+        )
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise Refused(f"{path}: not readable as JSON ({error}), expected {what}; fetch the file again") from error
+        raise Refused(
+            f"{path}: not readable as JSON ({error}), expected {what}; fetch the file again"
+        ) from error
     if not isinstance(value, dict):
-        raise Refused(f"{path}: got a JSON {type(value).__name__}, expected an object; fetch the file again")
+        raise Refused(
+            f"{path}: got a JSON {type(value).__name__}, expected an object; fetch the file again"
+        )
     return value
 
 
@@ -172,7 +180,9 @@ def _window_frames(folder: Path) -> int:
     if said is None:
         return 1500
     if not isinstance(said, int) or said < 8:
-        raise Refused(f"{path}: got max_length {said!r}, expected a number of steps; fetch the file again")
+        raise Refused(
+            f"{path}: got max_length {said!r}, expected a number of steps; fetch the file again"
+        )
     return said
 
 
@@ -182,7 +192,9 @@ def _tensor_files(folder: Path) -> dict[str, Path]:
         named = _read_json(index, "an index of shards").get("weight_map")
         names = set(named.values()) if isinstance(named, dict) else {None}
         if not all(isinstance(name, str) and Path(name).name == name for name in names):
-            raise Refused(f"{index}: expected a weight_map of file names in this folder; fetch the file again")
+            raise Refused(
+                f"{index}: expected a weight_map of file names in this folder; fetch the file again"
+            )
         shards = [folder / name for name in sorted(names)]
     else:
         shards = [folder / "model.safetensors"]
@@ -288,7 +300,10 @@ def load_codec(checkpoint: Checkpoint) -> Codec:
 def _load_part(checkpoint: Checkpoint, part: str, kind: type, config_kind: type) -> nn.Module:
     """A transformers model from one part's tensors. Refuses a checkpoint that would leave a weight unset."""
     names = [name for name in checkpoint.files if name.startswith(f"{part}.")]
-    tensors = {name.removeprefix(f"{part}."): tensor for name, tensor in read_tensors(checkpoint, names).items()}
+    tensors = {
+        name.removeprefix(f"{part}."): tensor
+        for name, tensor in read_tensors(checkpoint, names).items()
+    }
     try:
         with _quiet_transformers():
             model, report = kind.from_pretrained(
@@ -298,7 +313,10 @@ def _load_part(checkpoint: Checkpoint, part: str, kind: type, config_kind: type)
                 dtype=torch.float32,
                 output_loading_info=True,
             )
-    except (RuntimeError, TypeError) as error:  # transformers' words for a shape or a setting that does not fit
+    except (
+        RuntimeError,
+        TypeError,
+    ) as error:  # transformers' words for a shape or a setting that does not fit
         raise Refused(
             f"{checkpoint.folder}: {part} does not fit config.json ({' '.join(str(error).split())[:200]}); "
             "download the checkpoint again"
@@ -317,7 +335,10 @@ def _quiet_transformers() -> Iterator[None]:
     """No bars for parts that load in a moment, and no advice about configurations that are MusicGen's own."""
     from transformers.utils import logging as transformers_logging
 
-    verbosity, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
+    verbosity, bars = (
+        transformers_logging.get_verbosity(),
+        transformers_logging.is_progress_bar_enabled(),
+    )
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     try:

@@ -58,7 +58,9 @@ class _Conv:
 
     def __init__(self, module: nn.Module):
         conv = module.conv
-        self._weight = conv.weight.unsqueeze(2).contiguous(memory_format=torch.channels_last)  # [out, in, 1, kernel]
+        self._weight = conv.weight.unsqueeze(2).contiguous(
+            memory_format=torch.channels_last
+        )  # [out, in, 1, kernel]
         self._bias, self._dilation = conv.bias, conv.dilation[0]
         self._mode = module.pad_mode
         self._stride = conv.stride[0]
@@ -66,7 +68,9 @@ class _Conv:
         overlap = self._span - self._stride
         right = 0 if module.causal else overlap // 2
         self._left, self._right = overlap - right, right
-        self._held: Tensor | None = None  # inputs that later outputs, or the reflection at the end, still need
+        self._held: Tensor | None = (
+            None  # inputs that later outputs, or the reflection at the end, still need
+        )
         self._unread = 0  # where in `_held` the next output's inputs begin
         self._length = 0
         self._begun = False
@@ -103,7 +107,9 @@ class _Conv:
     def _convolved(self, x: Tensor) -> Tensor:
         """As a picture of height 1, for only pictures have the memory format in which channels come last."""
         picture = x.transpose(1, 2).unsqueeze(2)
-        out = F.conv2d(picture, self._weight, self._bias, (1, self._stride), dilation=(1, self._dilation))
+        out = F.conv2d(
+            picture, self._weight, self._bias, (1, self._stride), dilation=(1, self._dilation)
+        )
         return out.squeeze(2).transpose(1, 2)
 
 
@@ -127,8 +133,14 @@ class _ConvTranspose:
         taps = conv.weight.permute(0, 2, 1).flatten(1)  # [in, kernel · out]
         self._present, self._previous = taps.chunk(2, dim=1)
         self._bias = conv.bias.repeat(self._stride)
-        self._packed = onednn.Product(conv, self._both, _ROWS) if onednn.usable(conv.weight) else None
-        self._right = math.ceil(self._stride * module.trim_right_ratio) if module.causal else self._stride // 2
+        self._packed = (
+            onednn.Product(conv, self._both, _ROWS) if onednn.usable(conv.weight) else None
+        )
+        self._right = (
+            math.ceil(self._stride * module.trim_right_ratio)
+            if module.causal
+            else self._stride // 2
+        )
         self._to_trim = self._stride - self._right
         self._last: Tensor | None = None  # the last frame, [N, 1, in]
 
@@ -138,7 +150,9 @@ class _ConvTranspose:
 
     def push(self, x: Tensor, final: bool) -> Tensor:
         silence = x.new_zeros(x.shape[0], 1, x.shape[2])
-        frames = _joined(silence if self._last is None else self._last, x, silence if final else None)
+        frames = _joined(
+            silence if self._last is None else self._last, x, silence if final else None
+        )
         self._last = frames[:, -1:]
         out = self._upsampled(frames)
         if final:
@@ -207,7 +221,9 @@ _KINDS = {
 def _stateful(module: nn.Module) -> _Conv | _ConvTranspose | _LSTM | _Residual | _Elu | _Identity:
     kind = _KINDS.get(type(module).__name__)
     if kind is None:
-        raise Refused(f"codec: got a layer {type(module).__name__}, expected one of {', '.join(_KINDS)}")
+        raise Refused(
+            f"codec: got a layer {type(module).__name__}, expected one of {', '.join(_KINDS)}"
+        )
     return kind(module)
 
 

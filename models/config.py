@@ -80,12 +80,19 @@ class Sampling:
         rules = (
             ("temperature", self.temperature, 0 <= self.temperature <= 10, "0 to 10"),
             ("top_p", self.top_p, 0 <= self.top_p <= 1, "0 (off) to 1"),
-            ("top_k", self.top_k, 1 <= self.top_k <= codebook_size, f"1 to {codebook_size} (the codebook's size)"),
+            (
+                "top_k",
+                self.top_k,
+                1 <= self.top_k <= codebook_size,
+                f"1 to {codebook_size} (the codebook's size)",
+            ),
             ("cfg", self.cfg, 0 <= self.cfg <= 20, "0 to 20"),
         )
         for name, got, fine, expected in rules:
             if not fine:  # NaN fails every comparison, so it lands here too
-                raise Refused(f"{name}: got {got}, expected {expected}; choose a value in that range")
+                raise Refused(
+                    f"{name}: got {got}, expected {expected}; choose a value in that range"
+                )
 
 
 @dataclass(frozen=True)

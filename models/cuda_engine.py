@@ -52,7 +52,9 @@ class CudaGraphEngine:
 
     def prepare(self, memory: Memory, max_steps: int) -> CudaGraphSession:
         if self.device.type != "cuda":
-            raise Refused(f"cuda graph: got a model on {self.device}, expected a GPU; use TorchEngine there")
+            raise Refused(
+                f"cuda graph: got a model on {self.device}, expected a GPU; use TorchEngine there"
+            )
         return CudaGraphSession(self.lm, memory, max_steps)
 
 
@@ -101,7 +103,9 @@ class StaticStep:
         if caches.text_mask is not None:
             caches = dataclasses.replace(caches, text_mask=_added(caches.text_mask, weight.dtype))
         self._lm, self._caches, self._weights_at = lm, caches, weight.data_ptr()
-        self.tokens = torch.zeros(memory.rows, config.num_codebooks, 1, dtype=torch.int64, device=weight.device)
+        self.tokens = torch.zeros(
+            memory.rows, config.num_codebooks, 1, dtype=torch.int64, device=weight.device
+        )
         self.position = torch.zeros(1, dtype=torch.int64, device=weight.device)
         shape = (memory.rows, config.num_codebooks, config.codebook_size)
         self.logits = torch.zeros(shape, device=weight.device)
@@ -112,7 +116,9 @@ class StaticStep:
         Doing it again changes nothing: the same keys and values are put into the same places.
         """
         mask = _added(seen_from(self.position, span), self._lm.norm.weight.dtype)
-        self.logits.copy_(self._lm(self.tokens, self._caches, self.position, span, mask=mask)[:, :, 0])
+        self.logits.copy_(
+            self._lm(self.tokens, self._caches, self.position, span, mask=mask)[:, :, 0]
+        )
 
     def prefill(self, tokens: Tensor, begin: int) -> Tensor:
         """Reads several steps `[R, K, S]` from `begin` on, without a graph. Returns logits as `read` leaves them."""
@@ -170,7 +176,9 @@ def rounded_up(count: int, multiple: int) -> int:
 def _aligned(memory: Memory) -> Memory:
     """The same with text of a length that is a multiple of `ALIGNED`; what is added is masked."""
     more = rounded_up(memory.mask.shape[1], ALIGNED) - memory.mask.shape[1]
-    return dataclasses.replace(memory, states=F.pad(memory.states, (0, 0, 0, more)), mask=F.pad(memory.mask, (0, more)))
+    return dataclasses.replace(
+        memory, states=F.pad(memory.states, (0, 0, 0, more)), mask=F.pad(memory.mask, (0, more))
+    )
 
 
 def _added(seen: Tensor, dtype: torch.dtype) -> Tensor:

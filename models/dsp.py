@@ -98,9 +98,16 @@ def limit(sound: Tensor, ceiling: float, sample_rate: int, lookahead_s: float = 
 
 N_FFT = 2048
 MEL_RANGE_DB = 80.0
-QUIETEST_DB = -20.0  # a full-scale tone has about 54: what is quieter than this throughout is drawn dark, as silence
+QUIETEST_DB = (
+    -20.0
+)  # a full-scale tone has about 54: what is quieter than this throughout is drawn dark, as silence
 # Anchors of a dark-to-light map with rising lightness: ink, violet, rose, amber, cream.
-COLOURS = torch.tensor([[8, 8, 20], [64, 22, 96], [170, 44, 98], [238, 120, 52], [250, 200, 90], [255, 250, 215]]) / 255
+COLOURS = (
+    torch.tensor(
+        [[8, 8, 20], [64, 22, 96], [170, 44, 98], [238, 120, 52], [250, 200, 90], [255, 250, 215]]
+    )
+    / 255
+)
 
 
 def mel_filters(sample_rate: int, n_mels: int) -> Tensor:
@@ -116,7 +123,9 @@ def mel_filters(sample_rate: int, n_mels: int) -> Tensor:
 def mel_db(mono: Tensor, sample_rate: int, n_mels: int = 128) -> Tensor:
     """`[samples]` → `[n_mels, frames]` in dB below the loudest place, at least −80."""
     padded = F.pad(mono, (0, max(0, N_FFT - mono.shape[-1])))
-    spectrum = torch.stft(padded, N_FFT, N_FFT // 4, window=torch.hann_window(N_FFT), return_complex=True)
+    spectrum = torch.stft(
+        padded, N_FFT, N_FFT // 4, window=torch.hann_window(N_FFT), return_complex=True
+    )
     power = mel_filters(sample_rate, n_mels) @ spectrum.abs().square()
     decibels = 10 * torch.log10(power.clamp_min(1e-10))
     return (decibels - decibels.max().clamp_min(QUIETEST_DB)).clamp_min(-MEL_RANGE_DB)
@@ -127,7 +136,9 @@ def picture(sound: Tensor, sample_rate: int, width: int, height: int) -> Tensor:
     mono = sound.mean(dim=0)
     top = height // 4
     mel = (mel_db(mono, sample_rate) / MEL_RANGE_DB + 1).flip(0)  # high notes above
-    mel = F.interpolate(mel[None, None], size=(height - top, width), mode="bilinear", align_corners=False)[0, 0]
+    mel = F.interpolate(
+        mel[None, None], size=(height - top, width), mode="bilinear", align_corners=False
+    )[0, 0]
     return torch.cat([_draw_waveform(mono, width, top), _coloured(mel)])
 
 
@@ -140,7 +151,10 @@ def _coloured(values: Tensor) -> Tensor:
 def _draw_waveform(mono: Tensor, width: int, height: int) -> Tensor:
     """Each column spans the lowest to the highest sample of its share of time."""
     edges = torch.linspace(0, mono.shape[-1], width + 1).long()
-    columns = [mono[a : max(b, a + 1)] for a, b in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True)]
+    columns = [
+        mono[a : max(b, a + 1)]
+        for a, b in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True)
+    ]
     low = torch.stack([c.min() if c.numel() else mono.new_zeros(()) for c in columns])
     high = torch.stack([c.max() if c.numel() else mono.new_zeros(()) for c in columns])
     rows = torch.linspace(1, -1, height).unsqueeze(1)  # [height, 1], amplitude of each row

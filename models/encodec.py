@@ -12,7 +12,9 @@ from torch.nn.utils import parametrize
 from .codec_stream import LayerStream, arrange
 from .refused import Refused
 
-BLOCK_FRAMES = 50  # work always goes in blocks of this size, so that streaming or not gives the same result
+BLOCK_FRAMES = (
+    50  # work always goes in blocks of this size, so that streaming or not gives the same result
+)
 
 
 class Codec(nn.Module):
@@ -20,7 +22,12 @@ class Codec(nn.Module):
         """Takes over a transformers `EncodecModel` and folds its weight norm."""
         super().__init__()
         config = encodec.config
-        if config.audio_channels != 1 or config.normalize or config.chunk_length_s or config.norm_type != "weight_norm":
+        if (
+            config.audio_channels != 1
+            or config.normalize
+            or config.chunk_length_s
+            or config.norm_type != "weight_norm"
+        ):
             raise Refused(
                 f"codec: got {config.audio_channels} channels, normalize={config.normalize}, "
                 f"chunk_length_s={config.chunk_length_s}, norm_type={config.norm_type}; expected MusicGen's kind: "
@@ -30,7 +37,11 @@ class Codec(nn.Module):
             if parametrize.is_parametrized(module, "weight"):
                 parametrize.remove_parametrizations(module, "weight")
         arrange(encodec)
-        self.encoder, self.quantizer, self.decoder = encodec.encoder, encodec.quantizer, encodec.decoder
+        self.encoder, self.quantizer, self.decoder = (
+            encodec.encoder,
+            encodec.quantizer,
+            encodec.decoder,
+        )
         self.sample_rate: int = config.sampling_rate
         self.hop: int = config.hop_length
         self.codebook_size: int = config.codebook_size
@@ -85,7 +96,9 @@ class Codec(nn.Module):
                 f"tokens: got values {int(tokens.min())} to {int(tokens.max())}, expected 0 to "
                 f"{self.codebook_size - 1}; use the codec that the tokens were made for"
             )
-        per_channel = tokens.unflatten(1, (levels, channels)).transpose(1, 2).flatten(0, 1).to(self._device)
+        per_channel = (
+            tokens.unflatten(1, (levels, channels)).transpose(1, 2).flatten(0, 1).to(self._device)
+        )
         layers = self.quantizer.layers[:levels]
         return sum(layer.decode(per_channel[:, level]) for level, layer in enumerate(layers))
 
@@ -117,7 +130,9 @@ class CodecStream:
     def close(self) -> Tensor:
         """The samples that were still held back."""
         if self._held is None:
-            raise Refused("tokens: got no frames, expected at least one; nothing can be decoded from nothing")
+            raise Refused(
+                "tokens: got no frames, expected at least one; nothing can be decoded from nothing"
+            )
         return self._decode(self._held, final=True)
 
     @torch.inference_mode()

@@ -50,17 +50,25 @@ def stream(
     config = engine.config
     generation.sampling.check(config.codebook_size)
     if not 1 <= len(positive) <= MAX_BATCH:
-        raise Refused(f"batch: got {len(positive)} items, expected 1 to {MAX_BATCH}; split it into several runs")
+        raise Refused(
+            f"batch: got {len(positive)} items, expected 1 to {MAX_BATCH}; split it into several runs"
+        )
     if prompt is not None:
         prompt = _checked_prompt(prompt, engine, generation.frames, len(positive))
     overlap = _checked_overlap(generation, config)
     memory = memory_for(positive, negative, generation.sampling.cfg)
-    return _windows(engine, generation, memory, prompt, config.max_delay if open_end else 0, overlap)
+    return _windows(
+        engine, generation, memory, prompt, config.max_delay if open_end else 0, overlap
+    )
 
 
 def _checked_prompt(prompt: Tensor, engine: Engine, frames: int, batch: int) -> Tensor:
     config = engine.config
-    if prompt.dim() != 3 or prompt.shape[0] not in (1, batch) or prompt.shape[1] != config.num_codebooks:
+    if (
+        prompt.dim() != 3
+        or prompt.shape[0] not in (1, batch)
+        or prompt.shape[1] != config.num_codebooks
+    ):
         raise Refused(
             f"audio prompt: got tokens of shape {list(prompt.shape)}, expected [1 or {batch}, {config.num_codebooks}, "
             "frames]; encode the audio with this model's own codec"
@@ -83,20 +91,33 @@ def _checked_overlap(generation: Generation, config: LMConfig) -> int:
     if overlap is None:
         return max(least, round(OVERLAP_SHARE * config.window_frames))
     if not least <= overlap <= most:
-        raise Refused(f"overlap: got {overlap} frames, expected {least} to {most}; choose a value in that range")
+        raise Refused(
+            f"overlap: got {overlap} frames, expected {least} to {most}; choose a value in that range"
+        )
     return overlap
 
 
 def _windows(
-    engine: Engine, generation: Generation, memory: Memory, prompt: Tensor | None, redrawn: int, overlap: int
+    engine: Engine,
+    generation: Generation,
+    memory: Memory,
+    prompt: Tensor | None,
+    redrawn: int,
+    overlap: int,
 ) -> Generator[Tensor, None, None]:
     """`redrawn`: how many of the prompt's last frames are not final yet."""
     config, window, frames = engine.config, engine.config.window_frames, generation.frames
     noise = None
     if generation.sampling.temperature > 0:
         shape = (memory.items, config.num_codebooks, config.codebook_size)
-        noise = Noise(generation.seed, *shape, engine.device, steps_at_once=max(1, lag_on(engine.device)))
-    done = prompt if prompt is not None else torch.empty(memory.items, config.num_codebooks, 0, dtype=torch.int64)
+        noise = Noise(
+            generation.seed, *shape, engine.device, steps_at_once=max(1, lag_on(engine.device))
+        )
+    done = (
+        prompt
+        if prompt is not None
+        else torch.empty(memory.items, config.num_codebooks, 0, dtype=torch.int64)
+    )
     position = done.shape[2]
     redrawn = min(redrawn, position)
     if position > redrawn:
@@ -127,17 +148,23 @@ def _window(
     config, delays = engine.config, engine.config.delays
     known = prompt.shape[2]
     settled = known - redrawn
-    steps = delayed(torch.nn.functional.pad(prompt, (0, frames - known)), delays, config.special_token)
+    steps = delayed(
+        torch.nn.functional.pad(prompt, (0, frames - known)), delays, config.special_token
+    )
     steps = steps.permute(2, 0, 1).contiguous()  # [S, B, K]: a step is one piece of memory
     if engine.device.type == "cuda":
         steps = steps.pin_memory()  # what comes from the GPU then needs no waiting
-    new = torch.tensor([_unsettled_at(step, settled, frames, delays) for step in range(len(steps))])  # [S, K]
+    new = torch.tensor(
+        [_unsettled_at(step, settled, frames, delays) for step in range(len(steps))]
+    )  # [S, K]
     session = engine.prepare(memory, max_steps=len(steps) - 1)
     on_device, halves = steps.to(engine.device), memory.rows // memory.items
     for piece in on_device[:known].split(READ_STEPS) if known else ():
         session.step(_for_all_rows(piece, halves))
         yield prompt[:, :, :0]
-    drawn = _drawn(session, generation.sampling, memory, on_device, new.to(engine.device), known + 1, noise)
+    drawn = _drawn(
+        session, generation.sampling, memory, on_device, new.to(engine.device), known + 1, noise
+    )
     for arrived in bring_back(drawn, steps, known + 1, lag_on(engine.device)):
         whole = arrived - 1 - config.max_delay
         if whole < settled:
@@ -148,7 +175,13 @@ def _window(
 
 
 def _drawn(
-    session: Session, sampling: Sampling, memory: Memory, steps: Tensor, new: Tensor, first: int, noise: Noise | None
+    session: Session,
+    sampling: Sampling,
+    memory: Memory,
+    steps: Tensor,
+    new: Tensor,
+    first: int,
+    noise: Noise | None,
 ) -> Iterator[Tensor]:
     """Yields `[B, K]` for each step from `first` on: `steps` `[S, B, K]`, drawn anew where `new` `[S, K]` says so.
 

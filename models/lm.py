@@ -28,7 +28,9 @@ class Caches:
     values: list[Tensor]
     text_keys: list[Tensor]  # per layer [C, H, L, head_size]
     text_values: list[Tensor]
-    text_mask: Tensor | None  # [C, 1, 1, L]: bool, True where there is text, or added to scores; None when C = 0
+    text_mask: (
+        Tensor | None
+    )  # [C, 1, 1, L]: bool, True where there is text, or added to scores; None when C = 0
     sinusoids: Tensor  # [max_steps, d]
 
 
@@ -56,13 +58,21 @@ class Layer(nn.Module):
         return self._split(k).contiguous(), self._split(v).contiguous()
 
     def forward(
-        self, x: Tensor, caches: Caches, index: int, positions: Tensor, mask: Tensor | None, span: int
+        self,
+        x: Tensor,
+        caches: Caches,
+        index: int,
+        positions: Tensor,
+        mask: Tensor | None,
+        span: int,
     ) -> Tensor:
         q, k, v = (self._split(part) for part in self.qkv(self.norm(x)).chunk(3, dim=-1))
         keys, values = caches.keys[index], caches.values[index]
         keys.index_copy_(2, positions, k)
         values.index_copy_(2, positions, v)
-        heard = F.scaled_dot_product_attention(q, keys[:, :, :span], values[:, :, :span], attn_mask=mask)
+        heard = F.scaled_dot_product_attention(
+            q, keys[:, :, :span], values[:, :, :span], attn_mask=mask
+        )
         x = x + self.out(heard.transpose(1, 2).flatten(2))
         x = self._listen(x, caches, index)
         return x + self.fc2(F.gelu(self.fc1(self.ffn_norm(x))))
@@ -74,7 +84,9 @@ class Layer(nn.Module):
         q = self._split(self.text_q(self.text_norm(x[:C])))
         k, v = caches.text_keys[index], caches.text_values[index]
         heard = self.text_out(
-            F.scaled_dot_product_attention(q, k, v, attn_mask=caches.text_mask).transpose(1, 2).flatten(2)
+            F.scaled_dot_product_attention(q, k, v, attn_mask=caches.text_mask)
+            .transpose(1, 2)
+            .flatten(2)
         )
         return x + heard if C == x.shape[0] else torch.cat([x[:C] + heard, x[C:]])
 
@@ -84,7 +96,9 @@ class MusicGenLM(nn.Module):
         super().__init__()
         self.config = config
         d, K, V = config.hidden_size, config.num_codebooks, config.codebook_size
-        self.text_projection = nn.Linear(config.text_size, d) if config.text_size != d else nn.Identity()
+        self.text_projection = (
+            nn.Linear(config.text_size, d) if config.text_size != d else nn.Identity()
+        )
         self.embedding = nn.Embedding(K * (V + 1), d)
         self.layers = nn.ModuleList(Layer(config) for _ in range(config.num_layers))
         self.norm = nn.LayerNorm(d)
@@ -98,7 +112,10 @@ class MusicGenLM(nn.Module):
         """
         config, weight = self.config, self.norm.weight
         shape = (rows, config.num_heads, max_steps, config.head_size)
-        empty = [torch.zeros(shape, dtype=weight.dtype, device=weight.device) for _ in range(2 * config.num_layers)]
+        empty = [
+            torch.zeros(shape, dtype=weight.dtype, device=weight.device)
+            for _ in range(2 * config.num_layers)
+        ]
         keys, values = empty[::2], empty[1::2]
         places = sinusoids(max_steps, config.hidden_size).to(weight)
         if text.shape[0] == 0:
@@ -107,7 +124,14 @@ class MusicGenLM(nn.Module):
         text = self.text_projection(text) * text_mask.unsqueeze(-1)
         memory = [layer.text_memory(text) for layer in self.layers]
         heard = text_mask | ~text_mask.any(dim=-1, keepdim=True)
-        return Caches(keys, values, [k for k, _ in memory], [v for _, v in memory], heard[:, None, None], places)
+        return Caches(
+            keys,
+            values,
+            [k for k, _ in memory],
+            [v for _, v in memory],
+            heard[:, None, None],
+            places,
+        )
 
     def forward(
         self,
@@ -137,7 +161,9 @@ class MusicGenLM(nn.Module):
 
     def _embed(self, tokens: Tensor, sinusoids: Tensor) -> Tensor:
         """Sum of the K codebooks' embeddings, plus position: `[R, K, S]` → `[R, S, d]`."""
-        first_rows = torch.arange(self.config.num_codebooks, device=tokens.device) * (self.config.codebook_size + 1)
+        first_rows = torch.arange(self.config.num_codebooks, device=tokens.device) * (
+            self.config.codebook_size + 1
+        )
         return self.embedding(tokens + first_rows[None, :, None]).sum(dim=1) + sinusoids
 
 

@@ -45,7 +45,11 @@ class Threads:
         rows, width, head_size, room, text_room = (
             int(job[name][0]) for name in ("rows", "width", "head_size", "room", "text_room")
         )
-        own = scratch_room(rows * int(job["steps"][0]), width, head_size, max(room, text_room)) // 128 * 128
+        own = (
+            scratch_room(rows * int(job["steps"][0]), width, head_size, max(room, text_room))
+            // 128
+            * 128
+        )
         counters = np.zeros(phases * (self._count + 1) * LINE_BYTES, np.uint8)
         scratch = np.empty(self._count * own, np.uint8)
         for name, value in (
@@ -56,7 +60,9 @@ class Threads:
             job[name] = value
         held = counters, scratch, *arrays
         with self._lock:
-            others = [self._pool.submit(_run, function, job, me, held) for me in range(1, self._count)]
+            others = [
+                self._pool.submit(_run, function, job, me, held) for me in range(1, self._count)
+            ]
             function(job, 0)
             wait(others)
 
@@ -93,11 +99,18 @@ class NumbaEngine:
     def _compile(self) -> None:
         """One step of nothing, so that no music has to wait for Numba, which is quick from its cache on disk."""
         started = time.perf_counter()
-        silence = Memory(torch.zeros(1, 1, self.config.text_size), torch.ones(1, 1, dtype=torch.bool), rows=1, items=1)
+        silence = Memory(
+            torch.zeros(1, 1, self.config.text_size),
+            torch.ones(1, 1, dtype=torch.bool),
+            rows=1,
+            items=1,
+        )
         step = torch.full((1, self.config.num_codebooks, 1), self.config.special_token)
         self.prepare(silence, max_steps=1).step(step)
         if (took := time.perf_counter() - started) > NOTEWORTHY_S:
-            log.info("compiled for this processor and read in %.0f s; what is compiled is kept", took)
+            log.info(
+                "compiled for this processor and read in %.0f s; what is compiled is kept", took
+            )
 
     def prepare(self, memory: Memory, max_steps: int) -> NumbaSession:
         return NumbaSession(self, self._text(memory), memory.rows, max_steps)
@@ -124,9 +137,17 @@ class NumbaEngine:
         keys, values = _lines(config, C, L, np.float32)
         text = {"text_keys": keys, "text_values": values, "text_heard": heard.cpu().numpy()}
         if C:
-            states = self.parameters.projected(memory.states.float().cpu()) * memory.mask.cpu().unsqueeze(-1)
+            states = self.parameters.projected(
+                memory.states.float().cpu()
+            ) * memory.mask.cpu().unsqueeze(-1)
             x = states.flatten(0, 1).contiguous().numpy()
-            job = _job(**self.facts(), rows=C, steps=L, **_text_facts(text), **dict(_addresses(x=x, **text)))
+            job = _job(
+                **self.facts(),
+                rows=C,
+                steps=L,
+                **_text_facts(text),
+                **dict(_addresses(x=x, **text)),
+            )
             self.threads.run(read_text, job, 1, [x, *text.values()])
         return text
 
@@ -135,7 +156,9 @@ class NumbaSession:
     def __init__(self, engine: NumbaEngine, text: dict[str, np.ndarray], rows: int, max_steps: int):
         self._engine, self._rows, self._length = engine, rows, 0
         self._places = sinusoids(max_steps, engine.config.hidden_size)
-        self._held = text | _past(engine.config, rows, max_steps, np.int8 if engine.precision == "int8" else np.float32)
+        self._held = text | _past(
+            engine.config, rows, max_steps, np.int8 if engine.precision == "int8" else np.float32
+        )
         room = self._held["key_scales"].shape[-1]
         addresses = dict(_addresses(**self._held))
         self._job = _job(**engine.facts(), rows=rows, room=room, **_text_facts(text), **addresses)
@@ -145,9 +168,16 @@ class NumbaSession:
         assert end <= len(self._places), (end, len(self._places))
         self._length = end
         config, N = self._engine.config, self._rows * (end - begin)
-        x = (self._engine.parameters.embedded(tokens) + self._places[begin:end]).contiguous().numpy()
+        x = (
+            (self._engine.parameters.embedded(tokens) + self._places[begin:end])
+            .contiguous()
+            .numpy()
+        )
         logits = np.empty((self._rows, config.num_codebooks, config.codebook_size), np.float32)
-        heard, hidden = np.empty(x.shape, np.float32), np.empty(operand_room(N, config.ffn_size), np.uint8)
+        heard, hidden = (
+            np.empty(x.shape, np.float32),
+            np.empty(operand_room(N, config.ffn_size), np.uint8),
+        )
         for name, value in _addresses(x=x, heard=heard, hidden=hidden, logits=logits):
             self._job[name] = value
         self._job["begin"], self._job["steps"] = begin, end - begin
@@ -168,7 +198,9 @@ def _past(config: LMConfig, rows: int, max_steps: int, kind: type) -> dict[str, 
     return {"keys": keys, "key_scales": key_scales, "values": values, "value_scales": value_scales}
 
 
-def _lines(config: LMConfig, rows: int, positions: int, kind: type) -> tuple[np.ndarray, np.ndarray]:
+def _lines(
+    config: LMConfig, rows: int, positions: int, kind: type
+) -> tuple[np.ndarray, np.ndarray]:
     """Keys `[layers, rows, H, tiles, head_size, TILE]` and values `[layers, rows, H, tiles · TILE, head_size]`."""
     tiles = -(-positions // TILE)
     lines = (config.num_layers, rows, config.num_heads)

@@ -13,10 +13,20 @@ from numba.core import cgutils
 LANES = 16  # numbers in a vector
 AHEAD = 4096  # bytes that are asked for before they are used
 
-EXP = (0.00015403530, 0.0013333558, 0.0096181291, 0.055504109, 0.24022651, 0.69314718, 1.0)  # 2^x near 0
+EXP = (
+    0.00015403530,
+    0.0013333558,
+    0.0096181291,
+    0.055504109,
+    0.24022651,
+    0.69314718,
+    1.0,
+)  # 2^x near 0
 
 I8, I32, I64, F32 = ir.IntType(8), ir.IntType(32), ir.IntType(64), ir.FloatType()
-BYTES, INTS, FLOATS = (ir.VectorType(kind, count) for kind, count in ((I8, LANES), (I32, LANES), (F32, LANES)))
+BYTES, INTS, FLOATS = (
+    ir.VectorType(kind, count) for kind, count in ((I8, LANES), (I32, LANES), (F32, LANES))
+)
 ZEROS = ir.Constant(FLOATS, [0.0] * LANES)
 
 
@@ -52,7 +62,9 @@ class Code:
         return value
 
     def store(self, value, address) -> None:
-        self._builder.store(value, self._builder.inttoptr(address, value.type.as_pointer())).align = 1
+        self._builder.store(
+            value, self._builder.inttoptr(address, value.type.as_pointer())
+        ).align = 1
 
     def prefetch(self, address):
         """Asks memory for a line of the cache."""
@@ -65,7 +77,9 @@ class Code:
     def broadcast(self, number):
         """One number in all lanes."""
         kind = ir.VectorType(number.type, LANES)
-        first = self._builder.insert_element(ir.Constant(kind, ir.Undefined), number, ir.Constant(I32, 0))
+        first = self._builder.insert_element(
+            ir.Constant(kind, ir.Undefined), number, ir.Constant(I32, 0)
+        )
         return self._lanes(first, [0] * LANES)
 
     def _lanes(self, vector, picked):
@@ -80,7 +94,9 @@ class Code:
 
     def fma(self, a, b, c):
         """a · b + c in one, said outright: LLVM may not choose, so that results are the same wherever it compiles them."""
-        fma = self._builder.module.declare_intrinsic(f"llvm.fma.v{LANES}f32", (), ir.FunctionType(FLOATS, [FLOATS] * 3))
+        fma = self._builder.module.declare_intrinsic(
+            f"llvm.fma.v{LANES}f32", (), ir.FunctionType(FLOATS, [FLOATS] * 3)
+        )
         return self._builder.call(fma, [a, b, c])
 
     def add_product(self, sums, a, b) -> None:
@@ -101,17 +117,23 @@ class Code:
         """e to the power of x ≤ 0, to float32's last digits: 2 to a whole number, and a polynomial on [-1/2, 1/2]."""
         builder, kind = self._builder, ir.FunctionType(FLOATS, [FLOATS])
         floor = builder.module.declare_intrinsic(f"llvm.floor.v{LANES}f32", (), kind)
-        power = builder.fmul(self.maximum(x, self.constant(-87.0)), self.constant(1.4426950408889634))
+        power = builder.fmul(
+            self.maximum(x, self.constant(-87.0)), self.constant(1.4426950408889634)
+        )
         whole = builder.call(floor, [builder.fadd(power, self.constant(0.5))])
         rest = self.polynomial(builder.fsub(power, whole), EXP)
         exponent = builder.add(builder.fptosi(whole, INTS), ir.Constant(INTS, [127] * LANES))
-        return builder.fmul(rest, builder.bitcast(builder.shl(exponent, ir.Constant(INTS, [23] * LANES)), FLOATS))
+        return builder.fmul(
+            rest, builder.bitcast(builder.shl(exponent, ir.Constant(INTS, [23] * LANES)), FLOATS)
+        )
 
     def reduced(self, vector, join):
         """One number of a vector's lanes, joined two and two."""
         while vector.type.count > 1:
             half = vector.type.count // 2
-            vector = join(self._lanes(vector, range(half)), self._lanes(vector, range(half, 2 * half)))
+            vector = join(
+                self._lanes(vector, range(half)), self._lanes(vector, range(half, 2 * half))
+            )
         return self._builder.extract_element(vector, ir.Constant(I32, 0))
 
     def maximum(self, a, b):
@@ -147,7 +169,9 @@ class Code:
         left = builder.zext(builder.bitcast(unsigned, all_bytes), wide)
         products = builder.mul(left, builder.sext(builder.bitcast(signed, all_bytes), wide))
         for count in (4 * LANES, 2 * LANES):
-            products = builder.add(*(self._lanes(products, range(first, count, 2)) for first in (0, 1)))
+            products = builder.add(
+                *(self._lanes(products, range(first, count, 2)) for first in (0, 1))
+            )
         builder.store(builder.add(before, products), sums)
 
 

@@ -82,7 +82,11 @@ def quantise_one(by, row, group):
     place = row * (by.inputs // size) + group
     quantised = by.quantised + row * (by.inputs + PAD) + group * size
     quantise_group(
-        x_of(by, row) + 4 * group * size, size // LANES, quantised, by.scales + 4 * place, by.offsets + 4 * place
+        x_of(by, row) + 4 * group * size,
+        size // LANES,
+        quantised,
+        by.scales + 4 * place,
+        by.offsets + 4 * place,
     )
 
 
@@ -102,10 +106,25 @@ def product(int8, matrix, scales, first, last, by, out, step):
         groups, weights, s = by.inputs // size, matrix + first * by.inputs, scales + 4 * first
         tiles, quads = count // LANES, size // 4
         int8_product(
-            weights, s, tiles, by.quantised, quantised, by.scales, by.offsets, by.rows, groups, quads, out, step
+            weights,
+            s,
+            tiles,
+            by.quantised,
+            quantised,
+            by.scales,
+            by.offsets,
+            by.rows,
+            groups,
+            quads,
+            out,
+            step,
         )
     else:
-        weights, x_step, vectors = matrix + 4 * first * by.inputs, 4 * by.inputs + PAD, by.inputs // LANES
+        weights, x_step, vectors = (
+            matrix + 4 * first * by.inputs,
+            4 * by.inputs + PAD,
+            by.inputs // LANES,
+        )
         float32_product(weights, count // 4, by.x, x_step, by.rows, vectors, out, step)
 
 
@@ -148,8 +167,12 @@ def attend(int8, query, cache, heard, count, size, scores, out):
         multiply(scores, cache.value_scales, count)
     for i in range(size):
         put(out, i, f32(0.0))
-    for begin in range(0, count, TILE):  # few lines at a time, because channels beyond 64 read them again
-        add_values(int8, scores + 4 * begin, cache.values, begin, min(TILE, count - begin), size, out)
+    for begin in range(
+        0, count, TILE
+    ):  # few lines at a time, because channels beyond 64 read them again
+        add_values(
+            int8, scores + 4 * begin, cache.values, begin, min(TILE, count - begin), size, out
+        )
     share = f32(1.0) / number(total, 0)
     for i in range(size):
         put(out, i, number(out, i) * share)

@@ -64,13 +64,34 @@ Q, K, V, OUT, TEXT_Q, TEXT_OUT, FC1, FC2, TEXT_K, TEXT_V = np.arange(
 NORM, TEXT_NORM, FFN_NORM = np.arange(3)
 MATRICES, NORMS = 10, 3
 PHASES = 6  # of a layer
-CHUNK = 32  # outputs of a matrix that a thread takes at a time, where they are not a head's or a group
+CHUNK = (
+    32  # outputs of a matrix that a thread takes at a time, where they are not a head's or a group
+)
 ASKED_FOR = 16384  # bytes
 LINE_BYTES = 128  # from one counter to the next: two must not share a line of the cache
 
 NUMBERS = (
-    *("int8", "layers", "rows", "steps", "begin", "room", "width", "heads", "head_size", "ffn_size"),
-    *("codebooks", "codebook_size", "hearing", "text_length", "text_room", "threads", "scratch_bytes"),
+    *(
+        "int8",
+        "layers",
+        "rows",
+        "steps",
+        "begin",
+        "room",
+        "width",
+        "heads",
+        "head_size",
+        "ffn_size",
+    ),
+    *(
+        "codebooks",
+        "codebook_size",
+        "hearing",
+        "text_length",
+        "text_room",
+        "threads",
+        "scratch_bytes",
+    ),
 )
 ADDRESSES = (
     "matrices",  # of float32 [outputs, inputs] or int8 in tiles: int64 [layers, 10]
@@ -162,7 +183,14 @@ def operand_room(rows: int, inputs: int) -> int:
 
 def scratch_room(rows: int, width: int, head_size: int, positions: int) -> int:
     """Bytes for one thread: an operand; q, k and v of a head, or a chunk of outputs; scores; a key in 8 bits."""
-    return operand_room(rows, width) + 4 * rows * max(3 * head_size, GROUP) + 4 * positions + 4 + 2 * head_size + 132
+    return (
+        operand_room(rows, width)
+        + 4 * rows * max(3 * head_size, GROUP)
+        + 4 * positions
+        + 4
+        + 2 * head_size
+        + 132
+    )
 
 
 @compiled
@@ -254,9 +282,22 @@ def one_head(job, me, layer, head, by):
         multiply_by(job, layer, which, head * D, (head + 1) * D, by, q + 4 * which * N * D, 4 * D)
     scale(q, f32(1.0 / np.sqrt(D)), N * D)
     for n in range(N):
-        cache, position, at = cache_of(job, layer, n // job.steps, head), job.begin + n % job.steps, 4 * n * D
+        cache, position, at = (
+            cache_of(job, layer, n // job.steps, head),
+            job.begin + n % job.steps,
+            4 * n * D,
+        )
         remember(job, cache, position, k + at, v + at, quantised)
-        attend(job.int8, q + at, cache, 0, position + 1, D, scores, job.heard + 4 * (n * job.width + head * D))
+        attend(
+            job.int8,
+            q + at,
+            cache,
+            0,
+            position + 1,
+            D,
+            scores,
+            job.heard + 4 * (n * job.width + head * D),
+        )
 
 
 @compiled
@@ -273,7 +314,16 @@ def one_head_of_text(job, me, layer, head, by):
     multiply_by(job, layer, TEXT_Q, head * D, (head + 1) * D, by, q, 4 * D)
     for n in range(by.rows):
         row, out = n // job.steps, job.heard + 4 * (n * job.width + head * D)
-        attend(0, q + 4 * n * D, text_cache(job, layer, row, head), job.text_heard + row * L, L, D, scores, out)
+        attend(
+            0,
+            q + 4 * n * D,
+            text_cache(job, layer, row, head),
+            job.text_heard + row * L,
+            L,
+            D,
+            scores,
+            out,
+        )
 
 
 @compiled
@@ -382,7 +432,10 @@ def predict(job, me, phase, before):
         while chunk < chunks:
             k, first = chunk // each, chunk % each * GROUP
             matrix, scales = address_at(job.logit_matrices, k), address_at(job.logit_scales, k)
-            out, step = job.logits + 4 * (k * job.codebook_size + first), 4 * job.codebooks * job.codebook_size
+            out, step = (
+                job.logits + 4 * (k * job.codebook_size + first),
+                4 * job.codebooks * job.codebook_size,
+            )
             product(job.int8, matrix, scales, first, first + GROUP, by, out, step)
             done += 1
             chunk = claim(job, me, phase, chunks)
@@ -399,7 +452,10 @@ def _kept(function):
     try:
         return njit(function, cache=True, **options)
     except RuntimeError as error:  # Numba's word for finding none
-        log.warning("compiled anew with each start (%s); set NUMBA_CACHE_DIR to a folder that can be written", error)
+        log.warning(
+            "compiled anew with each start (%s); set NUMBA_CACHE_DIR to a folder that can be written",
+            error,
+        )
         return njit(function, **options)
 
 
@@ -435,7 +491,12 @@ def _cached(sources: int):
         """All layers' text keys and values, from projected states in `x` `[C · L, width]`."""
         assert sources
         job = jobs[0]
-        D, L, items, rows = job.head_size, job.text_length, job.layers * job.heads, job.hearing * job.text_length
+        D, L, items, rows = (
+            job.head_size,
+            job.text_length,
+            job.layers * job.heads,
+            job.hearing * job.text_length,
+        )
         place, out, _, _ = own_memory(job, me)
         factor = f32(1.0 / np.sqrt(D))
         by = copied(job, place, job.x, rows)
@@ -451,7 +512,11 @@ def _cached(sources: int):
                         if which:
                             put(cache.values + 4 * t * D, i, value)
                         else:
-                            put(cache.keys + 4 * (t // TILE * D * TILE + t % TILE), i * TILE, value * factor)
+                            put(
+                                cache.keys + 4 * (t // TILE * D * TILE + t % TILE),
+                                i * TILE,
+                                value * factor,
+                            )
             item = claim(job, me, np.int64(0), items)
 
     return step, read_text
@@ -460,7 +525,9 @@ def _cached(sources: int):
 def _digest() -> int:
     here = Path(__file__).parent
     sources = (here / f"numba_{name}.py" for name in ("llvm", "vectors", "parts", "step"))
-    return int.from_bytes(sha256(b"".join(path.read_bytes() for path in sources)).digest()[:7], "big")
+    return int.from_bytes(
+        sha256(b"".join(path.read_bytes() for path in sources)).digest()[:7], "big"
+    )
 
 
 step, read_text = _cached(_digest())

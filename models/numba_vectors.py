@@ -11,12 +11,33 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from .numba_llvm import AHEAD, BYTES, F32, FLOATS, I8, I32, I64, INTS, LANES, ZEROS, Code, call_made, typed
+from .numba_llvm import (
+    AHEAD,
+    BYTES,
+    F32,
+    FLOATS,
+    I8,
+    I32,
+    I64,
+    INTS,
+    LANES,
+    ZEROS,
+    Code,
+    call_made,
+    typed,
+)
 
 LONG = 128  # vectors of a float32 line; shorter ones are read fastest one after the other, longer ones two at a time
 NORM_EPSILON = 1e-5
 TILE = 64  # positions whose keys lie together
-ERF = (1.061405429, -1.453152027, 1.421413741, -0.284496736, 0.254829592, 0.0)  # of 1 / (1 + 0.3275911 x)
+ERF = (
+    1.061405429,
+    -1.453152027,
+    1.421413741,
+    -0.284496736,
+    0.254829592,
+    0.0,
+)  # of 1 / (1 + 0.3275911 x)
 
 # ---------------------------------------------------------------- products
 
@@ -28,8 +49,13 @@ def _int8_tile(rows: int):
         code = Code(builder)
         sums = code.variables([ZEROS] * rows)
         with cgutils.for_range(builder, groups) as group:
-            places = [builder.add(builder.mul(groups, ir.Constant(I64, r)), group.index) for r in range(rows)]
-            begins = [code.broadcast(code.load(code.at(x_offsets, place, 4), I32)) for place in places]
+            places = [
+                builder.add(builder.mul(groups, ir.Constant(I64, r)), group.index)
+                for r in range(rows)
+            ]
+            begins = [
+                code.broadcast(code.load(code.at(x_offsets, place, 4), I32)) for place in places
+            ]
             dots = code.variables(begins)
             first = builder.mul(group.index, quads)
             with cgutils.for_range(builder, quads) as quad:
@@ -44,7 +70,10 @@ def _int8_tile(rows: int):
                 scale = code.broadcast(code.load(code.at(x_scales, places[r], 4), F32))
                 code.add_product(sums[r], builder.sitofp(builder.load(dots[r]), FLOATS), scale)
         for r in range(rows):
-            code.store(builder.fmul(builder.load(sums[r]), code.load(scales, FLOATS)), code.line(out, step, r))
+            code.store(
+                builder.fmul(builder.load(sums[r]), code.load(scales, FLOATS)),
+                code.line(out, step, r),
+            )
 
     return write
 
@@ -85,19 +114,48 @@ def _rows_in_pieces(builder: ir.IRBuilder, rows):
 
 
 @intrinsic
-def int8_product(typing, matrix, scales, tiles, x, x_step, x_scales, x_offsets, rows, groups, quads, out, step):
+def int8_product(
+    typing, matrix, scales, tiles, x, x_step, x_scales, x_offsets, rows, groups, quads, out, step
+):
     """Outputs of some tiles for all rows, to the beginning of lines that are `step` bytes apart."""
 
-    def write(builder, matrix, scales, tiles, x, x_step, x_scales, x_offsets, rows, groups, quads, out, step):
+    def write(
+        builder,
+        matrix,
+        scales,
+        tiles,
+        x,
+        x_step,
+        x_scales,
+        x_offsets,
+        rows,
+        groups,
+        quads,
+        out,
+        step,
+    ):
         code = Code(builder)
         tile_bytes = builder.mul(builder.mul(groups, quads), ir.Constant(I64, 4 * LANES))
         with cgutils.for_range(builder, tiles) as tile:
             weights = code.line(matrix, tile_bytes, tile.index)
             for piece, r in _rows_in_pieces(builder, rows):
                 place = builder.mul(groups, r)
-                rows_of_x = code.line(x, x_step, r), x_step, code.at(x_scales, place, 4), code.at(x_offsets, place, 4)
+                rows_of_x = (
+                    code.line(x, x_step, r),
+                    x_step,
+                    code.at(x_scales, place, 4),
+                    code.at(x_offsets, place, 4),
+                )
                 to = code.line(code.at(out, tile.index, 4 * LANES), step, r)
-                arguments = [weights, code.at(scales, tile.index, 4 * LANES), *rows_of_x, groups, quads, to, step]
+                arguments = [
+                    weights,
+                    code.at(scales, tile.index, 4 * LANES),
+                    *rows_of_x,
+                    groups,
+                    quads,
+                    to,
+                    step,
+                ]
                 call_made(builder, f"musicgraph_int8_tile_{piece}", arguments, _int8_tile(piece))
 
     return typed(12, "musicgraph_int8_product", write)
@@ -114,9 +172,20 @@ def float32_product(typing, matrix, fours, x, x_step, rows, vectors, out, step):
 
         def some_rows(piece: int, outputs: int, lines, x, to) -> None:
             for n in range(0, 4, outputs):
-                arguments = [code.line(lines, line, n), line, x, x_step, vectors, code.after(to, 4 * n), step]
+                arguments = [
+                    code.line(lines, line, n),
+                    line,
+                    x,
+                    x_step,
+                    vectors,
+                    code.after(to, 4 * n),
+                    step,
+                ]
                 call_made(
-                    builder, f"musicgraph_float32_dots_{piece}_{outputs}", arguments, _float32_dots(piece, outputs)
+                    builder,
+                    f"musicgraph_float32_dots_{piece}_{outputs}",
+                    arguments,
+                    _float32_dots(piece, outputs),
                 )
 
         with cgutils.for_range(builder, fours) as four:
@@ -157,13 +226,18 @@ def quantise_group(typing, x, vectors, quantised, scale, offset):
         steps = ir.Constant(F32, 127.0)
         code.store(builder.fdiv(largest, steps), scale)
         inverse = code.broadcast(builder.fdiv(steps, largest))
-        rint = builder.module.declare_intrinsic(f"llvm.rint.v{LANES}f32", (), ir.FunctionType(FLOATS, [FLOATS]))
+        rint = builder.module.declare_intrinsic(
+            f"llvm.rint.v{LANES}f32", (), ir.FunctionType(FLOATS, [FLOATS])
+        )
         with cgutils.for_range(builder, vectors) as vector:
             scaled = builder.fmul(code.load(code.at(x, vector.index, 4 * LANES), FLOATS), inverse)
             number = builder.fptosi(builder.call(rint, [scaled]), INTS)
             builder.store(builder.add(number, builder.load(total)), total)
             code.store(builder.trunc(number, BYTES), code.at(quantised, vector.index, LANES))
-        code.store(builder.mul(code.reduced(builder.load(total), builder.add), ir.Constant(I32, -128)), offset)
+        code.store(
+            builder.mul(code.reduced(builder.load(total), builder.add), ir.Constant(I32, -128)),
+            offset,
+        )
 
     return typed(5, "musicgraph_quantise_group", write)
 
@@ -187,7 +261,9 @@ def normalise(typing, x, vectors, weight, bias, out):
         deviation = code.sqrt(builder.fadd(variance, ir.Constant(F32, NORM_EPSILON)))
         scale = code.broadcast(builder.fdiv(ir.Constant(F32, 1.0), deviation))
         with cgutils.for_range(builder, vectors) as vector:
-            value, factor, shift = (code.load(code.at(a, vector.index, 4 * LANES), FLOATS) for a in (x, weight, bias))
+            value, factor, shift = (
+                code.load(code.at(a, vector.index, 4 * LANES), FLOATS) for a in (x, weight, bias)
+            )
             normal = builder.fmul(builder.fsub(value, mean), scale)
             code.store(code.fma(normal, factor, shift), code.at(out, vector.index, 4 * LANES))
 
@@ -208,7 +284,9 @@ def gelu(typing, x, vectors):
             z = builder.fmul(size, code.constant(0.5**0.5))
             t = builder.fdiv(one, code.fma(z, code.constant(0.3275911), one))
             left = builder.fmul(code.polynomial(t, ERF), code.exp(builder.fneg(builder.fmul(z, z))))
-            code.store(builder.fmul(code.fma(size, builder.fsub(one, left), h), code.constant(0.5)), place)
+            code.store(
+                builder.fmul(code.fma(size, builder.fsub(one, left), h), code.constant(0.5)), place
+            )
 
     return typed(2, "musicgraph_gelu", write)
 
@@ -267,7 +345,9 @@ def _add_values(int8: bool, vectors: int):
             places = [code.after(out, i * LANES * 4) for i in range(vectors)]
             sums = code.variables([code.load(place, FLOATS) for place in places])
             with cgutils.for_range(builder, count) as position:
-                probability = code.broadcast(code.load(code.at(probabilities, position.index, 4), F32))
+                probability = code.broadcast(
+                    code.load(code.at(probabilities, position.index, 4), F32)
+                )
                 line = builder.add(values, builder.mul(position.index, stride))
                 for i in range(vectors):
                     code.add_product(sums[i], code.past(line, i, int8), probability)
@@ -346,5 +426,9 @@ def _writer(kind, typing):
     return put
 
 
-number, byte, address_at = _reader(F32, types.float32), _reader(I8, types.int8), _reader(I64, types.int64)
+number, byte, address_at = (
+    _reader(F32, types.float32),
+    _reader(I8, types.int8),
+    _reader(I64, types.int64),
+)
 put, put_byte = _writer(F32, types.float32), _writer(I8, types.int8)

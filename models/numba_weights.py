@@ -28,7 +28,15 @@ from .numba_vectors import LANES
 log = logging.getLogger("musicgraph")
 
 INT8_FORMAT = 2  # of the cached file; raise it when what is in there changes
-IN_STEP_ORDER = ("qkv", "out", "text_q", "text_out", "fc1", "fc2", "text_kv")  # see numba_step: Q, K, V, OUT, …
+IN_STEP_ORDER = (
+    "qkv",
+    "out",
+    "text_q",
+    "text_out",
+    "fc1",
+    "fc2",
+    "text_kv",
+)  # see numba_step: Q, K, V, OUT, …
 ZERO = 128  # what a weight of 0 is in an unsigned byte
 
 
@@ -74,11 +82,14 @@ class Parameters:
         self._held: list[Tensor] = []  # addresses keep nothing alive
         layers = range(checkpoint.lm.num_layers)
         names = [
-            [name for kind in IN_STEP_ORDER for name in self._sources[f"layers.{i}.{kind}.weight"]] for i in layers
+            [name for kind in IN_STEP_ORDER for name in self._sources[f"layers.{i}.{kind}.weight"]]
+            for i in layers
         ]
         tables = [self._addresses(matrices, layer) for layer in names]
         heads = self._addresses(matrices, list(self._sources["heads.weight"]))
-        norms = [[self._norm(f"layers.{i}.{kind}norm") for kind in ("", "text_", "ffn_")] for i in layers]
+        norms = [
+            [self._norm(f"layers.{i}.{kind}norm") for kind in ("", "text_", "ffn_")] for i in layers
+        ]
         self.tables = {
             "matrices": np.array([matrix for matrix, _ in tables]),
             "scales": np.array([scale for _, scale in tables]),
@@ -104,7 +115,9 @@ class Parameters:
         return read_tensors(self._checkpoint, [name])[name]
 
     def _norm(self, name: str) -> np.ndarray:
-        parts = [self._read(self._sources[f"{name}.{part}"][0]).float() for part in ("weight", "bias")]
+        parts = [
+            self._read(self._sources[f"{name}.{part}"][0]).float() for part in ("weight", "bias")
+        ]
         return torch.stack(parts).numpy()
 
     def _addresses(self, matrices: Matrices, names: list[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -116,7 +129,9 @@ class Parameters:
 
     def embedded(self, tokens: Tensor) -> Tensor:
         """`[R, K, S]` → float32 `[R, S, d]`, the sum over the codebooks."""
-        return sum(F.embedding(tokens[:, k], table).float() for k, table in enumerate(self._embeddings))
+        return sum(
+            F.embedding(tokens[:, k], table).float() for k, table in enumerate(self._embeddings)
+        )
 
     def projected(self, states: Tensor) -> Tensor:
         """Text states `[C, L, text_size]` → `[C, L, d]`."""
@@ -165,7 +180,9 @@ def _kept(tensors: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
         return _mapped_tensors(path)
     except OSError as error:  # a full disk or a folder that is read-only costs the next start some seconds, no more
         log.warning(
-            "int8 weights cannot be kept in %s (%s); set MUSICGRAPH_CACHE to a folder for them", path.parent, error
+            "int8 weights cannot be kept in %s (%s); set MUSICGRAPH_CACHE to a folder for them",
+            path.parent,
+            error,
         )
         return tensors
 

@@ -34,7 +34,10 @@ def usable(weight: Tensor) -> bool:
 
 def _kept(module: nn.Module, pack: Callable[[], Any]) -> Any:
     """What `pack` gives, packed anew only when the module's weights are others than the last time."""
-    weights = [(weight.data_ptr(), 0 if weight.is_inference() else weight._version) for weight in module.parameters()]
+    weights = [
+        (weight.data_ptr(), 0 if weight.is_inference() else weight._version)
+        for weight in module.parameters()
+    ]
     known = _PACKED.get(module)
     if known is None or known[0] != weights:
         known = _PACKED[module] = weights, pack()
@@ -46,14 +49,20 @@ class Lstm:
 
     def __init__(self, module: nn.LSTM):
         self._hidden = module.hidden_size
-        self._layers = _kept(module, lambda: [self._pack(weights) for weights in module.all_weights])
+        self._layers = _kept(
+            module, lambda: [self._pack(weights) for weights in module.all_weights]
+        )
 
     def _pack(self, weights: list[Tensor]) -> tuple[Tensor, ...]:
         inputs, recurrent, *biases = weights
         reorder = torch.ops.mkldnn._reorder_mkldnn_rnn_layer_weight
-        return *reorder(inputs, recurrent, self._hidden, False, True, False, [1, 1, inputs.shape[1]]), *biases
+        return *reorder(
+            inputs, recurrent, self._hidden, False, True, False, [1, 1, inputs.shape[1]]
+        ), *biases
 
-    def __call__(self, x: Tensor, state: tuple[Tensor, Tensor] | None) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    def __call__(
+        self, x: Tensor, state: tuple[Tensor, Tensor] | None
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """`[T, N, in]` → `[T, N, hidden]` and the state, `[layers, N, hidden]` twice; as `nn.LSTM`."""
         zeros = x.new_zeros(len(self._layers), x.shape[1], self._hidden)
         states, x = [], x.contiguous()

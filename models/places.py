@@ -18,7 +18,9 @@ log = logging.getLogger("musicgraph")
 
 POCKET = "pocket"
 POCKET_FOLDER = Path(__file__).parent / "pocket"
-POCKET_WORLD = "piano, guitar, strings, flute, trumpet, organ, synth, music box, bass and one drum kit"
+POCKET_WORLD = (
+    "piano, guitar, strings, flute, trumpet, organ, synth, music box, bass and one drum kit"
+)
 WEIGHTS_LICENCE = "CC-BY-NC-4.0"
 GB = 10**9
 
@@ -61,7 +63,14 @@ class Found:
 
 def known_models(folders: Sequence[Path] = ()) -> list[Found]:
     """pocket, then what lies in `folders`, then the official ids: every name that `locate` understands."""
-    found = [Found(POCKET, POCKET_FOLDER if _is_checkpoint(POCKET_FOLDER) else None, _size(POCKET_FOLDER), "CC0-1.0")]
+    found = [
+        Found(
+            POCKET,
+            POCKET_FOLDER if _is_checkpoint(POCKET_FOLDER) else None,
+            _size(POCKET_FOLDER),
+            "CC0-1.0",
+        )
+    ]
     for folder in _checkpoints_in(folders):
         found.append(Found(folder.name, folder, _size(folder), _licence_of(folder.name)))
     for official in OFFICIAL:
@@ -96,7 +105,11 @@ def locate(name: str, folders: Sequence[Path] = ()) -> Path:
     """
     folder = _on_disk(name, folders)
     if folder is None:
-        download = ", or name it yourself (--model, or --set in a run) to download it" if is_hub_id(name) else ""
+        download = (
+            ", or name it yourself (--model, or --set in a run) to download it"
+            if is_hub_id(name)
+            else ""
+        )
         raise Refused(
             f"model {name!r} is not on this machine; expected one of: {', '.join(_names(folders))}, a folder, or the "
             f"files of a hub model placed in {_place_by_hand(name, folders)}{download}"
@@ -141,7 +154,9 @@ def fetch(name: str, folders: Sequence[Path] = ()) -> Path:
             f"model {name!r}: the hub wants you to accept its terms and to log in (hf auth login) first"
         ) from error
     except RepositoryNotFoundError as error:
-        raise Refused(f"model {name!r}: the hub has no such repository; check the spelling") from error
+        raise Refused(
+            f"model {name!r}: the hub has no such repository; check the spelling"
+        ) from error
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
         raise Refused(
             f"model {name!r} is not on this machine and could not be downloaded ({type(error).__name__}); put its "
@@ -153,7 +168,8 @@ def is_hub_id(name: str) -> bool:
     """`owner/name`, as the hub spells it, and not a path."""
     owner, slash, repository = name.partition("/")
     plain = all(
-        part and all(c.isalnum() or c in "-_." for c in part) and part.strip(".") for part in (owner, repository)
+        part and all(c.isalnum() or c in "-_." for c in part) and part.strip(".")
+        for part in (owner, repository)
     )
     return bool(slash) and plain
 
@@ -171,7 +187,11 @@ def _names(folders: Sequence[Path]) -> list[str]:
 
 def _checkpoints_in(folders: Iterable[Path]) -> list[Path]:
     return [
-        child for folder in folders if folder.is_dir() for child in sorted(folder.iterdir()) if _is_checkpoint(child)
+        child
+        for folder in folders
+        if folder.is_dir()
+        for child in sorted(folder.iterdir())
+        if _is_checkpoint(child)
     ]
 
 
@@ -179,7 +199,10 @@ def _is_checkpoint(folder: Path) -> bool:
     """A quick look, for lists: `open_checkpoint` is the judge."""
     path = folder / "config.json"
     try:
-        return path.is_file() and json.loads(path.read_text(encoding="utf-8")).get("model_type") == "musicgen"
+        return (
+            path.is_file()
+            and json.loads(path.read_text(encoding="utf-8")).get("model_type") == "musicgen"
+        )
     except (OSError, ValueError, AttributeError):
         return False
 

@@ -10,10 +10,16 @@ class Refused(Exception):
     (exit code 2, HTTP 4xx, a note on the page).
     """
 
-    __module__ = "musicgraph"  # what ComfyUI shows beside the message; the module's own name there is a path
+    __module__ = (
+        "musicgraph"  # what ComfyUI shows beside the message; the module's own name there is a path
+    )
 
     def __init__(self, what: str, *, got: object = "", expected: str = "", remedy: str = ""):
         self.what, self.got, self.expected, self.remedy = what, str(got), expected, remedy
-        facts = ", ".join(f"{name} {value}" for name, value in (("got", self.got), ("expected", expected)) if value)
+        facts = ", ".join(
+            f"{name} {value}"
+            for name, value in (("got", self.got), ("expected", expected))
+            if value
+        )
         text = f"{what}: {facts}" if facts else what
         super().__init__(f"{text}; {remedy}" if remedy else text)

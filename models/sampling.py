@@ -47,11 +47,15 @@ class Noise:
         Each step of each item is one call of its generator: where torch draws with MKL, a longer call gives other numbers.
         """
         on_gpu = self._device.type == "cuda"
-        block = torch.empty(self._shape, pin_memory=on_gpu)  # pinned: the copy then needs no waiting
+        block = torch.empty(
+            self._shape, pin_memory=on_gpu
+        )  # pinned: the copy then needs no waiting
         for step in block:
             for row, generator in zip(step, self._generators, strict=True):
                 row.exponential_(generator=generator)
-        return block.clamp_min_(torch.finfo(torch.float32).tiny).to(self._device, non_blocking=on_gpu)
+        return block.clamp_min_(torch.finfo(torch.float32).tiny).to(
+            self._device, non_blocking=on_gpu
+        )
 
 
 def guide(logits: Tensor, cfg: float) -> Tensor:

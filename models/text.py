@@ -11,11 +11,15 @@ from torch import nn
 from .conditioning import Conditioning
 from .refused import Refused
 
-MAX_TOKENS = 512  # T5 was trained on no more; a longer prompt is refused rather than cut without a word
+MAX_TOKENS = (
+    512  # T5 was trained on no more; a longer prompt is refused rather than cut without a word
+)
 
 
 class Tokenizer(Protocol):
-    def __call__(self, text: list[str], *, padding: bool, return_tensors: str) -> dict[str, torch.Tensor]: ...
+    def __call__(
+        self, text: list[str], *, padding: bool, return_tensors: str
+    ) -> dict[str, torch.Tensor]: ...
 
 
 class TextEncoder(nn.Module):
@@ -35,8 +39,12 @@ class TextEncoder(nn.Module):
         batch = self.tokenizer([text.strip() for text in texts], padding=True, return_tensors="pt")
         ids, mask = batch["input_ids"], batch["attention_mask"].bool()
         if ids.shape[1] > MAX_TOKENS:
-            raise Refused(f"text: got {ids.shape[1]} tokens, expected at most {MAX_TOKENS}; shorten the prompt")
+            raise Refused(
+                f"text: got {ids.shape[1]} tokens, expected at most {MAX_TOKENS}; shorten the prompt"
+            )
         device = self.t5.shared.weight.device
-        states = self.t5(input_ids=ids.to(device), attention_mask=mask.to(device)).last_hidden_state.cpu()
+        states = self.t5(
+            input_ids=ids.to(device), attention_mask=mask.to(device)
+        ).last_hidden_state.cpu()
         mask &= torch.tensor([bool(text.strip()) for text in texts]).unsqueeze(-1)
         return Conditioning(tuple(texts), states * mask.unsqueeze(-1), mask)

@@ -67,13 +67,17 @@ class AudioLoudness:
             }
         }
 
-    def adjust(self, audio: dict[str, Any], method: str, target: float, ceiling: float) -> tuple[dict[str, Any]]:
+    def adjust(
+        self, audio: dict[str, Any], method: str, target: float, ceiling: float
+    ) -> tuple[dict[str, Any]]:
         waveform, rate = wires.read_audio(audio)
         items = [_levelled(sound, rate, method, target, ceiling) for sound in waveform]
         return ({"waveform": torch.stack(items), "sample_rate": rate},)
 
 
-def _levelled(sound: torch.Tensor, rate: int, method: str, target: float, ceiling: float) -> torch.Tensor:
+def _levelled(
+    sound: torch.Tensor, rate: int, method: str, target: float, ceiling: float
+) -> torch.Tensor:
     now = MEASURES[method](sound, rate)
     if now <= dsp.SILENCE_DB:
         log.warning("Audio Loudness: silence has no level; it stays as it is")
@@ -82,9 +86,7 @@ def _levelled(sound: torch.Tensor, rate: int, method: str, target: float, ceilin
 
 
 class AudioSpectrogram:
-    DESCRIPTION = (
-        "Draws sound: its waveform above its mel spectrogram (80 dB range, low notes below). One picture for each item."
-    )
+    DESCRIPTION = "Draws sound: its waveform above its mel spectrogram (80 dB range, low notes below). One picture for each item."
     TITLE = "Audio Spectrogram"
     CATEGORY = "audio"
     SEARCH_ALIASES = ["waveform image", "mel spectrogram", "visualize audio"]
@@ -99,8 +101,18 @@ class AudioSpectrogram:
         return {
             "required": {
                 "audio": ("AUDIO", {"tooltip": "Any sound."}),
-                "width": ("INT", {"default": 1024, **size, "tooltip": "In pixels; time runs from left to right."}),
-                "height": ("INT", {"default": 512, **size, "tooltip": "In pixels; a quarter is the waveform."}),
+                "width": (
+                    "INT",
+                    {
+                        "default": 1024,
+                        **size,
+                        "tooltip": "In pixels; time runs from left to right.",
+                    },
+                ),
+                "height": (
+                    "INT",
+                    {"default": 512, **size, "tooltip": "In pixels; a quarter is the waveform."},
+                ),
             }
         }
 

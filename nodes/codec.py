@@ -29,7 +29,9 @@ def _checked_codec(part: wires.CodecPart, tokens: dict[str, Any]) -> Codec:
 
 
 class EnCodecDecode:
-    DESCRIPTION = "Turns EnCodec tokens into sound, piece by piece, so that memory does not grow with length."
+    DESCRIPTION = (
+        "Turns EnCodec tokens into sound, piece by piece, so that memory does not grow with length."
+    )
     TITLE = "EnCodec Decode"
     CATEGORY = "audio/musicgen"
     SEARCH_ALIASES = ["tokens to audio", "vae decode audio"]
@@ -43,7 +45,10 @@ class EnCodecDecode:
     def INPUT_TYPES(cls) -> dict[str, Any]:
         return {
             "required": {
-                "codec": (wires.CODEC, {"tooltip": "From Load MusicGen: of the checkpoint that made the tokens."}),
+                "codec": (
+                    wires.CODEC,
+                    {"tooltip": "From Load MusicGen: of the checkpoint that made the tokens."},
+                ),
                 "tokens": (wires.TOKENS, {"tooltip": "From MusicGen Sampler or EnCodec Encode."}),
             }
         }
@@ -96,7 +101,9 @@ class EnCodecEncode:
     SEARCH_ALIASES = ["audio to tokens", "vae encode audio"]
     RETURN_TYPES = (wires.TOKENS,)
     RETURN_NAMES = ("tokens",)
-    OUTPUT_TOOLTIPS = ("The sound as tokens; goes to MusicGen Sampler's audio_prompt or EnCodec Decode.",)
+    OUTPUT_TOOLTIPS = (
+        "The sound as tokens; goes to MusicGen Sampler's audio_prompt or EnCodec Decode.",
+    )
     FUNCTION = "encode"
 
     @classmethod
@@ -104,7 +111,12 @@ class EnCodecEncode:
         return {
             "required": {
                 "codec": (wires.CODEC, {"tooltip": "From Load MusicGen."}),
-                "audio": ("AUDIO", {"tooltip": "Any sound: its rate and channels are converted, and the log says so."}),
+                "audio": (
+                    "AUDIO",
+                    {
+                        "tooltip": "Any sound: its rate and channels are converted, and the log says so."
+                    },
+                ),
             }
         }
 
@@ -116,7 +128,9 @@ class EnCodecEncode:
                 "EnCodec Encode: %d Hz, %d channel(s) → %d Hz, %d channel(s)",
                 rate, waveform.shape[1], encoder.sample_rate, codec.channels,
             )  # fmt: skip
-        waveform = dsp.resample(dsp.with_channels(waveform, codec.channels), rate, encoder.sample_rate)
+        waveform = dsp.resample(
+            dsp.with_channels(waveform, codec.channels), rate, encoder.sample_rate
+        )
         tokens = encoder.encode(waveform, codec.num_codebooks)
         described = {
             "tokens": tokens,

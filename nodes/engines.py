@@ -43,7 +43,9 @@ def choose(precision: str, device: torch.device, config: LMConfig) -> Choice:
     """
     wanted = os.environ.get(ENGINE_VARIABLE) or AUTO
     if wanted not in ENGINES:
-        raise Refused(f"{ENGINE_VARIABLE}: got {wanted!r}, expected one of {', '.join(ENGINES)}; unset it for auto")
+        raise Refused(
+            f"{ENGINE_VARIABLE}: got {wanted!r}, expected one of {', '.join(ENGINES)}; unset it for auto"
+        )
     if wanted == CUDA_GRAPH:
         return _on_cuda_graphs(precision, device)
     if wanted in (AUTO, NUMBA) and device.type == "cpu" and precision in ("auto", "fp32", INT8):
@@ -51,7 +53,9 @@ def choose(precision: str, device: torch.device, config: LMConfig) -> Choice:
         if trouble is None:
             return Choice(NUMBA, INT8 if precision == "auto" else precision, device)
         if wanted == NUMBA or precision == INT8:
-            raise Refused(f"got {wanted} as engine and {precision} as precision, {trouble}, or choose torch and auto")
+            raise Refused(
+                f"got {wanted} as engine and {precision} as precision, {trouble}, or choose torch and auto"
+            )
     if wanted == NUMBA:
         raise Refused(
             f"{ENGINE_VARIABLE}: got {wanted} for {precision} on {device.type}, expected fp32 or int8 on cpu; "
@@ -65,7 +69,11 @@ def _numba_trouble(config: LMConfig) -> str | None:
     if find_spec("numba") is None:
         return "expected Numba to be installed; pip install 'musicgraph[cpu]'"
     sizes = {"hidden_size": 32, "ffn_size": 32, "head_size": 16, "codebook_size": 64}
-    uneven = [f"{name} {getattr(config, name)}" for name, unit in sizes.items() if getattr(config, name) % unit]
+    uneven = [
+        f"{name} {getattr(config, name)}"
+        for name, unit in sizes.items()
+        if getattr(config, name) % unit
+    ]
     if uneven:
         return f"expected a model whose sizes are multiples of {sizes}, not {', '.join(uneven)}; take another model"
     return None
@@ -73,7 +81,9 @@ def _numba_trouble(config: LMConfig) -> str | None:
 
 def _on_cuda_graphs(precision: str, device: torch.device) -> Choice:
     if device.type != "cuda":
-        raise Refused(f"{ENGINE_VARIABLE}: got {CUDA_GRAPH} on {device.type}, expected cuda; unset the variable")
+        raise Refused(
+            f"{ENGINE_VARIABLE}: got {CUDA_GRAPH} on {device.type}, expected cuda; unset the variable"
+        )
     return Choice(CUDA_GRAPH, _torch_precision(precision, device), device)
 
 

@@ -82,7 +82,11 @@ def current_run() -> Run:
 
 def inside_comfyui() -> bool:
     """ComfyUI imports both modules before any node pack; a `Run` in force means that a runner of ours calls."""
-    return _run.get() is None and "folder_paths" in sys.modules and "comfy.model_management" in sys.modules
+    return (
+        _run.get() is None
+        and "folder_paths" in sys.modules
+        and "comfy.model_management" in sys.modules
+    )
 
 
 # ---------------------------------------------------------------- progress and stopping
@@ -131,7 +135,9 @@ def register_model_folder() -> None:
     if inside_comfyui():
         import folder_paths
 
-        folder_paths.add_model_folder_path(MODEL_FOLDER_KEY, os.path.join(folder_paths.models_dir, MODEL_FOLDER_KEY))
+        folder_paths.add_model_folder_path(
+            MODEL_FOLDER_KEY, os.path.join(folder_paths.models_dir, MODEL_FOLDER_KEY)
+        )
 
 
 def model_folders() -> list[Path]:
@@ -171,7 +177,10 @@ def supports(dtype: torch.dtype, device: torch.device) -> bool:
     if inside_comfyui():
         import comfy.model_management as memory
 
-        should_use = {torch.float16: memory.should_use_fp16, torch.bfloat16: memory.should_use_bf16}.get(dtype)
+        should_use = {
+            torch.float16: memory.should_use_fp16,
+            torch.bfloat16: memory.should_use_bf16,
+        }.get(dtype)
         return should_use is None or should_use(device)
     return dtype is not torch.bfloat16 or (device.type == "cuda" and torch.cuda.is_bf16_supported())
 
@@ -200,7 +209,9 @@ class Resident:
             import comfy.model_patcher
 
             offload = comfy.model_management.unet_offload_device()
-            self._patcher = comfy.model_patcher.ModelPatcher(module, load_device=device, offload_device=offload)
+            self._patcher = comfy.model_patcher.ModelPatcher(
+                module, load_device=device, offload_device=offload
+            )
         else:
             module.to(device)
 
@@ -209,5 +220,7 @@ class Resident:
         if self._patcher is not None:
             import comfy.model_management
 
-            comfy.model_management.load_models_gpu([self._patcher], memory_required=working_bytes, force_full_load=True)
+            comfy.model_management.load_models_gpu(
+                [self._patcher], memory_required=working_bytes, force_full_load=True
+            )
         return self.module

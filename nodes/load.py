@@ -59,7 +59,10 @@ class MusicGenModelLoader:
                 ),
                 "device": (
                     ["auto", "cpu", "cuda", "mps"],
-                    {"default": "auto", "tooltip": "auto: the GPU if there is one. cpu works everywhere."},
+                    {
+                        "default": "auto",
+                        "tooltip": "auto: the GPU if there is one. cpu works everywhere.",
+                    },
                 ),
             }
         }
@@ -84,12 +87,18 @@ class MusicGenModelLoader:
 
 
 def _device(choice: str) -> torch.device:
-    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    available = {
+        "cpu": True,
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+    }
     if choice == "auto":
         return host.default_device()
     if not available.get(choice):
         there = ", ".join(name for name, yes in available.items() if yes)
-        raise Refused(f"device: got {choice!r}, which this machine does not offer; choose auto or one of: {there}")
+        raise Refused(
+            f"device: got {choice!r}, which this machine does not offer; choose auto or one of: {there}"
+        )
     return torch.device(choice)
 
 

@@ -13,7 +13,9 @@ from ..models.generate import in_blocks, stream
 from ..models.refused import Refused
 from . import host, wires
 
-REPORT_FRAMES = 25  # tokens are reported in blocks of this many frames: half a second for the official models
+REPORT_FRAMES = (
+    25  # tokens are reported in blocks of this many frames: half a second for the official models
+)
 
 
 class MusicGenSampler:
@@ -34,7 +36,10 @@ class MusicGenSampler:
         return {
             "required": {
                 "model": (wires.MODEL, {"tooltip": "From Load MusicGen."}),
-                "positive": (wires.CONDITIONING, {"tooltip": "What the music should be: from MusicGen Text Encode."}),
+                "positive": (
+                    wires.CONDITIONING,
+                    {"tooltip": "What the music should be: from MusicGen Text Encode."},
+                ),
                 "duration": (
                     "FLOAT",
                     {
@@ -110,11 +115,15 @@ class MusicGenSampler:
             "optional": {
                 "negative": (
                     wires.CONDITIONING,
-                    {"tooltip": "What the music should not be. Works through guidance, so cfg must not be 1."},
+                    {
+                        "tooltip": "What the music should not be. Works through guidance, so cfg must not be 1."
+                    },
                 ),
                 "audio_prompt": (
                     wires.TOKENS,
-                    {"tooltip": "Music to continue, from EnCodec Encode; the result begins with it."},
+                    {
+                        "tooltip": "Music to continue, from EnCodec Encode; the result begins with it."
+                    },
                 ),
             },
         }
@@ -138,7 +147,9 @@ class MusicGenSampler:
                 "negative: got one with cfg 1, where it has no effect; raise cfg (3 is usual) or disconnect it"
             )
         config = model.config
-        generation = Generation(config.frames(duration), seed, Sampling(temperature, top_k, top_p, cfg))
+        generation = Generation(
+            config.frames(duration), seed, Sampling(temperature, top_k, top_p, cfg)
+        )
         if len(positive) * variations > MAX_BATCH:
             raise Refused(
                 f"batch: got {len(positive)} prompts × {variations} variations, expected at most {MAX_BATCH} items; "
@@ -154,8 +165,12 @@ class MusicGenSampler:
         if negative is not None and 1 < len(negative) == len(positive):
             negative = negative.repeated(variations)
         engine = model.source.ready(_working_bytes(model, len(positive) * variations))
-        frames = stream(engine, generation, positive.repeated(variations), negative, prompt, open_end)
-        return (wires.audio_tokens(_gathered(frames, generation.frames, config), config, open_end=True),)
+        frames = stream(
+            engine, generation, positive.repeated(variations), negative, prompt, open_end
+        )
+        return (
+            wires.audio_tokens(_gathered(frames, generation.frames, config), config, open_end=True),
+        )
 
 
 def _check_same_codec(described: dict[str, Any], config: LMConfig) -> None:
@@ -167,7 +182,9 @@ def _check_same_codec(described: dict[str, Any], config: LMConfig) -> None:
             )
 
 
-def _gathered(frames: Generator[torch.Tensor, None, None], total: int, config: LMConfig) -> torch.Tensor:
+def _gathered(
+    frames: Generator[torch.Tensor, None, None], total: int, config: LMConfig
+) -> torch.Tensor:
     """All frames as one `[B, K, T]`; progress at every step, finished blocks to whoever listens."""
     progress, blocks, done = host.Progress(total), [], 0
 
@@ -183,7 +200,9 @@ def _gathered(frames: Generator[torch.Tensor, None, None], total: int, config: L
 
     try:
         for block in in_blocks(watched(), REPORT_FRAMES):
-            host.report_tokens(host.TokenBlock(wires.audio_tokens(block, config, open_end=True), done, total))
+            host.report_tokens(
+                host.TokenBlock(wires.audio_tokens(block, config, open_end=True), done, total)
+            )
             blocks.append(block)
             done += block.shape[2]
     finally:

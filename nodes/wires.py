@@ -65,8 +65,14 @@ def read_audio(audio: object) -> tuple[Tensor, int]:
     Raises Refused if there is no sound: newer ComfyUI passes None for a video without an audio track.
     """
     if audio is None:
-        raise Refused("audio: got nothing, expected AUDIO; connect a sound (a video without an audio track has none)")
-    if not isinstance(audio, dict) or not isinstance(audio.get("waveform"), Tensor) or "sample_rate" not in audio:
+        raise Refused(
+            "audio: got nothing, expected AUDIO; connect a sound (a video without an audio track has none)"
+        )
+    if (
+        not isinstance(audio, dict)
+        or not isinstance(audio.get("waveform"), Tensor)
+        or "sample_rate" not in audio
+    ):
         raise Refused(
             f"audio: got {type(audio).__name__}, expected AUDIO with 'waveform' and 'sample_rate'; connect an AUDIO output"
         )
@@ -77,7 +83,9 @@ def read_audio(audio: object) -> tuple[Tensor, int]:
             "choose a sound that is not empty"
         )
     if not torch.isfinite(waveform).all():
-        raise Refused("audio: got samples that are NaN or infinite, expected numbers; check the node before this one")
+        raise Refused(
+            "audio: got samples that are NaN or infinite, expected numbers; check the node before this one"
+        )
     return waveform.to("cpu", torch.float32), int(audio["sample_rate"])
 
 
@@ -96,5 +104,7 @@ def read_tokens(tokens: object) -> tuple[Tensor, dict[str, Any]]:
         )
     values = tokens["tokens"]
     if values.dim() != 3 or 0 in values.shape:
-        raise Refused(f"tokens: got shape {list(values.shape)}, expected [batch, codebooks, frames], none of them 0")
+        raise Refused(
+            f"tokens: got shape {list(values.shape)}, expected [batch, codebooks, frames], none of them 0"
+        )
     return values, tokens

@@ -6,10 +6,14 @@ import sys
 import tempfile
 from pathlib import Path
 
-os.environ["MUSICGRAPH_ENGINE"] = "torch"  # the reference, everywhere alike; the fast engines have tests of their own
+os.environ["MUSICGRAPH_ENGINE"] = (
+    "torch"  # the reference, everywhere alike; the fast engines have tests of their own
+)
 os.environ["MUSICGRAPH_CACHE"] = tempfile.mkdtemp(prefix="musicgraph-tests-")
 
-spec = importlib.util.spec_from_file_location("musicgraph", Path(__file__).parents[1] / "__init__.py")
+spec = importlib.util.spec_from_file_location(
+    "musicgraph", Path(__file__).parents[1] / "__init__.py"
+)
 sys.modules[spec.name] = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(sys.modules[spec.name])
 
@@ -18,7 +22,9 @@ import torch  # noqa: E402
 
 from musicgraph.models import checkpoint  # noqa: E402
 
-torch.set_num_threads(1)  # models here are tiny: threads that wait for each other cost more than they save
+torch.set_num_threads(
+    1
+)  # models here are tiny: threads that wait for each other cost more than they save
 sys.path.insert(0, str(Path(__file__).parent))  # for tests' own helpers, such as tiny.py
 
 from tiny import write_tiny_checkpoint  # noqa: E402

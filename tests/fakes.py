@@ -98,7 +98,9 @@ class Sampler:
 
     @classmethod
     def INPUT_TYPES(cls):
-        return {"required": {"frames": ("INT", {"default": 8}), "reported": ("INT", {"default": 8})}}
+        return {
+            "required": {"frames": ("INT", {"default": 8}), "reported": ("INT", {"default": 8})}
+        }
 
     def sample(self, frames, reported):
         tokens = torch.arange(frames).expand(1, 1, frames)
@@ -122,7 +124,9 @@ class Decoder:
 
     def decode(self, gain, tokens):
         self.CALLS.append(gain)
-        return ({"waveform": tokens.repeat_interleave(2, dim=-1).float() * gain, "sample_rate": 100},)
+        return (
+            {"waveform": tokens.repeat_interleave(2, dim=-1).float() * gain, "sample_rate": 100},
+        )
 
     def open_stream(self, gain):
         return DecoderStream(self, gain)
@@ -136,7 +140,10 @@ class DecoderStream:
         before = max(0, self.tokens.shape[-1] - 1)
         self.tokens = torch.cat([self.tokens, tokens["tokens"]], dim=-1)
         new = self.tokens[..., before:-1]
-        return {"waveform": new.repeat_interleave(2, dim=-1).float() * self.gain, "sample_rate": 100}
+        return {
+            "waveform": new.repeat_interleave(2, dim=-1).float() * self.gain,
+            "sample_rate": 100,
+        }
 
     def close(self):
         waveform = self.tokens.repeat_interleave(2, dim=-1).float() * self.gain
@@ -194,7 +201,10 @@ class Switch:
     @classmethod
     def INPUT_TYPES(cls):
         lazy = ("NUM", {"lazy": True})
-        return {"required": {"left": ("BOOLEAN", {"default": True}), "a": lazy}, "optional": {"b": lazy}}
+        return {
+            "required": {"left": ("BOOLEAN", {"default": True}), "a": lazy},
+            "optional": {"b": lazy},
+        }
 
     def check_lazy_status(self, left, a=None, b=None):
         return ["a"] if left else ["b"]
@@ -231,7 +241,12 @@ class Picky:
 
     @classmethod
     def INPUT_TYPES(cls):
-        return {"required": {"even": ("INT", {"min": 0, "max": 4}), "odd": ("INT", {"min": 0, "max": 4, "default": 1})}}
+        return {
+            "required": {
+                "even": ("INT", {"min": 0, "max": 4}),
+                "odd": ("INT", {"min": 0, "max": 4, "default": 1}),
+            }
+        }
 
     @classmethod
     def VALIDATE_INPUTS(cls, even):
@@ -263,4 +278,8 @@ CLASSES = {
 
 def node(class_type, title=None, **inputs):
     """An entry of an API-format prompt."""
-    return {"inputs": inputs, "class_type": class_type, **({"_meta": {"title": title}} if title else {})}
+    return {
+        "inputs": inputs,
+        "class_type": class_type,
+        **({"_meta": {"title": title}} if title else {}),
+    }

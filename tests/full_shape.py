@@ -16,7 +16,9 @@ from transformers import (
 
 def small_config() -> MusicgenConfig:
     return MusicgenConfig(
-        text_encoder=T5Config(d_model=768, d_kv=64, d_ff=3072, num_layers=12, num_heads=12).to_dict(),
+        text_encoder=T5Config(
+            d_model=768, d_kv=64, d_ff=3072, num_layers=12, num_heads=12
+        ).to_dict(),
         audio_encoder=EncodecConfig(
             target_bandwidths=[2.2],
             sampling_rate=32000,
@@ -43,7 +45,9 @@ def write_small_checkpoint(folder: Path) -> MusicgenForConditionalGeneration:
             if parameter.dim() > 1:
                 # large enough for logits that differ, small enough for 24 layers to stay in range
                 parameter.normal_(std=0.04 if "embed" not in name else 0.3)
-    model.generation_config.update(decoder_start_token_id=2048, pad_token_id=2048, bos_token_id=2048)
+    model.generation_config.update(
+        decoder_start_token_id=2048, pad_token_id=2048, bos_token_id=2048
+    )
     model.save_pretrained(folder)
     tiny_tokenizer().save_pretrained(folder)
     (folder / "generation_config.json").write_text(json.dumps({"max_length": 1500}))

@@ -24,7 +24,9 @@ class Holding:
 
     def __enter__(self):
         started = threading.Event()
-        self.ticket = self.studio.submit("holder", lambda *_: started.set() or self.may_end.wait(SOON))
+        self.ticket = self.studio.submit(
+            "holder", lambda *_: started.set() or self.may_end.wait(SOON)
+        )
         assert started.wait(SOON)
         return self
 

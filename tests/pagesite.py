@@ -46,7 +46,10 @@ def tiny_site(folder, patch, **settings):
     _watch_sockets(site, patch)
     server = uvicorn.Server(
         uvicorn.Config(
-            serve.build_server(chosen, studio, shelf), port=port, log_level="error", timeout_graceful_shutdown=1
+            serve.build_server(chosen, studio, shelf),
+            port=port,
+            log_level="error",
+            timeout_graceful_shutdown=1,
         )
     )
     thread = threading.Thread(target=server.run, daemon=True)
@@ -66,7 +69,9 @@ def _watch_sockets(site, patch):
     connect = socket.socket.connect
 
     def noting(self, address):
-        if self.family in (socket.AF_INET, socket.AF_INET6) and not address[0].startswith(("127.", "::1", "localhost")):
+        if self.family in (socket.AF_INET, socket.AF_INET6) and not address[0].startswith(
+            ("127.", "::1", "localhost")
+        ):
             site.asked_outside.append(address)
         return connect(self, address)
 

@@ -23,7 +23,8 @@ pytest_plugins = ["http_api_fixtures"]
 
 def test_the_compatible_route_answers_with_a_wav_of_the_asked_length_and_nothing_else(client):
     response = client.post(
-        COMPATIBLE, json={"prompt": "lo-fi music with a soothing melody", "duration": 1.5, "seed": 42}
+        COMPATIBLE,
+        json={"prompt": "lo-fi music with a soothing melody", "duration": 1.5, "seed": 42},
     )
     assert response.headers["content-type"] == "audio/wav"
     assert response.content[:4] == b"RIFF"
@@ -34,7 +35,9 @@ def test_the_compatible_route_answers_with_a_wav_of_the_asked_length_and_nothing
 
 def test_the_compatible_routes_defaults_are_the_documented_ones(client, monkeypatch):
     seen = []
-    monkeypatch.setattr(making, "make_music", lambda runner, request, **_: seen.append(request) or 1 / 0)
+    monkeypatch.setattr(
+        making, "make_music", lambda runner, request, **_: seen.append(request) or 1 / 0
+    )
     client.post(COMPATIBLE, json={"prompt": "x"})
     assert (seen[0].duration_s, seen[0].seed, seen[0].cfg, seen[0].top_k) == (10.0, 42, 3.0, 250)
 
@@ -43,7 +46,9 @@ def test_the_same_seed_gives_the_same_music_and_minus_one_says_which_it_drew(cli
     body = {"prompt": "x", "duration": 1, "seed": -1}
     first = client.post(COMPATIBLE, json=body)
     again = client.post(COMPATIBLE, json={**body, "seed": int(first.headers["x-seed"])})
-    other = client.post(COMPATIBLE, json={**body, "seed": (int(first.headers["x-seed"]) + 1) % 10000})
+    other = client.post(
+        COMPATIBLE, json={**body, "seed": (int(first.headers["x-seed"]) + 1) % 10000}
+    )
     assert first.content == again.content != other.content
 
 
@@ -93,7 +98,10 @@ def test_fields_that_do_not_fit_are_refused_with_got_expected_and_remedy(client,
 
 
 def test_a_missing_prompt_is_refused(client):
-    assert "prompt: got nothing, expected text" in error_of(client.post(COMPATIBLE, json={}), 422)["message"]
+    assert (
+        "prompt: got nothing, expected text"
+        in error_of(client.post(COMPATIBLE, json={}), 422)["message"]
+    )
 
 
 @pytest.mark.parametrize(
@@ -111,7 +119,9 @@ def test_bodies_that_are_not_a_json_object_are_refused(client, body):
 def test_a_large_body_and_another_content_type_are_refused(client):
     json_type = {"content-type": "application/json; charset=utf-8"}
     error_of(client.post(GENERATE, content=b'{"prompt": "' + b"x" * 70000, headers=json_type), 413)
-    assert "application/json" in error_of(client.post(GENERATE, data={"prompt": "x"}), 415)["message"]
+    assert (
+        "application/json" in error_of(client.post(GENERATE, data={"prompt": "x"}), 415)["message"]
+    )
     error_of(client.post(GENERATE, content=b'{"prompt": "x"}'), 415)
     assert client.post(GENERATE, content=json.dumps(SHORT), headers=json_type).status_code == 200
 
@@ -119,9 +129,14 @@ def test_a_large_body_and_another_content_type_are_refused(client):
 # ---------------------------------------------------------------- wrong addresses and methods
 
 
-@pytest.mark.parametrize("path", ["/v1/other", "/v1/", "/v1/generate/", "/v1/generate/x", "/v1/../v1/%00"])
+@pytest.mark.parametrize(
+    "path", ["/v1/other", "/v1/", "/v1/generate/", "/v1/generate/x", "/v1/../v1/%00"]
+)
 def test_unknown_addresses_under_v1_are_404(client, path):
-    assert "expected one of /v1/meta-musicgen-medium" in error_of(client.post(path, json=SHORT), 404)["message"]
+    assert (
+        "expected one of /v1/meta-musicgen-medium"
+        in error_of(client.post(path, json=SHORT), 404)["message"]
+    )
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH", "OPTIONS"])
@@ -151,10 +166,15 @@ def test_a_page_mounted_behind_does_not_take_over_wrong_addresses(studio, model)
 
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize(
-    "format, media_type", [("wav", "audio/wav"), ("flac", "audio/flac"), ("mp3", "audio/mpeg"), ("opus", "audio/ogg")]
+    "format, media_type",
+    [("wav", "audio/wav"), ("flac", "audio/flac"), ("mp3", "audio/mpeg"), ("opus", "audio/ogg")],
 )
-def test_every_format_holds_the_music_and_the_graph_that_made_it(client, tmp_path, format, media_type, stream):
-    response = client.post(GENERATE, json={**SHORT, "duration": 2, "format": format, "stream": stream})
+def test_every_format_holds_the_music_and_the_graph_that_made_it(
+    client, tmp_path, format, media_type, stream
+):
+    response = client.post(
+        GENERATE, json={**SHORT, "duration": 2, "format": format, "stream": stream}
+    )
     assert response.status_code == 200 and response.headers["content-type"] == media_type
     path = tmp_path / f"music.{format}"
     path.write_bytes(response.content)
@@ -171,7 +191,9 @@ def test_a_stream_holds_the_samples_of_the_file_at_once(client, tmp_path, format
     sounds = []
     for stream in (False, True):
         body = {**SHORT, "duration": 2.34, "format": format, "stream": stream}
-        client.post(GENERATE, json={**SHORT, "seed": 1})  # so that nothing is kept from the other one
+        client.post(
+            GENERATE, json={**SHORT, "seed": 1}
+        )  # so that nothing is kept from the other one
         path = tmp_path / f"{stream}.{format}"
         path.write_bytes(client.post(GENERATE, json=body).content)
         sounds.append(read_audio(path)[0])
@@ -179,7 +201,9 @@ def test_a_stream_holds_the_samples_of_the_file_at_once(client, tmp_path, format
 
 
 def test_a_stream_of_what_was_just_made_is_whole(client):
-    at_once, streamed = (client.post(GENERATE, json={**SHORT, "stream": stream}) for stream in (False, True))
+    at_once, streamed = (
+        client.post(GENERATE, json={**SHORT, "stream": stream}) for stream in (False, True)
+    )
     assert (wav(at_once) == wav(streamed)).all()
     again = client.post(GENERATE, json={**SHORT, "stream": True})
     assert again.content == streamed.content
@@ -205,9 +229,16 @@ def test_accept_chooses_the_format(client, accept, media_type):
 
 
 def test_the_format_field_goes_before_accept_and_accept_may_name_nothing_we_make(client):
-    response = client.post(GENERATE, json={**SHORT, "format": "mp3"}, headers={"accept": "image/png"})
+    response = client.post(
+        GENERATE, json={**SHORT, "format": "mp3"}, headers={"accept": "image/png"}
+    )
     assert response.headers["content-type"] == "audio/mpeg"
-    assert "audio/flac" in error_of(client.post(GENERATE, json=SHORT, headers={"accept": "image/png"}), 406)["message"]
+    assert (
+        "audio/flac"
+        in error_of(client.post(GENERATE, json=SHORT, headers={"accept": "image/png"}), 406)[
+            "message"
+        ]
+    )
 
 
 def test_variations_come_as_a_zip_and_each_is_the_music_of_its_own_seed(client):
@@ -216,12 +247,19 @@ def test_variations_come_as_a_zip_and_each_is_the_music_of_its_own_seed(client):
     archive = zipfile.ZipFile(io.BytesIO(response.content))
     assert archive.namelist() == ["music_1.wav", "music_2.wav"]
     second = client.post(GENERATE, json={**SHORT, "seed": SHORT["seed"] + 1})
-    assert np.abs(soundfile.read(archive.open("music_2.wav"), dtype="int16")[0] - wav(second)[:, 0]).max() <= 1
+    assert (
+        np.abs(
+            soundfile.read(archive.open("music_2.wav"), dtype="int16")[0] - wav(second)[:, 0]
+        ).max()
+        <= 1
+    )
 
 
 def test_all_settings_reach_the_graph(client, monkeypatch, model):
     seen = []
-    monkeypatch.setattr(making, "make_music", lambda runner, request, **_: seen.append(request) or 1 / 0)
+    monkeypatch.setattr(
+        making, "make_music", lambda runner, request, **_: seen.append(request) or 1 / 0
+    )
     settings = {
         "prompt": "p", "negative": "n", "seed": 2**64 - 1, "cfg": 2.5, "temperature": 0.5, "top_k": 9, "top_p": 0.9,
         "variations": 3, "precision": "fp32", "device": "cpu", "loudness_lufs": -20.0,
@@ -229,7 +267,11 @@ def test_all_settings_reach_the_graph(client, monkeypatch, model):
     client.post(GENERATE, json={**settings, "duration": 3, "format": "opus", "model": model.name})
     made = vars(seen[0])
     assert {name: made[name] for name in settings} == settings
-    assert (made["duration_s"], made["save_as"], made["model"]) == (3.0, "SaveAudioOpus", str(model))
+    assert (made["duration_s"], made["save_as"], made["model"]) == (
+        3.0,
+        "SaveAudioOpus",
+        str(model),
+    )
 
 
 def test_loudness_is_reached(client):
@@ -240,7 +282,10 @@ def test_loudness_is_reached(client):
 
 @pytest.mark.parametrize("change", [{"variations": 2}, {"loudness_lufs": -14}])
 def test_what_cannot_be_streamed_is_refused(client, change):
-    assert "stream: got " in error_of(client.post(GENERATE, json={**SHORT, "stream": True} | change), 422)["message"]
+    assert (
+        "stream: got "
+        in error_of(client.post(GENERATE, json={**SHORT, "stream": True} | change), 422)["message"]
+    )
 
 
 @pytest.mark.parametrize(
@@ -263,10 +308,16 @@ def test_what_only_the_graph_can_refuse_is_no_failure_of_the_server(client):
     assert "negative: got one with cfg 1" in error_of(without_guidance, 422)["message"]
 
 
-@pytest.mark.parametrize("name", ["nobody/nothing", "facebook/musicgen-large", "/etc", "..", "x" * 200])
+@pytest.mark.parametrize(
+    "name", ["nobody/nothing", "facebook/musicgen-large", "/etc", "..", "x" * 200]
+)
 def test_a_model_that_is_not_here_is_404_and_is_not_fetched(client, monkeypatch, name):
-    monkeypatch.setattr("musicgraph.models.places.fetch", lambda *_: pytest.fail("must not be fetched"))
-    assert "tiny-256" in error_of(client.post(GENERATE, json={**SHORT, "model": name}), 404)["message"]
+    monkeypatch.setattr(
+        "musicgraph.models.places.fetch", lambda *_: pytest.fail("must not be fetched")
+    )
+    assert (
+        "tiny-256" in error_of(client.post(GENERATE, json={**SHORT, "model": name}), 404)["message"]
+    )
 
 
 def test_the_models_that_are_here_can_be_asked_for(client, model, monkeypatch):
@@ -313,12 +364,25 @@ def test_a_thousand_hostile_bodies_never_make_the_server_fail(client, monkeypatc
 
     monkeypatch.setattr(making, "make_music", quick)
     dice = random.Random(0)
-    names = ["prompt", "negative", "model", "duration", "seed", "cfg", "temperature", "top_k", "top_p", "variations"]
+    names = [
+        "prompt",
+        "negative",
+        "model",
+        "duration",
+        "seed",
+        "cfg",
+        "temperature",
+        "top_k",
+        "top_p",
+        "variations",
+    ]
     names += ["precision", "device", "loudness_lufs", "format", "stream"]
     statuses = set()
     for _ in range(1000):
         path = dice.choice([COMPATIBLE, GENERATE])
-        response = client.post(path, content=nasty_body(dice, names), headers={"content-type": "application/json"})
+        response = client.post(
+            path, content=nasty_body(dice, names), headers={"content-type": "application/json"}
+        )
         statuses.add(response.status_code)
         assert "error" in response.json()
     assert statuses <= {400, 404, 422, 503} and {400, 422} < statuses
@@ -329,7 +393,9 @@ def test_the_openapi_document_tells_the_fields_and_the_statuses(client):
     document = client.get("/openapi.json").json()
     route = document["paths"][COMPATIBLE]["post"]
     schema = route["requestBody"]["content"]["application/json"]["schema"]
-    assert list(schema["properties"]) == ["prompt", "duration", "seed"] and schema["required"] == ["prompt"]
+    assert list(schema["properties"]) == ["prompt", "duration", "seed"] and schema["required"] == [
+        "prompt"
+    ]
     assert schema["properties"]["duration"] | {"description": ""} == {
         "type": "number", "minimum": 1.0, "maximum": 30.0, "default": 10.0, "description": "",
     }  # fmt: skip
@@ -340,5 +406,9 @@ def test_the_openapi_document_tells_the_fields_and_the_statuses(client):
 
 def test_the_docs_page_tells_the_same_and_asks_nothing_of_other_hosts(client):
     page = client.get("/docs").text
-    assert all(text in page for text in (COMPATIBLE, GENERATE, "loudness_lufs", "Retry-After", "curl"))
-    assert not any(text in page for text in ("src=", "https://", "//cdn", "@import", "<script", "<link"))
+    assert all(
+        text in page for text in (COMPATIBLE, GENERATE, "loudness_lufs", "Retry-After", "curl")
+    )
+    assert not any(
+        text in page for text in ("src=", "https://", "//cdn", "@import", "<script", "<link")
+    )

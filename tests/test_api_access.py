@@ -22,18 +22,27 @@ pytest_plugins = ["http_api_fixtures"]
 
 @pytest.mark.parametrize(
     "host, address",
-    [("127.0.0.1", "10.0.0.9"), ("rebound.example", "127.0.0.1"), ("tunnel.example:443", "::1"), ("[::1", "127.0.0.1")],
+    [
+        ("127.0.0.1", "10.0.0.9"),
+        ("rebound.example", "127.0.0.1"),
+        ("tunnel.example:443", "::1"),
+        ("[::1", "127.0.0.1"),
+    ],
 )
 def test_without_keys_only_this_machine_is_answered(studio, model, host, address):
     app = build_api(studio, AppSettings(model=str(model)))
-    client = TestClient(app, base_url="http://127.0.0.1", client=(address, 5000), headers={"host": host})
+    client = TestClient(
+        app, base_url="http://127.0.0.1", client=(address, 5000), headers={"host": host}
+    )
     for path in (COMPATIBLE, GENERATE):
         assert "--api-keys" in error_of(client.post(path, json=SHORT), 401)["message"]
     error_of(client.get("/v1/models"), 401)
     assert client.get("/health").json()["status"] == "ok"
 
 
-@pytest.mark.parametrize("header", ["X-Forwarded-For", "X-Real-IP", "Via", "Forwarded", "X-Forwarded-Host"])
+@pytest.mark.parametrize(
+    "header", ["X-Forwarded-For", "X-Real-IP", "Via", "Forwarded", "X-Forwarded-Host"]
+)
 def test_what_a_proxy_brings_in_is_not_from_this_machine(client, header):
     error_of(client.get("/v1/models", headers={header: "127.0.0.1"}), 401)
 
@@ -44,14 +53,22 @@ def test_a_shared_server_needs_keys(studio, model):
 
 
 @pytest.mark.parametrize(
-    "address, host", [("127.0.0.1", "localhost:7860"), ("::1", "[::1]:7860"), ("::ffff:127.0.0.1", "127.0.0.2")]
+    "address, host",
+    [("127.0.0.1", "localhost:7860"), ("::1", "[::1]:7860"), ("::ffff:127.0.0.1", "127.0.0.2")],
 )
 def test_this_machine_has_several_names(studio, model, address, host):
     app = build_api(studio, AppSettings(model=str(model)))
-    assert TestClient(app, client=(address, 5000), headers={"host": host}).get("/v1/models").status_code == 200
+    assert (
+        TestClient(app, client=(address, 5000), headers={"host": host})
+        .get("/v1/models")
+        .status_code
+        == 200
+    )
 
 
-@pytest.mark.parametrize("headers", [{}, {"x-api-key": ""}, {"x-api-key": "mg_1_wrong"}, {"x-api-key": "x" * 5000}])
+@pytest.mark.parametrize(
+    "headers", [{}, {"x-api-key": ""}, {"x-api-key": "mg_1_wrong"}, {"x-api-key": "x" * 5000}]
+)
 def test_with_keys_a_missing_or_wrong_one_is_401(paying, keys, headers):
     keys.add("ann", 5)
     for path in (COMPATIBLE, GENERATE):
@@ -62,14 +79,19 @@ def test_with_keys_a_missing_or_wrong_one_is_401(paying, keys, headers):
 
 def test_this_machine_needs_a_key_too_if_there_are_keys(studio, model, keys):
     error_of(
-        local(build_api(studio, AppSettings(model=str(model), api_keys=keys.path))).post(GENERATE, json=SHORT), 401
+        local(build_api(studio, AppSettings(model=str(model), api_keys=keys.path))).post(
+            GENERATE, json=SHORT
+        ),
+        401,
     )
 
 
 def test_a_generation_costs_one_credit_whatever_it_makes(paying, keys):
     key = {"x-api-key": keys.add("ann", 9)}
     for left, more in ((8, {}), (7, {"stream": True}), (6, {"variations": 3})):
-        assert paying.post(GENERATE, json=SHORT | more, headers=key).headers["x-remaining-credits"] == str(left)
+        assert paying.post(GENERATE, json=SHORT | more, headers=key).headers[
+            "x-remaining-credits"
+        ] == str(left)
     paying.get("/v1/models", headers=key)
     assert keys.rows()[0].credits == 6
 
@@ -80,7 +102,9 @@ def test_no_credits_is_406_on_the_compatible_route_and_402_on_the_other(paying, 
     assert error_of(paying.post(GENERATE, json=SHORT, headers=key), 402)["type"] == "no_credits"
 
 
-@pytest.mark.parametrize("body", [{}, {**SHORT, "duration": -1}, {**SHORT, "model": "none"}, {**SHORT, "top_k": 257}])
+@pytest.mark.parametrize(
+    "body", [{}, {**SHORT, "duration": -1}, {**SHORT, "model": "none"}, {**SHORT, "top_k": 257}]
+)
 def test_a_refusal_costs_nothing(paying, keys, body):
     key = {"x-api-key": keys.add("ann", 1)}
     assert paying.post(GENERATE, json=body, headers=key).status_code in (404, 422)
@@ -117,7 +141,9 @@ def test_a_stream_that_breaks_off_midway_gives_the_credit_back(paying, keys, mon
 
     monkeypatch.setattr(making, "make_music", breaks)
     key = {"x-api-key": keys.add("ann", 1)}
-    with pytest.raises(RuntimeError, match="midway"):  # what a server turns into a connection that is cut
+    with pytest.raises(
+        RuntimeError, match="midway"
+    ):  # what a server turns into a connection that is cut
         local_app = TestClient(paying.app, base_url="http://music.example")
         local_app.post(GENERATE, json={**SHORT, "duration": 2, "stream": True}, headers=key)
     assert keys.rows()[0].credits == 1

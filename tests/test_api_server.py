@@ -83,7 +83,9 @@ def test_sound_arrives_while_the_rest_is_being_made(address, keys, studio, forma
     headers, pieces = {"x-api-key": keys.add("ann", 1)}, 0
     seed = sum(format.encode())  # one for each format: what was just made is not made again
     body = {**LONG, "duration": 20, "stream": True, "format": format, "seed": seed}
-    with httpx.stream("POST", address + GENERATE, json=body, headers=headers, timeout=SOON) as response:
+    with httpx.stream(
+        "POST", address + GENERATE, json=body, headers=headers, timeout=SOON
+    ) as response:
         assert response.status_code == 200 and response.headers["transfer-encoding"] == "chunked"
         assert response.headers["x-seed"] == str(seed)
         for _ in response.iter_raw():
@@ -104,7 +106,9 @@ def test_a_client_that_leaves_a_stream_ends_its_own_run_and_pays(address, keys, 
     assert keys.rows()[0].credits == 0
 
 
-def test_a_client_that_leaves_before_it_has_heard_anything_ends_its_own_run_and_pays_nothing(address, keys, studio):
+def test_a_client_that_leaves_before_it_has_heard_anything_ends_its_own_run_and_pays_nothing(
+    address, keys, studio
+):
     connection = sent(address, LONG, keys.add("ann", 1))
     wait_for(studio.busy)
     assert keys.rows()[0].credits == 0
@@ -118,7 +122,12 @@ def test_who_leaves_the_line_leaves_the_others_alone(address, keys, studio):
     outcome = []
 
     def first():
-        post = httpx.post(address + GENERATE, json={**LONG, "duration": 20}, headers={"x-api-key": ann}, timeout=SOON)
+        post = httpx.post(
+            address + GENERATE,
+            json={**LONG, "duration": 20},
+            headers={"x-api-key": ann},
+            timeout=SOON,
+        )
         outcome.append(post.status_code)
 
     thread = threading.Thread(target=first)
@@ -140,7 +149,9 @@ def test_two_streams_at_once_are_both_whole(address, keys):
 
     def listen(seed):
         body = {**LONG, "duration": 4, "seed": seed, "stream": True}
-        lengths.append(len(httpx.post(address + GENERATE, json=body, headers=headers, timeout=SOON).content))
+        lengths.append(
+            len(httpx.post(address + GENERATE, json=body, headers=headers, timeout=SOON).content)
+        )
 
     threads = [threading.Thread(target=listen, args=(seed,)) for seed in (1, 2)]
     for thread in threads:
@@ -155,10 +166,13 @@ def test_twenty_at_once_on_five_credits_are_five_successes(address, keys):
     body = {"prompt": "calm piano", "duration": 1}
     with concurrent.futures.ThreadPoolExecutor(20) as pool:
         posts = [
-            pool.submit(httpx.post, address + COMPATIBLE, json=body, headers=headers, timeout=SOON) for _ in range(20)
+            pool.submit(httpx.post, address + COMPATIBLE, json=body, headers=headers, timeout=SOON)
+            for _ in range(20)
         ]
     answers = [post.result() for post in posts]
     assert sorted(answer.status_code for answer in answers) == [200] * 5 + [406] * 15
-    left = [answer.headers["x-remaining-credits"] for answer in answers if answer.status_code == 200]
+    left = [
+        answer.headers["x-remaining-credits"] for answer in answers if answer.status_code == 200
+    ]
     assert sorted(left) == list("01234")
     assert keys.rows()[0].credits == 0

@@ -80,15 +80,29 @@ def test_building_the_page_loads_no_model_and_writes_nothing(monkeypatch):
     page = build_app(SETTINGS)
     assert isinstance(page, gr.Blocks)
     assert not page.analytics_enabled
-    assert {fn.api_name for fn in page.fns.values() if fn.api_visibility == "public"} == {"generate", "run_workflow"}
+    assert {fn.api_name for fn in page.fns.values() if fn.api_visibility == "public"} == {
+        "generate",
+        "run_workflow",
+    }
 
 
 def test_gradio_app_starts_from_a_folder_of_any_name(tmp_path):
     (tmp_path / "Music-Graph v1.2 (copy)").symlink_to(ROOT, target_is_directory=True)
     program = tmp_path / "Music-Graph v1.2 (copy)" / "gradio_app.py"
-    out = subprocess.run([sys.executable, str(program), "--help"], capture_output=True, text=True, cwd=tmp_path)
+    out = subprocess.run(
+        [sys.executable, str(program), "--help"], capture_output=True, text=True, cwd=tmp_path
+    )
     assert out.returncode == 0, out.stderr
-    for option in ("--host", "--port", "--model", "--share", "--api-keys", "--queue-size", "--max-duration", "--mcp"):
+    for option in (
+        "--host",
+        "--port",
+        "--model",
+        "--share",
+        "--api-keys",
+        "--queue-size",
+        "--max-duration",
+        "--mcp",
+    ):
         assert option in out.stdout
 
 
@@ -113,7 +127,13 @@ def test_an_encoder_is_put_on_the_path_when_none_is_there(monkeypatch, tmp_path,
 
 
 def test_the_look_comes_from_this_machine_only():
-    texts = [theme.CSS, theme.HEAD, theme.HEADER, theme.empty_stage(), theme.theme()._get_theme_css()]
+    texts = [
+        theme.CSS,
+        theme.HEAD,
+        theme.HEADER,
+        theme.empty_stage(),
+        theme.theme()._get_theme_css(),
+    ]
     for text in texts:
         assert "http://" not in text.replace("http://www.w3.org", "") and "https://" not in text
         assert "@import" not in text and "@font-face" not in text
@@ -123,7 +143,9 @@ def test_the_look_comes_from_this_machine_only():
 
 
 def test_what_the_widgets_hold_is_the_request_and_back():
-    request = replace(REQUEST, negative="noise", loudness_lufs=-16.0, variations=2, top_p=0.9, cfg=4.5)
+    request = replace(
+        REQUEST, negative="noise", loudness_lufs=-16.0, variations=2, top_p=0.9, cfg=4.5
+    )
     assert request_from(*values_of(request)) == request
     assert request_from(*values_of(replace(request, loudness_lufs=None))).loudness_lufs is None
 
@@ -163,7 +185,9 @@ def test_the_menu_has_the_default_first_and_tells_size_and_licence():
     assert "2.4 GB" in small.label and "not for commercial use" in small.label
 
 
-def test_sound_comes_at_once_then_in_pieces_over_a_second_and_adds_up_to_the_file(monkeypatch, desk, shelf):
+def test_sound_comes_at_once_then_in_pieces_over_a_second_and_adds_up_to_the_file(
+    monkeypatch, desk, shelf
+):
     monkeypatch.setattr("musicgraph.app.page_create.can_stream", lambda: True)
     shown = list(compose(desk, shelf, SETTINGS, "anna", REQUEST))
     pieces = [samples_of(one.chunk) for one in shown if one.chunk]
@@ -192,7 +216,9 @@ def test_without_an_encoder_music_comes_at_the_end_and_the_page_says_so(monkeypa
 
 
 def test_each_variation_can_be_made_again_by_itself(desk, shelf):
-    *_, both = compose(desk, shelf, SETTINGS, "anna", replace(REQUEST, duration_s=1.0, variations=2))
+    *_, both = compose(
+        desk, shelf, SETTINGS, "anna", replace(REQUEST, duration_s=1.0, variations=2)
+    )
     second = both.takes[1]
     assert second.request.seed == REQUEST.seed + 1 and second.request.variations == 1
     *_, alone = compose(desk, shelf, SETTINGS, "anna", second.request)
@@ -289,7 +315,9 @@ def a_take(folder, made_at, seed=1):
     paths = [folder / f"{seed}{suffix}" for suffix in (".flac", ".jpg")]
     for path in paths:
         path.write_bytes(b"x")
-    return Take(f"t{seed}", replace(REQUEST, seed=seed), (paths[0],), paths[1], 1.0, "torch", 1.0, made_at)
+    return Take(
+        f"t{seed}", replace(REQUEST, seed=seed), (paths[0],), paths[1], 1.0, "torch", 1.0, made_at
+    )
 
 
 def test_everybody_sees_their_own_takes_newest_first(shelf):
@@ -320,7 +348,10 @@ def test_removed_and_old_takes_leave_no_file(tmp_path):
 
 def test_messages_do_not_say_where_things_lie(shelf):
     place = shelf.folder("anna", "input") / "song.wav"
-    assert shelf.without_folders(f'cannot open "{place}": no such file') == 'cannot open "song.wav": no such file'
+    assert (
+        shelf.without_folders(f'cannot open "{place}": no such file')
+        == 'cannot open "song.wav": no such file'
+    )
 
 
 def test_file_names_are_plain():
@@ -366,7 +397,11 @@ def test_models_off_the_menu_are_neither_opened_nor_downloaded(desk, shelf, mode
 def test_files_outside_ones_own_input_folder_are_out_of_reach(desk, shelf, tmp_path):
     write_audio(shelf.folder("ben", "input") / "his.wav", torch.rand(1, 800) - 0.5, 8000)
     chain = shipped_document("chain_api.json", SETTINGS, CLASSES)
-    for name in ("his.wav", "../../" + str(shelf.folder("ben", "input") / "his.wav"), "/etc/passwd"):
+    for name in (
+        "his.wav",
+        "../../" + str(shelf.folder("ben", "input") / "his.wav"),
+        "/etc/passwd",
+    ):
         prompt = json.loads(json.dumps(chain.api))
         prompt["6"]["inputs"]["audio"] = name
         with pytest.raises(WorkflowError, match="Load Audio"):
@@ -441,11 +476,15 @@ def test_a_stop_reaches_a_lent_gpu(lent_gpu, desk, shelf):
 
 def test_requirements_ask_for_what_the_package_asks_for_and_bind_nothing_of_the_hosts():
     def asked(text):
-        return dict(re.match(r"([\w-]+)(.*)", line.strip(' ",')).groups() for line in text if line.strip())
+        return dict(
+            re.match(r"([\w-]+)(.*)", line.strip(' ",')).groups() for line in text if line.strip()
+        )
 
     lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
     required = asked(line for line in lines if not line.startswith("#"))
     project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    package = asked(re.search(r"^dependencies = \[\n(.*?)^\]", project, re.S | re.M)[1].splitlines())
+    package = asked(
+        re.search(r"^dependencies = \[\n(.*?)^\]", project, re.S | re.M)[1].splitlines()
+    )
     hosts = {"torch": "", "numpy": ""}
     assert required == {**package, **hosts}

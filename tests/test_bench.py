@@ -51,7 +51,9 @@ def test_a_step_of_every_way_passes_the_same_rows_through_the_model(bench, ways,
     }
     for name, layer in layers.items():
         rows = []
-        hook = layer.fc1.register_forward_hook(lambda _, __, out, rows=rows: rows.append(out[..., 0].numel()))
+        hook = layer.fc1.register_forward_hook(
+            lambda _, __, out, rows=rows: rows.append(out[..., 0].numel())
+        )
         monkeypatch.setattr(bench.subjects.time, "perf_counter", lambda rows=rows: sum(rows))
         assert set(ways[name].steps(4, STEPS)) == {8}, name
         hook.remove()
@@ -80,14 +82,25 @@ class _Recorder:
 
 
 def test_the_weights_of_a_step_are_those_that_it_reads(bench, wide):
-    read = sum(p.numel() for name, p in wide.lm.named_parameters() if p.dim() == 2 and "text_kv" not in name)
-    read -= sum(wide.lm.get_parameter(name).numel() for name in ("embedding.weight", "text_projection.weight"))
+    read = sum(
+        p.numel()
+        for name, p in wide.lm.named_parameters()
+        if p.dim() == 2 and "text_kv" not in name
+    )
+    read -= sum(
+        wide.lm.get_parameter(name).numel()
+        for name in ("embedding.weight", "text_projection.weight")
+    )
     assert bench.subjects.step_weights(wide.folder) == read
 
 
 def test_ratios_say_how_many_times_as_fast(bench):
     found = bench.Findings(step_weights=10**9)
-    found.step_s = {("transformers", 1): [0.4, 0.5, 9.0], ("numba fp32", 1): [0.1], ("numba int8", 1): [0.05]}
+    found.step_s = {
+        ("transformers", 1): [0.4, 0.5, 9.0],
+        ("numba fp32", 1): [0.1],
+        ("numba int8", 1): [0.05],
+    }
     found.step_s["numba int8", 4] = [0.08]
     found.read_gb_per_s, found.read_huge_gb_per_s = [40.0, 50.0, 60.0], [70.0]
     found.late_s = {"numba int8": (0.05, 0.06)}

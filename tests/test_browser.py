@@ -38,10 +38,16 @@ def browser():
     try:
         from playwright.sync_api import sync_playwright
     except ImportError:
-        pytest.fail('no playwright: pip install playwright, or leave these tests out with -m "not browser"')
-    program = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+        pytest.fail(
+            'no playwright: pip install playwright, or leave these tests out with -m "not browser"'
+        )
+    program = (
+        os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    )
     if program is None:
-        pytest.fail('no chromium on PATH: install it, or leave these tests out with -m "not browser"')
+        pytest.fail(
+            'no chromium on PATH: install it, or leave these tests out with -m "not browser"'
+        )
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=program, args=FLAGS)
         yield started
@@ -52,7 +58,9 @@ class Visitor:
     """One person's page, with what it complained of and whom it asked."""
 
     def __init__(self, browser, site, size=DESK, scheme="light"):
-        self.context = browser.new_context(viewport=size, color_scheme=scheme, accept_downloads=True)
+        self.context = browser.new_context(
+            viewport=size, color_scheme=scheme, accept_downloads=True
+        )
         self.page = self.context.new_page()
         self.complaints, self.outside = [], []
         self.page.on("console", self._console)
@@ -167,7 +175,8 @@ def test_errors_are_readable_and_no_traceback(visit):
     assert "say what you want to hear" in someone.status()
     someone.tab("Graph")
     someone.page.set_input_files(
-        "#mg-drop input[type=file]", {"name": "x.json", "mimeType": "application/json", "buffer": b"{"}
+        "#mg-drop input[type=file]",
+        {"name": "x.json", "mimeType": "application/json", "buffer": b"{"},
     )
     someone.page.wait_for_selector("#mg-trouble [role=alert]")
     assert "not JSON" in someone.page.inner_text("#mg-trouble")
@@ -207,7 +216,9 @@ def test_what_a_graph_needs_is_said_with_the_nodes_name_and_an_upload_cures_it(v
     assert "Load Audio" in someone.page.inner_text("#mg-graph-status")
     write_audio(tmp_path / "noise.wav", rand(1, 8000) - 0.5, 8000)
     someone.page.set_input_files("#mg-graph-body input[type=file]", tmp_path / "noise.wav")
-    someone.page.wait_for_selector("#mg-graph-body .mg-wide audio, #mg-graph-body .mg-wide [data-testid*=waveform]")
+    someone.page.wait_for_selector(
+        "#mg-graph-body .mg-wide audio, #mg-graph-body .mg-wide [data-testid*=waveform]"
+    )
     someone.page.click("#mg-run")
     someone.page.wait_for_selector("#mg-graph-status .mg-note.done")
 
@@ -220,7 +231,9 @@ def test_the_library_is_ones_own_and_gives_settings_back(visit):
     someone.tab("Library")
     someone.page.get_by_role("button", name="Restore settings").click()
     someone.tab("Create")
-    someone.page.wait_for_function("document.querySelector('#mg-prompt textarea').value === 'a lonely cello'")
+    someone.page.wait_for_function(
+        "document.querySelector('#mg-prompt textarea').value === 'a lonely cello'"
+    )
     assert someone.page.input_value("#mg-seed input") != "-1"
     other.tab("Library")
     other.page.wait_for_selector("text=Your shelf is empty")

@@ -32,7 +32,13 @@ def samples(result):
 
 @pytest.mark.parametrize(
     ("start", "duration", "expected"),
-    [(0.2, 0.3, [0.2, 0.3, 0.4]), (-0.2, 9, [0.6, 0.7]), (-99, 0.1, [0.0]), (99, 1, [0.7]), (0, 60, None)],
+    [
+        (0.2, 0.3, [0.2, 0.3, 0.4]),
+        (-0.2, 9, [0.6, 0.7]),
+        (-99, 0.1, [0.0]),
+        (99, 1, [0.7]),
+        (0, 60, None),
+    ],
 )
 def test_trim_counts_from_either_end_and_stays_inside(start, duration, expected):
     result = samples(call("TrimAudioDuration", audio=RAMP, start_index=start, duration=duration))
@@ -46,7 +52,9 @@ def test_trim_refuses_to_leave_nothing():
 
 def test_split_gives_each_side_and_refuses_mono():
     left, right = call("SplitAudioChannels", audio=STEREO)
-    assert left["waveform"].tolist() == [[[0.5, 0.5]]] and right["waveform"].tolist() == [[[-0.5, 0.25]]]
+    assert left["waveform"].tolist() == [[[0.5, 0.5]]] and right["waveform"].tolist() == [
+        [[-0.5, 0.25]]
+    ]
     with pytest.raises(Refused, match="stereo"):
         call("SplitAudioChannels", audio=RAMP)
 
@@ -57,7 +65,10 @@ def test_concat_makes_stereo_of_mono_in_either_order():
         [1, 0.5, 0.5],
         [1, -0.5, 0.25],
     ]
-    assert samples(call("AudioConcat", audio1=mono, audio2=mono, direction="before")) == [[1, 1], [1, 1]]
+    assert samples(call("AudioConcat", audio1=mono, audio2=mono, direction="before")) == [
+        [1, 1],
+        [1, 1],
+    ]
 
 
 def test_two_rates_meet_at_the_higher_one():
@@ -81,7 +92,9 @@ def test_merge_is_as_long_as_the_first_and_never_above_full_scale(method, expect
     result = samples(call("AudioMerge", audio1=first, audio2=second, merge_method=method))
     assert result == [[pytest.approx(x, abs=1e-5) for x in expected]]
     longer = audio([0.1] * 9)
-    assert len(samples(call("AudioMerge", audio1=first, audio2=longer, merge_method="mean"))[0]) == 2
+    assert (
+        len(samples(call("AudioMerge", audio1=first, audio2=longer, merge_method="mean"))[0]) == 2
+    )
 
 
 def test_volume_is_in_decibels_and_zero_changes_nothing():
@@ -128,10 +141,21 @@ def test_files_are_numbered_on_per_prefix_and_each_item_has_its_own(folders):
     first = call("SaveAudio", audio=SILENCE, filename_prefix="a/song")
     second = call("SaveAudioMP3", audio=SILENCE, filename_prefix="a/song", quality="V0")
     other = call("SaveAudio", audio=SILENCE, filename_prefix="a/son")
-    names = [entry["filename"] for result in (first, second, other) for entry in result["ui"]["audio"]]
-    assert names[:4] == ["song_00001_.flac", "song_00002_.flac", "song_00003_.mp3", "song_00004_.mp3"]
+    names = [
+        entry["filename"] for result in (first, second, other) for entry in result["ui"]["audio"]
+    ]
+    assert names[:4] == [
+        "song_00001_.flac",
+        "song_00002_.flac",
+        "song_00003_.mp3",
+        "song_00004_.mp3",
+    ]
     assert names[4:] == ["son_00001_.flac", "son_00002_.flac"]
-    assert first["ui"]["audio"][0] == {"filename": "song_00001_.flac", "subfolder": "a", "type": "output"}
+    assert first["ui"]["audio"][0] == {
+        "filename": "song_00001_.flac",
+        "subfolder": "a",
+        "type": "output",
+    }
     assert len(list((folders.output_dir / "a").iterdir())) == 6
 
 
@@ -159,7 +183,12 @@ def graph(**inputs):
 
 def run_in(folders, prompt, runner=None):
     runner = runner or Runner(NODE_CLASS_MAPPINGS)
-    return runner.run(prompt, input_dir=folders.input_dir, output_dir=folders.output_dir, temp_dir=folders.temp_dir)
+    return runner.run(
+        prompt,
+        input_dir=folders.input_dir,
+        output_dir=folders.output_dir,
+        temp_dir=folders.temp_dir,
+    )
 
 
 @pytest.mark.parametrize("prefix", ["../x", "/etc/x", "a/../../x", "a/b/../../../out2/x"])
@@ -173,7 +202,9 @@ def test_nothing_is_written_outside_the_output_folder(folders, prefix):
         call("SaveAudio", audio=SILENCE, filename_prefix=prefix)
 
 
-@pytest.mark.parametrize("name", ["../secret.wav", "/etc/passwd", "none.wav", "text.wav", "", "x\0.wav"])
+@pytest.mark.parametrize(
+    "name", ["../secret.wav", "/etc/passwd", "none.wav", "text.wav", "", "x\0.wav"]
+)
 def test_only_audio_inside_the_input_folder_is_loaded(folders, name):
     write_audio(folders.input_dir.parent / "secret.wav", torch.zeros(1, 80), 8000)
     (folders.input_dir / "text.wav").write_text("not audio")
@@ -204,4 +235,8 @@ def test_a_file_that_changed_is_loaded_again_and_a_deleted_result_is_written_aga
 def test_load_offers_the_audio_files_of_the_input_folder(folders):
     for name in ("b.mp3", "a.flac", "c.txt", "d.mp4"):
         (folders.input_dir / name).write_text("")
-    assert NODE_CLASS_MAPPINGS["LoadAudio"].INPUT_TYPES()["required"]["audio"][0] == ["a.flac", "b.mp3", "d.mp4"]
+    assert NODE_CLASS_MAPPINGS["LoadAudio"].INPUT_TYPES()["required"]["audio"][0] == [
+        "a.flac",
+        "b.mp3",
+        "d.mp4",
+    ]

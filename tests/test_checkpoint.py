@@ -35,7 +35,9 @@ def same_weights(a, b):
 
 def test_every_tensor_of_the_lm_is_used_exactly_once(tiny):
     sources = [name for names in lm_sources(tiny.config).values() for name in names]
-    on_disk = [name for name in tiny.checkpoint.files if name.startswith(("decoder.", "enc_to_dec_proj."))]
+    on_disk = [
+        name for name in tiny.checkpoint.files if name.startswith(("decoder.", "enc_to_dec_proj."))
+    ]
     assert sorted(sources) == sorted(on_disk)
     assert set(lm_sources(tiny.config)) == set(tiny.lm.state_dict())
 
@@ -43,7 +45,11 @@ def test_every_tensor_of_the_lm_is_used_exactly_once(tiny):
 def test_shapes_and_rates_are_read_from_the_configuration(tiny):
     channels = tiny.upstream.config.decoder.audio_channels
     assert (tiny.config.num_codebooks, tiny.config.channels) == (4 * channels, channels)
-    assert (tiny.config.frame_rate, tiny.config.sample_rate, tiny.config.window_frames) == (50.0, 8000, 1500)
+    assert (tiny.config.frame_rate, tiny.config.sample_rate, tiny.config.window_frames) == (
+        50.0,
+        8000,
+        1500,
+    )
     assert tiny.config.delays == ((0, 1, 2, 3) if channels == 1 else (0, 0, 1, 1, 2, 2, 3, 3))
 
 
@@ -61,7 +67,9 @@ def test_half_precision_files_load_in_any_precision(mono, tmp_path):
     for dtype in checkpoint.DTYPES.values():
         lm = load_lm(half, dtype, CPU)
         assert {parameter.dtype for parameter in lm.parameters()} == {dtype}
-        torch.testing.assert_close(lm.heads.weight.float(), mono.lm.heads.weight, atol=0.02, rtol=0.02)
+        torch.testing.assert_close(
+            lm.heads.weight.float(), mono.lm.heads.weight, atol=0.02, rtol=0.02
+        )
     assert checkpoint.load_codec(half).decoder.layers[0].conv.weight.dtype == torch.float32
 
 
@@ -84,10 +92,19 @@ def remove_tensor(folder, name):
 
 BREAKAGES = {
     "no configuration": (lambda f: (f / "config.json").unlink(), "got no config.json"),
-    "configuration is no JSON": (lambda f: (f / "config.json").write_text("{"), "not readable as JSON"),
+    "configuration is no JSON": (
+        lambda f: (f / "config.json").write_text("{"),
+        "not readable as JSON",
+    ),
     "configuration is a list": (lambda f: (f / "config.json").write_text("[]"), "got a JSON list"),
-    "a BERT": (lambda f: (f / "config.json").write_text('{"model_type": "bert"}'), "got a model of type 'bert'"),
-    "a melody model": (lambda f: edit_config(f, lambda c: c.update(model_type="musicgen_melody")), "musicgen_melody"),
+    "a BERT": (
+        lambda f: (f / "config.json").write_text('{"model_type": "bert"}'),
+        "got a model of type 'bert'",
+    ),
+    "a melody model": (
+        lambda f: edit_config(f, lambda c: c.update(model_type="musicgen_melody")),
+        "musicgen_melody",
+    ),
     "no decoder": (lambda f: edit_config(f, lambda c: c.pop("decoder")), "'decoder' is missing"),
     "another activation": (
         lambda f: edit_config(f, lambda c: c["decoder"].update(activation_function="relu")),
@@ -115,15 +132,22 @@ BREAKAGES = {
         "weight_map",
     ),
     "shards outside the folder": (
-        lambda f: (f / "model.safetensors.index.json").write_text('{"weight_map": {"x": "../../etc/passwd"}}'),
+        lambda f: (f / "model.safetensors.index.json").write_text(
+            '{"weight_map": {"x": "../../etc/passwd"}}'
+        ),
         "weight_map",
     ),
     "no weights": (lambda f: (f / "model.safetensors").unlink(), "got no model.safetensors"),
     "truncated weights": (
-        lambda f: (f / "model.safetensors").write_bytes((f / "model.safetensors").read_bytes()[:5000]),
+        lambda f: (f / "model.safetensors").write_bytes(
+            (f / "model.safetensors").read_bytes()[:5000]
+        ),
         "cut short",
     ),
-    "a missing tensor": (lambda f: remove_tensor(f, "decoder.lm_heads.2.weight"), "first is decoder.lm_heads.2.weight"),
+    "a missing tensor": (
+        lambda f: remove_tensor(f, "decoder.lm_heads.2.weight"),
+        "first is decoder.lm_heads.2.weight",
+    ),
 }
 
 
@@ -145,7 +169,10 @@ def test_weights_that_contradict_the_configuration_are_refused(broken):
 @pytest.mark.parametrize(
     ("tensor", "load"),
     [
-        ("text_encoder.encoder.block.1.layer.0.SelfAttention.q.weight", checkpoint.load_text_encoder),
+        (
+            "text_encoder.encoder.block.1.layer.0.SelfAttention.q.weight",
+            checkpoint.load_text_encoder,
+        ),
         ("audio_encoder.quantizer.layers.0.codebook.embed", checkpoint.load_codec),
     ],
 )

@@ -10,8 +10,15 @@ from musicgraph import cli
 from musicgraph.workflows.media import read_audio, read_tags, write_audio
 
 FLOW = {
-    "1": {"class_type": "EmptyAudio", "inputs": {"duration": 0.1, "sample_rate": 32000, "channels": 1}},
-    "2": {"class_type": "SaveAudio", "inputs": {"audio": ["1", 0], "filename_prefix": "x"}, "_meta": {"title": "Keep"}},
+    "1": {
+        "class_type": "EmptyAudio",
+        "inputs": {"duration": 0.1, "sample_rate": 32000, "channels": 1},
+    },
+    "2": {
+        "class_type": "SaveAudio",
+        "inputs": {"audio": ["1", 0], "filename_prefix": "x"},
+        "_meta": {"title": "Keep"},
+    },
 }
 
 
@@ -49,8 +56,14 @@ def test_run_writes_the_files_and_prints_them(musicgraph, tmp_path):
 def test_run_prints_one_json_object_last(musicgraph, tmp_path):
     code, out, _ = musicgraph("run", flow(tmp_path), "--json")
     outcome = json.loads(out.splitlines()[-1])
-    assert code == 0 and outcome["ok"] and outcome["files"] == [str(tmp_path / "output" / "x_00001_.flac")]
-    assert outcome["outputs"] == {"2": {"audio": [{"filename": "x_00001_.flac", "subfolder": "", "type": "output"}]}}
+    assert (
+        code == 0
+        and outcome["ok"]
+        and outcome["files"] == [str(tmp_path / "output" / "x_00001_.flac")]
+    )
+    assert outcome["outputs"] == {
+        "2": {"audio": [{"filename": "x_00001_.flac", "subfolder": "", "type": "output"}]}
+    }
 
 
 def test_a_result_can_be_run_again(musicgraph, tmp_path):
@@ -70,7 +83,10 @@ def test_load_audio_reads_from_the_input_folder(musicgraph, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"1": {"class_type": "EmptyAudio", "inputs": {"duration": -1}}}, ["value_smaller_than_min", "sample_rate"]),
+        (
+            {"1": {"class_type": "EmptyAudio", "inputs": {"duration": -1}}},
+            ["value_smaller_than_min", "sample_rate"],
+        ),
         ({"9": {"class_type": "KSampler", "inputs": {}}}, ["unknown node class", "KSampler"]),
         ({"1": {"class_type": "TrimAudioDuration", "inputs": {"audio": ["1", 0]}}}, ["circle"]),
     ],
@@ -82,7 +98,9 @@ def test_a_bad_workflow_is_one_line_and_exit_code_2(musicgraph, tmp_path, change
     assert not (tmp_path / "output").exists()
 
 
-@pytest.mark.parametrize("words", [["--set", "1.volume=3"], ["--set", "x"], ["--output", "flow.json"]])
+@pytest.mark.parametrize(
+    "words", [["--set", "1.volume=3"], ["--set", "x"], ["--output", "flow.json"]]
+)
 def test_bad_options_are_one_line_and_exit_code_2(musicgraph, tmp_path, words):
     code, _, err = musicgraph("run", flow(tmp_path), *words)
     assert code == 2 and err.count("\n") == 1 and "expected" in err or "not a folder" in err
@@ -117,15 +135,26 @@ def test_ctrl_c_leaves_nothing(musicgraph, tmp_path, monkeypatch):
 
 
 def test_check_says_ok_or_every_error(musicgraph, tmp_path):
-    bad = flow(tmp_path, "bad.json", **{"7": {"class_type": "A"}, "8": {"class_type": "B", "_meta": {"title": "Bee"}}})
+    bad = flow(
+        tmp_path,
+        "bad.json",
+        **{"7": {"class_type": "A"}, "8": {"class_type": "B", "_meta": {"title": "Bee"}}},
+    )
     code, out, _ = musicgraph("check", flow(tmp_path), bad, tmp_path / "none.json")
     lines = out.splitlines()
     assert code == 2 and lines[0].endswith("flow.json: ok") and len(lines) == 4
-    assert 'node 7 "A"' in lines[1] and 'node 8 "Bee"' in lines[2] and "got" in lines[2] and "expected" in lines[2]
+    assert (
+        'node 7 "A"' in lines[1]
+        and 'node 8 "Bee"' in lines[2]
+        and "got" in lines[2]
+        and "expected" in lines[2]
+    )
 
 
 def test_check_json_is_one_array_with_the_promised_keys(musicgraph, tmp_path):
-    bad = flow(tmp_path, "bad.json", **{"1": {"class_type": "EmptyAudio", "inputs": {"duration": "x"}}})
+    bad = flow(
+        tmp_path, "bad.json", **{"1": {"class_type": "EmptyAudio", "inputs": {"duration": "x"}}}
+    )
     code, out, _ = musicgraph("check", "--json", flow(tmp_path), bad)
     good, refused = json.loads(out.splitlines()[-1])
     assert code == 2 and good == {"file": str(tmp_path / "flow.json"), "ok": True, "errors": []}

@@ -12,7 +12,9 @@ from musicgraph.models.refused import Refused
 
 
 def random_tokens(frames, codebooks=4, batch=2):
-    return torch.randint(0, CODEBOOK_SIZE, (batch, codebooks, frames), generator=torch.manual_seed(frames))
+    return torch.randint(
+        0, CODEBOOK_SIZE, (batch, codebooks, frames), generator=torch.manual_seed(frames)
+    )
 
 
 def upstream_decode(upstream, tokens):
@@ -34,7 +36,9 @@ def test_decoding_equals_upstream_for_every_length(mono, frames):
     tokens = random_tokens(frames)
     ours = mono.codec.decode(tokens, channels=1)
     assert ours.shape == (2, 1, frames * mono.codec.hop)
-    torch.testing.assert_close(ours, upstream_decode(mono.upstream.audio_encoder, tokens), atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        ours, upstream_decode(mono.upstream.audio_encoder, tokens), atol=1e-5, rtol=0
+    )
 
 
 @pytest.mark.parametrize("sizes", [[1] * 30, [7, 1, 22], [29, 1], [1, 29], [3, 27]])
@@ -72,7 +76,9 @@ def test_without_packed_weights_decoding_equals_upstream_too(monkeypatch):
     upstream = a_codec()
     tokens = random_tokens(75)
     theirs = upstream_decode(upstream, tokens)
-    torch.testing.assert_close(Codec(upstream).decode(tokens, channels=1), theirs, atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        Codec(upstream).decode(tokens, channels=1), theirs, atol=1e-5, rtol=0
+    )
 
 
 def test_packed_weights_follow_the_weights():
@@ -124,7 +130,8 @@ def test_encoding_equals_upstream(mono, samples):
 
 
 @pytest.mark.parametrize(
-    "config", [{}, {"use_causal_conv": True}, {"upsampling_ratios": [8, 5, 3]}, {"pad_mode": "constant"}]
+    "config",
+    [{}, {"use_causal_conv": True}, {"upsampling_ratios": [8, 5, 3]}, {"pad_mode": "constant"}],
 )
 def test_the_encoders_layers_give_the_same_latents_however_the_samples_are_cut(config):
     encoder = a_codec(**config).encoder
@@ -136,7 +143,9 @@ def test_the_encoders_layers_give_the_same_latents_however_the_samples_are_cut(c
             parts = waveform.split([*cuts, samples - sum(cuts)], dim=2)
             for i, part in enumerate(parts):
                 pieces.append(stream.push(part, final=i == len(parts) - 1))
-            torch.testing.assert_close(torch.cat(pieces, dim=2), encoder(waveform), atol=1e-5, rtol=0)
+            torch.testing.assert_close(
+                torch.cat(pieces, dim=2), encoder(waveform), atol=1e-5, rtol=0
+            )
 
 
 def test_encoding_stereo_alternates_left_and_right(stereo):

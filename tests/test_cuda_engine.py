@@ -81,8 +81,12 @@ def test_attention_to_all_of_the_cache_behind_a_mask_equals_attention_to_what_is
 def test_logits_equal_those_of_the_torch_engine(tiny, prefill, rerun):
     memory = memory_for(tiny.text.encode(TEXTS), None, cfg=1)
     steps = random_steps(tiny.config, prefill + 8)
-    ours, theirs = (engine(tiny.lm).prepare(memory, steps.shape[2]) for engine in (WithoutGpu, TorchEngine))
-    torch.testing.assert_close(logits(ours, steps, prefill), logits(theirs, steps, prefill), atol=1e-4, rtol=0)
+    ours, theirs = (
+        engine(tiny.lm).prepare(memory, steps.shape[2]) for engine in (WithoutGpu, TorchEngine)
+    )
+    torch.testing.assert_close(
+        logits(ours, steps, prefill), logits(theirs, steps, prefill), atol=1e-4, rtol=0
+    )
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
@@ -97,7 +101,9 @@ def test_half_precision_keeps_to_its_own_rounding(mono, dtype, rerun):
 
 
 @pytest.mark.parametrize("cfg", [1.0, 3.0])
-def test_greedy_tokens_equal_those_of_the_torch_engine_with_a_recording_for_each_span(mono, cfg, rerun):
+def test_greedy_tokens_equal_those_of_the_torch_engine_with_a_recording_for_each_span(
+    mono, cfg, rerun
+):
     text, sampling = mono.text.encode(TEXTS), Sampling(temperature=0.0, top_k=1, cfg=cfg)
     ours = tokens(WithoutGpu(mono.lm), text, SPAN + 20, sampling)
     assert Rerun.made == 2
@@ -106,7 +112,9 @@ def test_greedy_tokens_equal_those_of_the_torch_engine_with_a_recording_for_each
 
 def test_music_without_a_text_has_no_text_to_look_at(mono, rerun):
     text = mono.text.encode([""])
-    assert torch.equal(tokens(WithoutGpu(mono.lm), text, 12), tokens(TorchEngine(mono.lm), text, 12))
+    assert torch.equal(
+        tokens(WithoutGpu(mono.lm), text, 12), tokens(TorchEngine(mono.lm), text, 12)
+    )
 
 
 def test_sessions_of_one_engine_do_not_disturb_each_other(mono, rerun):
@@ -161,14 +169,20 @@ class Traffic(TorchDispatchMode):
 
     def __torch_dispatch__(self, op, types, args=(), kwargs=None):
         made = op(*args, **(kwargs or {}))
-        if op is torch.ops.aten._to_copy.default and args[0].device.type == "cpu" and made.device.type == "meta":
+        if (
+            op is torch.ops.aten._to_copy.default
+            and args[0].device.type == "cpu"
+            and made.device.type == "meta"
+        ):
             self.copies += 1
         return made
 
 
 @pytest.mark.parametrize("sampling", [Sampling(top_k=9), Sampling(top_k=9, top_p=0.9), GREEDY])
 @pytest.mark.parametrize("engine", [WithoutGpu, TorchEngine])
-def test_drawing_asks_the_device_for_nothing_and_sends_it_only_noise(mono, engine, sampling, rerun, monkeypatch):
+def test_drawing_asks_the_device_for_nothing_and_sends_it_only_noise(
+    mono, engine, sampling, rerun, monkeypatch
+):
     """On a device without contents, whatever needs a value on the CPU fails."""
 
     def never_read(drawn, steps, first, lag):
@@ -179,7 +193,9 @@ def test_drawing_asks_the_device_for_nothing_and_sends_it_only_noise(mono, engin
     monkeypatch.setattr(generate, "bring_back", never_read)
     monkeypatch.setattr(generate, "lag_on", lambda device: 8)
     frames = stream(
-        engine(in_type(mono.lm, torch.float32, "meta")), Generation(13, 0, sampling), mono.text.encode(TEXTS)
+        engine(in_type(mono.lm, torch.float32, "meta")),
+        Generation(13, 0, sampling),
+        mono.text.encode(TEXTS),
     )
     next(frames)  # all that is prepared for a window, and the first block of noise
     with Traffic() as traffic:
@@ -217,8 +233,12 @@ def test_on_a_gpu_half_precision_keeps_to_its_own_rounding(mono, dtype):
     lm = in_type(mono.lm, dtype, "cuda")
     memory = memory_for(mono.text.encode(TEXTS), None, cfg=1)
     steps = random_steps(mono.config, 20).cuda()
-    ours, theirs = (logits(e(lm).prepare(memory, 20), steps, 5) for e in (CudaGraphEngine, TorchEngine))
-    torch.testing.assert_close(ours, theirs, atol=100 * torch.finfo(dtype).eps * float(theirs.std()), rtol=0)
+    ours, theirs = (
+        logits(e(lm).prepare(memory, 20), steps, 5) for e in (CudaGraphEngine, TorchEngine)
+    )
+    torch.testing.assert_close(
+        ours, theirs, atol=100 * torch.finfo(dtype).eps * float(theirs.std()), rtol=0
+    )
 
 
 @on_gpu
@@ -236,7 +256,9 @@ def test_on_a_gpu_two_runs_at_once_do_not_disturb_each_other(mono):
 @pytest.mark.parametrize("engine", [CudaGraphEngine, TorchEngine])
 def test_on_a_gpu_the_loop_waits_for_nothing_but_the_steps_it_reads_late(mono, engine):
     frames = stream(
-        engine(in_type(mono.lm, torch.float32, "cuda")), Generation(100, 0, Sampling(top_k=50)), mono.text.encode(TEXTS)
+        engine(in_type(mono.lm, torch.float32, "cuda")),
+        Generation(100, 0, Sampling(top_k=50)),
+        mono.text.encode(TEXTS),
     )
     next(frames)  # preparing a window and recording may wait
     torch.cuda.set_sync_debug_mode("error")

@@ -23,7 +23,11 @@ def test_resampling_keeps_the_tone_and_the_length(to_rate):
 
 
 def test_resampling_rounds_the_length_up_for_every_item():
-    assert dsp.resample(torch.zeros(3, 1, 3199), 32000, 44100).shape == (3, 1, -(-3199 * 44100 // 32000))
+    assert dsp.resample(torch.zeros(3, 1, 3199), 32000, 44100).shape == (
+        3,
+        1,
+        -(-3199 * 44100 // 32000),
+    )
     assert dsp.resample(torch.zeros(1, 1, 1), 48000, 16000).shape == (1, 1, 1)
 
 
@@ -39,7 +43,9 @@ def test_levels_of_a_known_tone():
     assert dsp.peak_db(sine) == pytest.approx(0, abs=0.01)
     assert dsp.rms_db(sine) == pytest.approx(-3.01, abs=0.01)
     # BS.1770: a full-scale 997 Hz sine in one channel reads −3.01 LUFS
-    assert dsp.loudness_lufs(tone(997, 3, 1.0, 48000).unsqueeze(0), 48000) == pytest.approx(-3.01, abs=0.05)
+    assert dsp.loudness_lufs(tone(997, 3, 1.0, 48000).unsqueeze(0), 48000) == pytest.approx(
+        -3.01, abs=0.05
+    )
 
 
 def test_silence_and_the_shortest_sounds_can_be_measured():
@@ -49,7 +55,9 @@ def test_silence_and_the_shortest_sounds_can_be_measured():
 
 
 def test_the_limiter_holds_the_ceiling_and_leaves_the_rest_alone():
-    sound = torch.cat([tone(220, 0.5, 0.2), tone(220, 0.05, 3.0), tone(220, 0.5, 0.2)]).expand(2, -1)
+    sound = torch.cat([tone(220, 0.5, 0.2), tone(220, 0.05, 3.0), tone(220, 0.5, 0.2)]).expand(
+        2, -1
+    )
     limited = dsp.limit(sound, 0.9, RATE)
     assert float(limited.abs().max()) <= 0.9
     assert float(limited.abs().max()) > 0.85

@@ -29,7 +29,9 @@ def test_a_cpu_takes_the_fast_engine_where_it_is_installed(machine):
     machine(numba=True)
     assert str(engines.choose("auto", CPU, POCKET)) == "numba int8 on cpu"
     assert str(engines.choose("fp32", CPU, POCKET)) == "numba fp32 on cpu"
-    assert str(engines.choose("bf16", CPU, POCKET)) == "torch bf16 on cpu", "not one of its precisions"
+    assert str(engines.choose("bf16", CPU, POCKET)) == "torch bf16 on cpu", (
+        "not one of its precisions"
+    )
     machine(numba=False)
     assert str(engines.choose("auto", CPU, POCKET)) == "torch fp32 on cpu"
 
@@ -67,7 +69,9 @@ def test_the_user_may_keep_to_plain_torch(machine):
         (True, "tensorrt", "auto", CPU, "unset it for auto"),
     ],
 )
-def test_what_a_machine_cannot_do_is_said_with_a_remedy(machine, numba, engine, precision, device, remedy):
+def test_what_a_machine_cannot_do_is_said_with_a_remedy(
+    machine, numba, engine, precision, device, remedy
+):
     machine(numba, engine)
     with pytest.raises(Refused, match=remedy):
         engines.choose(precision, device, POCKET)

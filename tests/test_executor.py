@@ -84,7 +84,11 @@ def test_is_changed_nan_runs_every_time(runner):
 
 
 def test_a_failed_run_keeps_what_it_had_computed(runner):
-    graph = {"1": node("Number", value=1), "2": node("Broken", a=["1", 0]), "3": node("Show", value=["2", 0], label="")}
+    graph = {
+        "1": node("Number", value=1),
+        "2": node("Broken", a=["1", 0]),
+        "3": node("Show", value=["2", 0], label=""),
+    }
     for _ in range(2):
         with pytest.raises(NodeError):
             runner.run(graph)
@@ -100,14 +104,22 @@ def test_a_failure_names_the_node_and_keeps_the_cause(runner):
     seen = []
     with pytest.raises(NodeError) as caught:
         runner.run(graph, listener=seen.append)
-    assert (caught.value.node, caught.value.title, caught.value.class_type) == ("7", "My node", "Broken")
+    assert (caught.value.node, caught.value.title, caught.value.class_type) == (
+        "7",
+        "My node",
+        "Broken",
+    )
     assert isinstance(caught.value.__cause__, RuntimeError)
     assert str(caught.value) == 'node 7 "My node" (Broken) failed: RuntimeError: out of order'
     assert isinstance(seen[-1], events.NodeFailed) and seen[-1].node == "7"
 
 
 def test_a_stop_passes_through_within_the_node(runner):
-    graph = {"1": node("Number", value=1), "2": node("Slow", a=["1", 0]), "3": node("Show", value=["2", 0], label="")}
+    graph = {
+        "1": node("Number", value=1),
+        "2": node("Slow", a=["1", 0]),
+        "3": node("Show", value=["2", 0], label=""),
+    }
     seen = []
     with pytest.raises(Interrupted):
         runner.run(graph, listener=seen.append, stopped=lambda: len(seen) >= 3)
@@ -116,12 +128,21 @@ def test_a_stop_passes_through_within_the_node(runner):
 
 
 def test_events_come_in_order(runner):
-    graph = {"1": node("Number", value=1), "2": node("Slow", a=["1", 0]), "3": node("Show", value=["2", 0], label="")}
+    graph = {
+        "1": node("Number", value=1),
+        "2": node("Slow", a=["1", 0]),
+        "3": node("Show", value=["2", 0], label=""),
+    }
     runner.run(graph)
     seen = []
     runner.run({**graph, "3": node("Show", value=["2", 0], label="other")}, listener=seen.append)
     cached, started, output = events.NodeCached, events.NodeStarted, events.NodeOutput
-    assert [(type(e), e.node) for e in seen] == [(cached, "1"), (cached, "2"), (started, "3"), (output, "3")]
+    assert [(type(e), e.node) for e in seen] == [
+        (cached, "1"),
+        (cached, "2"),
+        (started, "3"),
+        (output, "3"),
+    ]
 
 
 def test_nothing_runs_when_anything_is_wrong(runner):
@@ -199,7 +220,9 @@ def test_a_streams_other_inputs_are_ready_before_the_sampler_starts(runner):
 def test_blocks_are_reported_without_streaming_too(runner):
     seen = []
     runner.run(stream_graph(), listener=seen.append)
-    assert [event.block.start_frame for event in seen if isinstance(event, events.TokensFinished)] == [0, 3, 6]
+    assert [
+        event.block.start_frame for event in seen if isinstance(event, events.TokensFinished)
+    ] == [0, 3, 6]
     assert not chunks_of(seen) and fakes.Decoder.CALLS == [3]
 
 
@@ -210,7 +233,11 @@ def test_an_incomplete_stream_is_not_trusted(runner, reported):
 
 
 def test_a_sampler_that_runs_several_times_is_decoded_by_calls(runner):
-    graph = {**stream_graph(), "sam": node("Sampler", frames=["n", 0], reported=8), "n": node("Listed", count=9)}
+    graph = {
+        **stream_graph(),
+        "sam": node("Sampler", frames=["n", 0], reported=8),
+        "n": node("Listed", count=9),
+    }
     graph["sam"]["inputs"]["reported"] = 0
     result = Runner({**CLASSES, "Sampler": _SamplerOfNumbers}).run(graph, stream=True)
     assert [a["waveform"].shape[-1] for a in result.outputs["dec"][0]] == [2 * n for n in range(9)]
@@ -241,7 +268,10 @@ def test_two_streams_that_wait_for_each_other_end_in_one_of_them(runner):
         "o2": node("ShowAudio", audio=["d2", 0]),
     }
     result = Runner({**CLASSES, "SecondSampler": SecondSampler}).run(graph, stream=True)
-    assert result.value("d1")["waveform"].shape[-1] == 8 and result.value("d2")["waveform"].shape[-1] == 10
+    assert (
+        result.value("d1")["waveform"].shape[-1] == 8
+        and result.value("d2")["waveform"].shape[-1] == 10
+    )
     assert len(fakes.Decoder.CALLS) == 1
 
 

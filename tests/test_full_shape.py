@@ -75,7 +75,9 @@ def test_greedy_tokens_and_audio_equal_upstream(small):
 def test_loading_needs_the_weights_once(small):
     """Peak memory beyond the imports, as a share of the file: at most 1.25, generation included."""
     init = Path(checkpoint.__file__).parents[1] / "__init__.py"
-    out = subprocess.run([sys.executable, "-c", MEASURE, init, small[0]], capture_output=True, text=True, check=True)
+    out = subprocess.run(
+        [sys.executable, "-c", MEASURE, init, small[0]], capture_output=True, text=True, check=True
+    )
     shares = json.loads(out.stdout.splitlines()[-1])
     print(shares)
     assert 0.5 < shares["loading"] <= 1.25

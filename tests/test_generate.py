@@ -46,13 +46,17 @@ class FakeSession:
 
 
 def unconditional(batch=1):
-    return Conditioning(("",) * batch, torch.zeros(batch, 1, 8), torch.zeros(batch, 1, dtype=torch.bool))
+    return Conditioning(
+        ("",) * batch, torch.zeros(batch, 1, 8), torch.zeros(batch, 1, dtype=torch.bool)
+    )
 
 
 def generate(frames, seed=0, batch=1, engine=None, prompt=None, overlap=None, **sampling):
     sampling = Sampling(**{"top_k": 16, "cfg": 1.0, **sampling})
     generation = Generation(frames, seed, sampling, overlap)
-    return torch.cat(list(stream(engine or FakeEngine(), generation, unconditional(batch), prompt=prompt)), dim=2)
+    return torch.cat(
+        list(stream(engine or FakeEngine(), generation, unconditional(batch), prompt=prompt)), dim=2
+    )
 
 
 @pytest.mark.parametrize("frames", [*range(1, 12), 39, 40, 41, 79, 100])
@@ -65,7 +69,9 @@ def test_as_many_frames_come_out_as_were_asked_for(frames):
 def test_every_step_yields_and_frames_come_as_soon_as_they_are_whole():
     engine = FakeEngine()
     sizes = []
-    for piece in stream(engine, Generation(10, sampling=Sampling(cfg=1, top_k=16)), unconditional()):
+    for piece in stream(
+        engine, Generation(10, sampling=Sampling(cfg=1, top_k=16)), unconditional()
+    ):
         sizes.append(piece.shape[2])
         assert len(engine.sessions[0].read) == len(sizes), "one step for each piece"
     assert sizes == [0] * CONFIG.max_delay + [1] * 10
@@ -86,11 +92,15 @@ def test_reading_late_changes_no_token_and_is_never_later_than_the_lag(frames, m
     at_once = generate(frames, seed=9, batch=2, prompt=prompt)
     monkeypatch.setattr(generate_module, "lag_on", lambda device: 8)
     engine, pieces = FakeEngine(), []
-    for piece in stream(engine, Generation(frames, 9, Sampling(cfg=1, top_k=16)), unconditional(2), prompt=prompt):
+    for piece in stream(
+        engine, Generation(frames, 9, Sampling(cfg=1, top_k=16)), unconditional(2), prompt=prompt
+    ):
         pieces.append(piece)
         drawn = [len(session.read) for session in engine.sessions]
         assert sum(drawn) <= len(pieces), "every step yields"
-        due = sum(max(0, steps - CONFIG.max_delay - 8) for steps in drawn)  # a frame takes max_delay steps more
+        due = sum(
+            max(0, steps - CONFIG.max_delay - 8) for steps in drawn
+        )  # a frame takes max_delay steps more
         assert sum(p.shape[2] for p in pieces) >= due
     assert torch.equal(torch.cat(pieces, dim=2), at_once)
 
@@ -131,10 +141,14 @@ def test_longer_than_a_window_each_window_hears_the_end_of_the_last(frames):
     engine = FakeEngine()
     tokens = generate(frames, engine=engine, overlap=15)
     first, second = engine.sessions[:2]
-    prefill = torch.cat(second.read[:2], dim=2)[0]  # [K, 1 + 15] steps: the special one, then the overlap, delayed
+    prefill = torch.cat(second.read[:2], dim=2)[
+        0
+    ]  # [K, 1 + 15] steps: the special one, then the overlap, delayed
     assert prefill.shape[1] == 16
     assert torch.equal(prefill[0, 1:], tokens[0, 0, 25:40])
-    assert all(session.max_steps <= CONFIG.window_frames + CONFIG.max_delay for session in engine.sessions)
+    assert all(
+        session.max_steps <= CONFIG.window_frames + CONFIG.max_delay for session in engine.sessions
+    )
 
 
 def test_a_prompt_is_the_beginning_of_the_result():
@@ -192,7 +206,10 @@ def test_an_overlap_that_no_window_can_have_is_refused(overlap):
 
 @pytest.mark.parametrize("size", [1, 3, 7, 100])
 def test_blocks_regroup_frames_without_loss(size):
-    pieces = [torch.arange(start, stop).view(1, 1, -1) for start, stop in [(0, 5), (5, 6), (6, 7), (7, 20), (20, 21)]]
+    pieces = [
+        torch.arange(start, stop).view(1, 1, -1)
+        for start, stop in [(0, 5), (5, 6), (6, 7), (7, 20), (20, 21)]
+    ]
     blocks = list(in_blocks(pieces, size))
     assert torch.equal(torch.cat(blocks, dim=2).flatten(), torch.arange(21))
     assert all(block.shape[2] == size for block in blocks[:-1])
@@ -214,10 +231,19 @@ def test_a_long_prompt_is_read_in_pieces_between_which_a_stop_is_heard():
     engine, prompt = FakeEngine(), torch.randint(0, 16, (1, 4, 35))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(generate_module, "READ_STEPS", 10)
-        whole = list(stream(engine, Generation(38, sampling=Sampling(cfg=1, top_k=16)), unconditional(), prompt=prompt))
+        whole = list(
+            stream(
+                engine,
+                Generation(38, sampling=Sampling(cfg=1, top_k=16)),
+                unconditional(),
+                prompt=prompt,
+            )
+        )
     (session,) = engine.sessions
     assert [read.shape[2] for read in session.read[:5]] == [10, 10, 10, 5, 1]
     assert torch.equal(torch.cat(whole, dim=2)[:, :, :35], prompt)
     at_once = FakeEngine()
-    again = stream(at_once, Generation(38, sampling=Sampling(cfg=1, top_k=16)), unconditional(), prompt=prompt)
+    again = stream(
+        at_once, Generation(38, sampling=Sampling(cfg=1, top_k=16)), unconditional(), prompt=prompt
+    )
     assert torch.equal(torch.cat(list(again), dim=2), torch.cat(whole, dim=2))

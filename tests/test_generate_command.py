@@ -40,18 +40,24 @@ def generate(capsys, monkeypatch, *arguments):
 @pytest.mark.parametrize("suffix", [".wav", ".flac", ".mp3", ".opus", ".ogg"])
 def test_the_suffix_chooses_the_format(tmp_path, capsys, monkeypatch, model, suffix):
     target = tmp_path / f"tune{suffix}"
-    code, out, err = generate(capsys, monkeypatch, "happy", "-d", 1, "--model", model, "--seed", 7, "-o", target)
+    code, out, err = generate(
+        capsys, monkeypatch, "happy", "-d", 1, "--model", model, "--seed", 7, "-o", target
+    )
     assert (code, out.strip()) == (0, str(target))
     assert "seed 7" in err and "× real time" in err
     sound, rate = read_audio(target)
     assert sound.shape[0] == 1
     assert sound.shape[1] / rate == pytest.approx(1.0, abs=0.1)
-    assert [path.name for path in tmp_path.iterdir()] == [target.name], "nothing else is left behind"
+    assert [path.name for path in tmp_path.iterdir()] == [target.name], (
+        "nothing else is left behind"
+    )
 
 
 def test_json_comes_last_and_says_what_was_made(tmp_path, capsys, monkeypatch, model):
     target = tmp_path / "tune.wav"
-    code, out, _ = generate(capsys, monkeypatch, "happy", "-d", 0.5, "--model", model, "--json", "-o", target)
+    code, out, _ = generate(
+        capsys, monkeypatch, "happy", "-d", 0.5, "--model", model, "--json", "-o", target
+    )
     said = json.loads(out.splitlines()[-1])
     assert code == 0
     assert said["files"] == [str(target)]
@@ -61,12 +67,36 @@ def test_json_comes_last_and_says_what_was_made(tmp_path, capsys, monkeypatch, m
     assert said["engine"] == "torch fp32 on cpu"
     assert said["x_real_time"] > 0
     again = tmp_path / "again.wav"
-    generate(capsys, monkeypatch, "happy", "-d", 0.5, "--model", model, "--seed", said["seed"], "-o", again)
+    generate(
+        capsys,
+        monkeypatch,
+        "happy",
+        "-d",
+        0.5,
+        "--model",
+        model,
+        "--seed",
+        said["seed"],
+        "-o",
+        again,
+    )
     assert again.read_bytes() == target.read_bytes()
 
 
 def test_takes_get_numbers_and_differ(tmp_path, capsys, monkeypatch, model):
-    arguments = ["happy", "-d", 0.5, "--model", model, "--seed", 1, "--variations", 3, "-o", tmp_path / "tune.wav"]
+    arguments = [
+        "happy",
+        "-d",
+        0.5,
+        "--model",
+        model,
+        "--seed",
+        1,
+        "--variations",
+        3,
+        "-o",
+        tmp_path / "tune.wav",
+    ]
     code, out, _ = generate(capsys, monkeypatch, *arguments)
     names = [Path(line).name for line in out.split()]
     assert (code, names) == (0, ["tune_1.wav", "tune_2.wav", "tune_3.wav"])
@@ -76,10 +106,42 @@ def test_takes_get_numbers_and_differ(tmp_path, capsys, monkeypatch, model):
 
 def test_the_file_carries_a_graph_that_makes_the_same_samples(tmp_path, capsys, monkeypatch, model):
     target = tmp_path / "tune.flac"
-    wishes = ["--negative", "noise", "--loudness", -20, "--cfg", 2, "--top-p", 0.9, "--temperature", 0.8]
-    generate(capsys, monkeypatch, "happy", "-d", 0.5, "--model", model, "--seed", 5, "-o", target, *wishes)
+    wishes = [
+        "--negative",
+        "noise",
+        "--loudness",
+        -20,
+        "--cfg",
+        2,
+        "--top-p",
+        0.9,
+        "--temperature",
+        0.8,
+    ]
+    generate(
+        capsys,
+        monkeypatch,
+        "happy",
+        "-d",
+        0.5,
+        "--model",
+        model,
+        "--seed",
+        5,
+        "-o",
+        target,
+        *wishes,
+    )
     assert set(json.loads(read_tags(target)["workflow"])) >= {"nodes", "links", "version"}
-    rerun = ["musicgraph", "run", str(target), "--set", f"1.model={model}", "--output", str(tmp_path / "out")]
+    rerun = [
+        "musicgraph",
+        "run",
+        str(target),
+        "--set",
+        f"1.model={model}",
+        "--output",
+        str(tmp_path / "out"),
+    ]
     monkeypatch.setattr(sys, "argv", rerun)
     with pytest.raises(SystemExit):
         cli.main()
@@ -129,7 +191,9 @@ def test_bad_input_is_one_line_exit_code_2_and_no_file(tmp_path, capsys, monkeyp
 
 
 def test_an_empty_prompt_is_unconditional_and_said_so(tmp_path, capsys, monkeypatch, model):
-    code, _, err = generate(capsys, monkeypatch, " ", "-d", 0.5, "--model", model, "-o", tmp_path / "tune.wav")
+    code, _, err = generate(
+        capsys, monkeypatch, " ", "-d", 0.5, "--model", model, "-o", tmp_path / "tune.wav"
+    )
     assert code == 0
     assert "unconditional" in err
 
@@ -147,10 +211,14 @@ def test_a_graph_cannot_use_a_folder_that_the_user_did_not_name(tmp_path, model)
 
 
 def test_a_graph_downloads_nothing_that_the_user_did_not_name(tmp_path, monkeypatch):
-    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *a, **k: pytest.fail("asked the hub"))
+    monkeypatch.setattr(
+        "huggingface_hub.snapshot_download", lambda *a, **k: pytest.fail("asked the hub")
+    )
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
     runner = Runner()
-    prompt = document_for(Request("happy", model="facebook/musicgen-small"), runner.classes).prompt(runner.classes)
+    prompt = document_for(Request("happy", model="facebook/musicgen-small"), runner.classes).prompt(
+        runner.classes
+    )
     with pytest.raises(NodeError, match="name it yourself"):
         runner.run(prompt, output_dir=tmp_path)
 
@@ -158,7 +226,9 @@ def test_a_graph_downloads_nothing_that_the_user_did_not_name(tmp_path, monkeypa
 def test_another_seed_does_not_load_the_model_again(model):
     runner, seen = Runner(), []
     for seed in (1, 2):
-        make_music(runner, Request("happy", model=model, duration_s=0.2, seed=seed), listener=seen.append)
+        make_music(
+            runner, Request("happy", model=model, duration_s=0.2, seed=seed), listener=seen.append
+        )
     cached = {event.node for event in seen if type(event).__name__ == "NodeCached"}
     assert cached == {"1", "2"}, "the loader and the text"
 
@@ -179,7 +249,8 @@ def test_streaming_gives_the_same_samples_piece_by_piece(model):
 def test_every_form_of_the_default_graph_is_valid(saver, negative, loudness):
     classes = Runner().classes
     document = document_for(
-        Request("a", negative, "facebook/musicgen-small", save_as=saver, loudness_lufs=loudness), classes
+        Request("a", negative, "facebook/musicgen-small", save_as=saver, loudness_lufs=loudness),
+        classes,
     )
     assert validate(document.prompt(classes), classes).problems == ()
     ids = [node["id"] for node in document.ui["nodes"]]

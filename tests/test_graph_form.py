@@ -23,7 +23,9 @@ def test_every_node_and_link_of_the_shipped_graphs_is_drawn():
         prompt = document.prompt(CLASSES)
         svg = draw(document, CLASSES)
         assert svg.count('class="box"') == len(prompt)
-        links = sum(isinstance(v, list) for node in prompt.values() for v in node["inputs"].values())
+        links = sum(
+            isinstance(v, list) for node in prompt.values() for v in node["inputs"].values()
+        )
         assert svg.count("<path d=") == links
 
 
@@ -40,7 +42,10 @@ def test_a_strangers_graph_is_drawn_harmlessly():
         "b": {"class_type": "SaveAudio", "inputs": {"audio": [evil, 7]}},
     }
     assert "<script" not in draw(Document(api=nodes), CLASSES, {evil: "done"})
-    many = {str(i): {"class_type": "AudioConcat", "inputs": {"audio1": [str(i - 1), 0]}} for i in range(3000)}
+    many = {
+        str(i): {"class_type": "AudioConcat", "inputs": {"audio1": [str(i - 1), 0]}}
+        for i in range(3000)
+    }
     assert "2800 more nodes" in draw(Document(api=many), CLASSES)
 
 
@@ -73,7 +78,10 @@ def test_every_field_has_a_widget_of_its_kind():
         "text": gr.Textbox, "line": gr.Textbox, "whole": gr.Number, "slider": gr.Slider, "choice": gr.Dropdown,
         "audio": gr.Audio, "number": gr.Number, "check": gr.Checkbox,
     }  # fmt: skip
-    for field in [*fields_of("text_to_music_api.json").values(), *fields_of("chain_api.json").values()]:
+    for field in [
+        *fields_of("text_to_music_api.json").values(),
+        *fields_of("chain_api.json").values(),
+    ]:
         assert isinstance(widget(field), kinds[field.kind])
         assert widget(field).label
 

@@ -9,7 +9,9 @@ from musicgraph.nodes import NODE_CLASS_MAPPINGS
 
 PAGES = Path(__file__).parents[1] / "web" / "docs"
 WIDGETS = ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO")
-LISTED_WHEN_ASKED = {("MusicGenModelLoader", "model")}  # what lies on this machine: no page can name it
+LISTED_WHEN_ASKED = {
+    ("MusicGenModelLoader", "model")
+}  # what lies on this machine: no page can name it
 
 every_node = pytest.mark.parametrize("node_id", sorted(NODE_CLASS_MAPPINGS))
 
@@ -56,9 +58,17 @@ def test_every_node_says_what_it_does(node_id):
 @every_node
 def test_every_input_and_output_has_a_tooltip(node_id):
     node_class = NODE_CLASS_MAPPINGS[node_id]
-    silent = [name for name, _, options in declared_inputs(node_class) if not options.get("tooltip", "").strip()]
+    silent = [
+        name
+        for name, _, options in declared_inputs(node_class)
+        if not options.get("tooltip", "").strip()
+    ]
     assert not silent
-    assert len(node_class.RETURN_TYPES) == len(node_class.RETURN_NAMES) == len(node_class.OUTPUT_TOOLTIPS)
+    assert (
+        len(node_class.RETURN_TYPES)
+        == len(node_class.RETURN_NAMES)
+        == len(node_class.OUTPUT_TOOLTIPS)
+    )
     assert all(tooltip.strip() for tooltip in node_class.OUTPUT_TOOLTIPS)
 
 
@@ -83,7 +93,9 @@ def test_the_page_gives_the_type_default_and_range_of_each_input(node_id):
         default = f"`{options['default']}`" if type_name in WIDGETS else "–"
         assert row[1:3] == [f"`{type_name}`", default], name
         limits = [float(options[limit]) for limit in ("min", "max") if limit in options]
-        assert set(limits) <= set(numbers(row[3])), f"{name}: the page does not give the range {limits}"
+        assert set(limits) <= set(numbers(row[3])), (
+            f"{name}: the page does not give the range {limits}"
+        )
         if (node_id, name) not in LISTED_WHEN_ASKED:
             assert [choice for choice in choices if f"`{choice}`" not in row[3]] == [], name
 
@@ -99,7 +111,8 @@ def test_the_page_says_which_inputs_are_optional(node_id):
 def test_the_page_lists_the_outputs_of_the_node(node_id):
     node_class = NODE_CLASS_MAPPINGS[node_id]
     expected = [
-        [f"`{name}`", f"`{kind}`"] for name, kind in zip(node_class.RETURN_NAMES, node_class.RETURN_TYPES, strict=True)
+        [f"`{name}`", f"`{kind}`"]
+        for name, kind in zip(node_class.RETURN_NAMES, node_class.RETURN_TYPES, strict=True)
     ]
     assert [row[:2] for row in rows(page(node_id), "Outputs")] == expected
 

@@ -17,7 +17,12 @@ class Comfy:
     """Stand-ins that record what they are asked, with the signatures of ComfyUI 0.3.64."""
 
     def __init__(self, monkeypatch):
-        self.bars, self.loaded, self.folders, self.stop = [], [], {"musicgen": ["/extra/musicgen"]}, False
+        self.bars, self.loaded, self.folders, self.stop = (
+            [],
+            [],
+            {"musicgen": ["/extra/musicgen"]},
+            False,
+        )
         memory = types.ModuleType("comfy.model_management")
         memory.throw_exception_if_processing_interrupted = self._throw
         memory.get_torch_device = lambda: torch.device("cpu")
@@ -31,7 +36,9 @@ class Comfy:
         utils.ProgressBar = lambda total: self._bar(total)
         folders = types.ModuleType("folder_paths")
         folders.models_dir = "/comfy/models"
-        folders.add_model_folder_path = lambda key, path: self.folders.setdefault(key, []).append(path)
+        folders.add_model_folder_path = lambda key, path: self.folders.setdefault(key, []).append(
+            path
+        )
         folders.get_folder_paths = lambda key: self.folders[key]
         comfy = types.ModuleType("comfy")
         comfy.model_management, comfy.model_patcher, comfy.utils = memory, patcher, utils

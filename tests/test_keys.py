@@ -51,7 +51,9 @@ def test_two_at_once_cannot_spend_the_same_credit(store):
     assert sorted(one for one in left if one is not None) == [0, 1, 2, 3, 4]
 
 
-@pytest.mark.parametrize("change", [lambda k: k[:-1], lambda k: k + "x", lambda k: k[:-1] + "~", lambda k: k.upper()])
+@pytest.mark.parametrize(
+    "change", [lambda k: k[:-1], lambda k: k + "x", lambda k: k[:-1] + "~", lambda k: k.upper()]
+)
 def test_a_key_must_be_right_in_every_character(store, change):
     key = store.add("ann", 1)
     with pytest.raises(UnknownKey):
@@ -59,7 +61,20 @@ def test_a_key_must_be_right_in_every_character(store, change):
 
 
 @pytest.mark.parametrize(
-    "key", ["", "mg_", "mg_1_", "mg_0_", "mg_99_abc", "mg_-1_x", "mg_²_x", "mg_" + "9" * 90, "x" * 10**6, "\ud800", "ü"]
+    "key",
+    [
+        "",
+        "mg_",
+        "mg_1_",
+        "mg_0_",
+        "mg_99_abc",
+        "mg_-1_x",
+        "mg_²_x",
+        "mg_" + "9" * 90,
+        "x" * 10**6,
+        "\ud800",
+        "ü",
+    ],
 )
 def test_what_is_no_key_is_unknown(store, key):
     store.add("ann", 1)

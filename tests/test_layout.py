@@ -29,13 +29,21 @@ def sources(package):
 
 @pytest.mark.parametrize("package", ORDER)
 def test_dependencies_point_one_way(package):
-    above = {*ORDER[ORDER.index(package) + 1 :], *(Path(door).stem for door in FRONT_DOORS), "training"}
-    above -= {"api"} if package == "app" else set()  # api.py is the half of the app that programs see
+    above = {
+        *ORDER[ORDER.index(package) + 1 :],
+        *(Path(door).stem for door in FRONT_DOORS),
+        "training",
+    }
+    above -= (
+        {"api"} if package == "app" else set()
+    )  # api.py is the half of the app that programs see
     for path in sources(package):
         for level, name in imports(path):
             if level == 2:
                 assert name.split(".")[0] not in above, f"{path} imports {name}"
-            assert not (level == 0 and name.split(".")[0] in ["musicgraph", *ORDER]), f"{path}: import relatively"
+            assert not (level == 0 and name.split(".")[0] in ["musicgraph", *ORDER]), (
+                f"{path}: import relatively"
+            )
 
 
 def test_only_host_knows_comfyui():
@@ -43,7 +51,9 @@ def test_only_host_knows_comfyui():
         for path in sources(package):
             if (package, path.name) != ("nodes", "host.py"):
                 found = {name.split(".")[0] for level, name in imports(path) if level == 0}
-                assert not found & {"comfy", "folder_paths", "comfy_api", "server", "execution"}, path
+                assert not found & {"comfy", "folder_paths", "comfy_api", "server", "execution"}, (
+                    path
+                )
 
 
 def test_models_know_no_page_and_no_graph():
@@ -101,7 +111,12 @@ def test_comfyui_can_load_the_pack_from_a_folder_of_any_name(tmp_path, folder):
     )
     assert out.returncode == 0, out.stderr
     loaded = json.loads(out.stdout)
-    assert set(loaded["nodes"]) >= {"MusicGenModelLoader", "MusicGenTextEncode", "MusicGenSampler", "EnCodecDecode"}
+    assert set(loaded["nodes"]) >= {
+        "MusicGenModelLoader",
+        "MusicGenTextEncode",
+        "MusicGenSampler",
+        "EnCodecDecode",
+    }
     assert (ROOT / loaded["web"] / "docs").is_dir()
     assert loaded["heavy"] == []
 
@@ -123,6 +138,8 @@ def test_importing_any_module_has_no_effects(tmp_path):
         "assert flags() == before\n"
         "assert threading.active_count() == 1\n"
     )
-    out = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path)
+    out = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path
+    )
     assert (out.returncode, out.stdout, out.stderr) == (0, "", "")
     assert list(tmp_path.iterdir()) == []

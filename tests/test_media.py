@@ -13,7 +13,9 @@ from musicgraph.workflows import media
 
 def tone(rate=32000, seconds=0.5, channels=1):
     time = torch.arange(int(rate * seconds)) / rate
-    return torch.stack([0.5 * torch.sin(2 * math.pi * 440 * (c + 1) * time) for c in range(channels)])
+    return torch.stack(
+        [0.5 * torch.sin(2 * math.pi * 440 * (c + 1) * time) for c in range(channels)]
+    )
 
 
 @pytest.mark.parametrize("channels", [1, 2])
@@ -67,7 +69,9 @@ def test_a_rate_that_the_format_cannot_hold_becomes_one_that_it_can(tmp_path):
     for name, rate in (("a.opus", 22050), ("b.opus", 96000), ("c.mp3", 96000)):
         media.write_audio(tmp_path / name, tone(rate), rate)
         read, read_rate = media.read_audio(tmp_path / name)
-        assert read_rate == 48000 and read.shape[1] == pytest.approx(24000, abs=1300)  # lossy formats pad
+        assert read_rate == 48000 and read.shape[1] == pytest.approx(
+            24000, abs=1300
+        )  # lossy formats pad
 
 
 @pytest.mark.parametrize(
@@ -101,7 +105,9 @@ def test_a_failed_write_leaves_the_old_file_and_no_part(tmp_path, monkeypatch):
     monkeypatch.setattr(media.os, "replace", full)
     with pytest.raises(Refused, match="No space left"):
         media.write_audio(tmp_path / "a.flac", 0.1 * tone(), 32000)
-    assert [path.name for path in tmp_path.iterdir()] == ["a.flac"] and (tmp_path / "a.flac").read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["a.flac"] and (
+        tmp_path / "a.flac"
+    ).read_bytes() == before
 
 
 def test_a_stop_while_encoding_leaves_nothing(tmp_path):

@@ -12,7 +12,15 @@ from musicgraph.nodes.load import MusicGenModelLoader
 from musicgraph.nodes.sample import MusicGenSampler
 from musicgraph.nodes.text import MusicGenTextEncode
 
-SETTINGS = {"duration": 1.0, "seed": 3, "cfg": 3.0, "temperature": 1.0, "top_k": 50, "top_p": 0.0, "variations": 1}
+SETTINGS = {
+    "duration": 1.0,
+    "seed": 3,
+    "cfg": 3.0,
+    "temperature": 1.0,
+    "top_k": 50,
+    "top_p": 0.0,
+    "variations": 1,
+}
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +48,10 @@ def test_a_node_says_what_it_takes_and_gives(name):
     parameters = inspect.signature(getattr(node, node.FUNCTION)).parameters
     names = [*declared.get("required", {}), *declared.get("optional", {})]
     assert set(names) == set(parameters) - {"self"}
-    assert all(parameters[name].default is not inspect.Parameter.empty for name in declared.get("optional", {}))
+    assert all(
+        parameters[name].default is not inspect.Parameter.empty
+        for name in declared.get("optional", {})
+    )
     assert len(node.RETURN_TYPES) == len(node.RETURN_NAMES) == len(node.OUTPUT_TOOLTIPS)
     assert NODE_DISPLAY_NAME_MAPPINGS[name]
 
@@ -79,7 +90,9 @@ def test_progress_counts_frames_and_blocks_of_tokens_are_reported_without_gaps(l
 
 def test_a_stop_ends_sampling_within_a_step(loaded):
     seen = []
-    run = host.Run(on_progress=lambda done, total: seen.append(done), stopped=lambda: len(seen) >= 5)
+    run = host.Run(
+        on_progress=lambda done, total: seen.append(done), stopped=lambda: len(seen) >= 5
+    )
     with host.running(run), pytest.raises(host.Interrupted):
         sample(loaded, duration=5.0)
     assert seen == [1, 2, 3, 4, 5]
@@ -154,7 +167,12 @@ def test_tokens_of_another_model_are_refused(loaded, loaded_stereo):
 
 def test_what_is_not_audio_tokens_is_refused(loaded):
     tokens = sample(loaded)
-    for wrong in (None, tokens["tokens"], {"tokens": tokens["tokens"]}, {**tokens, "tokens": tokens["tokens"].float()}):
+    for wrong in (
+        None,
+        tokens["tokens"],
+        {"tokens": tokens["tokens"]},
+        {**tokens, "tokens": tokens["tokens"].float()},
+    ):
         with pytest.raises(Refused, match="expected AUDIO_TOKENS"):
             EnCodecDecode().decode(loaded[2], wrong)
 
@@ -185,27 +203,38 @@ def test_a_device_that_is_not_there_is_refused(mono, monkeypatch):
         MusicGenModelLoader().load(str(mono.folder), "auto", "cuda")
 
 
-@pytest.mark.parametrize(("method", "target"), [("peak", -3.0), ("rms", -20.0), ("loudness", -20.0)])
+@pytest.mark.parametrize(
+    ("method", "target"), [("peak", -3.0), ("rms", -20.0), ("loudness", -20.0)]
+)
 def test_loudness_reaches_its_target(method, target):
     from musicgraph.nodes.audio import MEASURES, AudioLoudness
 
-    audio = {"waveform": torch.randn(2, 1, 64000, generator=torch.manual_seed(0)) * 0.02, "sample_rate": 32000}
+    audio = {
+        "waveform": torch.randn(2, 1, 64000, generator=torch.manual_seed(0)) * 0.02,
+        "sample_rate": 32000,
+    }
     before = audio["waveform"].clone()
     (out,) = AudioLoudness().adjust(audio, method, target, ceiling=-1.0)
     for sound in out["waveform"]:
         assert MEASURES[method](sound, 32000) == pytest.approx(target, abs=0.2)
-    assert torch.equal(audio["waveform"], before), "the input is another node's output: never changed in place"
+    assert torch.equal(audio["waveform"], before), (
+        "the input is another node's output: never changed in place"
+    )
 
 
 def test_silence_stays_silent():
     from musicgraph.nodes.audio import AudioLoudness
 
-    (out,) = AudioLoudness().adjust({"waveform": torch.zeros(1, 2, 100), "sample_rate": 32000}, "loudness", -14.0, -1.0)
+    (out,) = AudioLoudness().adjust(
+        {"waveform": torch.zeros(1, 2, 100), "sample_rate": 32000}, "loudness", -14.0, -1.0
+    )
     assert not out["waveform"].any()
 
 
 def test_a_spectrogram_is_an_image_for_each_item():
     from musicgraph.nodes.audio import AudioSpectrogram
 
-    (image,) = AudioSpectrogram().draw({"waveform": torch.randn(3, 2, 9000), "sample_rate": 8000}, 128, 96)
+    (image,) = AudioSpectrogram().draw(
+        {"waveform": torch.randn(3, 2, 9000), "sample_rate": 8000}, 128, 96
+    )
     assert image.shape == (3, 96, 128, 3)

@@ -34,7 +34,12 @@ class Engines:
         self.fp32, self.int8 = (NumbaEngine(opened, precision) for precision in ("fp32", "int8"))
 
     def tokens(self, engine, frames, texts=TEXTS, prompt=None, **sampling):
-        frames = stream(engine, Generation(frames, 0, Sampling(**sampling)), self.text.encode(texts), prompt=prompt)
+        frames = stream(
+            engine,
+            Generation(frames, 0, Sampling(**sampling)),
+            self.text.encode(texts),
+            prompt=prompt,
+        )
         return torch.cat(list(frames), dim=2)
 
 
@@ -63,12 +68,16 @@ def test_float32_gives_the_references_logits(stereo_engines):
         sessions = [engine.prepare(memory, 30) for engine in (both.fp32, both.torch)]
         for piece in (steps[:, :, :7], *steps[:, :, 7:].split(1, dim=2)):
             piece = piece.repeat(memory.rows // 3, 1, 1)
-            torch.testing.assert_close(*(session.step(piece) for session in sessions), atol=1e-3, rtol=0)
+            torch.testing.assert_close(
+                *(session.step(piece) for session in sessions), atol=1e-3, rtol=0
+            )
 
 
 def test_without_any_text_both_agree(stereo_engines):
     both = stereo_engines
-    ours, reference = (both.tokens(e, 20, texts=["", ""], temperature=0, top_k=50) for e in (both.fp32, both.torch))
+    ours, reference = (
+        both.tokens(e, 20, texts=["", ""], temperature=0, top_k=50) for e in (both.fp32, both.torch)
+    )
     assert torch.equal(ours, reference)
 
 
@@ -81,13 +90,17 @@ def test_int8_predicts_real_music_nearly_as_well(pocket):
         session = engine.prepare(memory_for(pocket.text.encode(TEXTS), None, cfg=1), steps.shape[2])
         logits = [session.step(steps[:, :, t : t + 1]) for t in range(music.shape[2])]
         predicted = torch.stack(logits, dim=2)[:, 0]  # the first codebook: step t predicts frame t
-        return float(torch.nn.functional.cross_entropy(predicted.flatten(0, 1), music[:, 0].flatten()))
+        return float(
+            torch.nn.functional.cross_entropy(predicted.flatten(0, 1), music[:, 0].flatten())
+        )
 
     assert cross_entropy(pocket.int8) < MAX_INT8_LOSS * cross_entropy(pocket.fp32)
 
 
 def test_a_prompt_read_at_once_is_as_if_read_step_by_step(pocket):
-    steps = delayed(pocket.tokens(pocket.torch, 30), pocket.config.delays, pocket.config.special_token).repeat(2, 1, 1)
+    steps = delayed(
+        pocket.tokens(pocket.torch, 30), pocket.config.delays, pocket.config.special_token
+    ).repeat(2, 1, 1)
     for engine in (pocket.fp32, pocket.int8):
         memory = memory_for(pocket.text.encode(TEXTS), None, 3.0)
         at_once, stepwise = (engine.prepare(memory, steps.shape[2]) for _ in range(2))
@@ -158,7 +171,9 @@ def test_int8_weights_are_made_once_and_anew_for_other_weights(tmp_path, monkeyp
     assert all(torch.equal(first[name], second[name]) for name in first)
     (kept,) = (tmp_path / "cache").iterdir()
     kept.write_bytes(kept.read_bytes()[:1000])
-    assert numba_weights.int8_tensors(opened).keys() == first.keys(), "a file cut short is made again"
+    assert numba_weights.int8_tensors(opened).keys() == first.keys(), (
+        "a file cut short is made again"
+    )
     (tmp_path / "model" / "model.safetensors").touch()
     numba_weights.int8_tensors(opened)
     assert len(list((tmp_path / "cache").iterdir())) == 2

@@ -52,7 +52,9 @@ def softened(scores, total):
 
 @njit
 def normalised(x, weight, bias, out):
-    numba_vectors.normalise(x.ctypes.data, x.size // 16, weight.ctypes.data, bias.ctypes.data, out.ctypes.data)
+    numba_vectors.normalise(
+        x.ctypes.data, x.size // 16, weight.ctypes.data, bias.ctypes.data, out.ctypes.data
+    )
 
 
 def rounded(x: np.ndarray, group: int) -> np.ndarray:
@@ -65,7 +67,11 @@ def rounded(x: np.ndarray, group: int) -> np.ndarray:
 @pytest.mark.parametrize("rows", [1, 2, 3, 7, 8, 13])
 @pytest.mark.parametrize("inputs", [32, 64, 192, 4096])
 def test_products_agree_with_numpys(rows, inputs):
-    w, x, room = floats(48, inputs, seed=1), floats(rows, inputs), np.zeros(rows * (6 * inputs + 128), np.uint8)
+    w, x, room = (
+        floats(48, inputs, seed=1),
+        floats(rows, inputs),
+        np.zeros(rows * (6 * inputs + 128), np.uint8),
+    )
     by, out = operand(room.ctypes.data, rows, inputs), np.full((rows, 40), np.nan, np.float32)
     fill(by, x)
     multiplied(0, w.ctypes.data, 0, 16, 48, by, out)
@@ -87,7 +93,10 @@ def test_a_row_is_the_same_among_any_number_of_rows():
     for int8, matrix, scales in ((0, w.ctypes.data, 0), (1, tiles.data_ptr(), scale.data_ptr())):
         results = []
         for rows in (1, 2, 5, 11):
-            room, out = np.zeros(rows * (6 * 1024 + 128), np.uint8), np.zeros((rows, 32), np.float32)
+            room, out = (
+                np.zeros(rows * (6 * 1024 + 128), np.uint8),
+                np.zeros((rows, 32), np.float32),
+            )
             by = operand(room.ctypes.data, rows, 1024)
             fill(by, x[:rows])
             multiplied(int8, matrix, scales, 0, 32, by, out)
@@ -127,13 +136,20 @@ def attended(int8, query, keys, key_scales, values, value_scales, heard, count, 
         keys.ctypes.data, key_scales.ctypes.data, values.ctypes.data, value_scales.ctypes.data
     )
     mask = heard.ctypes.data if heard.size else 0
-    numba_parts.attend(int8, query.ctypes.data, cache, mask, count, query.size, scores.ctypes.data, out.ctypes.data)
+    numba_parts.attend(
+        int8, query.ctypes.data, cache, mask, count, query.size, scores.ctypes.data, out.ctypes.data
+    )
 
 
 def heard_by_torch(query, k, v, mask, count) -> np.ndarray:
-    q, k, v = (torch.from_numpy(np.ascontiguousarray(x))[None, None] for x in (query[None], k[:count], v[:count]))
+    q, k, v = (
+        torch.from_numpy(np.ascontiguousarray(x))[None, None]
+        for x in (query[None], k[:count], v[:count])
+    )
     mask = torch.from_numpy(mask)[None] if mask.size else None
-    return torch.nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=1.0)[0, 0, 0].numpy()
+    return torch.nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=1.0)[
+        0, 0, 0
+    ].numpy()
 
 
 @pytest.mark.parametrize("size", [16, 48, 64, 96])
@@ -141,10 +157,15 @@ def heard_by_torch(query, k, v, mask, count) -> np.ndarray:
 def test_attention_hears_what_torch_hears(size, count):
     query, k, v = floats(size), floats(192, size, seed=1), floats(192, size, seed=2)
     k_scale, v_scale = (np.abs(x).max(axis=1) / np.float32(127) for x in (k, v))
-    k8, v8 = (np.rint(x / scale[:, None]).astype(np.int8) for x, scale in ((k, k_scale), (v, v_scale)))
+    k8, v8 = (
+        np.rint(x / scale[:, None]).astype(np.int8) for x, scale in ((k, k_scale), (v, v_scale))
+    )
     for mask in (np.zeros(0, np.bool_), np.arange(count) % 3 != 1):
         for int8, keys, values in ((0, k, v), (1, k8, v8)):
-            out, tiles = np.zeros(size, np.float32), np.ascontiguousarray(keys.reshape(3, 64, size).transpose(0, 2, 1))
+            out, tiles = (
+                np.zeros(size, np.float32),
+                np.ascontiguousarray(keys.reshape(3, 64, size).transpose(0, 2, 1)),
+            )
             attended(int8, query, tiles, k_scale, values, v_scale, mask, count, out)
             real = (k8 * k_scale[:, None], v8 * v_scale[:, None]) if int8 else (k, v)
             np.testing.assert_allclose(out, heard_by_torch(query, *real, mask, count), atol=1e-5)
@@ -174,7 +195,9 @@ def test_logits_are_the_same_just_compiled_from_the_disk_and_for_another_process
     def composed(**told: str) -> str:
         command = [sys.executable, "-c", COMPOSED, str(Path(__file__).parent)]
         environment = os.environ | told | {"NUMBA_CACHE_DIR": str(tmp_path)}
-        return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+        return subprocess.run(
+            command, env=environment, capture_output=True, text=True, check=True
+        ).stdout
 
     just_compiled = composed()
     assert len(just_compiled.split()) == 2
@@ -197,5 +220,7 @@ def test_a_processor_without_products_of_bytes_gives_the_same(tmp_path):
         str(here.with_name("test_numba_engine.py")),
     ]
     environment = os.environ | OTHER_PROCESSOR | {"NUMBA_CACHE_DIR": str(tmp_path)}
-    ended = subprocess.run(command, env=environment, cwd=here.parents[1], capture_output=True, text=True)
+    ended = subprocess.run(
+        command, env=environment, cwd=here.parents[1], capture_output=True, text=True
+    )
     assert ended.returncode == 0, ended.stdout[-3000:]

@@ -39,13 +39,29 @@ def test_a_node_is_named_by_id_title_or_class(document, name):
 @pytest.mark.parametrize("text", ["7", "null", "a=b.c", "[1]", '"q"', ""])
 def test_text_stays_text(text):
     assert (
-        value_of(with_overrides(Document(api=API), [Override.parse(f"3.label={text}")], CLASSES), "3", "label") == text
+        value_of(
+            with_overrides(Document(api=API), [Override.parse(f"3.label={text}")], CLASSES),
+            "3",
+            "label",
+        )
+        == text
     )
 
 
 @pytest.mark.parametrize(
     "text",
-    ["seed=3", "2.seed", ".seed=3", "2.=3", "9.seed=3", "Show.value=3", "2.a=3", "2.nothing=3", "2.seed=[1]", ""],
+    [
+        "seed=3",
+        "2.seed",
+        ".seed=3",
+        "2.=3",
+        "9.seed=3",
+        "Show.value=3",
+        "2.a=3",
+        "2.nothing=3",
+        "2.seed=[1]",
+        "",
+    ],
 )
 def test_what_cannot_be_set_is_refused_with_what_could_be(text):
     with pytest.raises(WorkflowError, match="expected"):
@@ -54,7 +70,11 @@ def test_what_cannot_be_set_is_refused_with_what_could_be(text):
 
 def test_a_title_that_two_nodes_share_is_refused():
     with pytest.raises(WorkflowError, match="2 nodes"):
-        with_overrides(Document(api={**API, "4": node("Number", value=1)}), [Override.parse("Number.value=1")], CLASSES)
+        with_overrides(
+            Document(api={**API, "4": node("Number", value=1)}),
+            [Override.parse("Number.value=1")],
+            CLASSES,
+        )
 
 
 def test_a_picture_that_cannot_follow_is_left_out():

@@ -37,7 +37,10 @@ print(json.dumps({"files": files, "facts": facts, "again": again, "refusal": ref
 
 def test_gradio_client_in_another_process_generates_runs_and_downloads(site, tmp_path):
     out = subprocess.run(
-        [sys.executable, "-c", CLIENT, site.address, str(tmp_path)], capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", CLIENT, site.address, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
     assert out.returncode == 0, out.stderr
     answer = json.loads(out.stdout.splitlines()[-1])
@@ -49,7 +52,11 @@ def test_gradio_client_in_another_process_generates_runs_and_downloads(site, tmp
 
 
 def test_the_page_and_the_api_share_a_port(site):
-    for path, expected in (("", "MusicGraph"), ("health", '"ok"'), ("openapi.json", "/v1/generate")):
+    for path, expected in (
+        ("", "MusicGraph"),
+        ("health", '"ok"'),
+        ("openapi.json", "/v1/generate"),
+    ):
         with urllib.request.urlopen(site.address + path) as answer:
             assert expected in answer.read().decode()
 

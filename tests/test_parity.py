@@ -22,7 +22,9 @@ def tokenized(tiny, texts):
 
 def greedy(tiny, texts, frames, cfg, **kwargs):
     generation = Generation(frames, sampling=Sampling(cfg=cfg, **GREEDY))
-    return torch.cat(list(stream(TorchEngine(tiny.lm), generation, tiny.text.encode(texts), **kwargs)), dim=2)
+    return torch.cat(
+        list(stream(TorchEngine(tiny.lm), generation, tiny.text.encode(texts), **kwargs)), dim=2
+    )
 
 
 def upstream_greedy_audio(tiny, texts, frames, cfg):
@@ -56,7 +58,9 @@ def upstream_greedy_tokens(tiny, texts, frames, cfg):
 def test_text_states_equal_upstream(tiny):
     batch = tokenized(tiny, TEXTS)
     with torch.inference_mode():
-        theirs = tiny.upstream.text_encoder(**batch).last_hidden_state * batch["attention_mask"].unsqueeze(-1)
+        theirs = tiny.upstream.text_encoder(**batch).last_hidden_state * batch[
+            "attention_mask"
+        ].unsqueeze(-1)
     torch.testing.assert_close(tiny.text.encode(TEXTS).states, theirs, atol=1e-6, rtol=0)
 
 
@@ -64,15 +68,23 @@ def test_text_states_equal_upstream(tiny):
 def test_teacher_forced_logits_equal_upstream(tiny, prefill):
     """However the steps are split between a prefill and single steps."""
     config, B, T = tiny.config, len(TEXTS), 20
-    frames = torch.randint(0, config.codebook_size, (B, config.num_codebooks, T), generator=torch.manual_seed(1))
+    frames = torch.randint(
+        0, config.codebook_size, (B, config.num_codebooks, T), generator=torch.manual_seed(1)
+    )
     steps = delayed(frames, config.delays, config.special_token)[:, :, :T]
     with torch.inference_mode():
-        theirs = tiny.upstream(**tokenized(tiny, TEXTS), decoder_input_ids=steps.flatten(0, 1)).logits
+        theirs = tiny.upstream(
+            **tokenized(tiny, TEXTS), decoder_input_ids=steps.flatten(0, 1)
+        ).logits
     theirs = theirs.unflatten(0, (B, -1))  # [B, K, T, V]
-    session = TorchEngine(tiny.lm).prepare(memory_for(tiny.text.encode(TEXTS), None, cfg=1), max_steps=T)
+    session = TorchEngine(tiny.lm).prepare(
+        memory_for(tiny.text.encode(TEXTS), None, cfg=1), max_steps=T
+    )
     ours = [session.step(steps[:, :, :prefill])]
     ours += [session.step(steps[:, :, t : t + 1]) for t in range(prefill, T)]
-    torch.testing.assert_close(torch.stack(ours, dim=2), theirs[:, :, prefill - 1 :], atol=1e-4, rtol=0)
+    torch.testing.assert_close(
+        torch.stack(ours, dim=2), theirs[:, :, prefill - 1 :], atol=1e-4, rtol=0
+    )
 
 
 @pytest.mark.parametrize("cfg", [1.0, 3.0])
@@ -105,7 +117,9 @@ def test_negative_text_replaces_the_null_half(tiny):
     with_it = greedy(tiny, ["drums", "piano"], 20, 3.0, negative=negative)
     assert not torch.equal(with_it, greedy(tiny, ["drums", "piano"], 20, 3.0))
     same = greedy(tiny, ["drums"], 20, 3.0, negative=tiny.text.encode(["drums"]))
-    assert torch.equal(same, greedy(tiny, ["drums"], 20, 1.0)), "pushed away from itself, guidance cancels"
+    assert torch.equal(same, greedy(tiny, ["drums"], 20, 1.0)), (
+        "pushed away from itself, guidance cancels"
+    )
 
 
 @pytest.mark.parametrize("cfg", [1.0, 3.0])

@@ -45,7 +45,10 @@ def test_the_list_says_what_is_on_disk_how_large_and_under_which_licence(tmp_pat
     put(tmp_path / "models" / "bert", '{"model_type": "bert"}')
     put(tmp_path / "models" / "broken", "{")
     put_in_cache(empty_cache, "facebook/musicgen-large")
-    known = {model.name: model for model in places.known_models([tmp_path / "models", tmp_path / "nowhere"])}
+    known = {
+        model.name: model
+        for model in places.known_models([tmp_path / "models", tmp_path / "nowhere"])
+    }
     assert known["my-tune"].on_disk and known["my-tune"].size_bytes == 1000
     assert "bert" not in known and "broken" not in known
     assert known["facebook/musicgen-large"].on_disk
@@ -54,7 +57,9 @@ def test_the_list_says_what_is_on_disk_how_large_and_under_which_licence(tmp_pat
     assert known["facebook/musicgen-small"].size_bytes > 2e9
 
 
-def test_the_default_is_the_environment_then_the_largest_official_then_pocket(tmp_path, empty_cache, monkeypatch):
+def test_the_default_is_the_environment_then_the_largest_official_then_pocket(
+    tmp_path, empty_cache, monkeypatch
+):
     assert places.default_model()[0] == "pocket"
     put_in_cache(empty_cache, "facebook/musicgen-small")
     assert places.default_model()[0] == "facebook/musicgen-small"
@@ -73,10 +78,14 @@ def test_an_unknown_model_is_refused_with_the_names_that_are_known(tmp_path):
 def test_only_the_needed_files_of_a_named_model_are_downloaded(monkeypatch, tmp_path):
     asked = {}
     monkeypatch.setattr(
-        "huggingface_hub.snapshot_download", lambda repo, **kw: asked.update(repo=repo, **kw) or str(tmp_path)
+        "huggingface_hub.snapshot_download",
+        lambda repo, **kw: asked.update(repo=repo, **kw) or str(tmp_path),
     )
     assert places.fetch("facebook/musicgen-small") == tmp_path
-    assert asked == {"repo": "facebook/musicgen-small", "allow_patterns": ["*.json", "*.safetensors", "spiece.model"]}
+    assert asked == {
+        "repo": "facebook/musicgen-small",
+        "allow_patterns": ["*.json", "*.safetensors", "spiece.model"],
+    }
 
 
 def test_a_download_that_was_cut_off_does_not_count_as_on_disk(empty_cache):
@@ -88,9 +97,13 @@ def test_a_download_that_was_cut_off_does_not_count_as_on_disk(empty_cache):
         places.locate("facebook/musicgen-large")
 
 
-@pytest.mark.parametrize("name", ["", " ", "pocket", "muzak", "../somewhere", "/abs/olute", "a/b/c", "./x", "x/"])
+@pytest.mark.parametrize(
+    "name", ["", " ", "pocket", "muzak", "../somewhere", "/abs/olute", "a/b/c", "./x", "x/"]
+)
 def test_nothing_but_a_hub_id_is_ever_downloaded(name, monkeypatch):
-    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *a, **k: pytest.fail("asked the hub"))
+    monkeypatch.setattr(
+        "huggingface_hub.snapshot_download", lambda *a, **k: pytest.fail("asked the hub")
+    )
     if name == "pocket":
         assert places.fetch(name) == places.POCKET_FOLDER
     else:

@@ -25,7 +25,9 @@ class Pocket:
 
     def tokens(self, *texts, seconds=2.0, seed=0, prompt=None, open_end=False, **sampling):
         generation = Generation(self.config.frames(seconds), seed, Sampling(**sampling))
-        frames = stream(self.engine, generation, self.text.encode(texts), prompt=prompt, open_end=open_end)
+        frames = stream(
+            self.engine, generation, self.text.encode(texts), prompt=prompt, open_end=open_end
+        )
         return torch.cat(list(frames), dim=2)
 
     def sound(self, *texts, **settings):
@@ -34,7 +36,9 @@ class Pocket:
     def likelihood(self, text, tokens):
         """Mean log-probability of the first codebook's tokens, teacher-forced."""
         steps = delayed(tokens, self.config.delays, self.config.special_token)
-        session = self.engine.prepare(memory_for(self.text.encode([text]), None, cfg=1), steps.shape[2])
+        session = self.engine.prepare(
+            memory_for(self.text.encode([text]), None, cfg=1), steps.shape[2]
+        )
         total = 0.0
         for t in range(tokens.shape[2]):
             logits = session.step(steps[:, :, t : t + 1])[0, 0]
@@ -52,7 +56,9 @@ def test_it_is_small_enough_for_the_repository():
 
 
 def test_transformers_loads_it_unmodified_and_gives_the_same_greedy_sound(pocket):
-    upstream = MusicgenForConditionalGeneration.from_pretrained(POCKET_FOLDER, dtype=torch.float32).eval()
+    upstream = MusicgenForConditionalGeneration.from_pretrained(
+        POCKET_FOLDER, dtype=torch.float32
+    ).eval()
     text = "a happy piano tune with drums"
     batch = AutoTokenizer.from_pretrained(POCKET_FOLDER)([text], return_tensors="pt")
     with torch.inference_mode():
@@ -90,13 +96,18 @@ def test_guidance_leads_to_what_the_words_make_likelier(pocket):
         texts = ("a slow solo flute melody, no drums", "a fast rock tune with drums")
         made = [pocket.tokens(text, seconds=3.0, seed=2, cfg=cfg) for text in texts]
         pairs = zip(texts, made, strict=True)
-        return sum(pocket.likelihood(text, tokens) - pocket.likelihood("", tokens) for text, tokens in pairs)
+        return sum(
+            pocket.likelihood(text, tokens) - pocket.likelihood("", tokens)
+            for text, tokens in pairs
+        )
 
     assert gain(3.0) > gain(1.0)
 
 
 def test_it_makes_sound_that_is_neither_silent_nor_clipped_nor_stuck(pocket):
-    for sound in pocket.sound("a happy piano tune with drums, 120 bpm", "slow strings", seconds=4.0, seed=3):
+    for sound in pocket.sound(
+        "a happy piano tune with drums, 120 bpm", "slow strings", seconds=4.0, seed=3
+    ):
         assert -45 < dsp.rms_db(sound) < -6
         assert float((sound.abs() > 0.999).float().mean()) < 0.001
         tail = sound[:, -pocket.config.sample_rate :]
@@ -109,7 +120,9 @@ def test_continuing_equals_generating_at_once(pocket):
     text, greedy = "a happy piano tune", {"temperature": 0.0}
     whole = pocket.tokens(text, seconds=2.0, **greedy)
     half = pocket.tokens(text, seconds=1.0, **greedy)
-    assert torch.equal(pocket.tokens(text, seconds=2.0, prompt=half, open_end=True, **greedy), whole)
+    assert torch.equal(
+        pocket.tokens(text, seconds=2.0, prompt=half, open_end=True, **greedy), whole
+    )
 
 
 def test_bf16_and_fp16_give_nearly_the_same_likelihoods(pocket):

@@ -56,7 +56,9 @@ def test_the_graph_comes_back_out_of_the_tags_of_an_audio_file(tmp_path, suffix)
 def png(*chunks):
     data = b"\x89PNG\r\n\x1a\n"
     for kind, body in [(b"IHDR", bytes(13)), *chunks, (b"IDAT", b""), (b"IEND", b"")]:
-        data += struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        data += (
+            struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        )
     return data
 
 
@@ -66,7 +68,10 @@ def png(*chunks):
         (b"tEXt", b"prompt\0" + json.dumps(API).encode()),
         (b"zTXt", b"prompt\0\0" + zlib.compress(json.dumps(API).encode())),
         (b"iTXt", b"prompt\0\0\0\0\0" + json.dumps(API, ensure_ascii=False).encode()),
-        (b"iTXt", b"prompt\0\1\0\0\0" + zlib.compress(json.dumps(API, ensure_ascii=False).encode())),
+        (
+            b"iTXt",
+            b"prompt\0\1\0\0\0" + zlib.compress(json.dumps(API, ensure_ascii=False).encode()),
+        ),
     ],
 )
 def test_the_graph_comes_back_out_of_a_png(tmp_path, chunk):
@@ -82,7 +87,13 @@ def test_what_comfyui_adds_to_a_prompt_does_no_harm(tmp_path):
 def test_the_prompt_that_ran_is_preferred_to_the_picture_of_it(tmp_path):
     other = {**API, "1": node("Number", value=9)}
     path = written(
-        tmp_path, png(*((b"tEXt", f"{k}\0{json.dumps(v)}".encode()) for k, v in (("workflow", UI), ("prompt", other))))
+        tmp_path,
+        png(
+            *(
+                (b"tEXt", f"{k}\0{json.dumps(v)}".encode())
+                for k, v in (("workflow", UI), ("prompt", other))
+            )
+        ),
     )
     assert reader.read_document(path).prompt(CLASSES)["1"]["inputs"]["value"] == 9
 
@@ -189,7 +200,11 @@ def test_no_cut_or_flipped_byte_of_a_file_ends_in_anything_but_a_reason(tmp_path
     draw = random.Random(8)
     song = tmp_path / "song.flac"
     write_audio(song, torch.zeros(1, 4800), 48000, tags=workflow_tags(API, {"workflow": UI}))
-    for whole in (json.dumps(UI).encode(), png((b"zTXt", b"prompt\0\0" + zlib.compress(b"{}"))), song.read_bytes()):
+    for whole in (
+        json.dumps(UI).encode(),
+        png((b"zTXt", b"prompt\0\0" + zlib.compress(b"{}"))),
+        song.read_bytes(),
+    ):
         for _ in range(60):
             broken = bytearray(whole[: draw.randint(0, len(whole))])
             for _ in range(draw.randint(0, 3) if broken else 0):

@@ -23,7 +23,9 @@ def test_exactly_k_survive_even_when_all_are_equal():
 
 def test_top_p_keeps_the_smallest_set_that_exceeds_p():
     probabilities = torch.tensor([[[0.1, 0.4, 0.2, 0.3]]])
-    assert keep_top_p(probabilities, 0.65).tolist() == [[[0.0, pytest.approx(0.4), 0.0, pytest.approx(0.3)]]]
+    assert keep_top_p(probabilities, 0.65).tolist() == [
+        [[0.0, pytest.approx(0.4), 0.0, pytest.approx(0.3)]]
+    ]
     assert int((keep_top_p(probabilities, 0.01) > 0).sum()) == 1
     assert torch.equal(keep_top_p(probabilities, 1.0), probabilities)
 
@@ -49,7 +51,9 @@ def test_draws_follow_the_distribution():
 def test_temperature_sharpens():
     logits = torch.log(torch.tensor([0.6, 0.4])).expand(1, 5000, 2)
     noise = Noise(1, 1, 5000, 2, CPU).draw()
-    cold, hot = (draw(logits, noise, Sampling(top_k=2, temperature=t)).float().mean() for t in (0.25, 4.0))
+    cold, hot = (
+        draw(logits, noise, Sampling(top_k=2, temperature=t)).float().mean() for t in (0.25, 4.0)
+    )
     assert cold < 0.25 < 0.45 < hot
 
 

@@ -29,7 +29,9 @@ def loaded(path):
 
 
 def test_every_workflow_is_there_in_both_formats():
-    assert UI_FILES and [path.stem for path in API_FILES] == [f"{path.stem}_api" for path in UI_FILES]
+    assert UI_FILES and [path.stem for path in API_FILES] == [
+        f"{path.stem}_api" for path in UI_FILES
+    ]
 
 
 @each_ui_file
@@ -38,7 +40,9 @@ def test_ids_are_unique_and_counted(path):
     node_ids, link_ids = [node["id"] for node in ui["nodes"]], [link[0] for link in ui["links"]]
     assert len(set(node_ids)) == len(node_ids) and ui["last_node_id"] == max(node_ids)
     assert len(set(link_ids)) == len(link_ids) and ui["last_link_id"] == max(link_ids)
-    assert ui["version"] == 0.4 and sorted(node["order"] for node in ui["nodes"]) == list(range(len(node_ids)))
+    assert ui["version"] == 0.4 and sorted(node["order"] for node in ui["nodes"]) == list(
+        range(len(node_ids))
+    )
 
 
 @each_ui_file
@@ -49,8 +53,15 @@ def test_every_link_is_named_at_both_ends_and_of_one_type(path):
         output, socket = nodes[source]["outputs"][slot], nodes[target]["inputs"][place]
         assert link in output["links"] and socket["link"] == link
         assert output["type"] == socket["type"] == kind
-    named = [socket["link"] for node in ui["nodes"] for socket in node["inputs"] if socket["link"] is not None]
-    given = [link for node in ui["nodes"] for output in node["outputs"] for link in output["links"] or ()]
+    named = [
+        socket["link"]
+        for node in ui["nodes"]
+        for socket in node["inputs"]
+        if socket["link"] is not None
+    ]
+    given = [
+        link for node in ui["nodes"] for output in node["outputs"] for link in output["links"] or ()
+    ]
     assert sorted(named) == sorted(given) == sorted(link[0] for link in ui["links"])
 
 

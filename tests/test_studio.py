@@ -67,7 +67,10 @@ def test_no_thread_before_the_first_work():
 
 
 def test_work_gets_the_runner_and_its_result_comes_back(studio):
-    assert studio.submit("a", lambda runner, stopped: (runner, stopped())).result(SOON) == (studio.runner, False)
+    assert studio.submit("a", lambda runner, stopped: (runner, stopped())).result(SOON) == (
+        studio.runner,
+        False,
+    )
 
 
 def test_one_at_a_time(studio):
@@ -88,7 +91,9 @@ def test_one_at_a_time(studio):
 def test_owners_are_served_in_turn(studio, gate):
     order = []
     first = [studio.submit("many", lambda *_, i=i: order.append(f"many {i}")) for i in range(4)]
-    others = [studio.submit(name, lambda *_, name=name: order.append(name)) for name in ("one", "two")]
+    others = [
+        studio.submit(name, lambda *_, name=name: order.append(name)) for name in ("one", "two")
+    ]
     assert [ticket.position() for ticket in [*first, *others]] == [1, 4, 5, 6, 2, 3]
     gate.may_end.set()
     for ticket in [*first, *others]:
@@ -114,7 +119,9 @@ def test_newcomers_do_not_hold_up_who_waits(studio, gate):
 def test_the_line_has_an_end(gate):
     studio = Studio(max_waiting=2, runner=FakeRunner())
     first = Gate()
-    tickets = [studio.submit("a", first)]  # counts as running, whether the thread has taken it or not
+    tickets = [
+        studio.submit("a", first)
+    ]  # counts as running, whether the thread has taken it or not
     tickets += [studio.submit("b", Gate()), studio.submit("c", Gate())]
     with pytest.raises(QueueFull, match="the queue is full: .* try again in .* s") as caught:
         studio.submit("d", Gate())
@@ -230,8 +237,15 @@ def test_the_model_is_forgotten_when_idle_and_work_goes_on_after():
 def test_a_forgotten_model_is_let_go(mono):
     studio = Studio(idle_unload_s=0.05)
     request = Request("calm piano", model=str(mono.folder), duration_s=0.2, top_k=50)
-    studio.submit("a", lambda runner, stopped: make_music(runner, request, stopped=stopped)).result(SOON)
-    outputs = [one for outcome in studio.runner._kept.values() for values in outcome.outputs for one in values]
+    studio.submit("a", lambda runner, stopped: make_music(runner, request, stopped=stopped)).result(
+        SOON
+    )
+    outputs = [
+        one
+        for outcome in studio.runner._kept.values()
+        for values in outcome.outputs
+        for one in values
+    ]
     model = weakref.ref(next(one for one in outputs if isinstance(one, wires.Model)))
     del outputs
     wait_for(lambda: model() is None)

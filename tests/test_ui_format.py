@@ -24,7 +24,13 @@ class Pair:
 
     @classmethod
     def INPUT_TYPES(cls):
-        return {"required": {"text": ("TEXT",), "num": ("NUM",), "forced": ("INT", {"forceInput": True})}}
+        return {
+            "required": {
+                "text": ("TEXT",),
+                "num": ("NUM",),
+                "forced": ("INT", {"forceInput": True}),
+            }
+        }
 
 
 KNOWN = {**CLASSES, "Load": Load, "Pair": Pair}
@@ -38,7 +44,14 @@ def ui_node(id, type, inputs=(), outputs=(), values=None, **more):
         for name, kind, link, *widget in inputs
     ]
     ports = [{"name": kind, "type": kind, "links": []} for kind in outputs]
-    return {"id": id, "type": type, "inputs": slots, "outputs": ports, "widgets_values": values, **more}
+    return {
+        "id": id,
+        "type": type,
+        "inputs": slots,
+        "outputs": ports,
+        "widgets_values": values,
+        **more,
+    }
 
 
 def ui(*nodes, links=()):
@@ -60,7 +73,10 @@ def test_widgets_are_named_in_declared_order_and_the_seeds_control_value_is_skip
 
 
 def test_a_file_without_control_values_is_read_too():
-    assert inputs_of(ui(ui_node(2, "Add", values=[77, "minus"])), "2") == {"seed": 77, "mode": "minus"}
+    assert inputs_of(ui(ui_node(2, "Add", values=[77, "minus"])), "2") == {
+        "seed": 77,
+        "mode": "minus",
+    }
 
 
 def test_values_that_an_older_file_lacks_are_the_defaults():
@@ -72,12 +88,24 @@ def test_the_page_s_own_values_behind_an_upload_widget_are_left_out():
 
 
 def test_widget_values_may_be_named():
-    assert inputs_of(ui(ui_node(2, "Add", values={"mode": "minus"})), "2") == {"seed": 0, "mode": "minus"}
+    assert inputs_of(ui(ui_node(2, "Add", values={"mode": "minus"})), "2") == {
+        "seed": 0,
+        "mode": "minus",
+    }
 
 
 def test_a_converted_widget_takes_its_link_and_keeps_its_place_in_the_values():
-    add = ui_node(2, "Add", [("a", "NUM", None), ("seed", "INT", 1, "widget")], ["NUM"], [77, "fixed", "minus"])
-    assert inputs_of(ui(NUMBER, add, links=[(1, 1, 0, 2, 1)]), "2") == {"seed": ["1", 0], "mode": "minus"}
+    add = ui_node(
+        2,
+        "Add",
+        [("a", "NUM", None), ("seed", "INT", 1, "widget")],
+        ["NUM"],
+        [77, "fixed", "minus"],
+    )
+    assert inputs_of(ui(NUMBER, add, links=[(1, 1, 0, 2, 1)]), "2") == {
+        "seed": ["1", 0],
+        "mode": "minus",
+    }
 
 
 def test_inputs_that_must_be_linked_have_no_widget_value():
@@ -85,7 +113,14 @@ def test_inputs_that_must_be_linked_have_no_widget_value():
 
 
 def test_notes_are_left_out_and_titles_are_kept():
-    api = to_api(ui(ui_node(5, "Note", values=["x"]), ui_node(6, "MarkdownNote"), {**NUMBER, "title": "Mine"}), KNOWN)
+    api = to_api(
+        ui(
+            ui_node(5, "Note", values=["x"]),
+            ui_node(6, "MarkdownNote"),
+            {**NUMBER, "title": "Mine"},
+        ),
+        KNOWN,
+    )
     assert list(api) == ["1"] and api["1"]["_meta"]["title"] == "Mine"
 
 
@@ -107,7 +142,9 @@ def test_reroutes_in_a_circle_lead_nowhere():
 
 def test_a_primitive_gives_its_value_to_the_widget_that_it_feeds():
     primitive = ui_node(9, "PrimitiveNode", outputs=["INT"], values=[123, "randomize"])
-    add = ui_node(2, "Add", [("a", "NUM", None), ("seed", "INT", 1, "widget")], ["NUM"], [77, "fixed", "plus"])
+    add = ui_node(
+        2, "Add", [("a", "NUM", None), ("seed", "INT", 1, "widget")], ["NUM"], [77, "fixed", "plus"]
+    )
     document = ui(primitive, add, links=[(1, 9, 0, 2, 1)])
     assert inputs_of(document, "2")["seed"] == 123 and "9" not in to_api(document, KNOWN)
 
@@ -115,10 +152,17 @@ def test_a_primitive_gives_its_value_to_the_widget_that_it_feeds():
 def test_a_bypassed_node_passes_on_the_first_input_of_the_type():
     text = ui_node(6, "Texts", outputs=["TEXT"])
     pair = ui_node(4, "Pair", [("text", "TEXT", 3), ("num", "NUM", 1)], ["TEXT", "NUM"], mode=4)
-    document = ui(NUMBER, text, pair, SHOW, links=[(1, 1, 0, 4, 1), (3, 6, 0, 4, 0), (2, 4, 1, 3, 0)])
+    document = ui(
+        NUMBER, text, pair, SHOW, links=[(1, 1, 0, 4, 1), (3, 6, 0, 4, 0), (2, 4, 1, 3, 0)]
+    )
     assert inputs_of(document, "3")["value"] == ["1", 0]
-    crossed = ui(NUMBER, text, pair, SHOW, links=[(1, 1, 0, 4, 1), (3, 6, 0, 4, 0), (2, 4, 0, 3, 0)])
-    assert inputs_of(crossed, "3")["value"] == ["1", 0]  # the page asks what fits the receiving input
+    crossed = ui(
+        NUMBER, text, pair, SHOW, links=[(1, 1, 0, 4, 1), (3, 6, 0, 4, 0), (2, 4, 0, 3, 0)]
+    )
+    assert inputs_of(crossed, "3")["value"] == [
+        "1",
+        0,
+    ]  # the page asks what fits the receiving input
 
 
 def test_a_bypassed_node_with_nothing_to_pass_leaves_the_input_out():
@@ -141,7 +185,9 @@ def test_an_optional_input_from_a_muted_node_is_just_missing():
 
 
 def test_nodes_of_unknown_classes_are_kept_with_their_links():
-    document = ui(NUMBER, ui_node(5, "KSampler", [("x", "NUM", 1)], values=[1, 2, 3]), links=[(1, 1, 0, 5, 0)])
+    document = ui(
+        NUMBER, ui_node(5, "KSampler", [("x", "NUM", 1)], values=[1, 2, 3]), links=[(1, 1, 0, 5, 0)]
+    )
     assert to_api(document, KNOWN)["5"] == {
         "inputs": {"x": ["1", 0]},
         "class_type": "KSampler",
@@ -160,7 +206,10 @@ def test_nodes_of_unknown_classes_are_kept_with_their_links():
         ({"nodes": ["x"]}, "not a workflow"),
         ({"nodes": [{"id": True, "type": "Number"}]}, "not a workflow"),
         ({"nodes": [{"id": 1, "type": "Number", "inputs": [3]}]}, "not a workflow"),
-        ({"nodes": [{"id": 1, "type": "Number", "inputs": [{"name": "a", "link": "x"}]}]}, "not a workflow"),
+        (
+            {"nodes": [{"id": 1, "type": "Number", "inputs": [{"name": "a", "link": "x"}]}]},
+            "not a workflow",
+        ),
         ({"nodes": [{"id": 1, "type": "Number", "widgets_values": "x"}]}, "not a workflow"),
         ({"links": {"1": 2}}, "not a workflow"),
         ({"links": [[1, 2]]}, "not a workflow"),
@@ -178,7 +227,10 @@ def test_a_changed_widget_changes_nothing_else():
     changed = with_widget(document, "2", "mode", "plus", KNOWN)
     assert document == before
     assert inputs_of(changed, "2") == {**inputs_of(document, "2"), "mode": "plus"}
-    assert inputs_of(with_widget(ui(ui_node(2, "Add")), "2", "mode", "minus", KNOWN), "2")["mode"] == "minus"
+    assert (
+        inputs_of(with_widget(ui(ui_node(2, "Add")), "2", "mode", "minus", KNOWN), "2")["mode"]
+        == "minus"
+    )
 
 
 def test_a_value_set_on_a_linked_widget_cuts_the_link_at_both_ends():
@@ -194,6 +246,8 @@ def test_thousands_of_links_through_one_long_way_are_followed_once():
     count = 2000
     ways = [ui_node(i, "Reroute", [("", "*", i)]) for i in range(2, count)]
     ends = [ui_node(i, "Show", [("value", "NUM", i)]) for i in range(count, 2 * count)]
-    links = [(i, i - 1, 0, i, 0) for i in range(2, count)] + [(i, count - 1, 0, i, 0) for i in range(count, 2 * count)]
+    links = [(i, i - 1, 0, i, 0) for i in range(2, count)] + [
+        (i, count - 1, 0, i, 0) for i in range(count, 2 * count)
+    ]
     api = to_api(ui(NUMBER, *ways, *ends, links=links), KNOWN)
     assert len(api) == count + 1 and api[str(count)]["inputs"]["value"] == ["1", 0]

@@ -52,7 +52,9 @@ def test_a_sound_graph_has_no_problems_and_names_its_outputs():
     ],
 )
 def test_each_fault_of_an_input_has_its_name_and_place(inputs, kind, name):
-    problem = only_problem(graph(**{"2": node("Add", "Sum", **inputs), "4": node("Sampler", frames=1, reported=1)}))
+    problem = only_problem(
+        graph(**{"2": node("Add", "Sum", **inputs), "4": node("Sampler", frames=1, reported=1)})
+    )
     assert (problem.type, problem.node, problem.title, problem.input) == (kind, "2", "Sum", name)
     assert "got" in problem.details and "expected" in problem.details and "\n" not in str(problem)
 
@@ -74,12 +76,16 @@ def test_nan_is_no_number():
 
 
 def test_all_problems_come_at_once():
-    prompt = graph(**{"1": node("Number", value=-1), "2": node("Add", a=["1", 5], seed="x", mode="?")})
+    prompt = graph(
+        **{"1": node("Number", value=-1), "2": node("Add", a=["1", 5], seed="x", mode="?")}
+    )
     assert len(validate(prompt, CLASSES).problems) == 4
 
 
 def test_all_missing_classes_come_at_once_with_their_nodes():
-    problems = validate(graph(**{"8": node("KSampler", "K"), "9": node("VAEDecode")}), CLASSES).problems
+    problems = validate(
+        graph(**{"8": node("KSampler", "K"), "9": node("VAEDecode")}), CLASSES
+    ).problems
     assert [(p.type, p.node, p.title) for p in problems] == [
         ("invalid_prompt", "8", "K"),
         ("invalid_prompt", "9", "VAEDecode"),
@@ -90,7 +96,9 @@ def test_what_leads_to_no_output_is_not_checked():
     assert not validate(graph(**{"8": node("Number", value=99)}), CLASSES).problems
 
 
-@pytest.mark.parametrize(("prompt", "kind"), [({}, "no_prompt"), ({"1": node("Number", value=1)}, "prompt_no_outputs")])
+@pytest.mark.parametrize(
+    ("prompt", "kind"), [({}, "no_prompt"), ({"1": node("Number", value=1)}, "prompt_no_outputs")]
+)
 def test_a_graph_without_outputs(prompt, kind):
     assert only_problem(prompt).type == kind
 
@@ -105,11 +113,15 @@ def test_a_node_that_feeds_itself_is_a_cycle():
 
 
 def test_literals_are_converted_and_links_are_not_range_checked():
-    prompt = graph(**{"1": node("Number", value="3"), "2": node("Add", a=["1", 0], seed=2.9, mode="minus")})
+    prompt = graph(
+        **{"1": node("Number", value="3"), "2": node("Add", a=["1", 0], seed=2.9, mode="minus")}
+    )
     prompt["3"]["inputs"]["label"] = 7
     outcome = validate(prompt, CLASSES)
     assert outcome.problems == ()
-    assert [outcome.prompt[i]["inputs"][n] for i, n in (("1", "value"), ("2", "seed"), ("3", "label"))] == [3, 2, "7"]
+    assert [
+        outcome.prompt[i]["inputs"][n] for i, n in (("1", "value"), ("2", "seed"), ("3", "label"))
+    ] == [3, 2, "7"]
     assert prompt["1"]["inputs"]["value"] == "3"  # the caller's prompt stays as it was
 
 

@@ -23,16 +23,30 @@ def tiny_tokenizer() -> PreTrainedTokenizerFast:
     tokenizer.normalizer = normalizers.Lowercase()
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
     tokenizer.decoder = decoders.Metaspace()
-    tokenizer.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="$A </s>", special_tokens=[("</s>", 1)]
+    )
     return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token="<pad>", eos_token="</s>", unk_token="<unk>", model_max_length=512
+        tokenizer_object=tokenizer,
+        pad_token="<pad>",
+        eos_token="</s>",
+        unk_token="<unk>",
+        model_max_length=512,
     )
 
 
-def tiny_config(channels: int = 1, text_size: int = 24, hidden_size: int = 32, **codec: object) -> MusicgenConfig:
+def tiny_config(
+    channels: int = 1, text_size: int = 24, hidden_size: int = 32, **codec: object
+) -> MusicgenConfig:
     return MusicgenConfig(
         text_encoder=T5Config(
-            vocab_size=64, d_model=text_size, d_kv=8, d_ff=32, num_layers=2, num_heads=2, feed_forward_proj="relu"
+            vocab_size=64,
+            d_model=text_size,
+            d_kv=8,
+            d_ff=32,
+            num_layers=2,
+            num_heads=2,
+            feed_forward_proj="relu",
         ).to_dict(),
         audio_encoder=EncodecConfig(
             target_bandwidths=[2.4],

@@ -38,7 +38,11 @@ UNBOUNDED = 2**64 - 1
 def input_path(name: str) -> Path:
     """A file of the input folder; "x.wav [output]" and "[temp]" name the other two folders, as in ComfyUI."""
     run = current_run()
-    for mark, folder in (("[output]", run.output_dir), ("[temp]", run.temp_dir), ("[input]", run.input_dir)):
+    for mark, folder in (
+        ("[output]", run.output_dir),
+        ("[temp]", run.temp_dir),
+        ("[input]", run.input_dir),
+    ):
         if name.endswith(mark):
             return _inside(folder, name.removesuffix(mark).rstrip(), "read")
     return _inside(run.input_dir, name, "read")
@@ -56,7 +60,9 @@ def _inside(folder: Path, name: str, done: str) -> Path:
     base = os.path.abspath(folder)
     path = os.path.abspath(os.path.join(base, name))
     if os.path.commonpath((base, path)) != base:
-        raise Refused(f"got {shown(name)}, expected a place inside {shown(base)}: nothing outside is {done}")
+        raise Refused(
+            f"got {shown(name)}, expected a place inside {shown(base)}: nothing outside is {done}"
+        )
     return Path(path)
 
 
@@ -69,7 +75,11 @@ def _filled_in(prefix: str) -> str:
         "month": f"{now.tm_mon:02}",
         "day": f"{now.tm_mday:02}",
     }
-    values |= {"hour": f"{now.tm_hour:02}", "minute": f"{now.tm_min:02}", "second": f"{now.tm_sec:02}"}
+    values |= {
+        "hour": f"{now.tm_hour:02}",
+        "minute": f"{now.tm_min:02}",
+        "second": f"{now.tm_sec:02}",
+    }
     for name, value in values.items():
         prefix = prefix.replace(f"%{name}%", value)
     return prefix
@@ -78,11 +88,17 @@ def _filled_in(prefix: str) -> str:
 def _last_number(directory: Path, name: str) -> int:
     start = os.path.normcase(name + "_")
     try:
-        found = [entry[len(start) :] for entry in os.listdir(directory) if os.path.normcase(entry).startswith(start)]
+        found = [
+            entry[len(start) :]
+            for entry in os.listdir(directory)
+            if os.path.normcase(entry).startswith(start)
+        ]
     except FileNotFoundError:
         return 0
     numbers = [rest.partition("_")[0] for rest in found]
-    return max((int(number) for number in numbers if number.isascii() and number.isdigit()), default=0)
+    return max(
+        (int(number) for number in numbers if number.isascii() and number.isdigit()), default=0
+    )
 
 
 def _audio_files(folder: Path) -> list[str]:
@@ -90,7 +106,10 @@ def _audio_files(folder: Path) -> list[str]:
         names = os.listdir(folder)
     except OSError:
         return []
-    kinds = {name: (mimetypes.guess_type(name, strict=False)[0] or "").partition("/")[0] for name in names}
+    kinds = {
+        name: (mimetypes.guess_type(name, strict=False)[0] or "").partition("/")[0]
+        for name in names
+    }
     return sorted(name for name, kind in kinds.items() if kind in ("audio", "video"))
 
 
@@ -102,7 +121,9 @@ class LoadAudio:
 
     @classmethod
     def INPUT_TYPES(cls) -> dict:
-        return {"required": {"audio": (_audio_files(current_run().input_dir), {"audio_upload": True})}}
+        return {
+            "required": {"audio": (_audio_files(current_run().input_dir), {"audio_upload": True})}
+        }
 
     def load(self, audio: str) -> tuple[Audio]:
         waveform, sample_rate = read_audio(input_path(audio))
@@ -145,12 +166,19 @@ class _Saver:
         }
         if cls.QUALITIES:
             required["quality"] = (list(cls.QUALITIES), {"default": cls.DEFAULT_QUALITY})
-        return {"required": required, "hidden": {"prompt": "PROMPT", "extra_pnginfo": "EXTRA_PNGINFO"}}
+        return {
+            "required": required,
+            "hidden": {"prompt": "PROMPT", "extra_pnginfo": "EXTRA_PNGINFO"},
+        }
 
     @classmethod
     def VALIDATE_INPUTS(cls, filename_prefix: str | None = None) -> bool | str:
         try:
-            _inside(current_run().output_dir, os.path.dirname(os.path.normpath(filename_prefix or "")), "written")
+            _inside(
+                current_run().output_dir,
+                os.path.dirname(os.path.normpath(filename_prefix or "")),
+                "written",
+            )
         except Refused as error:
             return str(error)
         return True
@@ -169,8 +197,12 @@ class _Saver:
         tags = workflow_tags(prompt, extra_pnginfo)
         saved = []
         for index, waveform in enumerate(_given(audio)["waveform"]):
-            filename = f"{name.replace('%batch_num%', str(index))}_{number + index:05}_{self.SUFFIX}"
-            write_audio(directory / filename, waveform, audio["sample_rate"], tags=tags, quality=quality)
+            filename = (
+                f"{name.replace('%batch_num%', str(index))}_{number + index:05}_{self.SUFFIX}"
+            )
+            write_audio(
+                directory / filename, waveform, audio["sample_rate"], tags=tags, quality=quality
+            )
             saved.append({"filename": filename, "subfolder": subfolder, "type": self.FOLDER_TYPE})
         return {"ui": {"audio": saved}}
 
@@ -206,9 +238,13 @@ class PreviewAudio(_Saver):
             "hidden": {"prompt": "PROMPT", "extra_pnginfo": "EXTRA_PNGINFO"},
         }
 
-    def save(self, audio: Audio, prompt: dict | None = None, extra_pnginfo: dict | None = None) -> dict:
+    def save(
+        self, audio: Audio, prompt: dict | None = None, extra_pnginfo: dict | None = None
+    ) -> dict:
         letters = "".join(secrets.choice(string.ascii_lowercase) for _ in range(5))
-        return super().save(audio, f"ComfyUI_temp_{letters}", prompt=prompt, extra_pnginfo=extra_pnginfo)
+        return super().save(
+            audio, f"ComfyUI_temp_{letters}", prompt=prompt, extra_pnginfo=extra_pnginfo
+        )
 
 
 # ---------------------------------------------------------------- audio → audio
@@ -216,7 +252,9 @@ class PreviewAudio(_Saver):
 
 def _given(audio: Audio | None) -> Audio:
     if audio is None:
-        raise Refused("got no audio (a video without sound?), expected AUDIO; connect something that has sound")
+        raise Refused(
+            "got no audio (a video without sound?), expected AUDIO; connect something that has sound"
+        )
     return audio
 
 
@@ -226,8 +264,12 @@ def _at_one_rate(audio1: Audio, audio2: Audio) -> tuple[Tensor, Tensor, int]:
     rate = max(audio1["sample_rate"], audio2["sample_rate"])
     for audio in (audio1, audio2):
         if audio["sample_rate"] != rate:
-            log.info("resampling from %d Hz to %d Hz to fit the other audio", audio["sample_rate"], rate)
-    first, second = (resample(audio["waveform"], audio["sample_rate"], rate) for audio in (audio1, audio2))
+            log.info(
+                "resampling from %d Hz to %d Hz to fit the other audio", audio["sample_rate"], rate
+            )
+    first, second = (
+        resample(audio["waveform"], audio["sample_rate"], rate) for audio in (audio1, audio2)
+    )
     return first, second, rate
 
 
@@ -241,7 +283,10 @@ class EmptyAudio:
     def INPUT_TYPES(cls) -> dict:
         return {
             "required": {
-                "duration": ("FLOAT", {"default": 60.0, "min": 0.0, "max": UNBOUNDED, "step": 0.01}),
+                "duration": (
+                    "FLOAT",
+                    {"default": 60.0, "min": 0.0, "max": UNBOUNDED, "step": 0.01},
+                ),
                 "sample_rate": ("INT", {"default": 44100}),
                 "channels": ("INT", {"default": 2, "min": 1, "max": 2}),
             }
@@ -250,7 +295,9 @@ class EmptyAudio:
     def create(self, duration: float, sample_rate: int, channels: int) -> tuple[Audio]:
         if sample_rate < 1 or not 0 <= duration * sample_rate * channels <= MAX_VALUES:
             got = f"{duration} s at {sample_rate} Hz"
-            raise Refused(f"got {got}, expected a positive rate and at most {MAX_VALUES} samples over all channels")
+            raise Refused(
+                f"got {got}, expected a positive rate and at most {MAX_VALUES} samples over all channels"
+            )
         samples = int(round(duration * sample_rate))
         return ({"waveform": torch.zeros(1, channels, samples), "sample_rate": sample_rate},)
 
@@ -275,7 +322,10 @@ class TrimAudioDuration:
             "required": {
                 "audio": ("AUDIO",),
                 "start_index": ("FLOAT", start),
-                "duration": ("FLOAT", {"default": 60.0, "min": 0.0, "step": 0.01, "tooltip": "in s"}),
+                "duration": (
+                    "FLOAT",
+                    {"default": 60.0, "min": 0.0, "step": 0.01, "tooltip": "in s"},
+                ),
             }
         }
 
@@ -286,8 +336,12 @@ class TrimAudioDuration:
         start = max(0, min(start, length - 1))
         end = max(0, min(start + int(round(duration * rate)), length))
         if start >= end:
-            got = f"start {start_index} s and duration {duration} s in {length / rate:.2f} s of audio"
-            raise Refused(f"nothing is left after trimming: got {got}, expected a piece of at least one sample")
+            got = (
+                f"start {start_index} s and duration {duration} s in {length / rate:.2f} s of audio"
+            )
+            raise Refused(
+                f"nothing is left after trimming: got {got}, expected a piece of at least one sample"
+            )
         return ({"waveform": waveform[..., start:end], "sample_rate": rate},)
 
 
@@ -306,7 +360,9 @@ class SplitAudioChannels:
     def split(self, audio: Audio) -> tuple[Audio, Audio]:
         waveform, rate = _given(audio)["waveform"], audio["sample_rate"]
         if waveform.shape[1] != 2:
-            raise Refused(f"got audio with {waveform.shape[1]} channel(s), expected stereo; leave mono audio as it is")
+            raise Refused(
+                f"got audio with {waveform.shape[1]} channel(s), expected stereo; leave mono audio as it is"
+            )
         left, right = waveform[:, 0:1], waveform[:, 1:2]
         return {"waveform": left, "sample_rate": rate}, {"waveform": right, "sample_rate": rate}
 
@@ -322,7 +378,11 @@ class AudioConcat:
     def INPUT_TYPES(cls) -> dict:
         direction = {"default": "after", "tooltip": "where audio2 comes: after or before audio1"}
         return {
-            "required": {"audio1": ("AUDIO",), "audio2": ("AUDIO",), "direction": (["after", "before"], direction)},
+            "required": {
+                "audio1": ("AUDIO",),
+                "audio2": ("AUDIO",),
+                "direction": (["after", "before"], direction),
+            },
         }
 
     def concat(self, audio1: Audio, audio2: Audio, direction: str) -> tuple[Audio]:
@@ -330,7 +390,9 @@ class AudioConcat:
         first, second = (w.repeat(1, 2, 1) if w.shape[1] == 1 else w for w in waveforms)
         if first.shape[:2] != second.shape[:2]:
             got = f"{list(first.shape[:2])} and {list(second.shape[:2])}"
-            raise Refused(f"got [batch, channels] of {got}, expected two of the same; split or repeat one of them")
+            raise Refused(
+                f"got [batch, channels] of {got}, expected two of the same; split or repeat one of them"
+            )
         order = (first, second) if direction == "after" else (second, first)
         return ({"waveform": torch.cat(order, dim=2), "sample_rate": rate},)
 
@@ -344,13 +406,18 @@ class AudioMerge:
 
     @classmethod
     def INPUT_TYPES(cls) -> dict:
-        methods = (["add", "mean", "subtract", "multiply"], {"tooltip": "how two samples become one"})
+        methods = (
+            ["add", "mean", "subtract", "multiply"],
+            {"tooltip": "how two samples become one"},
+        )
         return {"required": {"audio1": ("AUDIO",), "audio2": ("AUDIO",), "merge_method": methods}}
 
     def merge(self, audio1: Audio, audio2: Audio, merge_method: str) -> tuple[Audio]:
         first, second, rate = _at_one_rate(audio1, audio2)
         length = first.shape[-1]
-        second = torch.nn.functional.pad(second[..., :length], (0, max(0, length - second.shape[-1])))
+        second = torch.nn.functional.pad(
+            second[..., :length], (0, max(0, length - second.shape[-1]))
+        )
         merged = {
             "add": lambda: first + second,
             "mean": lambda: (first + second) / 2,
@@ -380,7 +447,12 @@ class AudioAdjustVolume:
     def adjust(self, audio: Audio, volume: int) -> tuple[Audio]:
         if volume == 0:
             return (_given(audio),)
-        return ({"waveform": _given(audio)["waveform"] * 10 ** (volume / 20), "sample_rate": audio["sample_rate"]},)
+        return (
+            {
+                "waveform": _given(audio)["waveform"] * 10 ** (volume / 20),
+                "sample_rate": audio["sample_rate"],
+            },
+        )
 
 
 NODE_CLASS_MAPPINGS = {

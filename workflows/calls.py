@@ -32,7 +32,9 @@ def call_count(node_class: type, arguments: Arguments) -> int:
         return 1
     empty = [name for name, values in arguments.items() if not values]
     if empty:
-        raise Refused(f"got an empty list for the input {', '.join(empty)}, expected at least one value")
+        raise Refused(
+            f"got an empty list for the input {', '.join(empty)}, expected at least one value"
+        )
     return max(map(len, arguments.values()))
 
 
@@ -41,7 +43,10 @@ def argument_sets(node_class: type, arguments: Arguments) -> list[dict[str, Any]
     if getattr(node_class, "INPUT_IS_LIST", False):
         return [dict(arguments)]
     count = call_count(node_class, arguments)
-    return [{name: values[min(i, len(values) - 1)] for name, values in arguments.items()} for i in range(count)]
+    return [
+        {name: values[min(i, len(values) - 1)] for name, values in arguments.items()}
+        for i in range(count)
+    ]
 
 
 def call_node(node_class: type, arguments: Arguments, run: Run) -> Outcome:
@@ -67,22 +72,31 @@ def outcome_of(node_class: type, results: list, run: Run) -> Outcome:
             shown.append(result.get("ui") or {})
             result = result.get("result", ())
         tuples.append(_checked_tuple(node_class, result))
-    ui = {key: [one for part in shown for one in part.get(key, ())] for key in (shown[0] if shown else ())}
+    ui = {
+        key: [one for part in shown for one in part.get(key, ())]
+        for key in (shown[0] if shown else ())
+    }
     return Outcome(_as_lists(node_class, tuples), ui, _files(ui, run))
 
 
 def _checked_tuple(node_class: type, result: Any) -> tuple:
     expected = len(node_class.RETURN_TYPES)
-    values = () if result is None else tuple(result) if isinstance(result, (tuple, list)) else (result,)
+    values = (
+        () if result is None else tuple(result) if isinstance(result, (tuple, list)) else (result,)
+    )
     if len(values) < expected:
-        raise TypeError(f"{node_class.__name__} returned {len(values)} values, its RETURN_TYPES name {expected}")
+        raise TypeError(
+            f"{node_class.__name__} returned {len(values)} values, its RETURN_TYPES name {expected}"
+        )
     return values[:expected]
 
 
 def _as_lists(node_class: type, tuples: list[tuple]) -> tuple[list, ...]:
     are_lists = getattr(node_class, "OUTPUT_IS_LIST", (False,) * len(node_class.RETURN_TYPES))
     return tuple(
-        [one for values in tuples for one in values[i]] if is_list else [values[i] for values in tuples]
+        [one for values in tuples for one in values[i]]
+        if is_list
+        else [values[i] for values in tuples]
         for i, is_list in enumerate(are_lists)
     )
 
@@ -91,8 +105,12 @@ def _files(ui: Mapping[str, list], run: Run) -> tuple[Path, ...]:
     """The files that `ui` names by folder type, subfolder and file name."""
     folders = {"output": run.output_dir, "temp": run.temp_dir, "input": run.input_dir}
     return tuple(
-        (folders[entry.get("type", "output")] / entry.get("subfolder", "") / entry["filename"]).absolute()
+        (
+            folders[entry.get("type", "output")] / entry.get("subfolder", "") / entry["filename"]
+        ).absolute()
         for entries in ui.values()
         for entry in entries
-        if isinstance(entry, Mapping) and "filename" in entry and entry.get("type", "output") in folders
+        if isinstance(entry, Mapping)
+        and "filename" in entry
+        and entry.get("type", "output") in folders
     )

@@ -94,7 +94,12 @@ def make_music(
     sound, _ = saver["inputs"]["audio"]
     watch = _Stopwatch(str(node_of(ui, "MusicGenSampler")["id"]), listener)
     result = runner.run(
-        prompt, listener=watch, stopped=stopped, stream=stream, targets=(sound,), named_models=(request.model,)
+        prompt,
+        listener=watch,
+        stopped=stopped,
+        stream=stream,
+        targets=(sound,),
+        named_models=(request.model,),
     )
     audio = result.value(sound)
     model = result.value(str(node_of(ui, "MusicGenModelLoader")["id"]))
@@ -152,7 +157,8 @@ def node_of(ui: dict[str, Any], kind: str) -> dict[str, Any]:
 
 def _overrides(request: Request, ui: dict[str, Any]) -> list[Override]:
     loader, text, sampler = (
-        str(node_of(ui, kind)["id"]) for kind in ("MusicGenModelLoader", "MusicGenTextEncode", "MusicGenSampler")
+        str(node_of(ui, kind)["id"])
+        for kind in ("MusicGenModelLoader", "MusicGenTextEncode", "MusicGenSampler")
     )
     values = [(loader, name, getattr(request, name)) for name in ("model", "precision", "device")]
     values += [(text, "text", _one_line(request.prompt)), (sampler, "duration", request.duration_s)]
@@ -203,7 +209,9 @@ def _add_loudness(ui: dict[str, Any], target_lufs: float, classes: NodeClasses) 
 # ---------------------------------------------------------------- editing the UI format
 
 
-def add_node(ui: dict[str, Any], kind: str, pos: list[float], classes: NodeClasses) -> dict[str, Any]:
+def add_node(
+    ui: dict[str, Any], kind: str, pos: list[float], classes: NodeClasses
+) -> dict[str, Any]:
     """Appends a node with its defaults and without links, and returns it."""
     ui["last_node_id"] += 1
     node = new_node(ui, kind, pos, classes)
@@ -211,7 +219,9 @@ def add_node(ui: dict[str, Any], kind: str, pos: list[float], classes: NodeClass
     return node
 
 
-def new_node(ui: dict[str, Any], kind: str, pos: list[float], classes: NodeClasses) -> dict[str, Any]:
+def new_node(
+    ui: dict[str, Any], kind: str, pos: list[float], classes: NodeClasses
+) -> dict[str, Any]:
     node_class = classes[kind]
     specs = declared_inputs(node_class).values()
     names = getattr(node_class, "RETURN_NAMES", node_class.RETURN_TYPES)
@@ -225,7 +235,8 @@ def new_node(ui: dict[str, Any], kind: str, pos: list[float], classes: NodeClass
         "mode": 0,
         "inputs": [_socket(spec) for spec in specs if not spec.is_widget],
         "outputs": [
-            {"name": name, "type": wire, "links": []} for name, wire in zip(names, node_class.RETURN_TYPES, strict=True)
+            {"name": name, "type": wire, "links": []}
+            for name, wire in zip(names, node_class.RETURN_TYPES, strict=True)
         ],
         "properties": {
             "Node name for S&R": kind,
@@ -244,14 +255,18 @@ def _fresh(spec: InputSpec) -> list[Any]:
     return [spec.default, "fixed"] if spec.has_seed_control else [spec.default]
 
 
-def link(ui: dict[str, Any], source: dict[str, Any], slot: int, target: dict[str, Any], name: str) -> None:
+def link(
+    ui: dict[str, Any], source: dict[str, Any], slot: int, target: dict[str, Any], name: str
+) -> None:
     """Connects an output to an input socket; both nodes and the list of links say so."""
     place = next(i for i, socket in enumerate(target["inputs"]) if socket["name"] == name)
     ui["last_link_id"] += 1
     output = source["outputs"][slot]
     output["links"] = [*(output["links"] or ()), ui["last_link_id"]]
     target["inputs"][place]["link"] = ui["last_link_id"]
-    ui["links"].append([ui["last_link_id"], source["id"], slot, target["id"], place, output["type"]])
+    ui["links"].append(
+        [ui["last_link_id"], source["id"], slot, target["id"], place, output["type"]]
+    )
 
 
 def unlink(ui: dict[str, Any], target: dict[str, Any], name: str) -> None:

@@ -23,9 +23,26 @@ import torch
 
 from ..nodes.host import Interrupted, Run, TokenBlock, running
 from .calls import Arguments, Outcome, argument_sets, call_count, call_node, outcome_of
-from .events import Event, Listener, NodeCached, NodeFailed, NodeOutput, NodeStarted, Progress, TokensFinished
+from .events import (
+    Event,
+    Listener,
+    NodeCached,
+    NodeFailed,
+    NodeOutput,
+    NodeStarted,
+    Progress,
+    TokensFinished,
+)
 from .problems import NodeError
-from .registry import NodeClasses, declared_inputs, hidden_inputs, is_link, is_output_node, node_classes, title_of
+from .registry import (
+    NodeClasses,
+    declared_inputs,
+    hidden_inputs,
+    is_link,
+    is_output_node,
+    node_classes,
+    title_of,
+)
 from .streaming import NodeStream, plan_streams
 from .validate import CLASS_FAULTS, links_of, validate
 
@@ -91,7 +108,9 @@ class Runner:
             validation = validate(prompt, self.classes)
             validation.raise_if_refused()
             wanted = validation.outputs if targets is None else targets
-            job = _Job(validation.prompt, wanted, self.classes, run, listener or _ignore, extra_pnginfo)
+            job = _Job(
+                validation.prompt, wanted, self.classes, run, listener or _ignore, extra_pnginfo
+            )
             self._kept = job.still_good(self._kept)
             return job.work(self._kept, stream)
 
@@ -113,7 +132,13 @@ class _Job:
         emit: Listener,
         extra_pnginfo: Mapping[str, Any] | None,
     ):
-        self.prompt, self.outputs, self.classes, self.run, self.emit = prompt, outputs, classes, run, emit
+        self.prompt, self.outputs, self.classes, self.run, self.emit = (
+            prompt,
+            outputs,
+            classes,
+            run,
+            emit,
+        )
         self.extra_pnginfo = extra_pnginfo
         self.order = _dependency_order(prompt, outputs)
         self.keys = self._keys()
@@ -127,7 +152,11 @@ class _Job:
     def still_good(self, kept: Mapping[str, Outcome]) -> dict[str, Outcome]:
         """The results that this run can use; the others are let go before it starts, to make room."""
         keys = self.keys.values()
-        return {key: kept[key] for key in keys if key in kept and all(file.exists() for file in kept[key].files)}
+        return {
+            key: kept[key]
+            for key in keys
+            if key in kept and all(file.exists() for file in kept[key].files)
+        }
 
     def work(self, kept: dict[str, Outcome], stream: bool) -> RunResult:
         """Computes every output; results go into `kept` as they come, so that a failed run loses none."""
@@ -135,7 +164,9 @@ class _Job:
             if self.keys[node_id] in kept:
                 self._reuse(node_id, kept)
         if stream:
-            self.consumers, self.earlier = plan_streams(self.prompt, self.classes, self.order, set(self.cached))
+            self.consumers, self.earlier = plan_streams(
+                self.prompt, self.classes, self.order, set(self.cached)
+            )
         waiting = list(reversed(self.outputs))
         while waiting:
             node_id = waiting[-1]
@@ -164,7 +195,9 @@ class _Job:
         return RunResult(
             outputs={node_id: outcome.outputs for node_id, outcome in self.done.items()},
             ui={node_id: outcome.ui for node_id, outcome in self.done.items() if outcome.ui},
-            files=tuple(dict.fromkeys(file for node_id in self.outputs for file in self.done[node_id].files)),
+            files=tuple(
+                dict.fromkeys(file for node_id in self.outputs for file in self.done[node_id].files)
+            ),
             cached=tuple(self.cached),
         )
 
@@ -177,8 +210,13 @@ class _Job:
         """The nodes to compute before this one; lazy inputs only once the node has asked for them."""
         links = links_of(self.prompt[node_id])
         if hasattr(self._class(node_id), "check_lazy_status"):
-            specs, asked = declared_inputs(self._class(node_id)), self.wanted_lazily.get(node_id, set())
-            links = [link for link in links if link[0] in asked or not self._is_lazy(specs, link[0])]
+            specs, asked = (
+                declared_inputs(self._class(node_id)),
+                self.wanted_lazily.get(node_id, set()),
+            )
+            links = [
+                link for link in links if link[0] in asked or not self._is_lazy(specs, link[0])
+            ]
         return [up for _, up, _ in links] + sorted(self.earlier.get(node_id, ()))
 
     @staticmethod
@@ -191,7 +229,10 @@ class _Job:
         if not hasattr(node_class, "check_lazy_status"):
             return False
         with self._named(node_id), running(self.run):
-            answers = [node_class().check_lazy_status(**a) for a in argument_sets(node_class, self._arguments(node_id))]
+            answers = [
+                node_class().check_lazy_status(**a)
+                for a in argument_sets(node_class, self._arguments(node_id))
+            ]
         waiting = {name for name, up, _ in links_of(self.prompt[node_id]) if up not in self.done}
         asked = {name for answer in answers for name in answer or ()} & waiting
         self.wanted_lazily.setdefault(node_id, set()).update(asked)
@@ -217,9 +258,13 @@ class _Job:
         inputs = self.prompt[node_id]["inputs"]
         for name in declared_inputs(node_class):
             if name in inputs and name != without:
-                given[name] = self._linked(inputs[name]) if is_link(inputs[name]) else [_plain(inputs[name])]
+                given[name] = (
+                    self._linked(inputs[name]) if is_link(inputs[name]) else [_plain(inputs[name])]
+                )
         hidden = {"PROMPT": self.prompt, "EXTRA_PNGINFO": self.extra_pnginfo, "UNIQUE_ID": node_id}
-        return given | {name: [hidden.get(kind)] for name, kind in hidden_inputs(node_class).items()}
+        return given | {
+            name: [hidden.get(kind)] for name, kind in hidden_inputs(node_class).items()
+        }
 
     def _linked(self, link: list) -> list:
         upstream, slot = link
@@ -249,7 +294,9 @@ class _Job:
         for consumer in self.consumers.get(node_id, ()):
             node_class = self._class(consumer)
             arguments = self._arguments(consumer, without=node_class.STREAM_INPUT)
-            if call_count(node_class, arguments) == 1 and not getattr(node_class, "INPUT_IS_LIST", False):
+            if call_count(node_class, arguments) == 1 and not getattr(
+                node_class, "INPUT_IS_LIST", False
+            ):
                 (given,) = argument_sets(node_class, arguments)
                 self.streams[consumer] = NodeStream(consumer, _opener(node_class, given), self.emit)
 
@@ -278,18 +325,33 @@ class _Job:
             for name, value in node["inputs"].items()
             if name in declared
         }
-        tied = "UNIQUE_ID" in hidden_inputs(node_class).values() or getattr(node_class, "NOT_IDEMPOTENT", False)
-        places = [str(self.run.output_dir), str(self.run.temp_dir)] if is_output_node(node_class) else []
-        return [node["class_type"], self._is_changed(node_id), node_id if tied else "", places, inputs]
+        tied = "UNIQUE_ID" in hidden_inputs(node_class).values() or getattr(
+            node_class, "NOT_IDEMPOTENT", False
+        )
+        places = (
+            [str(self.run.output_dir), str(self.run.temp_dir)] if is_output_node(node_class) else []
+        )
+        return [
+            node["class_type"],
+            self._is_changed(node_id),
+            node_id if tied else "",
+            places,
+            inputs,
+        ]
 
     def _is_changed(self, node_id: str) -> Any:
         """What IS_CHANGED says of the constants. NaN, or a failure, never equals the last time."""
         node_class = self._class(node_id)
         if not hasattr(node_class, "IS_CHANGED"):
             return None
-        given = {name: None if is_link(v) else _plain(v) for name, v in self.prompt[node_id]["inputs"].items()}
+        given = {
+            name: None if is_link(v) else _plain(v)
+            for name, v in self.prompt[node_id]["inputs"].items()
+        }
         try:
-            value = node_class.IS_CHANGED(**_accepted(node_class.IS_CHANGED, given, declared_inputs(node_class)))
+            value = node_class.IS_CHANGED(
+                **_accepted(node_class.IS_CHANGED, given, declared_inputs(node_class))
+            )
         except CLASS_FAULTS as error:
             log.warning("node %s: IS_CHANGED failed (%s), so it runs every time", node_id, error)
             value = float("nan")
@@ -304,10 +366,16 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def _accepted(function: Callable, given: Mapping[str, Any], declared: Mapping[str, Any]) -> dict[str, Any]:
+def _accepted(
+    function: Callable, given: Mapping[str, Any], declared: Mapping[str, Any]
+) -> dict[str, Any]:
     parameters = inspect.signature(function).parameters
     takes_all = any(one.kind is one.VAR_KEYWORD for one in parameters.values())
-    return {name: value for name, value in given.items() if name in declared and (takes_all or name in parameters)}
+    return {
+        name: value
+        for name, value in given.items()
+        if name in declared and (takes_all or name in parameters)
+    }
 
 
 def _dependency_order(prompt: Mapping[str, Any], outputs: tuple[str, ...]) -> list[str]:

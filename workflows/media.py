@@ -38,9 +38,7 @@ MAX_VALUES = 3600 * 48000 * 2
 MAX_CHANNELS = 8
 CHUNK_SAMPLES = 1 << 16
 
-READABLE_CONTAINERS = (
-    "aac,ac3,aiff,amr,ape,asf,au,avi,caf,eac3,flac,flv,m4a,matroska,mov,mp3,mp4,mpeg,mpegts,ogg,tta,w64,wav,webm,wv"
-)
+READABLE_CONTAINERS = "aac,ac3,aiff,amr,ape,asf,au,avi,caf,eac3,flac,flv,m4a,matroska,mov,mp3,mp4,mpeg,mpegts,ogg,tta,w64,wav,webm,wv"
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
@@ -98,7 +96,9 @@ def _opened(path: str | Path) -> Iterator[tuple[Any, Any]]:
         if context is None or not context.sample_rate:
             raise _not_audio(path, "it has no audio stream")
         if not 1 <= context.channels <= MAX_CHANNELS:
-            raise _not_audio(path, f"it has {context.channels} channels, expected 1 to {MAX_CHANNELS}")
+            raise _not_audio(
+                path, f"it has {context.channels} channels, expected 1 to {MAX_CHANNELS}"
+            )
         yield container, stream
 
 
@@ -109,7 +109,9 @@ def _container(path: str | Path):
         pass
     options = {"format_whitelist": READABLE_CONTAINERS, "protocol_whitelist": "file"}
     try:
-        return av.open(str(Path(path).absolute()), container_options=options, metadata_errors="replace")
+        return av.open(
+            str(Path(path).absolute()), container_options=options, metadata_errors="replace"
+        )
     except (av.FFmpegError, ValueError) as error:
         raise _not_audio(path, getattr(error, "strerror", None) or error) from error
 
@@ -119,11 +121,15 @@ def _binary(path: str | Path) -> BinaryIO:
         file = open(path, "rb")  # noqa: SIM115
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
-        raise Refused(f"cannot open {_name(path)}: {reason}; name a file that can be read") from error
+        raise Refused(
+            f"cannot open {_name(path)}: {reason}; name a file that can be read"
+        ) from error
     size = os.fstat(file.fileno()).st_size
     if size > MAX_FILE_BYTES:
         file.close()
-        raise Refused(f"file too large: {_name(path)} has {size >> 20} MB, expected at most {MAX_FILE_BYTES >> 20} MB")
+        raise Refused(
+            f"file too large: {_name(path)} has {size >> 20} MB, expected at most {MAX_FILE_BYTES >> 20} MB"
+        )
     return file
 
 
@@ -171,7 +177,9 @@ def _png_text(kind: bytes, body: bytes) -> str | None:
 
 
 def _not_audio(path: str | Path, reason: object) -> Refused:
-    return Refused(f"not an audio file that can be read: {_name(path)} ({reason}); expected WAV, FLAC, MP3, Opus …")
+    return Refused(
+        f"not an audio file that can be read: {_name(path)} ({reason}); expected WAV, FLAC, MP3, Opus …"
+    )
 
 
 def _name(path: str | Path) -> str:
@@ -199,7 +207,10 @@ OPUS_QUALITIES = ("128k", "64k", "96k", "192k", "320k")
 CODINGS = {
     ".flac": Coding("flac", "flac"),
     ".mp3": Coding(
-        "mp3", "libmp3lame", (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000), ("V0", "128k", "320k")
+        "mp3",
+        "libmp3lame",
+        (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000),
+        ("V0", "128k", "320k"),
     ),
     ".opus": Coding("opus", "libopus", OPUS_RATES, OPUS_QUALITIES, 256_000),
     ".ogg": Coding("ogg", "libopus", OPUS_RATES, OPUS_QUALITIES, 256_000),
@@ -231,7 +242,9 @@ def check_writable(path: str | Path) -> None:
     path = Path(path)
     if path.suffix.lower() not in WRITABLE_SUFFIXES:
         expected = " ".join(WRITABLE_SUFFIXES)
-        raise Refused(f"cannot write {_name(path)}: got the suffix {shown(path.suffix)}, expected one of {expected}")
+        raise Refused(
+            f"cannot write {_name(path)}: got the suffix {shown(path.suffix)}, expected one of {expected}"
+        )
     if path.is_dir():
         raise Refused(f"cannot write {_name(path)}: it is a folder; name a file in it")
     check_folder_writable(path.parent)
@@ -273,9 +286,13 @@ def _checked_samples(waveform: Tensor) -> Tensor:
     """float32 [C, T] with one or two channels and at least one sample, all finite."""
     if waveform.ndim != 2 or waveform.shape[0] not in (1, 2) or not waveform.shape[1]:
         got = list(waveform.shape)
-        raise Refused(f"cannot write audio: got the shape {got}, expected [1 or 2 channels, 1 or more samples]")
+        raise Refused(
+            f"cannot write audio: got the shape {got}, expected [1 or 2 channels, 1 or more samples]"
+        )
     if not torch.isfinite(waveform).all():
-        raise Refused("cannot write audio: got samples that are NaN or infinite, expected numbers within ±1")
+        raise Refused(
+            "cannot write audio: got samples that are NaN or infinite, expected numbers within ±1"
+        )
     return waveform.detach().float().cpu()
 
 
@@ -289,7 +306,9 @@ def _wav_bytes(samples: Tensor, sample_rate: int) -> bytes:
     return buffer.getvalue()
 
 
-def _encoded(samples: Tensor, rate: int, coding: Coding, tags: Mapping[str, str], quality: str | None) -> bytes:
+def _encoded(
+    samples: Tensor, rate: int, coding: Coding, tags: Mapping[str, str], quality: str | None
+) -> bytes:
     import av
 
     if coding.rates and rate not in coding.rates:
@@ -317,7 +336,9 @@ def set_quality(stream: Any, coding: Coding, quality: str | None, channels: int)
         return
     quality = quality or coding.qualities[0]
     if quality not in coding.qualities:
-        raise Refused(f"got the quality {shown(quality)}, expected one of {' '.join(coding.qualities)}")
+        raise Refused(
+            f"got the quality {shown(quality)}, expected one of {' '.join(coding.qualities)}"
+        )
     if quality == "V0":
         stream.codec_context.qscale = True
         return

@@ -34,12 +34,15 @@ class Override:
         node, dot, name = target.rpartition(".")
         if not (equals and dot and node and name):
             raise refused(
-                "this value cannot be set", f"got {shown(text)}, expected NODE.INPUT=VALUE, such as 3.seed=42"
+                "this value cannot be set",
+                f"got {shown(text)}, expected NODE.INPUT=VALUE, such as 3.seed=42",
             )
         return cls(node, name, value)
 
 
-def with_overrides(document: Document, overrides: Iterable[Override], classes: NodeClasses) -> Document:
+def with_overrides(
+    document: Document, overrides: Iterable[Override], classes: NodeClasses
+) -> Document:
     """The document with other values, in both formats if it has both."""
     for override in overrides:
         prompt = document.prompt(classes)
@@ -49,11 +52,15 @@ def with_overrides(document: Document, overrides: Iterable[Override], classes: N
         if document.api is not None:
             prompt[node_id]["inputs"][override.input] = value
             document = replace(document, api=prompt)
-        document = replace(document, ui=_changed_ui(document, node_id, override.input, value, classes))
+        document = replace(
+            document, ui=_changed_ui(document, node_id, override.input, value, classes)
+        )
     return document
 
 
-def _changed_ui(document: Document, node_id: str, name: str, value: Any, classes: NodeClasses) -> Mapping | None:
+def _changed_ui(
+    document: Document, node_id: str, name: str, value: Any, classes: NodeClasses
+) -> Mapping | None:
     if document.ui is None:
         return None
     try:
@@ -62,7 +69,9 @@ def _changed_ui(document: Document, node_id: str, name: str, value: Any, classes
         if document.api is None:
             raise
         log.warning(
-            "the picture of the graph has no place for %s of node %s: results carry the API format only", name, node_id
+            "the picture of the graph has no place for %s of node %s: results carry the API format only",
+            name,
+            node_id,
         )
         return None
 
@@ -70,17 +79,26 @@ def _changed_ui(document: Document, node_id: str, name: str, value: Any, classes
 def _node_id(prompt: Mapping[str, dict], name: str) -> str:
     if name in prompt:
         return name
-    found = [node_id for node_id, node in prompt.items() if name in (title_of(node), node["class_type"])]
+    found = [
+        node_id for node_id, node in prompt.items() if name in (title_of(node), node["class_type"])
+    ]
     if len(found) == 1:
         return found[0]
     known = ", ".join(f"{node_id} ({title_of(node)})" for node_id, node in prompt.items())
-    got = f"{len(found)} nodes are called {shown(name)}" if found else f"no node is called {shown(name)}"
+    got = (
+        f"{len(found)} nodes are called {shown(name)}"
+        if found
+        else f"no node is called {shown(name)}"
+    )
     raise refused("this value cannot be set", f"{got}; expected the id of one of: {known}")
 
 
 def _spec(node: Mapping[str, Any], override: Override, classes: NodeClasses) -> InputSpec:
     if node["class_type"] not in classes:
-        raise refused("this value cannot be set", f"the node class {shown(node['class_type'])} is unknown here")
+        raise refused(
+            "this value cannot be set",
+            f"the node class {shown(node['class_type'])} is unknown here",
+        )
     specs = declared_inputs(classes[node["class_type"]])
     if override.input not in specs or not specs[override.input].is_widget:
         known = ", ".join(name for name, spec in specs.items() if spec.is_widget) or "none"
@@ -98,5 +116,8 @@ def _value(spec: InputSpec, value: Any) -> Any:
     except (ValueError, RecursionError):
         return value
     if isinstance(parsed, (list, dict)):
-        raise refused("this value cannot be set", f"got {shown(parsed)}, expected a single value of {spec.type_name}")
+        raise refused(
+            "this value cannot be set",
+            f"got {shown(parsed)}, expected a single value of {spec.type_name}",
+        )
     return parsed

@@ -28,7 +28,9 @@ class Problem:
     def as_dict(self) -> dict[str, str | None]:
         """The keys of `musicgraph check --json`."""
         fields = asdict(self)
-        return {key: fields[key] for key in ("type", "node", "title", "input", "message", "details")}
+        return {
+            key: fields[key] for key in ("type", "node", "title", "input", "message", "details")
+        }
 
     def __str__(self) -> str:
         where = f'node {self.node} "{self.title}"' if self.node is not None else ""
@@ -43,7 +45,10 @@ class WorkflowError(Refused):
     def __init__(self, problems: Iterable[Problem]):
         self.problems = tuple(problems)
         more = len(self.problems) - MAX_NAMED
-        named = [*map(str, self.problems[:MAX_NAMED]), *([f"and {more} more problems"] if more > 0 else ())]
+        named = [
+            *map(str, self.problems[:MAX_NAMED]),
+            *([f"and {more} more problems"] if more > 0 else ()),
+        ]
         super().__init__("; ".join(named))
 
 

@@ -60,10 +60,15 @@ def read_document(path: str | Path) -> Document:
 def parse_document(text: str) -> Document:
     """Workflow JSON in either format, told apart by its `nodes` list."""
     if len(text) > MAX_JSON_BYTES:
-        raise refused("workflow too large", f"got {len(text) >> 20} MB, expected at most {MAX_JSON_BYTES >> 20} MB")
+        raise refused(
+            "workflow too large",
+            f"got {len(text) >> 20} MB, expected at most {MAX_JSON_BYTES >> 20} MB",
+        )
     data = _json(text)
     if not isinstance(data, dict):
-        raise refused("not a workflow", f"got JSON of type {type(data).__name__}, expected an object of nodes")
+        raise refused(
+            "not a workflow", f"got JSON of type {type(data).__name__}, expected an object of nodes"
+        )
     _check_depth(data)
     nodes = data.get("nodes")
     _check_count(nodes if isinstance(nodes, list) else data)
@@ -89,18 +94,23 @@ def _first_bytes(path: Path) -> bytes:
             return file.read(64)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
-        raise refused("cannot read the workflow", f"{shown(str(path))}: {reason}; name an existing file") from error
+        raise refused(
+            "cannot read the workflow", f"{shown(str(path))}: {reason}; name an existing file"
+        ) from error
 
 
 def _text(path: Path) -> str:
     size = path.stat().st_size
     if size > MAX_JSON_BYTES:
-        raise refused("workflow too large", f"got {size >> 20} MB, expected at most {MAX_JSON_BYTES >> 20} MB")
+        raise refused(
+            "workflow too large", f"got {size >> 20} MB, expected at most {MAX_JSON_BYTES >> 20} MB"
+        )
     try:
         return path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise refused(
-            "not JSON", f"{shown(str(path))} is not UTF-8 text (byte {error.start}); save it as UTF-8"
+            "not JSON",
+            f"{shown(str(path))} is not UTF-8 text (byte {error.start}); save it as UTF-8",
         ) from error
 
 
@@ -111,7 +121,9 @@ def _json(text: str) -> Any:
         raise _too_deep() from error
     except json.JSONDecodeError as error:
         place = f"line {error.lineno} column {error.colno}"
-        raise refused("not JSON", f"{error.msg} at {place}; save the workflow again from ComfyUI") from error
+        raise refused(
+            "not JSON", f"{error.msg} at {place}; save the workflow again from ComfyUI"
+        ) from error
     except ValueError as error:  # a number of thousands of digits
         raise refused("not JSON that can be read", f"{error}") from error
 
@@ -127,7 +139,9 @@ def _check_depth(data: Any) -> None:
 
 
 def _too_deep() -> Exception:
-    return refused("workflow nested too deeply", f"expected at most {MAX_DEPTH} levels of lists and objects")
+    return refused(
+        "workflow nested too deeply", f"expected at most {MAX_DEPTH} levels of lists and objects"
+    )
 
 
 def _check_count(nodes: Any) -> None:

@@ -41,7 +41,9 @@ class InputSpec:
     @property
     def has_seed_control(self) -> bool:
         """Whether the page puts a control_after_generate widget behind it."""
-        return bool(self.options.get("control_after_generate")) or (self.type == "INT" and self.name in SEED_NAMES)
+        return bool(self.options.get("control_after_generate")) or (
+            self.type == "INT" and self.name in SEED_NAMES
+        )
 
     @property
     def default(self) -> Any:
@@ -69,7 +71,9 @@ def declared_inputs(node_class: type) -> dict[str, InputSpec]:
     """Required inputs, then optional ones: the order of the widgets on ComfyUI's page."""
     declared = node_class.INPUT_TYPES()
     return {
-        name: InputSpec(name, entry[0], entry[1] if len(entry) > 1 else {}, required=category == "required")
+        name: InputSpec(
+            name, entry[0], entry[1] if len(entry) > 1 else {}, required=category == "required"
+        )
         for category in ("required", "optional")
         for name, entry in declared.get(category, {}).items()
     }

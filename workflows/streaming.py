@@ -26,7 +26,9 @@ def plan_streams(
     for node_id in order:
         node_class = classes[prompt[node_id]["class_type"]]
         name = getattr(node_class, "STREAM_INPUT", None)
-        source = next((up for input_name, up, _ in links_of(prompt[node_id]) if input_name == name), None)
+        source = next(
+            (up for input_name, up, _ in links_of(prompt[node_id]) if input_name == name), None
+        )
         if source is None or cached & {node_id, source} or hasattr(node_class, "check_lazy_status"):
             continue
         others = {up for input_name, up, _ in links_of(prompt[node_id]) if input_name != name}

@@ -54,14 +54,19 @@ def widget_places(specs: Iterable[InputSpec], values: Sequence[Any]) -> dict[str
     return places
 
 
-def with_widget(ui: Mapping[str, Any], node_id: str, name: str, value: Any, classes: NodeClasses) -> dict[str, Any]:
+def with_widget(
+    ui: Mapping[str, Any], node_id: str, name: str, value: Any, classes: NodeClasses
+) -> dict[str, Any]:
     """A copy of a UI-format workflow in which one widget has another value; a link into the widget is cut."""
     ui = copy.deepcopy(dict(ui))
     node = next((node for node in ui["nodes"] if str(node.get("id")) == node_id), None)
     node_class = classes.get(node.get("type")) if node is not None else None
     specs = declared_inputs(node_class) if node_class is not None else {}
     if name not in specs or not specs[name].is_widget:
-        raise refused(f"node {node_id} has no widget {name}", f"it has {', '.join(specs) or 'no known inputs'}")
+        raise refused(
+            f"node {node_id} has no widget {name}",
+            f"it has {', '.join(specs) or 'no known inputs'}",
+        )
     values = node.get("widgets_values")
     if isinstance(values, dict):
         values[name] = value
@@ -94,8 +99,15 @@ class _Node:
 
     @classmethod
     def of(cls, data: Any) -> _Node:
-        if not isinstance(data, dict) or not isinstance(data.get("type"), str) or not _is_id(data.get("id")):
-            raise refused("not a workflow", f"got the node {shown(data)}, expected an object with an id and a type")
+        if (
+            not isinstance(data, dict)
+            or not isinstance(data.get("type"), str)
+            or not _is_id(data.get("id"))
+        ):
+            raise refused(
+                "not a workflow",
+                f"got the node {shown(data)}, expected an object with an id and a type",
+            )
         node_id = str(data["id"])
         title = data.get("title")
         return cls(
@@ -124,7 +136,9 @@ class _Graph:
         for data in ui["nodes"]:
             node = _Node.of(data)
             if node.id in nodes:
-                raise refused("not a workflow", f"two nodes have the id {node.id}; give each its own")
+                raise refused(
+                    "not a workflow", f"two nodes have the id {node.id}; give each its own"
+                )
             nodes[node.id] = node
         links = ui.get("links") or []
         if not isinstance(links, list):
@@ -135,9 +149,7 @@ class _Graph:
 def _refuse_later_formats(ui: Mapping[str, Any]) -> None:
     version = ui.get("version", 0.4)
     if not isinstance(version, (int, float)) or not version < 1:
-        detail = (
-            f"got {shown(version)}, expected 0.4; export the workflow in API format (Export (API)) and use that file"
-        )
+        detail = f"got {shown(version)}, expected 0.4; export the workflow in API format (Export (API)) and use that file"
         raise refused("this version of the UI format is not supported yet", detail)
     definitions = ui.get("definitions")
     subgraphs = definitions.get("subgraphs") if isinstance(definitions, dict) else None
@@ -149,16 +161,20 @@ def _refuse_later_formats(ui: Mapping[str, Any]) -> None:
     for node in ui["nodes"]:
         kind = node.get("type") if isinstance(node, dict) else None
         if isinstance(kind, str) and (kind in known or kind.startswith(GROUP_NODE_PREFIXES)):
-            detail = (
-                f"node {shown(node.get('id'))} is the subgraph {shown(known.get(kind, kind))}; export the workflow in "
+            detail = f"node {shown(node.get('id'))} is the subgraph {shown(known.get(kind, kind))}; export the workflow in "
+            raise refused(
+                "subgraphs are not supported yet",
+                detail + "API format, or unpack the subgraph in ComfyUI",
             )
-            raise refused("subgraphs are not supported yet", detail + "API format, or unpack the subgraph in ComfyUI")
 
 
 def _link(link: Any) -> tuple[int, tuple[str, int]]:
     fits = isinstance(link, list) and len(link) >= 5
     if not fits or not (_is_count(link[0]) and _is_id(link[1]) and _is_count(link[2])):
-        raise refused("not a workflow", f"got the link {shown(link)}, expected [id, from, slot, to, slot, type]")
+        raise refused(
+            "not a workflow",
+            f"got the link {shown(link)}, expected [id, from, slot, to, slot, type]",
+        )
     return link[0], (str(link[1]), link[2])
 
 
@@ -167,14 +183,20 @@ def _slot(slot: dict, node_id: str) -> _Slot:
     if isinstance(widget, dict) and isinstance(widget.get("name"), str):
         name = widget["name"]
     if not isinstance(name, str) or not (link is None or _is_count(link)):
-        raise refused("not a workflow", f"node {node_id}: got the input {shown(slot)}, expected a name and a link id")
+        raise refused(
+            "not a workflow",
+            f"node {node_id}: got the input {shown(slot)}, expected a name and a link id",
+        )
     return _Slot(name, slot.get("type"), link, is_widget=widget is not None)
 
 
 def _objects(data: dict, key: str, node_id: str) -> list[dict]:
     found = data.get(key) or []
     if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
-        raise refused("not a workflow", f"node {node_id}: got {key} {shown(found)}, expected a list of objects")
+        raise refused(
+            "not a workflow",
+            f"node {node_id}: got {key} {shown(found)}, expected a list of objects",
+        )
     return found
 
 
@@ -183,7 +205,9 @@ def _widgets_values(data: dict, node_id: str) -> list | dict:
     if values is None:
         return []
     if not isinstance(values, (list, dict)):
-        raise refused("not a workflow", f"node {node_id}: got widgets_values {shown(values)}, expected a list")
+        raise refused(
+            "not a workflow", f"node {node_id}: got widgets_values {shown(values)}, expected a list"
+        )
     return values
 
 
@@ -291,7 +315,10 @@ def _bypass_input(node: _Node, output: int, wanted: Any) -> int | None:
         return output
     if wanted in types:
         return types.index(wanted)
-    return next((i for i, kind in enumerate(types) if types_fit(kind, given) and types_fit(kind, wanted)), None)
+    return next(
+        (i for i, kind in enumerate(types) if types_fit(kind, given) and types_fit(kind, wanted)),
+        None,
+    )
 
 
 # ---------------------------------------------------------------- muted nodes
@@ -325,7 +352,9 @@ def _drop(prompt: dict[str, dict], cut_off: Iterable[str], classes: NodeClasses)
 
 
 def _with_value(specs: Mapping[str, InputSpec], values: list, name: str, value: Any) -> list:
-    for spec in specs.values():  # fill up what an older file lacks, so that every widget has its place
+    for (
+        spec
+    ) in specs.values():  # fill up what an older file lacks, so that every widget has its place
         place = widget_places(specs.values(), values).get(spec.name)
         if place is not None and place >= len(values):
             values.append(spec.default)
@@ -336,7 +365,11 @@ def _with_value(specs: Mapping[str, InputSpec], values: list, name: str, value: 
 
 
 def _cut_link(ui: dict[str, Any], node: dict[str, Any], name: str) -> None:
-    slots = [slot for slot in node.get("inputs") or () if slot.get("name") == name and slot.get("link") is not None]
+    slots = [
+        slot
+        for slot in node.get("inputs") or ()
+        if slot.get("name") == name and slot.get("link") is not None
+    ]
     for slot in slots:
         link, slot["link"] = slot["link"], None
         ui["links"] = [other for other in ui["links"] if other is not None and other[0] != link]

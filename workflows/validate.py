@@ -50,7 +50,9 @@ def validate(prompt: Mapping[str, Any], classes: NodeClasses) -> Validation:
     prompt = plain_prompt(prompt)
     for node in prompt.values():
         node["inputs"] = {name: _unwrapped(value) for name, value in node["inputs"].items()}
-    outputs = tuple(i for i, node in prompt.items() if is_output_node(classes.get(node["class_type"], object)))
+    outputs = tuple(
+        i for i, node in prompt.items() if is_output_node(classes.get(node["class_type"], object))
+    )
     problems = _missing_classes(prompt, classes)
     if not problems and not outputs:
         problems = [_no_outputs(prompt)]
@@ -84,7 +86,10 @@ def _plain_node(node_id: str, node: Any) -> dict[str, Any]:
         detail = f"node {shown(node_id)}: got class_type {shown(class_type)}, expected the name of a node class"
         raise refused("a node without class_type", detail)
     if not isinstance(inputs, dict):
-        raise refused("not a workflow", f"node {shown(node_id)}: got inputs {shown(inputs)}, expected an object")
+        raise refused(
+            "not a workflow",
+            f"node {shown(node_id)}: got inputs {shown(inputs)}, expected an object",
+        )
     title = meta.get("title") if isinstance(meta, dict) else None
     titled = {"_meta": {"title": title}} if isinstance(title, str) else {}
     return {"inputs": dict(inputs), "class_type": class_type, **titled}
@@ -101,7 +106,13 @@ def _unwrapped(value: Any) -> Any:
 def _missing_classes(prompt: Mapping[str, Any], classes: NodeClasses) -> list[Problem]:
     expected = "expected a node of MusicGraph or one of ComfyUI's audio nodes; run it in ComfyUI, or take the node out"
     return [
-        Problem("invalid_prompt", "unknown node class", f"got {shown(kind)}, {expected}", node_id, title_of(node))
+        Problem(
+            "invalid_prompt",
+            "unknown node class",
+            f"got {shown(kind)}, {expected}",
+            node_id,
+            title_of(node),
+        )
         for node_id, node in prompt.items()
         if (kind := node["class_type"]) not in classes
     ]
@@ -109,7 +120,11 @@ def _missing_classes(prompt: Mapping[str, Any], classes: NodeClasses) -> list[Pr
 
 def _no_outputs(prompt: Mapping[str, Any]) -> Problem:
     if not prompt:
-        return Problem("no_prompt", "nothing to run", "the workflow has no active node; add some, or unmute them")
+        return Problem(
+            "no_prompt",
+            "nothing to run",
+            "the workflow has no active node; add some, or unmute them",
+        )
     got = ", ".join(sorted({node["class_type"] for node in prompt.values()}))
     detail = f"got {shown(got)}, expected a node that saves or previews, such as SaveAudio; add or unmute one"
     return Problem("prompt_no_outputs", "the workflow has no output", detail)
@@ -145,7 +160,15 @@ def _cycle(prompt: Mapping[str, Any], needed: list[str]) -> list[Problem]:
         return []
     ring = _ring(waits_for, stuck)
     detail = f"got {shown(' ← '.join([*ring, ring[0]]))}, expected links that run one way; cut one of them"
-    return [Problem("dependency_cycle", "the nodes run in a circle", detail, ring[0], title_of(prompt[ring[0]]))]
+    return [
+        Problem(
+            "dependency_cycle",
+            "the nodes run in a circle",
+            detail,
+            ring[0],
+            title_of(prompt[ring[0]]),
+        )
+    ]
 
 
 def _ring(waits_for: Mapping[str, set[str]], start: str) -> list[str]:
@@ -182,7 +205,9 @@ class _Node:
                 self._call_own_check(specs, checked_by_class)
         except CLASS_FAULTS as error:
             self._report(
-                "exception_during_validation", "the node's own check failed", f"{type(error).__name__}: {error}"
+                "exception_during_validation",
+                "the node's own check failed",
+                f"{type(error).__name__}: {error}",
             )
         return self.problems
 
@@ -203,7 +228,10 @@ class _Node:
             if spec.required:
                 expected = f"expected {'a link to' if not spec.is_widget else 'a value of type'} {spec.type_name}"
                 self._report(
-                    "required_input_missing", "a required input is missing", f"got nothing, {expected}", spec.name
+                    "required_input_missing",
+                    "a required input is missing",
+                    f"got nothing, {expected}",
+                    spec.name,
                 )
             return
         value = self.inputs[spec.name]
@@ -227,7 +255,12 @@ class _Node:
         if not 0 <= slot < len(types):
             name = f'node {source} "{title_of(self.prompt[source])}"'
             detail = f"got a link to output {slot} of {name}, which has {len(types)}; expected {spec.type_name}"
-            return self._report("bad_linked_input", "the link leads to an output that is not there", detail, spec.name)
+            return self._report(
+                "bad_linked_input",
+                "the link leads to an output that is not there",
+                detail,
+                spec.name,
+            )
         self.received_types[spec.name] = types[slot]
         if types_matter and not types_fit(types[slot], spec.type):
             detail = f"got {shown(types[slot])} from node {source}, expected {spec.type_name}"
@@ -255,11 +288,15 @@ class _Node:
             self._report("value_bigger_than_max", "the value is too big", detail, spec.name)
         elif spec.choices is not None and value not in spec.choices:
             detail = f"got {shown(value)}, expected {_one_of(spec.choices)}"
-            self._report("value_not_in_list", "the value is not one of the choices", detail, spec.name)
+            self._report(
+                "value_not_in_list", "the value is not one of the choices", detail, spec.name
+            )
 
     def _call_own_check(self, specs: Mapping[str, InputSpec], wanted: set[str]) -> None:
         """VALIDATE_INPUTS sees the constants; None stands for an input that is linked."""
-        given = {n: None if isinstance(v, list) else v for n, v in self.inputs.items() if n in specs}
+        given = {
+            n: None if isinstance(v, list) else v for n, v in self.inputs.items() if n in specs
+        }
         given |= dict.fromkeys(hidden_inputs(self.node_class))
         given = {name: value for name, value in given.items() if wanted & {name, "*"}}
         if "input_types" in wanted:
@@ -312,4 +349,8 @@ def _is_number(value: Any) -> bool:
 def _one_of(choices: list) -> str:
     if len(choices) > MAX_CHOICES_SHOWN:
         return f"one of {len(choices)} choices such as {shown(choices[0])}"
-    return f"one of {', '.join(map(shown, choices))}" if choices else "a choice, but there are none to choose from"
+    return (
+        f"one of {', '.join(map(shown, choices))}"
+        if choices
+        else "a choice, but there are none to choose from"
+    )
