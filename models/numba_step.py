@@ -17,13 +17,9 @@ N = R · S rows: S new steps of each of R rows of the batch; the first C · S of
 
 from __future__ import annotations
 
-import logging
-from hashlib import sha256
-from pathlib import Path
-
 import numpy as np
-from numba import njit
 
+from .numba_cache import digest, kept
 from .numba_parts import (
     GROUP,
     PAD,
@@ -58,40 +54,18 @@ from .numba_vectors import (
 )
 
 # NumPy's numbers, because Numba would compile a function anew for each of Python's
-Q, K, V, OUT, TEXT_Q, TEXT_OUT, FC1, FC2, TEXT_K, TEXT_V = np.arange(
-    10
-)  # a layer's matrices, in the order of their addresses
+# A layer's matrices, in the order of their addresses:
+Q, K, V, OUT, TEXT_Q, TEXT_OUT, FC1, FC2, TEXT_K, TEXT_V = np.arange(10)
 NORM, TEXT_NORM, FFN_NORM = np.arange(3)
 MATRICES, NORMS = 10, 3
 PHASES = 6  # of a layer
-CHUNK = (
-    32  # outputs of a matrix that a thread takes at a time, where they are not a head's or a group
-)
+CHUNK = 32  # outputs of a matrix that a thread takes at a time where they are no head's or group
 ASKED_FOR = 16384  # bytes
 LINE_BYTES = 128  # from one counter to the next: two must not share a line of the cache
 
 NUMBERS = (
-    *(
-        "int8",
-        "layers",
-        "rows",
-        "steps",
-        "begin",
-        "room",
-        "width",
-        "heads",
-        "head_size",
-        "ffn_size",
-    ),
-    *(
-        "codebooks",
-        "codebook_size",
-        "hearing",
-        "text_length",
-        "text_room",
-        "threads",
-        "scratch_bytes",
-    ),
+    *"int8 layers rows steps begin room width heads head_size ffn_size".split(),
+    *"codebooks codebook_size hearing text_length text_room threads scratch_bytes".split(),
 )
 ADDRESSES = (
     "matrices",  # of float32 [outputs, inputs] or int8 in tiles: int64 [layers, 10]
@@ -114,8 +88,6 @@ ADDRESSES = (
     "scratch",  # a piece for each thread
     "counters",  # a line each: for each phase what is taken of each thread's share, then what is done
 )
-log = logging.getLogger("musicgraph")
-
 JOB = np.dtype([(name, np.int64) for name in (*NUMBERS, *ADDRESSES)])
 """A call's arguments: one record, since Numba compiles many arguments slowly. Addresses are of float32 unless said otherwise."""
 
@@ -446,19 +418,6 @@ def predict(job, me, phase, before):
 # ---------------------------------------------------------------- what a thread runs
 
 
-def _kept(function):
-    """Compiled when it is first called; on disk if there is a folder for that, beside this file or in the user's cache."""
-    options = {"nogil": True, "error_model": "numpy"}
-    try:
-        return njit(function, cache=True, **options)
-    except RuntimeError as error:  # Numba's word for finding none
-        log.warning(
-            "compiled anew with each start (%s); set NUMBA_CACHE_DIR to a folder that can be written",
-            error,
-        )
-        return njit(function, **options)
-
-
 def _cached(sources: int):
     """The two functions that are called from outside, kept on disk.
 
@@ -466,7 +425,7 @@ def _cached(sources: int):
     enclose a digest of everything that is compiled into them.
     """
 
-    @_kept
+    @kept
     def step(jobs, me):
         """Reads S steps at positions `begin` and on; `x` holds their embeddings, `logits` what comes next."""
         assert sources
@@ -486,7 +445,7 @@ def _cached(sources: int):
         items = predict(job, me, phase, items)
         wait(job, phase, items)
 
-    @_kept
+    @kept
     def read_text(jobs, me):
         """All layers' text keys and values, from projected states in `x` `[C · L, width]`."""
         assert sources
@@ -522,12 +481,4 @@ def _cached(sources: int):
     return step, read_text
 
 
-def _digest() -> int:
-    here = Path(__file__).parent
-    sources = (here / f"numba_{name}.py" for name in ("llvm", "vectors", "parts", "step"))
-    return int.from_bytes(
-        sha256(b"".join(path.read_bytes() for path in sources)).digest()[:7], "big"
-    )
-
-
-step, read_text = _cached(_digest())
+step, read_text = _cached(digest())

@@ -17,7 +17,13 @@ import numpy as np
 import torch
 from codec import CodecSettings, TrainingCodec, checkpoint
 from common import AudioPool, Budget, CsvLog, save_atomically
-from discriminator import Discriminator, DiscriminatorSettings, balanced_gradient, deceiving_loss, judging_loss
+from discriminator import (
+    Discriminator,
+    DiscriminatorSettings,
+    balanced_gradient,
+    deceiving_loss,
+    judging_loss,
+)
 from sound_world import SAMPLE_RATE
 from torch import Tensor, nn
 
