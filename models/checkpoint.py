@@ -7,9 +7,11 @@ the weights once, not twice. Nothing is unpickled and no remote code is run.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
+import math
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,13 +19,20 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from .checkpoint_config import Settings, read_settings, shown
 from .config import LMConfig
 from .encodec import Codec
+from .engine import NAMES
+from .folder_kinds import check_kind, wrapped, wrapper_of
+from .json_file import AGAIN, check_no_pointer, read_json
 from .lm import MusicGenLM
 from .refused import Refused
 from .text import TextEncoder
+from .tokenizer import load_tokenizer
 
-DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+DTYPES = {name: dtype for dtype, name in NAMES.items()}
+FLOATS = ("F32", "F16", "BF16")
+MAX_SHARDS = 1000
 
 
 def lm_sources(config: LMConfig) -> dict[str, tuple[str, ...]]:
@@ -65,15 +74,53 @@ _LAYER_SOURCES = {
 }
 
 
+def lm_shapes(config: LMConfig) -> dict[str, tuple[int, ...]]:
+    """Every parameter of our LM → its shape, without making one."""
+    d, K, V = config.hidden_size, config.num_codebooks, config.codebook_size
+    shapes: dict[str, tuple[int, ...]] = {
+        "embedding.weight": (K * (V + 1), d),
+        "heads.weight": (K * V, d),
+        "norm.weight": (d,),
+        "norm.bias": (d,),
+    }
+    if config.text_size != d:
+        shapes |= {"text_projection.weight": (d, config.text_size), "text_projection.bias": (d,)}
+    outputs = {"qkv": 3 * d, "text_kv": 2 * d, "fc1": config.ffn_size}
+    for layer in range(config.num_layers):
+        for name in _LAYER_SOURCES:
+            part = name.partition(".")[0]
+            inputs = config.ffn_size if part == "fc2" else d
+            shape = (d,) if part.endswith("norm") else (outputs.get(part, d), inputs)
+            shapes[f"layers.{layer}.{name}"] = shape
+    return shapes
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A tensor of the checkpoint: where it lies, and what its header says of it."""
+
+    file: Path
+    shape: tuple[int, ...]
+    type: str
+    """safetensors' word: F32, F16, BF16 …"""
+
+
 @dataclass(frozen=True)
 class Checkpoint:
-    """An opened folder: its configuration, and which file holds which tensor."""
+    """An opened folder: its settings, and which file holds which tensor."""
 
     folder: Path
-    config: dict
-    lm: LMConfig
-    files: dict[str, Path]
-    """tensor name → file"""
+    settings: Settings
+    tensors: dict[str, Stored]
+
+    @property
+    def lm(self) -> LMConfig:
+        return self.settings.lm
+
+    @property
+    def files(self) -> dict[str, Path]:
+        """tensor name → file"""
+        return {name: stored.file for name, stored in self.tensors.items()}
 
     @property
     def size_bytes(self) -> int:
@@ -81,253 +128,243 @@ class Checkpoint:
 
 
 def open_checkpoint(folder: Path) -> Checkpoint:
-    """Reads the configuration and the tensor index of a folder, no weights.
+    """Reads the settings and the tensors' headers of a folder, no weights, and checks one against the other.
 
-    Raises Refused: no folder, no or broken config.json, another kind of model, missing or truncated weights.
+    Raises Refused: another kind of folder or of model, settings that are missing, out of bounds or contradict each
+    other; weights that are missing, truncated, or of other shapes than the settings say.
     """
-    config = _read_json(folder / "config.json", "a checkpoint's configuration")
-    lm = _lm_config(folder, config)
-    files = _tensor_files(folder)
-    _check_complete(folder, lm, files)
-    return Checkpoint(folder, config, lm, files)
+    check_kind(folder)
+    settings = read_settings(folder / "config.json")
+    tensors = _stored_tensors(folder)
+    shapes = lm_shapes(settings.lm)
+    for name, sources in lm_sources(settings.lm).items():
+        rows, *rest = shapes[name]
+        check_stored(folder, tensors, dict.fromkeys(sources, (rows // len(sources), *rest)))
+    return Checkpoint(folder, settings, tensors)
 
 
-def _read_json(path: Path, what: str) -> dict:
-    if not path.is_file():
+def fingerprint(folder: Path) -> str:
+    """Changes whenever a file of the folder is added, removed, replaced or written to; reads none of them."""
+    facts = []
+    for path in sorted(folder.iterdir()):
+        with contextlib.suppress(OSError):  # a link to nowhere, or removed in this moment
+            status = path.stat()
+            facts.append([path.name, status.st_size, status.st_mtime_ns, status.st_ino])
+    return hashlib.sha256(json.dumps(facts).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def check_stored(
+    folder: Path, tensors: Mapping[str, Stored], expected: Mapping[str, tuple[int, ...]]
+) -> None:
+    """Raises Refused unless all of these tensors are there, in these shapes and as floats."""
+    missing = [name for name in expected if name not in tensors]
+    if missing:
+        before = wrapper_of(tensors, missing[0])
+        if before:
+            raise wrapped(folder, before)
         raise Refused(
-            f"{path.parent}: got no {path.name}, expected {what}; choose the folder that holds {path.name}"
+            str(folder),
+            got=f"no {missing[0]}" + (f" and {len(missing) - 1} more" if missing[1:] else ""),
+            expected="all tensors of the model that config.json describes",
+            remedy="download the checkpoint again, or use its own config.json",
         )
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise Refused(
-            f"{path}: not readable as JSON ({error}), expected {what}; fetch the file again"
-        ) from error
-    if not isinstance(value, dict):
-        raise Refused(
-            f"{path}: got a JSON {type(value).__name__}, expected an object; fetch the file again"
-        )
-    return value
-
-
-def _lm_config(folder: Path, config: dict) -> LMConfig:
-    kind = config.get("model_type")
-    if kind != "musicgen":
-        raise Refused(
-            f"{folder}: got a model of type {kind!r}, expected 'musicgen' (small, medium, large or their stereo forms); "
-            "choose such a folder"
-        )
-    try:
-        decoder, codec, text = config["decoder"], config["audio_encoder"], config["text_encoder"]
-        _check_supported(folder, decoder)
-        lm = LMConfig(
-            hidden_size=decoder["hidden_size"],
-            num_layers=decoder["num_hidden_layers"],
-            num_heads=decoder["num_attention_heads"],
-            ffn_size=decoder["ffn_dim"],
-            codebook_size=decoder["vocab_size"],
-            num_codebooks=decoder["num_codebooks"],
-            channels=decoder.get("audio_channels", 1),
-            text_size=text["d_model"],
-            frame_rate=codec["sampling_rate"] / _hop(codec),
-            sample_rate=codec["sampling_rate"],
-            window_frames=_window_frames(folder),
-        )
-    except (KeyError, TypeError, AttributeError, ZeroDivisionError) as error:
-        raise Refused(
-            f"{folder / 'config.json'}: {error} is missing or of a wrong type, expected MusicGen's configuration; "
-            "fetch the file again"
-        ) from error
-    _check_numbers(folder, lm)
-    return lm
-
-
-def _check_numbers(folder: Path, lm: LMConfig) -> None:
-    for name, value in vars(lm).items():
-        whole = isinstance(value, int) or name == "frame_rate"
-        if not whole or isinstance(value, bool) or not 0 < value < 2**31:
+    for name, shape in expected.items():
+        stored = tensors[name]
+        if stored.shape != shape or stored.type not in FLOATS:
             raise Refused(
-                f"{folder / 'config.json'}: got {name} {value!r}, expected a positive whole number; fetch the file again"
-            )
-    if lm.hidden_size % lm.num_heads or lm.num_codebooks % lm.channels:
-        raise Refused(
-            f"{folder / 'config.json'}: got a width of {lm.hidden_size} for {lm.num_heads} heads and "
-            f"{lm.num_codebooks} codebooks for {lm.channels} channels, expected multiples; fetch the file again"
-        )
-
-
-def _hop(codec: dict) -> int:
-    hop = 1
-    for ratio in codec["upsampling_ratios"]:
-        hop *= ratio
-    return hop
-
-
-def _check_supported(folder: Path, decoder: dict) -> None:
-    expected = {"activation_function": "gelu", "scale_embedding": False}
-    for name, value in expected.items():
-        if decoder.get(name, value) != value:
-            raise Refused(
-                f"{folder}: got {name}={decoder[name]!r}, expected {value!r}, as in every published MusicGen; "
-                "choose another checkpoint"
+                f"{folder}: {name} does not fit config.json",
+                got=f"{stored.type} {list(stored.shape)}",
+                expected=f"{' or '.join(FLOATS)} {list(shape)}",
+                remedy="use the config.json of this checkpoint",
             )
 
 
-def _window_frames(folder: Path) -> int:
-    """The official models say max_length 1500 in generation_config.json: 30 s."""
-    path = folder / "generation_config.json"
-    said = _read_json(path, "generation settings").get("max_length") if path.is_file() else None
-    if said is None:
-        return 1500
-    if not isinstance(said, int) or said < 8:
-        raise Refused(
-            f"{path}: got max_length {said!r}, expected a number of steps; fetch the file again"
-        )
-    return said
-
-
-def _tensor_files(folder: Path) -> dict[str, Path]:
+def _stored_tensors(folder: Path) -> dict[str, Stored]:
     index = folder / "model.safetensors.index.json"
-    if index.is_file():
-        named = _read_json(index, "an index of shards").get("weight_map")
-        names = set(named.values()) if isinstance(named, dict) else {None}
-        if not all(isinstance(name, str) and Path(name).name == name for name in names):
-            raise Refused(
-                f"{index}: expected a weight_map of file names in this folder; fetch the file again"
-            )
-        shards = [folder / name for name in sorted(names)]
-    else:
-        shards = [folder / "model.safetensors"]
-    files = {}
+    shards = _shards(index) if index.is_file() else [folder / "model.safetensors"]
+    tensors: dict[str, Stored] = {}
     for shard in shards:
-        files |= dict.fromkeys(_names_in(shard), shard)
-    return files
+        tensors |= _headers(shard)
+    return tensors
 
 
-def _names_in(path: Path) -> list[str]:
+def _shards(index: Path) -> list[Path]:
+    named = read_json(index, "an index of shards").get("weight_map")
+    names = list(named.values()) if isinstance(named, dict) else []
+    plain = all(isinstance(name, str) and Path(name).name == name for name in names)
+    if not names or not plain or len(set(names)) > MAX_SHARDS:
+        raise Refused(
+            f"{index}: weight_map",
+            got=shown(named),
+            expected=f"1 to {MAX_SHARDS} names of files in this folder",
+            remedy=AGAIN,
+        )
+    return [index.parent / name for name in sorted(set(names))]
+
+
+def _headers(path: Path) -> dict[str, Stored]:
     if not path.is_file():
         raise Refused(
-            f"{path.parent}: got no {path.name}, expected the weights as safetensors; "
-            "download the file again or choose another folder"
+            str(path.parent),
+            got=f"no {path.name}",
+            expected="the weights as safetensors",
+            remedy="download the file again or choose another folder",
         )
+    check_no_pointer(path)
     try:
         with safe_open(path, framework="pt") as file:
-            return list(file.keys())
+            slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+            return {
+                name: Stored(path, tuple(piece.get_shape()), piece.get_dtype())
+                for name, piece in slices.items()
+            }
     except SafetensorError as error:
         raise Refused(
-            f"{path}: not readable as safetensors ({error}), {path.stat().st_size} bytes; "
-            "it is probably cut short: download it again"
+            str(path),
+            got=f"{path.stat().st_size} bytes that are not readable as safetensors ({error})",
+            expected="the weights",
+            remedy="it is probably cut short: download it again",
         ) from error
 
 
-def _check_complete(folder: Path, lm: LMConfig, files: dict[str, Path]) -> None:
-    missing = [name for names in lm_sources(lm).values() for name in names if name not in files]
-    if missing:
-        raise Refused(
-            f"{folder}: {len(missing)} tensors of the LM are missing, the first is {missing[0]}; "
-            "download the checkpoint again"
-        )
+def read_tensors(checkpoint: Checkpoint, names: Iterable[str]) -> dict[str, Tensor]:
+    """Memory-mapped tensors; the mapping lives as long as they do.
 
+    Every value is looked at once, which costs about as much as reading the file does.
 
-def read_tensors(checkpoint: Checkpoint, names: list[str]) -> dict[str, Tensor]:
-    """Memory-mapped tensors; the mapping lives as long as they do."""
+    Raises Refused if a value is NaN or infinite, or the file is another one than was opened.
+    """
     by_file = defaultdict(list)
     for name in names:
-        by_file[checkpoint.files[name]].append(name)
+        by_file[checkpoint.tensors[name].file].append(name)
     tensors = {}
     for path, wanted in by_file.items():
         with safe_open(path, framework="pt") as file:
             tensors |= {name: file.get_tensor(name) for name in wanted}
+    for name, tensor in tensors.items():
+        _check_values(checkpoint, name, tensor)
     return tensors
+
+
+def _check_values(checkpoint: Checkpoint, name: str, tensor: Tensor) -> None:
+    if tuple(tensor.shape) != checkpoint.tensors[name].shape:
+        raise Refused(
+            f"{checkpoint.folder}: {name}",
+            got="another shape than a moment ago",
+            expected="files that stay as they are while they are read",
+            remedy="run it again",
+        )
+    if largest(tensor) == math.inf:
+        raise Refused(
+            f"{checkpoint.folder}: {name}",
+            got="weights that are NaN or infinite",
+            expected="numbers",
+            remedy="the file is damaged: download it again",
+        )
+
+
+def largest(tensor: Tensor) -> float:
+    """The largest magnitude; infinite also if there is a NaN. One pass, and no copy of the tensor."""
+    if not tensor.numel() or not tensor.is_floating_point():
+        return 0.0
+    low, high = (float(end) for end in torch.aminmax(tensor))
+    return max(-low, high) if math.isfinite(low) and math.isfinite(high) else math.inf
 
 
 # ---------------------------------------------------------------- the three parts
 
 
 def load_lm(checkpoint: Checkpoint, dtype: torch.dtype, device: torch.device) -> MusicGenLM:
-    """The LM in `dtype` on `device`. Needs the weights once, plus one tensor."""
+    """The LM in `dtype` on `device`. Needs the weights once, plus one tensor.
+
+    Raises Refused if a weight is no number, or none of this type.
+    """
     with torch.device("meta"):
         lm = MusicGenLM(checkpoint.lm).requires_grad_(False)
     lm.to(dtype).to_empty(device=device)
     for name, sources in lm_sources(checkpoint.lm).items():
-        parts = read_tensors(checkpoint, list(sources))
-        check_fit(lm.get_parameter(name).shape, name, parts, checkpoint.folder)
+        parts = read_tensors(checkpoint, sources)
         target = lm.get_parameter(name).data
-        for piece, part in zip(target.chunk(len(parts)), parts.values(), strict=True):
+        for piece, (source, part) in zip(target.chunk(len(parts)), parts.items(), strict=True):
+            _check_range(checkpoint.folder, source, part, dtype)
             piece.copy_(part)
     return lm.eval()
 
 
-def check_fit(shape: torch.Size, name: str, parts: dict[str, Tensor], folder: Path) -> None:
-    """Raises Refused if the tensors are not the equal parts of our parameter `name`, which is of this shape."""
-    expected = [shape[0] // len(parts), *shape[1:]]
-    for source, part in parts.items():
-        if list(part.shape) != expected:
-            raise Refused(
-                f"{folder}: {source} has shape {list(part.shape)}, which does not fit {name} {list(shape)} as config.json "
-                f"describes it, expected {expected}; use the config.json of this checkpoint"
-            )
+def _check_range(folder: Path, name: str, part: Tensor, dtype: torch.dtype) -> None:
+    most = torch.finfo(dtype).max
+    if torch.finfo(part.dtype).max > most and largest(part) > most:
+        raise Refused(
+            f"{folder}: {name}",
+            got=f"a weight of {largest(part):g}",
+            expected=f"at most {most:g}, the largest number in {NAMES[dtype]}",
+            remedy="choose precision bf16 or fp32",
+        )
 
 
 def load_text_encoder(checkpoint: Checkpoint) -> TextEncoder:
-    """T5 and its tokenizer, in float32: it runs once a prompt, and T5 overflows in half precision."""
-    from transformers import AutoTokenizer, T5Config, T5EncoderModel
+    """T5 and its tokenizer, in float32: it runs once a prompt, and T5 overflows in half precision.
 
-    # transformers 5 makes an empty tokenizer, without a word, of a folder that has none
-    if not any((checkpoint.folder / name).is_file() for name in ("tokenizer.json", "spiece.model")):
+    Raises Refused if a tensor or the tokenizer is missing or does not fit.
+    """
+    from transformers import T5Config, T5EncoderModel
+
+    tokenizer, config = load_tokenizer(checkpoint.folder), T5Config(**checkpoint.settings.text)
+    if tokenizer.size > config.vocab_size:
         raise Refused(
-            f"{checkpoint.folder}: got no tokenizer, expected tokenizer.json or spiece.model beside config.json; "
-            "download the checkpoint again"
+            f"{checkpoint.folder}: tokenizer",
+            got=f"{tokenizer.size} pieces",
+            expected=f"at most {config.vocab_size}, for which the text encoder has vectors",
+            remedy="take the tokenizer files of this checkpoint",
         )
-    t5 = _load_part(checkpoint, "text_encoder", T5EncoderModel, T5Config)
-    try:
-        with _quiet_transformers():
-            tokenizer = AutoTokenizer.from_pretrained(checkpoint.folder, local_files_only=True)
-    except (OSError, ValueError) as error:
-        raise Refused(
-            f"{checkpoint.folder}: the tokenizer cannot be read ({error}), expected T5's; download the checkpoint again"
-        ) from error
+    t5 = _load_part(checkpoint, "text_encoder", T5EncoderModel, config)
+    t5.tie_weights()
     return TextEncoder(t5, tokenizer).eval()
 
 
 def load_codec(checkpoint: Checkpoint) -> Codec:
-    """The codec, in float32: half precision is audible."""
+    """The codec, in float32: half precision is audible.
+
+    Raises Refused if a tensor is missing or does not fit.
+    """
     from transformers import EncodecConfig, EncodecModel
 
-    return Codec(_load_part(checkpoint, "audio_encoder", EncodecModel, EncodecConfig)).eval()
+    config = EncodecConfig(**checkpoint.settings.codec)
+    return Codec(_load_part(checkpoint, "audio_encoder", EncodecModel, config)).eval()
 
 
-def _load_part(checkpoint: Checkpoint, part: str, kind: type, config_kind: type) -> nn.Module:
-    """A transformers model from one part's tensors. Refuses a checkpoint that would leave a weight unset."""
-    names = [name for name in checkpoint.files if name.startswith(f"{part}.")]
-    tensors = {
-        name.removeprefix(f"{part}."): tensor
-        for name, tensor in read_tensors(checkpoint, names).items()
-    }
-    try:
-        with _quiet_transformers():
-            model, report = kind.from_pretrained(
-                None,
-                config=config_kind(**checkpoint.config[part]),
-                state_dict=tensors,
-                dtype=torch.float32,
-                output_loading_info=True,
-            )
-    except (
-        RuntimeError,
-        TypeError,
-    ) as error:  # transformers' words for a shape or a setting that does not fit
-        raise Refused(
-            f"{checkpoint.folder}: {part} does not fit config.json ({' '.join(str(error).split())[:200]}); "
-            "download the checkpoint again"
-        ) from error
-    if report["missing_keys"] or report["mismatched_keys"]:
-        bad = sorted(report["missing_keys"]) or sorted(report["mismatched_keys"])
-        raise Refused(
-            f"{checkpoint.folder}: {len(bad)} tensors of {part} are missing or of another shape, "
-            f"the first is {bad[0]}; download the checkpoint again"
-        )
+ALIASES = {
+    "encoder.embed_tokens.weight": "shared.weight",
+    "parametrizations.weight.original0": "weight_g",
+    "parametrizations.weight.original1": "weight_v",
+}
+"""How a name of transformers' modules may end → how that of an official file ends."""
+
+
+def _load_part(checkpoint: Checkpoint, part: str, kind: type, config: object) -> nn.Module:
+    """A transformers model with one part's tensors. It is made without storage, so that checking comes first."""
+    with _quiet_transformers(), torch.device("meta"):
+        model = kind(config)
+    wanted = model.state_dict()
+    sources = {name: _source(f"{part}.{name}", checkpoint.tensors) for name in wanted}
+    shapes = {sources[name]: tuple(tensor.shape) for name, tensor in wanted.items()}
+    check_stored(checkpoint.folder, checkpoint.tensors, shapes)
+    tensors = read_tensors(checkpoint, shapes)
+    state = {name: tensors[source].to(torch.float32, copy=True) for name, source in sources.items()}
+    model.load_state_dict(state, assign=True)
+    for module in model.modules():  # what only upstream's own forward needs stays without storage
+        for name in [name for name, held in module.named_buffers(recurse=False) if held.is_meta]:
+            delattr(module, name)
     return model.requires_grad_(False)
+
+
+def _source(name: str, tensors: Mapping[str, Stored]) -> str:
+    """The tensor of the file that holds `name`: under this name, or an alias of it."""
+    if name not in tensors:
+        for ours, theirs in ALIASES.items():
+            if name.endswith(ours) and name.removesuffix(ours) + theirs in tensors:
+                return name.removesuffix(ours) + theirs
+    return name
 
 
 @contextlib.contextmanager

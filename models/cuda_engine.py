@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from .conditioning import Memory
 from .config import LMConfig
+from .engine import NAMES
 from .lm import MusicGenLM, seen_from
 from .refused import Refused
 
@@ -49,6 +50,10 @@ class CudaGraphEngine:
     @property
     def device(self) -> torch.device:
         return self.lm.norm.weight.device
+
+    @property
+    def precision(self) -> str:
+        return NAMES[self.lm.norm.weight.dtype]
 
     def prepare(self, memory: Memory, max_steps: int) -> CudaGraphSession:
         if self.device.type != "cuda":

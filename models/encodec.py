@@ -5,6 +5,8 @@ Stereo models run the mono codec on left and right separately; their codebooks a
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
@@ -73,6 +75,7 @@ class Codec(nn.Module):
 
     def _quantized(self, latent: Tensor, levels: int) -> Tensor:
         """`[N, hidden, T]` → `[N, levels, T]`: each codebook takes what the ones before it left over."""
+        _check_numbers(latent, "latents")
         residual, tokens = latent, []
         for layer in self.quantizer.layers[:levels]:
             tokens.append(layer.encode(residual))
@@ -138,4 +141,20 @@ class CodecStream:
     @torch.inference_mode()
     def _decode(self, tokens: Tensor, final: bool) -> Tensor:
         audio = self._decoder.push(self._codec.latent(tokens, self._channels), final)  # [B·C, 1, n]
-        return audio.squeeze(1).unflatten(0, (-1, self._channels)).float().cpu()
+        sound = audio.squeeze(1).unflatten(0, (-1, self._channels)).float().cpu()
+        _check_numbers(sound.flatten(1), "samples")
+        return sound
+
+
+def _check_numbers(values: Tensor, what: str) -> None:
+    """Raises Refused unless all of `values` `[items, …]` are numbers; looked at once, copied never."""
+    low, high = torch.aminmax(values) if values.numel() else (values.new_zeros(()),) * 2
+    if not (math.isfinite(float(low)) and math.isfinite(float(high))):
+        bad = (~values.isfinite()).flatten(1).any(dim=1).nonzero().flatten() + 1
+        raise Refused(
+            f"codec: item {', '.join(map(str, bad.tolist()))}",
+            got=f"{what} that are NaN or infinite",
+            expected="numbers",
+            remedy="the codec's weights are damaged, or the sound before it is far too loud: "
+            "download the checkpoint again, or turn the sound down",
+        )

@@ -15,6 +15,9 @@ from .conditioning import Memory
 from .config import LMConfig
 from .lm import MusicGenLM
 
+NAMES = {torch.float32: "fp32", torch.float16: "fp16", torch.bfloat16: "bf16"}
+"""of the float types that the LM comes in"""
+
 
 class Session(Protocol):
     def step(self, tokens: Tensor) -> Tensor:
@@ -26,6 +29,8 @@ class Engine(Protocol):
     name: str
     config: LMConfig
     device: torch.device
+    precision: str
+    """fp32, int8, fp16 or bf16"""
 
     def prepare(self, memory: Memory, max_steps: int) -> Session:
         """A session with room for `max_steps` steps, listening to `memory`."""
@@ -44,6 +49,10 @@ class TorchEngine:
     @property
     def device(self) -> torch.device:
         return self.lm.norm.weight.device
+
+    @property
+    def precision(self) -> str:
+        return NAMES[self.lm.norm.weight.dtype]
 
     def prepare(self, memory: Memory, max_steps: int) -> TorchSession:
         return TorchSession(self.lm, memory, max_steps)

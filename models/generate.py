@@ -6,6 +6,7 @@ a GPU still finishes those that are queued (`readback.LAG_STEPS` at most).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator, Iterable, Iterator
 
 import torch
@@ -17,7 +18,7 @@ from .delay import defined_at, delayed
 from .engine import Engine, Session
 from .readback import bring_back, lag_on
 from .refused import Refused
-from .sampling import Noise, draw, guide
+from .sampling import Noise, draw, guide, logit_sums
 
 READ_STEPS = 50  # of a prompt at a time, so that a stop is heard while a long one is read
 
@@ -127,7 +128,10 @@ def _windows(
         known = context.shape[2]
         length = min(window, known + frames - position)
         heard = [context[:, :, : known - redrawn]]
-        for piece in _window(engine, generation, memory, context, redrawn, length, noise):
+        window_of = _window(
+            engine, generation, memory, context, redrawn, length, noise, position - known
+        )
+        for piece in window_of:
             yield piece
             heard.append(piece)
         position += length - known
@@ -143,8 +147,12 @@ def _window(
     redrawn: int,
     frames: int,
     noise: Noise | None,
+    origin: int,
 ) -> Iterator[Tensor]:
-    """Yields, step by step, `[B, K, 1 or 0]`: the frames that the prompt `[B, K, T0]` does not settle, up to `frames`."""
+    """Yields, step by step, `[B, K, 1 or 0]`: the frames that the prompt `[B, K, T0]` does not settle, up to `frames`.
+
+    `origin`: the window's first frame, counted in the whole music.
+    """
     config, delays = engine.config, engine.config.delays
     known = prompt.shape[2]
     settled = known - redrawn
@@ -152,8 +160,10 @@ def _window(
         torch.nn.functional.pad(prompt, (0, frames - known)), delays, config.special_token
     )
     steps = steps.permute(2, 0, 1).contiguous()  # [S, B, K]: a step is one piece of memory
+    sums = torch.zeros(steps.shape[:2])  # of each item's logits; see `logit_sums`
     if engine.device.type == "cuda":
-        steps = steps.pin_memory()  # what comes from the GPU then needs no waiting
+        # what comes from the GPU then needs no waiting
+        steps, sums = steps.pin_memory(), sums.pin_memory()
     new = torch.tensor(
         [_unsettled_at(step, settled, frames, delays) for step in range(len(steps))]
     )  # [S, K]
@@ -165,7 +175,10 @@ def _window(
     drawn = _drawn(
         session, generation.sampling, memory, on_device, new.to(engine.device), known + 1, noise
     )
-    for arrived in bring_back(drawn, steps, known + 1, lag_on(engine.device)):
+    read = sums.numpy()  # the same memory: a look at it takes a tenth of a tensor's
+    for arrived in bring_back(drawn, (steps, sums), known + 1, lag_on(engine.device)):
+        if arrived > known and not math.isfinite(sum(read[arrived].tolist())):
+            raise _no_numbers(engine, origin + arrived, sums[arrived])
         whole = arrived - 1 - config.max_delay
         if whole < settled:
             yield prompt[:, :, :0]
@@ -182,8 +195,10 @@ def _drawn(
     new: Tensor,
     first: int,
     noise: Noise | None,
-) -> Iterator[Tensor]:
+) -> Iterator[tuple[Tensor, Tensor]]:
     """Yields `[B, K]` for each step from `first` on: `steps` `[S, B, K]`, drawn anew where `new` `[S, K]` says so.
+
+    And `[B]`, which are numbers if all that was drawn from were numbers.
 
     All on the device, which is asked for nothing: its work is queued, and nobody waits for it.
     """
@@ -194,7 +209,22 @@ def _drawn(
             logits = guide(logits, sampling.cfg)
         drawn = draw(logits, noise.draw() if noise else None, sampling)
         unread = torch.where(new[step], drawn, steps[step]).unsqueeze(0)
-        yield unread[0]
+        yield unread[0], logit_sums(logits)
+
+
+def _no_numbers(engine: Engine, step: int, sums: Tensor) -> Refused:
+    items = [str(item) for item, fine in enumerate(sums.isfinite().tolist(), 1) if not fine]
+    wider = {
+        "fp16": "choose precision bf16 or fp32, whose range is larger",
+        "bf16": "choose precision fp32; if that fails too, download the checkpoint again",
+    }
+    damaged = "the weights are damaged: download the checkpoint again"
+    return Refused(
+        f"step {step} of item {', '.join(items)} (precision {engine.precision})",
+        got="logits that are NaN or infinite",
+        expected="numbers",
+        remedy=wider.get(engine.precision, damaged),
+    )
 
 
 def _for_all_rows(steps: Tensor, halves: int) -> Tensor:

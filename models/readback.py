@@ -19,16 +19,18 @@ def lag_on(device: torch.device) -> int:
     return LAG_STEPS if device.type == "cuda" else 0
 
 
-def bring_back(drawn: Iterator[Tensor], steps: Tensor, first: int, lag: int) -> Iterator[int]:
-    """Copies what is drawn, `[B, K]` a step from `first` on, into `steps` `[S, B, K]` on the CPU.
+def bring_back(
+    drawn: Iterator[tuple[Tensor, ...]], places: tuple[Tensor, ...], first: int, lag: int
+) -> Iterator[int]:
+    """Copies what each step gives, from step `first` on, into its row of each of `places` `[S, …]` on the CPU.
 
     Yields the last step that has arrived: after each step drawn, and at the end for each that is still under way. Before
     any has arrived, what it yields is below `first`.
     """
     under_way: deque[Callable[[], None]] = deque()
     step = first - 1
-    for step, tokens in enumerate(drawn, first):
-        under_way.append(_send(tokens, steps[step]))
+    for step, given in enumerate(drawn, first):
+        under_way.append(_send(given, step, places))
         if len(under_way) > lag:
             under_way.popleft()()
         yield step - lag
@@ -37,12 +39,20 @@ def bring_back(drawn: Iterator[Tensor], steps: Tensor, first: int, lag: int) -> 
         yield step - left
 
 
-def _send(tokens: Tensor, place: Tensor) -> Callable[[], None]:
-    """Starts a copy into pinned memory; what is returned waits for its end. Elsewhere than on a GPU it ends at once."""
-    on_gpu = tokens.device.type == "cuda"
-    place.copy_(tokens, non_blocking=on_gpu)
+def _send(
+    given: tuple[Tensor, ...], step: int, places: tuple[Tensor, ...]
+) -> Callable[[], None]:
+    """Starts copies into pinned memory; what is returned waits for their end. Elsewhere than on a GPU they end at once."""
+    device = given[0].device
+    on_gpu = device.type == "cuda"
+    for tensor, place in zip(given, places, strict=True):
+        place[step].copy_(tensor, non_blocking=on_gpu)
     if not on_gpu:
-        return lambda: None
+        return _nothing
     done = torch.cuda.Event(blocking=True)  # waiting leaves the core to others
-    done.record(torch.cuda.current_stream(tokens.device))
+    done.record(torch.cuda.current_stream(device))
     return done.synchronize
+
+
+def _nothing() -> None:
+    pass

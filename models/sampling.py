@@ -64,6 +64,14 @@ def guide(logits: Tensor, cfg: float) -> Tensor:
     return null + cfg * (conditional - null)
 
 
+def logit_sums(logits: Tensor) -> Tensor:
+    """`[B, K, V]` → `[B]`: a sum is NaN or infinite if one of its terms is.
+
+    One operation on the device, and nothing waits for it; looked at when the step's tokens arrive.
+    """
+    return logits.sum(dim=(1, 2))
+
+
 def keep_top_k(probabilities: Tensor, k: int) -> Tensor:
     """Zeroes all but exactly the k largest of the last dimension; among equals, `topk` decides."""
     values, places = probabilities.topk(k, dim=-1)

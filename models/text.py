@@ -1,25 +1,20 @@
-"""The text encoder: a T5 encoder and its tokenizer, through transformers."""
+"""The text encoder: a T5 encoder, through transformers, and its tokenizer."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from .conditioning import Conditioning
 from .refused import Refused
+from .tokenizer import Tokenizer
 
 MAX_TOKENS = (
     512  # T5 was trained on no more; a longer prompt is refused rather than cut without a word
 )
-
-
-class Tokenizer(Protocol):
-    def __call__(
-        self, text: list[str], *, padding: bool, return_tensors: str
-    ) -> dict[str, torch.Tensor]: ...
+MAX_CHARACTERS = 32768  # a text of 512 tokens is far shorter
 
 
 class TextEncoder(nn.Module):
@@ -32,19 +27,52 @@ class TextEncoder(nn.Module):
     def encode(self, texts: Sequence[str]) -> Conditioning:
         """One item a text. An empty text is unconditional: its mask is empty and its states are zeros.
 
-        Raises Refused if there is no text at all, or one is longer than `MAX_TOKENS` tokens.
+        Raises Refused if there is no text at all, one cannot be written as UTF-8 or is longer than `MAX_TOKENS`
+        tokens, or a state is no number.
         """
         if not texts:
-            raise Refused("text: got no text, expected at least one (it may be empty)")
-        batch = self.tokenizer([text.strip() for text in texts], padding=True, return_tensors="pt")
-        ids, mask = batch["input_ids"], batch["attention_mask"].bool()
-        if ids.shape[1] > MAX_TOKENS:
-            raise Refused(
-                f"text: got {ids.shape[1]} tokens, expected at most {MAX_TOKENS}; shorten the prompt"
-            )
+            raise Refused("text", got="none", expected="at least one (it may be empty)")
+        ids, mask = self._tokens([text.strip() for text in texts])
         device = self.t5.shared.weight.device
         states = self.t5(
             input_ids=ids.to(device), attention_mask=mask.to(device)
         ).last_hidden_state.cpu()
         mask &= torch.tensor([bool(text.strip()) for text in texts]).unsqueeze(-1)
-        return Conditioning(tuple(texts), states * mask.unsqueeze(-1), mask)
+        states = states * mask.unsqueeze(-1)
+        if not bool(states.isfinite().all()):
+            raise Refused(
+                "text encoder",
+                got="states that are NaN or infinite",
+                expected="numbers",
+                remedy="its weights are damaged: download the checkpoint again",
+            )
+        return Conditioning(tuple(texts), states, mask)
+
+    def _tokens(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """int64 ids `[B, L]`, padded with 0, and where they are, bool `[B, L]`."""
+        rows = [self.tokenizer.encode(_checked(text)) for text in texts]
+        length = max(map(len, rows))
+        if length > MAX_TOKENS:
+            raise _too_long(f"{length} tokens", f"at most {MAX_TOKENS}")
+        ids, mask = torch.zeros(2, len(rows), length, dtype=torch.int64)
+        for row, tokens in enumerate(rows):
+            ids[row, : len(tokens)] = torch.tensor(tokens)
+            mask[row, : len(tokens)] = 1
+        return ids, mask.bool()
+
+
+def _checked(text: str) -> str:
+    if len(text) > MAX_CHARACTERS:
+        raise _too_long(f"{len(text)} characters", f"at most {MAX_CHARACTERS}")
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise Refused(
+            "text",
+            got="half of a surrogate pair",
+            expected="text that can be written as UTF-8",
+            remedy="type the prompt again",
+        )
+    return text
+
+
+def _too_long(got: str, expected: str) -> Refused:
+    return Refused("text", got=got, expected=expected, remedy="shorten the prompt")

@@ -21,6 +21,7 @@ class FakeEngine:
 
     name = "fake"
     device = torch.device("cpu")
+    precision = "fp16"
 
     def __init__(self, config=CONFIG):
         self.config = config

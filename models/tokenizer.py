@@ -1,0 +1,152 @@
+"""T5's tokenizer: from tokenizer.json through `tokenizers`, or from spiece.model through SentencePiece.
+
+Both read a stranger's file, so its kinds are checked before a library sees it. Knows nothing of T5 itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .checkpoint_config import shown
+from .json_file import AGAIN, check_no_pointer, read_json
+from .refused import Refused
+
+JSON_NAME, PIECES_NAME = "tokenizer.json", "spiece.model"
+END = "</s>"
+MAX_PIECES_BYTES = 64 * 2**20
+REMEDY = "take the tokenizer files of this checkpoint"
+# Kinds that a T5 tokenizer is made of. Patterns (regular expressions) of a stranger can take for ever; see `_plain`.
+NORMALIZERS = frozenset(
+    ["Sequence", "Precompiled", "Lowercase", "NFC", "NFD", "NFKC", "NFKD", "Nmt", "Strip"]
+    + ["StripAccents", "Prepend", "Replace"]
+)
+PRE_TOKENIZERS = frozenset(["Sequence", "WhitespaceSplit", "Whitespace", "Metaspace"])
+SPACES = " {2,}"  # the one pattern that T5's tokenizers have
+
+
+@dataclass(frozen=True)
+class Tokenizer:
+    """Text → token ids, with the end-of-sequence token behind them."""
+
+    encode: Callable[[str], list[int]]
+    size: int
+    """every id is below it"""
+
+
+def load_tokenizer(folder: Path) -> Tokenizer:
+    """tokenizer.json if it is there, else spiece.model.
+
+    Raises Refused if there is neither, or it is no Unigram tokenizer as T5 has.
+    """
+    if (folder / JSON_NAME).is_file():
+        return _from_json(folder / JSON_NAME)
+    if (folder / PIECES_NAME).is_file():
+        return _from_pieces(folder / PIECES_NAME)
+    expected = f"{JSON_NAME} or {PIECES_NAME} beside config.json"
+    raise Refused(str(folder), got="no tokenizer", expected=expected, remedy=REMEDY)
+
+
+# ---------------------------------------------------------------- tokenizer.json
+
+
+def _from_json(path: Path) -> Tokenizer:
+    import json
+
+    from tokenizers import Tokenizer as Parsed
+
+    described = _checked(path, read_json(path, "a tokenizer"))
+    try:
+        parsed = Parsed.from_str(json.dumps(described))
+    except Exception as error:
+        if type(error) is not Exception:  # the library's only kind, for a file that it cannot read
+            raise
+        got = f"what cannot be read ({shown(str(error))})"
+        raise Refused(str(path), got=got, expected="a T5 tokenizer", remedy=REMEDY) from error
+    size = max(parsed.get_vocab(with_added_tokens=True).values()) + 1
+    return Tokenizer(lambda text: parsed.encode(text).ids, size)
+
+
+def _checked(path: Path, described: dict[str, Any]) -> dict[str, Any]:
+    """The parts that turn text into ids, and only those, once their kinds are known."""
+    model = described.get("model")
+    _expect(path, "model", isinstance(model, dict) and model.get("type") == "Unigram", model,
+            "a Unigram model, as T5 has")  # fmt: skip
+    pieces, unknown = model.get("vocab"), model.get("unk_id")
+    fine = isinstance(pieces, list) and 0 < len(pieces) <= 2**20 and all(map(_is_piece, pieces))
+    _expect(path, "model.vocab", fine, pieces, "a list of [piece, score]")
+    fine = isinstance(unknown, int) and 0 <= unknown < len(pieces)
+    _expect(path, "model.unk_id", fine, unknown, f"a number below {len(pieces)}")
+    _check_stage(path, "normalizer", described.get("normalizer"), NORMALIZERS)
+    _check_stage(path, "pre_tokenizer", described.get("pre_tokenizer"), PRE_TOKENIZERS)
+    after = described.get("post_processor")
+    fine = isinstance(after, dict) and after.get("type") == "TemplateProcessing"
+    _expect(path, "post_processor", fine, after, f"a template that ends with {END}")
+    kept = ("version", "added_tokens", "normalizer", "pre_tokenizer", "post_processor", "model")
+    return {name: described[name] for name in kept if name in described} | {
+        "truncation": None, "padding": None, "decoder": None,
+    }  # fmt: skip
+
+
+def _is_piece(piece: object) -> bool:
+    return (
+        isinstance(piece, list)
+        and len(piece) == 2
+        and isinstance(piece[0], str)
+        and isinstance(piece[1], (int, float))
+        and abs(piece[1]) < 1e30
+    )
+
+
+def _check_stage(path: Path, name: str, stage: object, kinds: Collection[str]) -> None:
+    """A stage is null, or an object of a known kind; a Sequence holds others, one level deep."""
+    if stage is None:
+        return
+    fine = isinstance(stage, dict) and stage.get("type") in kinds
+    _expect(path, name, fine, stage, f"one of {', '.join(sorted(kinds))}")
+    if stage["type"] == "Sequence":
+        inner = next((stage[key] for key in ("normalizers", "pretokenizers") if key in stage), None)
+        fine = isinstance(inner, list) and len(inner) <= 16
+        _expect(path, name, fine, inner, "a sequence of at most 16")
+        for one in inner:
+            _check_stage(path, name, one, kinds - {"Sequence"})
+    if stage["type"] == "Replace":
+        _expect(path, name, _plain(stage.get("pattern")), stage.get("pattern"), "plain text")
+
+
+def _plain(pattern: object) -> bool:
+    if not isinstance(pattern, dict):
+        return False
+    text, regular = pattern.get("String"), pattern.get("Regex")
+    return (isinstance(text, str) and text != "") or regular == SPACES
+
+
+def _expect(path: Path, what: str, fine: bool, got: object, expected: str) -> None:
+    if not fine:
+        raise Refused(f"{path}: {what}", got=shown(got), expected=expected, remedy=REMEDY)
+
+
+# ---------------------------------------------------------------- spiece.model
+
+
+def _from_pieces(path: Path) -> Tokenizer:
+    from sentencepiece import SentencePieceProcessor
+
+    check_no_pointer(path)
+    size = path.stat().st_size
+    if size > MAX_PIECES_BYTES:
+        expected = f"a SentencePiece model of at most {MAX_PIECES_BYTES}"
+        raise Refused(str(path), got=f"{size} bytes", expected=expected, remedy=AGAIN)
+    pieces = SentencePieceProcessor()
+    try:
+        pieces.LoadFromSerializedProto(path.read_bytes())
+    except RuntimeError as error:  # the library's word for a file that it cannot read
+        got = "what cannot be read"
+        expected = "a SentencePiece model"
+        raise Refused(str(path), got=got, expected=expected, remedy=REMEDY) from error
+    end = pieces.PieceToId(END)
+    fine = pieces.GetPieceSize() > 0 and end != pieces.unk_id()
+    _expect(path, "pieces", fine, pieces.GetPieceSize(), f"some, and {END} among them")
+    return Tokenizer(lambda text: [*pieces.EncodeAsIds(text), end], pieces.GetPieceSize())
