@@ -39,9 +39,7 @@ def bring_back(
         yield step - left
 
 
-def _send(
-    given: tuple[Tensor, ...], step: int, places: tuple[Tensor, ...]
-) -> Callable[[], None]:
+def _send(given: tuple[Tensor, ...], step: int, places: tuple[Tensor, ...]) -> Callable[[], None]:
     """Starts copies into pinned memory; what is returned waits for their end. Elsewhere than on a GPU they end at once."""
     device = given[0].device
     on_gpu = device.type == "cuda"

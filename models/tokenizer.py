@@ -5,6 +5,7 @@ Both read a stranger's file, so its kinds are checked before a library sees it. 
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from .refused import Refused
 
 JSON_NAME, PIECES_NAME = "tokenizer.json", "spiece.model"
 END = "</s>"
+MARKS = ("<pad>", END, "<unk>")
 MAX_PIECES_BYTES = 64 * 2**20
 REMEDY = "take the tokenizer files of this checkpoint"
 # Kinds that a T5 tokenizer is made of. Patterns (regular expressions) of a stranger can take for ever; see `_plain`.
@@ -65,7 +67,10 @@ def _from_json(path: Path) -> Tokenizer:
             raise
         got = f"what cannot be read ({shown(str(error))})"
         raise Refused(str(path), got=got, expected="a T5 tokenizer", remedy=REMEDY) from error
-    size = max(parsed.get_vocab(with_added_tokens=True).values()) + 1
+    # T5's own marks are no text; files that transformers rewrote do not say so
+    known = parsed.get_vocab(with_added_tokens=True)
+    parsed.add_special_tokens([mark for mark in MARKS if mark in known])
+    size = max(known.values()) + 1
     return Tokenizer(lambda text: parsed.encode(text).ids, size)
 
 
@@ -77,7 +82,7 @@ def _checked(path: Path, described: dict[str, Any]) -> dict[str, Any]:
     pieces, unknown = model.get("vocab"), model.get("unk_id")
     fine = isinstance(pieces, list) and 0 < len(pieces) <= 2**20 and all(map(_is_piece, pieces))
     _expect(path, "model.vocab", fine, pieces, "a list of [piece, score]")
-    fine = isinstance(unknown, int) and 0 <= unknown < len(pieces)
+    fine = type(unknown) is int and 0 <= unknown < len(pieces)
     _expect(path, "model.unk_id", fine, unknown, f"a number below {len(pieces)}")
     _check_stage(path, "normalizer", described.get("normalizer"), NORMALIZERS)
     _check_stage(path, "pre_tokenizer", described.get("pre_tokenizer"), PRE_TOKENIZERS)
@@ -112,8 +117,26 @@ def _check_stage(path: Path, name: str, stage: object, kinds: Collection[str]) -
         _expect(path, name, fine, inner, "a sequence of at most 16")
         for one in inner:
             _check_stage(path, name, one, kinds - {"Sequence"})
+    if stage["type"] == "Precompiled":
+        fine = _is_charsmap(stage.get("precompiled_charsmap"))
+        _expect(path, name, fine, "another", "SentencePiece's table of characters")
     if stage["type"] == "Replace":
         _expect(path, name, _plain(stage.get("pattern")), stage.get("pattern"), "plain text")
+
+
+def _is_charsmap(table: object) -> bool:
+    """Base64 of: the length of a trie in bytes, the trie, and what its characters become, as UTF-8 (or nothing)."""
+    if not table:
+        return table is None or table == ""
+    if not isinstance(table, str):
+        return False
+    try:
+        raw = base64.b64decode(table, validate=True)
+        length = int.from_bytes(raw[:4], "little")
+        raw[4 + length :].decode("utf-8")
+    except ValueError:  # no base64, or no UTF-8
+        return False
+    return length % 4 == 0 and 1024 <= length <= len(raw) - 4
 
 
 def _plain(pattern: object) -> bool:
