@@ -67,6 +67,15 @@ class MusicGenModelLoader:
             }
         }
 
+    @classmethod
+    def IS_CHANGED(cls, model: str) -> str:
+        """Weights that were replaced on disk are loaded anew. What is not here yet has no files to compare."""
+        try:
+            folder = places.locate(model, host.model_folders())
+        except Refused:
+            return ""
+        return checkpoint.fingerprint(folder)
+
     def load(
         self, model: str, precision: str, device: str
     ) -> tuple[wires.Model, wires.TextEncoderPart, wires.CodecPart]:
