@@ -178,3 +178,22 @@ def test_cost_is_linear_in_length(mono):
         return counter.get_total_flops()
 
     assert work(800) / work(200) == pytest.approx(4, rel=0.02)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_samples_that_are_no_numbers_are_refused_not_handed_on(value):
+    codec = Codec(a_codec())
+    with torch.no_grad():
+        codec.quantizer.layers[0].codebook.embed[3] = value
+    fine, spoilt = random_tokens(60, batch=1) % 3, random_tokens(60, batch=1) * 0 + 3
+    assert codec.decode(fine, channels=1).isfinite().all()
+    with pytest.raises(Refused, match="codec: item 2: got samples that are NaN or infinite"):
+        codec.decode(torch.cat([fine, spoilt]), channels=1)
+
+
+def test_latents_that_are_no_numbers_make_no_tokens():
+    codec = Codec(a_codec())
+    with torch.no_grad():
+        codec.encoder.layers[0].conv.bias[0] = float("nan")
+    with pytest.raises(Refused, match="codec: item 1, 2: got latents"):
+        codec.encode(torch.zeros(2, 1, 8000), 4)

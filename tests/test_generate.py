@@ -1,5 +1,7 @@
 """Properties of the generator, on a fake engine where the model does not matter."""
 
+import copy
+
 import pytest
 import torch
 
@@ -248,3 +250,68 @@ def test_a_long_prompt_is_read_in_pieces_between_which_a_stop_is_heard():
         at_once, Generation(38, sampling=Sampling(cfg=1, top_k=16)), unconditional(), prompt=prompt
     )
     assert torch.equal(torch.cat(list(again), dim=2), torch.cat(whole, dim=2))
+
+
+class Overflowing(FakeEngine):
+    """Gives `value` as one logit of one row at one step of the music."""
+
+    def __init__(self, value, step, row):
+        super().__init__()
+        self.spoilt = value, step, row
+
+    def prepare(self, memory, max_steps):
+        session = super().prepare(memory, max_steps)
+        good, (value, at, row) = session.step, self.spoilt
+
+        def step(tokens):
+            logits = good(tokens)
+            if sum(one.max_steps for one in self.sessions[:-1]) + len(session.read) == at:
+                logits[row, 2, 7] = value
+            return logits
+
+        session.step = step
+        return session
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize("sampling", [{}, {"temperature": 0}, {"top_p": 0.5}])
+@pytest.mark.parametrize("lag", [0, 8])
+def test_a_logit_that_is_no_number_stops_the_run_with_step_item_and_precision(
+    monkeypatch, value, sampling, lag
+):
+    monkeypatch.setattr(generate_module, "lag_on", lambda device: lag)
+    for step in (1, 9, 23):  # the first, one in the middle, the last
+        with pytest.raises(Refused, match=rf"step {step} of item 2 \(precision fp16\)") as caught:
+            generate(20, batch=3, engine=Overflowing(value, step, row=1), **sampling)
+        assert "bf16 or fp32" in caught.value.remedy
+
+
+@pytest.mark.parametrize("row", [1, 4])
+def test_either_half_of_guidance_is_looked_at(row):
+    heard = Conditioning(("a",) * 3, torch.ones(3, 1, 8), torch.ones(3, 1, dtype=torch.bool))
+    generation = Generation(20, sampling=Sampling(cfg=3.0, top_k=16))
+    with pytest.raises(Refused, match="step 5 of item 2"):
+        list(stream(Overflowing(float("inf"), 5, row), generation, heard))
+
+
+def test_the_step_is_counted_from_the_beginning_of_the_music():
+    # the first window has 43 steps; the second begins at frame 25, reads 15 at once, and then one after the other
+    engine = Overflowing(float("nan"), 43 + 1 + 21, row=0)
+    with pytest.raises(Refused, match="step 61 of item 1"):
+        generate(100, engine=engine, overlap=15)
+
+
+def test_numbers_however_large_are_drawn_from():
+    assert generate(20, engine=Overflowing(1e30, 5, row=0)).shape == (1, 4, 20)
+
+
+def test_an_overflow_inside_the_model_is_noticed_in_half_precision_only(mono):
+    """Weights that half precision holds, and sums that it does not."""
+    lm = copy.deepcopy(mono.lm)
+    lm.layers[1].fc1.weight.data.mul_(300)
+    lm.layers[1].fc2.weight.data.mul_(3000)
+    text, generation = mono.text.encode(["drums"]), Generation(10, 0, Sampling(top_k=16))
+    with pytest.raises(Refused, match="precision fp16.*choose precision bf16 or fp32"):
+        list(stream(TorchEngine(copy.deepcopy(lm).half()), generation, text))
+    for fine in (copy.deepcopy(lm).bfloat16(), lm):
+        assert sum(x.shape[2] for x in stream(TorchEngine(fine), generation, text)) == 10
