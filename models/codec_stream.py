@@ -222,7 +222,7 @@ def _stateful(module: nn.Module) -> _Conv | _ConvTranspose | _LSTM | _Residual |
     kind = _KINDS.get(type(module).__name__)
     if kind is None:
         raise Refused(
-            f"codec: got a layer {type(module).__name__}, expected one of {', '.join(_KINDS)}"
+            "codec", got=f"a layer {type(module).__name__}", expected=f"one of {', '.join(_KINDS)}"
         )
     return kind(module)
 

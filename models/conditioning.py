@@ -59,8 +59,10 @@ def memory_for(positive: Conditioning, negative: Conditioning | None, cfg: float
     B = len(positive)
     if negative is not None and len(negative) not in (1, B):
         raise Refused(
-            f"negative conditioning: got {len(negative)} texts for {B} items, expected 1 or {B}; "
-            "give one negative text for all, or one for each"
+            "negative conditioning",
+            got=f"{len(negative)} texts for {B} items",
+            expected=f"1 or {B}",
+            remedy="give one negative text for all, or one for each",
         )
     push_away = negative is not None and not negative.is_null
     if cfg == 1 or (positive.is_null and not push_away):

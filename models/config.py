@@ -57,7 +57,10 @@ class LMConfig:
         """
         if not (math.isfinite(duration_s) and 0 < duration_s <= MAX_DURATION_S):
             raise Refused(
-                f"duration: got {duration_s} s, expected more than 0 and at most {MAX_DURATION_S:g} s; choose a length in between"
+                "duration",
+                got=f"{duration_s} s",
+                expected=f"more than 0 and at most {MAX_DURATION_S:g} s",
+                remedy="choose a length in between",
             )
         return max(1, round(duration_s * self.frame_rate))
 
@@ -91,7 +94,7 @@ class Sampling:
         for name, got, fine, expected in rules:
             if not fine:  # NaN fails every comparison, so it lands here too
                 raise Refused(
-                    f"{name}: got {got}, expected {expected}; choose a value in that range"
+                    name, got=got, expected=expected, remedy="choose a value in that range"
                 )
 
 

@@ -61,7 +61,10 @@ def loudness_lufs(sound: Tensor, sample_rate: int) -> float:
 
     if sound.shape[0] > 5:
         raise Refused(
-            f"loudness: got {sound.shape[0]} channels, expected at most 5 (BS.1770); mix it down, or use rms or peak"
+            "loudness",
+            got=f"{sound.shape[0]} channels",
+            expected="at most 5 (BS.1770)",
+            remedy="mix it down, or use rms or peak",
         )
     if not sound.numel() or not sound.any():
         return SILENCE_DB

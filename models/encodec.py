@@ -14,6 +14,7 @@ from torch.nn.utils import parametrize
 from .codec_stream import LayerStream, arrange
 from .refused import Refused
 
+OWN_CODEC = "use the codec that the tokens were made for"
 BLOCK_FRAMES = (
     50  # work always goes in blocks of this size, so that streaming or not gives the same result
 )
@@ -31,9 +32,10 @@ class Codec(nn.Module):
             or config.norm_type != "weight_norm"
         ):
             raise Refused(
-                f"codec: got {config.audio_channels} channels, normalize={config.normalize}, "
-                f"chunk_length_s={config.chunk_length_s}, norm_type={config.norm_type}; expected MusicGen's kind: "
-                "1 channel, no normalisation, no chunks, weight_norm"
+                "codec",
+                got=f"{config.audio_channels} channels, normalize={config.normalize}, "
+                f"chunk_length_s={config.chunk_length_s}, norm_type={config.norm_type}",
+                expected="MusicGen's kind: 1 channel, no normalisation, no chunks, weight_norm",
             )
         for module in encodec.modules():
             if parametrize.is_parametrized(module, "weight"):
@@ -86,8 +88,10 @@ class Codec(nn.Module):
         levels, rest = divmod(num_codebooks, channels)
         if rest or not 1 <= levels <= len(self.quantizer.layers):
             raise Refused(
-                f"tokens: got {num_codebooks} codebooks for {channels} channel(s), expected at most "
-                f"{len(self.quantizer.layers)} a channel; use the codec that the tokens were made for"
+                "tokens",
+                got=f"{num_codebooks} codebooks for {channels} channel(s)",
+                expected=f"at most {len(self.quantizer.layers)} a channel",
+                remedy=OWN_CODEC,
             )
         return levels
 
@@ -96,8 +100,10 @@ class Codec(nn.Module):
         levels = self._levels(tokens.shape[1], channels)
         if tokens.numel() and not 0 <= int(tokens.min()) <= int(tokens.max()) < self.codebook_size:
             raise Refused(
-                f"tokens: got values {int(tokens.min())} to {int(tokens.max())}, expected 0 to "
-                f"{self.codebook_size - 1}; use the codec that the tokens were made for"
+                "tokens",
+                got=f"values {int(tokens.min())} to {int(tokens.max())}",
+                expected=f"0 to {self.codebook_size - 1}",
+                remedy=OWN_CODEC,
             )
         per_channel = (
             tokens.unflatten(1, (levels, channels)).transpose(1, 2).flatten(0, 1).to(self._device)
@@ -134,7 +140,10 @@ class CodecStream:
         """The samples that were still held back."""
         if self._held is None:
             raise Refused(
-                "tokens: got no frames, expected at least one; nothing can be decoded from nothing"
+                "tokens",
+                got="no frames",
+                expected="at least one",
+                remedy="nothing can be decoded from nothing",
             )
         return self._decode(self._held, final=True)
 

@@ -20,6 +20,7 @@ from .readback import bring_back, lag_on
 from .refused import Refused
 from .sampling import Noise, draw, guide, logit_sums
 
+OWN_CODEC = "encode the audio with this model's own codec"
 READ_STEPS = 50  # of a prompt at a time, so that a stop is heard while a long one is read
 
 
@@ -52,7 +53,10 @@ def stream(
     generation.sampling.check(config.codebook_size)
     if not 1 <= len(positive) <= MAX_BATCH:
         raise Refused(
-            f"batch: got {len(positive)} items, expected 1 to {MAX_BATCH}; split it into several runs"
+            "batch",
+            got=f"{len(positive)} items",
+            expected=f"1 to {MAX_BATCH}",
+            remedy="split it into several runs",
         )
     if prompt is not None:
         prompt = _checked_prompt(prompt, engine, generation.frames, len(positive))
@@ -71,18 +75,24 @@ def _checked_prompt(prompt: Tensor, engine: Engine, frames: int, batch: int) -> 
         or prompt.shape[1] != config.num_codebooks
     ):
         raise Refused(
-            f"audio prompt: got tokens of shape {list(prompt.shape)}, expected [1 or {batch}, {config.num_codebooks}, "
-            "frames]; encode the audio with this model's own codec"
+            "audio prompt",
+            got=f"tokens of shape {list(prompt.shape)}",
+            expected=f"[1 or {batch}, {config.num_codebooks}, frames]",
+            remedy=OWN_CODEC,
         )
     if prompt.shape[2] >= frames:
         raise Refused(
-            f"audio prompt: got {prompt.shape[2]} frames for a result of {frames}, which includes the prompt; "
-            "ask for a longer duration or crop the prompt"
+            "audio prompt",
+            got=f"{prompt.shape[2]} frames for a result of {frames}, which includes the prompt",
+            expected="fewer",
+            remedy="ask for a longer duration or crop the prompt",
         )
     if prompt.numel() and not 0 <= int(prompt.min()) <= int(prompt.max()) < config.codebook_size:
         raise Refused(
-            f"audio prompt: got tokens {int(prompt.min())} to {int(prompt.max())}, expected 0 to "
-            f"{config.codebook_size - 1}; encode the audio with this model's own codec"
+            "audio prompt",
+            got=f"tokens {int(prompt.min())} to {int(prompt.max())}",
+            expected=f"0 to {config.codebook_size - 1}",
+            remedy=OWN_CODEC,
         )
     return prompt.to("cpu", torch.int64).expand(batch, -1, -1)
 
@@ -93,7 +103,10 @@ def _checked_overlap(generation: Generation, config: LMConfig) -> int:
         return max(least, round(OVERLAP_SHARE * config.window_frames))
     if not least <= overlap <= most:
         raise Refused(
-            f"overlap: got {overlap} frames, expected {least} to {most}; choose a value in that range"
+            "overlap",
+            got=f"{overlap} frames",
+            expected=f"{least} to {most}",
+            remedy="choose a value in that range",
         )
     return overlap
 

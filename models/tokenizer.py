@@ -109,8 +109,9 @@ def _check_stage(path: Path, name: str, stage: object, kinds: Collection[str]) -
     """A stage is null, or an object of a known kind; a Sequence holds others, one level deep."""
     if stage is None:
         return
-    fine = isinstance(stage, dict) and stage.get("type") in kinds
-    _expect(path, name, fine, stage, f"one of {', '.join(sorted(kinds))}")
+    known = sorted(kinds)  # a list, in which anything may be looked for
+    fine = isinstance(stage, dict) and stage.get("type") in known
+    _expect(path, name, fine, stage, f"one of {', '.join(known)}")
     if stage["type"] == "Sequence":
         inner = next((stage[key] for key in ("normalizers", "pretokenizers") if key in stage), None)
         fine = isinstance(inner, list) and len(inner) <= 16

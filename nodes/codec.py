@@ -22,8 +22,10 @@ def _checked_codec(part: wires.CodecPart, tokens: dict[str, Any]) -> Codec:
     theirs = (tokens["codebook_size"], tokens["sample_rate"])
     if ours != theirs:
         raise Refused(
-            f"tokens: got codebooks of {theirs[0]} at {theirs[1]} Hz, expected {ours[0]} at {ours[1]} Hz; "
-            "connect the codec of the checkpoint that made the tokens"
+            "tokens",
+            got=f"codebooks of {theirs[0]} at {theirs[1]} Hz",
+            expected=f"{ours[0]} at {ours[1]} Hz",
+            remedy="connect the codec of the checkpoint that made the tokens",
         )
     return codec
 

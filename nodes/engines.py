@@ -44,7 +44,10 @@ def choose(precision: str, device: torch.device, config: LMConfig) -> Choice:
     wanted = os.environ.get(ENGINE_VARIABLE) or AUTO
     if wanted not in ENGINES:
         raise Refused(
-            f"{ENGINE_VARIABLE}: got {wanted!r}, expected one of {', '.join(ENGINES)}; unset it for auto"
+            ENGINE_VARIABLE,
+            got=repr(wanted),
+            expected=f"one of {', '.join(ENGINES)}",
+            remedy="unset it for auto",
         )
     if wanted == CUDA_GRAPH:
         return _on_cuda_graphs(precision, device)
@@ -53,21 +56,27 @@ def choose(precision: str, device: torch.device, config: LMConfig) -> Choice:
         if trouble is None:
             return Choice(NUMBA, INT8 if precision == "auto" else precision, device)
         if wanted == NUMBA or precision == INT8:
+            expected, remedy = trouble
             raise Refused(
-                f"got {wanted} as engine and {precision} as precision, {trouble}, or choose torch and auto"
+                "fast CPU engine",
+                got=f"{wanted} as engine and {precision} as precision",
+                expected=expected,
+                remedy=f"{remedy}, or choose torch and auto",
             )
     if wanted == NUMBA:
         raise Refused(
-            f"{ENGINE_VARIABLE}: got {wanted} for {precision} on {device.type}, expected fp32 or int8 on cpu; "
-            "choose those, or unset the variable"
+            ENGINE_VARIABLE,
+            got=f"{wanted} for {precision} on {device.type}",
+            expected="fp32 or int8 on cpu",
+            remedy="choose those, or unset the variable",
         )
     return Choice(TORCH, _torch_precision(precision, device), device)
 
 
-def _numba_trouble(config: LMConfig) -> str | None:
-    """Why the fast CPU engine cannot be used here and what to do about it, or None."""
+def _numba_trouble(config: LMConfig) -> tuple[str, str] | None:
+    """What the fast CPU engine expects and does not have here, and what to do about it; or None."""
     if find_spec("numba") is None:
-        return "expected Numba to be installed; pip install 'musicgraph[cpu]'"
+        return "Numba to be installed", "pip install 'musicgraph[cpu]'"
     sizes = {"hidden_size": 32, "ffn_size": 32, "head_size": 16, "codebook_size": 64}
     uneven = [
         f"{name} {getattr(config, name)}"
@@ -75,14 +84,18 @@ def _numba_trouble(config: LMConfig) -> str | None:
         if getattr(config, name) % unit
     ]
     if uneven:
-        return f"expected a model whose sizes are multiples of {sizes}, not {', '.join(uneven)}; take another model"
+        expected = f"a model whose sizes are multiples of {sizes}, not {', '.join(uneven)}"
+        return expected, "take another model"
     return None
 
 
 def _on_cuda_graphs(precision: str, device: torch.device) -> Choice:
     if device.type != "cuda":
         raise Refused(
-            f"{ENGINE_VARIABLE}: got {CUDA_GRAPH} on {device.type}, expected cuda; unset the variable"
+            ENGINE_VARIABLE,
+            got=f"{CUDA_GRAPH} on {device.type}",
+            expected="cuda",
+            remedy="unset the variable",
         )
     return Choice(CUDA_GRAPH, _torch_precision(precision, device), device)
 
@@ -90,8 +103,10 @@ def _on_cuda_graphs(precision: str, device: torch.device) -> Choice:
 def _torch_precision(precision: str, device: torch.device) -> str:
     if precision == INT8:
         raise Refused(
-            f"precision: got int8 with torch on {device.type}; int8 runs on the CPU with Numba "
-            "(pip install 'musicgraph[cpu]'); choose auto"
+            "precision",
+            got=f"int8 with torch on {device.type}",
+            expected="the CPU with Numba (pip install 'musicgraph[cpu]') for int8",
+            remedy="choose auto",
         )
     if precision != "auto":
         return precision

@@ -144,7 +144,10 @@ class MusicGenSampler:
     ) -> tuple[dict[str, Any]]:
         if negative is not None and cfg == 1:
             raise Refused(
-                "negative: got one with cfg 1, where it has no effect; raise cfg (3 is usual) or disconnect it"
+                "negative",
+                got="one with cfg 1, where it has no effect",
+                expected="another cfg",
+                remedy="raise cfg (3 is usual) or disconnect it",
             )
         config = model.config
         generation = Generation(
@@ -152,8 +155,10 @@ class MusicGenSampler:
         )
         if len(positive) * variations > MAX_BATCH:
             raise Refused(
-                f"batch: got {len(positive)} prompts × {variations} variations, expected at most {MAX_BATCH} items; "
-                "use fewer of either"
+                "batch",
+                got=f"{len(positive)} prompts × {variations} variations",
+                expected=f"at most {MAX_BATCH} items",
+                remedy="use fewer of either",
             )
         prompt, open_end = None, False
         if audio_prompt is not None:
@@ -177,8 +182,10 @@ def _check_same_codec(described: dict[str, Any], config: LMConfig) -> None:
     for name in ("codebook_size", "sample_rate", "channels"):
         if described[name] != getattr(config, name):
             raise Refused(
-                f"audio prompt: got tokens of {name} {described[name]}, expected {getattr(config, name)}; "
-                "encode the audio with this model's own codec"
+                "audio prompt",
+                got=f"tokens of {name} {described[name]}",
+                expected=str(getattr(config, name)),
+                remedy="encode the audio with this model's own codec",
             )
 
 

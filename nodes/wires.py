@@ -18,6 +18,7 @@ TEXT_ENCODER = "MUSICGEN_TEXT_ENCODER"
 CODEC = "ENCODEC"
 CONDITIONING = "MUSICGEN_CONDITIONING"
 TOKENS = "AUDIO_TOKENS"
+MAX_SAMPLE_RATE = 768_000
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,10 @@ def read_audio(audio: object) -> tuple[Tensor, int]:
     """
     if audio is None:
         raise Refused(
-            "audio: got nothing, expected AUDIO; connect a sound (a video without an audio track has none)"
+            "audio",
+            got="nothing",
+            expected="AUDIO",
+            remedy="connect a sound (a video without an audio track has none)",
         )
     if (
         not isinstance(audio, dict)
@@ -74,19 +78,35 @@ def read_audio(audio: object) -> tuple[Tensor, int]:
         or "sample_rate" not in audio
     ):
         raise Refused(
-            f"audio: got {type(audio).__name__}, expected AUDIO with 'waveform' and 'sample_rate'; connect an AUDIO output"
+            "audio",
+            got=type(audio).__name__,
+            expected="AUDIO with 'waveform' and 'sample_rate'",
+            remedy="connect an AUDIO output",
         )
     waveform = audio["waveform"]
     if waveform.dim() != 3 or 0 in waveform.shape:
         raise Refused(
-            f"audio: got a waveform of shape {list(waveform.shape)}, expected [batch, channels, samples], none of them 0; "
-            "choose a sound that is not empty"
+            "audio",
+            got=f"a waveform of shape {list(waveform.shape)}",
+            expected="[batch, channels, samples], none of them 0",
+            remedy="choose a sound that is not empty",
         )
     if not torch.isfinite(waveform).all():
         raise Refused(
-            "audio: got samples that are NaN or infinite, expected numbers; check the node before this one"
+            "audio",
+            got="samples that are NaN or infinite",
+            expected="numbers",
+            remedy="check the node before this one",
         )
-    return waveform.to("cpu", torch.float32), int(audio["sample_rate"])
+    rate = audio["sample_rate"]
+    if not isinstance(rate, (int, float)) or not 1 <= rate <= MAX_SAMPLE_RATE:
+        raise Refused(
+            "audio",
+            got=f"a sample rate of {rate!r}",
+            expected=f"1 to {MAX_SAMPLE_RATE} Hz",
+            remedy="check the node before this one",
+        )
+    return waveform.to("cpu", torch.float32), int(rate)
 
 
 def read_tokens(tokens: object) -> tuple[Tensor, dict[str, Any]]:
@@ -99,12 +119,24 @@ def read_tokens(tokens: object) -> tuple[Tensor, dict[str, Any]]:
         or any(name not in tokens for name in described)
     ):
         raise Refused(
-            f"tokens: got {type(tokens).__name__}, expected AUDIO_TOKENS (int64 tokens, "
-            f"{', '.join(described)}); connect a sampler or EnCodec Encode"
+            "tokens",
+            got=type(tokens).__name__,
+            expected=f"AUDIO_TOKENS (int64 tokens, {', '.join(described)})",
+            remedy="connect a sampler or EnCodec Encode",
         )
     values = tokens["tokens"]
     if values.dim() != 3 or 0 in values.shape:
         raise Refused(
-            f"tokens: got shape {list(values.shape)}, expected [batch, codebooks, frames], none of them 0"
+            "tokens",
+            got=f"shape {list(values.shape)}",
+            expected="[batch, codebooks, frames], none of them 0",
         )
+    for name in ("codebook_size", "channels", "sample_rate"):
+        if type(tokens[name]) is not int or tokens[name] < 1:
+            raise Refused(
+                "tokens",
+                got=f"{name} {tokens[name]!r}",
+                expected="a whole number above 0",
+                remedy="check the node before this one",
+            )
     return values, tokens

@@ -1,16 +1,23 @@
 """Reading checkpoints: every layout that transformers writes, and every way in which a folder can be wrong."""
 
+import copy
 import json
 import os
 import shutil
+import tempfile
+from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as some
 from safetensors.torch import load_file, save_file
 from tiny import write_tiny_checkpoint
 
 from musicgraph.models import checkpoint
 from musicgraph.models.checkpoint import lm_shapes, lm_sources, load_lm, open_checkpoint
+from musicgraph.models.checkpoint_config import SECTIONS, read_settings
+from musicgraph.models.places import POCKET_FOLDER
 from musicgraph.models.refused import Refused
 
 CPU = torch.device("cpu")
@@ -330,3 +337,37 @@ def test_a_fingerprint_follows_every_change_of_the_files(broken):
     assert changed(), "renamed"
     (broken / "dangling").symlink_to(broken / "nowhere")
     assert not changed(), "a link to nowhere holds nothing"
+
+
+CONFIG = json.loads((POCKET_FOLDER / "config.json").read_text())
+PLACES = [(s, key) for s in SECTIONS for key in CONFIG[s]] + [(s, None) for s in CONFIG]
+ODD = some.one_of(
+    some.none(),
+    some.booleans(),
+    some.integers(),
+    some.floats(),
+    some.text(max_size=9),
+    some.lists(some.integers(-3, 99), max_size=12),
+    some.dictionaries(some.text(max_size=3), some.integers(), max_size=2),
+)
+
+
+@given(some.lists(some.tuples(some.sampled_from(PLACES), ODD), min_size=1, max_size=3))
+@settings(max_examples=300, deadline=None)
+def test_a_configuration_of_any_content_is_read_within_bounds_or_refused(changes):
+    config = copy.deepcopy(CONFIG)
+    for (section, key), value in changes:
+        if key is None:
+            config[section] = value
+        elif isinstance(config.get(section), dict):
+            config[section][key] = value
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "config.json"
+        path.write_text(json.dumps(config))
+        try:
+            read = read_settings(path)
+        except Refused as refusal:
+            assert refusal.expected and refusal.remedy and len(str(refusal)) < 600
+        else:
+            assert read.lm.num_layers <= 256 and read.lm.hidden_size % read.lm.num_heads == 0
+            assert read.lm.window_frames > 2 * read.lm.max_delay

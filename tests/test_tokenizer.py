@@ -114,6 +114,7 @@ BAD = {
         changed(normalizer={"type": "Sequence", "normalizers": [{"type": "Sequence"}]}),
         "normalizer",
     ),
+    "a kind that is an object": (changed(pre_tokenizer={"type": {}}), "pre_tokenizer"),
     "a number as normaliser": (changed(normalizer=3), "normalizer: got 3"),
     "a broken charsmap": (
         changed(normalizer={"type": "Precompiled", "precompiled_charsmap": "AAAA"}),
