@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor, wait
+from functools import partial
 
 import numpy as np
 import torch
@@ -21,12 +22,11 @@ from .config import LMConfig
 from .lm import sinusoids
 from .numba_step import JOB, LINE_BYTES, PHASES, operand_room, read_text, scratch_room, step
 from .numba_vectors import TILE
-from .numba_weights import Float32Matrices, Int8Matrices, Parameters
+from .numba_weights import Float32Matrices, Int8Matrices, OnProgress, Parameters
 
 log = logging.getLogger("musicgraph")
 
 NOTEWORTHY_S = 2
-KINDS = {"fp32": Float32Matrices, "int8": Int8Matrices}
 
 
 class Threads:
@@ -88,10 +88,17 @@ class NumbaEngine:
     name = "numba"
     device = torch.device("cpu")
 
-    def __init__(self, checkpoint: Checkpoint, precision: str):
-        """`precision`: "fp32" or "int8"."""
+    def __init__(
+        self, checkpoint: Checkpoint, precision: str, on_progress: OnProgress = lambda *_: None
+    ):
+        """`precision`: "fp32" or "int8", for which `on_progress(done, total)` counts tensors."""
         self.config, self.precision = checkpoint.lm, precision
-        self.parameters = Parameters(checkpoint, KINDS[precision])
+        self.parameters = Parameters(
+            checkpoint,
+            Float32Matrices
+            if precision == "fp32"
+            else partial(Int8Matrices, on_progress=on_progress),
+        )
         # more threads than heads would find nothing to do in half of the phases
         self.threads = Threads(min(torch.get_num_threads(), self.config.num_heads))
         self._compile()

@@ -39,6 +39,10 @@ IN_STEP_ORDER = (
 ZERO = 128  # what a weight of 0 is in an unsigned byte
 
 
+OnProgress = Callable[[int, int], None]
+"""called with (tensors done, tensors in all); what it raises ends the work"""
+
+
 class Matrices(Protocol):
     """Names are the checkpoint's."""
 
@@ -61,8 +65,8 @@ class Float32Matrices:
 
 
 class Int8Matrices:
-    def __init__(self, checkpoint: Checkpoint):
-        self._tensors = int8_tensors(checkpoint)
+    def __init__(self, checkpoint: Checkpoint, on_progress: OnProgress):
+        self._tensors = int8_tensors(checkpoint, on_progress)
 
     def matrix(self, name: str) -> Tensor:
         return self._tensors[name]
@@ -144,7 +148,9 @@ def in_tiles(matrix: Tensor) -> Tensor:
     return unsigned.view(outputs // LANES, LANES, inputs // 4, 4).transpose(1, 2).contiguous()
 
 
-def int8_tensors(checkpoint: Checkpoint) -> dict[str, Tensor]:
+def int8_tensors(
+    checkpoint: Checkpoint, on_progress: OnProgress = lambda *_: None
+) -> dict[str, Tensor]:
     """Every matrix in tiles, and its scales under `NAME.scale`: from the cache, or made now and kept there."""
     path = cache_folder() / f"{_key(checkpoint)}.safetensors"
     try:
@@ -153,11 +159,16 @@ def int8_tensors(checkpoint: Checkpoint) -> dict[str, Tensor]:
         pass
     log.info("preparing int8 weights of %s (once; kept in %s)", checkpoint.folder.name, path.parent)
     floats, made = Float32Matrices(checkpoint), {}
-    for ours, names in lm_sources(checkpoint.lm).items():
-        if ours.startswith(("layers.", "heads.")) and "norm" not in ours:
-            for name in names:
-                whole, made[f"{name}.scale"] = quantised(floats.matrix(name))
-                made[name] = in_tiles(whole)
+    names = [
+        name
+        for ours, sources in lm_sources(checkpoint.lm).items()
+        if ours.startswith(("layers.", "heads.")) and "norm" not in ours
+        for name in sources
+    ]
+    for done, name in enumerate(names):
+        on_progress(done, len(names))
+        whole, made[f"{name}.scale"] = quantised(floats.matrix(name))
+        made[name] = in_tiles(whole)
     return _kept(made, path)
 
 

@@ -1,10 +1,12 @@
 """Where checkpoints are: the shipped pocket model, folders, the Hugging Face cache, the hub.
 
-Looking is free of side effects; a download happens only in `fetch`, which is called when the user has named that model.
+Looking is free of side effects. A download happens only in `fetch`, which is called when the user
+has named that model.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -12,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from .download import OnProgress, download, is_whole
 from .refused import Refused
 
 log = logging.getLogger("musicgraph")
@@ -24,8 +27,9 @@ POCKET_WORLD = (
 WEIGHTS_LICENCE = "CC-BY-NC-4.0"
 GB = 10**9
 
-# What is needed of a repository: everything else in it (pickled twins, other layouts) stays where it is.
-NEEDED_FILES = ("*.json", "*.safetensors", "spiece.model")
+
+def _ignore(*_: object) -> None:
+    pass
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,7 @@ class Found:
 
 
 def known_models(folders: Sequence[Path] = ()) -> list[Found]:
-    """pocket, then what lies in `folders`, then the official ids: every name that `locate` understands."""
+    """pocket, then what lies in `folders`, then the official ids."""
     found = [
         Found(
             POCKET,
@@ -74,9 +78,9 @@ def known_models(folders: Sequence[Path] = ()) -> list[Found]:
     for folder in _checkpoints_in(folders):
         found.append(Found(folder.name, folder, _size(folder), _licence_of(folder.name)))
     for official in OFFICIAL:
-        cached = _cached(official.id)
-        size = _size(cached) if cached else official.download_bytes
-        found.append(Found(official.id, cached, size, WEIGHTS_LICENCE))
+        there = _downloaded(official.id, folders)
+        size = _size(there) if there else official.download_bytes
+        found.append(Found(official.id, there, size, WEIGHTS_LICENCE))
     return found
 
 
@@ -99,25 +103,22 @@ def default_model(folders: Sequence[Path] = ()) -> tuple[str, str]:
 
 
 def locate(name: str, folders: Sequence[Path] = ()) -> Path:
-    """The folder of a model: a path, a name in `folders`, pocket, or a hub id in the Hugging Face cache.
+    """The folder of a model: pocket, a name in `folders`, a path, or a hub id whose files are here.
 
     Raises Refused if it isn't on this machine; names the places where it may be put.
     """
-    folder = _on_disk(name, folders)
+    folder = on_disk(name, folders)
     if folder is None:
-        download = (
-            ", or name it yourself (--model, or --set in a run) to download it"
-            if is_hub_id(name)
-            else ""
-        )
         raise Refused(
-            f"model {name!r} is not on this machine; expected one of: {', '.join(_names(folders))}, a folder, or the "
-            f"files of a hub model placed in {_place_by_hand(name, folders)}{download}"
+            f"model {_short(name)} is not on this machine",
+            expected=f"one of {', '.join(_names(folders))}, or a folder",
+            remedy=_how_to_get(name, folders),
         )
     return folder
 
 
-def _on_disk(name: str, folders: Sequence[Path]) -> Path | None:
+def on_disk(name: str, folders: Sequence[Path] = ()) -> Path | None:
+    """Where a model lies, or None. Asks no network."""
     if not name.strip():
         return None
     if name == POCKET:
@@ -125,43 +126,72 @@ def _on_disk(name: str, folders: Sequence[Path]) -> Path | None:
     for folder in _checkpoints_in(folders):
         if name == folder.name:
             return folder
-    if Path(name).expanduser().is_dir():
-        return Path(name).expanduser()
-    return _cached(name) if is_hub_id(name) else None
+    path = os.path.expanduser(name)
+    if os.path.isdir(path):  # unlike Path's, it has a plain answer to names that cannot be any
+        return Path(path)
+    return _downloaded(name, folders) if is_hub_id(name) else None
 
 
-def fetch(name: str, folders: Sequence[Path] = ()) -> Path:
-    """Like `locate`, but a hub id that is not on this machine is downloaded: resumable, with a progress bar.
+def _downloaded(hub_id: str, folders: Sequence[Path]) -> Path | None:
+    whole = (folder / folder_name(hub_id) for folder in folders)
+    return next((one for one in whole if is_whole(one)), None) or _cached(hub_id)
 
-    Raises Refused if the hub cannot be reached or does not have it.
+
+def folder_name(hub_id: str) -> str:
+    """Of its folder: `musicgen-small` for the published ones, `owner--name` for others."""
+    owner, _, name = hub_id.partition("/")
+    return name if is_official(hub_id) else f"{owner}--{name}"
+
+
+def is_official(name: str) -> bool:
+    return any(name == official.id for official in OFFICIAL)
+
+
+def fetch(name: str, folders: Sequence[Path] = (), on_progress: OnProgress = _ignore) -> Path:
+    """Like `locate`, but a hub id that is not on this machine is downloaded into `folders`.
+
+    `on_progress(bytes done, bytes in all)` comes ten times a second; what it raises ends the
+    download, which goes on there the next time.
+
+    Raises Refused if the hub cannot be reached, does not have it, or there is no room for it.
     """
-    folder = _on_disk(name, folders)
+    folder = on_disk(name, folders)
     if folder is not None or not is_hub_id(name):
         return folder or locate(name, folders)
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import (
-        GatedRepoError,
-        HfHubHTTPError,
-        LocalEntryNotFoundError,
-        RepositoryNotFoundError,
-    )
+    check_online(name, folders)
+    target = _first_writable(folders or [own_folder()]) / folder_name(name)
+    log.warning("downloading %s to %s (its licence: %s)", name, target, _licence_of(name))
+    return download(name, target, on_progress)
 
-    log.warning("downloading %s (its licence: %s)", name, _licence_of(name))
-    try:
-        return Path(snapshot_download(name, allow_patterns=list(NEEDED_FILES)))
-    except GatedRepoError as error:
+
+def check_online(name: str, folders: Sequence[Path] = ()) -> None:
+    """Raises Refused if the user's environment forbids to ask the hub."""
+    from huggingface_hub import constants
+
+    if constants.HF_HUB_OFFLINE:
         raise Refused(
-            f"model {name!r}: the hub wants you to accept its terms and to log in (hf auth login) first"
-        ) from error
-    except RepositoryNotFoundError as error:
-        raise Refused(
-            f"model {name!r}: the hub has no such repository; check the spelling"
-        ) from error
-    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
-        raise Refused(
-            f"model {name!r} is not on this machine and could not be downloaded ({type(error).__name__}); put its "
-            f"config.json, tokenizer and safetensors files in {_place_by_hand(name, folders)} by hand, or use another model"
-        ) from error
+            f"model {_short(name)} is not on this machine, and HF_HUB_OFFLINE forbids to fetch it",
+            remedy=f"unset the variable, or {_by_hand(name, folders)}",
+        )
+
+
+def own_folder() -> Path:
+    """Where models are kept when nobody names a folder. Not a cache: what is there was chosen."""
+    base = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    return Path(base) / "musicgraph" / "models"
+
+
+def _first_writable(folders: Sequence[Path]) -> Path:
+    for folder in folders:
+        with contextlib.suppress(OSError):
+            folder.mkdir(parents=True, exist_ok=True)
+            if os.access(folder, os.W_OK):
+                return folder
+    raise Refused(
+        "no folder for models can be written",
+        got=", ".join(map(str, folders)),
+        remedy="name another one (MUSICGRAPH_MODELS; in ComfyUI extra_model_paths.yaml)",
+    )
 
 
 def is_hub_id(name: str) -> bool:
@@ -174,11 +204,21 @@ def is_hub_id(name: str) -> bool:
     return bool(slash) and plain
 
 
-def _place_by_hand(name: str, folders: Sequence[Path]) -> str:
-    short = name.rpartition("/")[2] or "NAME"
-    if folders:
-        return str(folders[0] / short)
-    return f"a folder, whose path then is the model's name (for instance ./{short})"
+def _how_to_get(name: str, folders: Sequence[Path]) -> str:
+    if not is_hub_id(name):
+        return f"check the spelling, or {_by_hand(name, folders)}"
+    by_hand = _by_hand(name, folders)
+    return f"name it yourself (--model, or --set in a run) to download it, or {by_hand}"
+
+
+def _by_hand(name: str, folders: Sequence[Path]) -> str:
+    folder = folder_name(name) if is_hub_id(name) else os.path.basename(name)[:80] or "NAME"
+    target = (folders[0] if folders else own_folder()) / folder
+    return f"put its config.json, tokenizer and safetensors files into {target}"
+
+
+def _short(name: str) -> str:
+    return repr(name if len(name) <= 80 else name[:79] + "…")
 
 
 def _names(folders: Sequence[Path]) -> list[str]:
@@ -186,13 +226,15 @@ def _names(folders: Sequence[Path]) -> list[str]:
 
 
 def _checkpoints_in(folders: Iterable[Path]) -> list[Path]:
-    return [
-        child
-        for folder in folders
-        if folder.is_dir()
-        for child in sorted(folder.iterdir())
-        if _is_checkpoint(child)
-    ]
+    return [child for folder in folders for child in _children(folder) if _is_checkpoint(child)]
+
+
+def _children(folder: Path) -> list[Path]:
+    """Nothing for a folder that is not there or that cannot be read: others may be."""
+    try:
+        return sorted(folder.iterdir())
+    except OSError:
+        return []
 
 
 def _is_checkpoint(folder: Path) -> bool:
@@ -201,9 +243,9 @@ def _is_checkpoint(folder: Path) -> bool:
     try:
         return (
             path.is_file()
-            and json.loads(path.read_text(encoding="utf-8")).get("model_type") == "musicgen"
+            and json.loads(path.read_text(encoding="utf-8-sig")).get("model_type") == "musicgen"
         )
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError, AttributeError, RecursionError):
         return False
 
 
@@ -215,20 +257,8 @@ def _cached(hub_id: str) -> Path | None:
     if not isinstance(config, str):
         return None
     folder = Path(config).parent
-    return folder if _has_all_weights(folder) else None
-
-
-def _has_all_weights(folder: Path) -> bool:
-    """Whether no shard is missing, as after a download that was cut off."""
-    index = folder / "model.safetensors.index.json"
-    if not index.is_file():
-        return (folder / "model.safetensors").is_file()
-    try:
-        shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-    except (OSError, ValueError, KeyError, AttributeError, TypeError):
-        return False
-    return all((folder / str(shard)).is_file() for shard in shards)
+    return folder if is_whole(folder) else None
 
 
 def _size(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.glob("*.safetensors"))
+    return sum(path.stat().st_size for path in folder.glob("*.safetensors") if path.is_file())

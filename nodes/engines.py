@@ -26,6 +26,10 @@ INT8 = "int8"
 PRECISIONS = ("auto", "fp32", INT8, "fp16", "bf16")
 
 
+def _ignore(*_: object) -> None:
+    pass
+
+
 @dataclass(frozen=True)
 class Choice:
     engine: str
@@ -36,8 +40,10 @@ class Choice:
         return f"{self.engine} {self.precision} on {self.device.type}"
 
 
-def choose(precision: str, device: torch.device, config: LMConfig) -> Choice:
+def choose(precision: str, device: torch.device, config: LMConfig | None) -> Choice:
     """What runs a model of which `precision` (one of `PRECISIONS`) was asked for.
+
+    Without a `config`, of a model that is still to be downloaded, its sizes are taken to fit.
 
     Raises Refused if the machine or the named engine cannot do it, with what to do.
     """
@@ -73,10 +79,12 @@ def choose(precision: str, device: torch.device, config: LMConfig) -> Choice:
     return Choice(TORCH, _torch_precision(precision, device), device)
 
 
-def _numba_trouble(config: LMConfig) -> tuple[str, str] | None:
+def _numba_trouble(config: LMConfig | None) -> tuple[str, str] | None:
     """What the fast CPU engine expects and does not have here, and what to do about it; or None."""
     if find_spec("numba") is None:
         return "Numba to be installed", "pip install 'musicgraph[cpu]'"
+    if config is None:
+        return None
     sizes = {"hidden_size": 32, "ffn_size": 32, "head_size": 16, "codebook_size": 64}
     uneven = [
         f"{name} {getattr(config, name)}"
@@ -143,14 +151,24 @@ class _OnTorch:
 class _OnNumba:
     """Weights stay where their file is mapped: the computer's own memory, which nobody has to manage."""
 
-    def __init__(self, opened: checkpoint.Checkpoint, choice: Choice):
+    def __init__(self, opened: checkpoint.Checkpoint, choice: Choice, on_progress: host.OnProgress):
         from ..models.numba_engine import NumbaEngine
 
-        self._engine = NumbaEngine(opened, choice.precision)
+        self._engine = NumbaEngine(opened, choice.precision, on_progress)
 
     def ready(self, working_bytes: int) -> Engine:
         return self._engine
 
 
-def load(opened: checkpoint.Checkpoint, choice: Choice) -> Source:
-    return (_OnNumba if choice.engine == NUMBA else _OnTorch)(opened, choice)
+def load(
+    opened: checkpoint.Checkpoint, choice: Choice, on_progress: host.OnProgress = _ignore
+) -> Source:
+    """`on_progress(done, total)` counts tensors that are prepared, where any are."""
+    if choice.engine == NUMBA:
+        return _OnNumba(opened, choice, on_progress)
+    return _OnTorch(opened, choice)
+
+
+def first_time(choice: Choice) -> str:
+    """What to tell somebody who waits for the first start of an engine."""
+    return "; compiled once for this processor, up to a minute" if choice.engine == NUMBA else ""

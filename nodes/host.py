@@ -11,21 +11,27 @@ import contextvars
 import logging
 import os
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from ..models import places
+
 log = logging.getLogger("musicgraph")
 
 MODEL_FOLDER_KEY = "musicgen"
+TICK_S = 0.1
 
 
 class Interrupted(Exception):
     """The user stopped the run. Derives from Exception, as ComfyUI's does: never swallow it."""
+
+    __module__ = "musicgraph"  # what ComfyUI shows; the module's own name there is a path
 
 
 @dataclass(frozen=True)
@@ -89,6 +95,11 @@ def inside_comfyui() -> bool:
     )
 
 
+def called_by_hand() -> bool:
+    """By code that stands behind every value, not by a host that runs somebody's graph."""
+    return _run.get() is None and not inside_comfyui()
+
+
 # ---------------------------------------------------------------- progress and stopping
 
 
@@ -103,9 +114,9 @@ def check_stop() -> None:
 
 
 class Progress:
-    """A progress bar of `total` units on the node at work. `update` also raises if the user pressed stop."""
+    """A progress bar on the node at work. `update` also raises if the user pressed stop."""
 
-    def __init__(self, total: int):
+    def __init__(self, total: int = 1):
         self.total = total
         self._bar = None
         if inside_comfyui():
@@ -113,12 +124,86 @@ class Progress:
 
             self._bar = comfy.utils.ProgressBar(total)
 
-    def update(self, done: int) -> None:
+    def update(self, done: int, total: int | None = None) -> None:
+        """`done` of `total` units, of those in all so far if it is not given."""
         check_stop()
+        self.total = self.total if total is None else total
         if self._bar is not None:
             self._bar.update_absolute(done, self.total)
         else:
             current_run().on_progress(done, self.total)
+
+
+def say(text: str) -> None:
+    """A word about long work: on the node in ComfyUI, and in the log."""
+    log.info("%s", text)
+    if inside_comfyui():
+        from comfy_execution.utils import get_executing_context
+        from server import PromptServer
+
+        context = get_executing_context()
+        if context is not None:
+            PromptServer.instance.send_progress_text(text, context.node_id)
+
+
+Result = TypeVar("Result")
+OnProgress = Callable[[int, int], None]
+"""called with (done, total); what it raises ends the work"""
+
+
+def stoppable(work: Callable[[OnProgress], Result]) -> Result:
+    """What `work` returns, with its progress on the node; a stop ends the waiting for it at once.
+
+    On the main thread Ctrl-C interrupts the work itself. Elsewhere (ComfyUI's worker, the app's) a
+    stop is a flag, which a compiler or a loader never looks at: so the work is done by a thread of
+    its own, which is left behind. It ends at its next report, or when it is done.
+    """
+    if threading.current_thread() is threading.main_thread():
+        return work(Progress().update)
+    return _Beside(work).result()
+
+
+class _Beside:
+    """Work in a thread of its own.
+
+    The process waits for it at its end: a compiler must not be torn down at work.
+    """
+
+    def __init__(self, work: Callable[[OnProgress], Any]):
+        self._inference = torch.is_inference_mode_enabled()  # of this thread; others begin without
+        self._outcome: list[Any] = []
+        self._error: BaseException | None = None
+        self._at = (0, 1)
+        self._left, self._done = threading.Event(), threading.Event()
+        run = contextvars.copy_context().run
+        threading.Thread(target=run, args=(self._work, work), name="musicgraph-load").start()
+
+    def _work(self, work: Callable[[OnProgress], Any]) -> None:
+        try:
+            with torch.inference_mode(self._inference):
+                self._outcome = [work(self._report)]
+        except BaseException as error:  # raised where it is waited for
+            self._error = error
+        self._done.set()
+
+    def _report(self, done: int, total: int) -> None:
+        if self._left.is_set():
+            raise Interrupted("stopped by the user")
+        self._at = (done, total)
+
+    def result(self) -> Any:
+        bar, shown = Progress(), (0, 1)
+        try:
+            while not self._done.wait(TICK_S):
+                check_stop()
+                if self._at != shown:
+                    shown = self._at
+                    bar.update(*shown)
+        finally:
+            self._left.set()
+        if self._error is not None:
+            raise self._error
+        return self._outcome[0]
 
 
 def report_tokens(block: TokenBlock) -> None:
@@ -147,12 +232,17 @@ def model_folders() -> list[Path]:
 
         return [Path(p) for p in folder_paths.get_folder_paths(MODEL_FOLDER_KEY)]
     named = os.environ.get("MUSICGRAPH_MODELS", "")
-    return [Path(p) for p in named.split(os.pathsep) if p]
+    return [Path(p) for p in named.split(os.pathsep) if p] or [places.own_folder()]
 
 
 def may_download(model: str) -> bool:
-    """Whether the user has asked for this model: in ComfyUI by running a graph that shows it, elsewhere by name."""
-    return inside_comfyui() or model in current_run().named_models
+    """Whether the user asked for it: in ComfyUI by a graph that shows it, elsewhere by name.
+
+    ComfyUI does not check what comes over a link, so there only the published models count.
+    """
+    if inside_comfyui():
+        return places.is_official(model)
+    return model in current_run().named_models
 
 
 # ---------------------------------------------------------------- devices and memory

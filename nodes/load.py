@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from ..models import checkpoint, places
 from ..models.refused import Refused
@@ -76,23 +78,88 @@ class MusicGenModelLoader:
             return ""
         return checkpoint.fingerprint(folder)
 
+    @classmethod
+    def VALIDATE_INPUTS(cls, model=None, precision=None, device=None) -> bool | str:
+        """What can be known before running, in words that ComfyUI's page shows.
+
+        An input named here loses the host's own check against its choices. None stands for one that
+        is linked; `load` then says what is wrong.
+        """
+        try:
+            _check_choices(cls.INPUT_TYPES(), model=model, precision=precision, device=device)
+            _check_machine(model, precision, device)
+        except Refused as refusal:
+            return str(refusal)
+        return True
+
     def load(
         self, model: str, precision: str, device: str
     ) -> tuple[wires.Model, wires.TextEncoderPart, wires.CodecPart]:
-        find = places.fetch if host.may_download(model) else places.locate
-        opened = checkpoint.open_checkpoint(find(model, host.model_folders()))
+        if not host.called_by_hand():  # a linked value was not there to be validated
+            _check_choices(self.INPUT_TYPES(), model=model, precision=precision, device=device)
+        opened = checkpoint.open_checkpoint(_folder(model))
         where = _device(device)
         choice = engines.choose(precision, where, opened.lm)
-        source = engines.load(opened, choice)
-        text = host.Resident(checkpoint.load_text_encoder(opened), where)
-        codec = host.Resident(checkpoint.load_codec(opened), _codec_device(where))
+        host.say(f"loading {model}: {choice}{engines.first_time(choice)}")
+        source = host.stoppable(lambda report: engines.load(opened, choice, report))
+        text, codec = host.stoppable(lambda _: _other_parts(opened))
         log.info("loaded %s from %s: %s", model, opened.folder, choice)
         config = opened.lm
         return (
             wires.Model(source, config, model, choice),
-            wires.TextEncoderPart(text),
-            wires.CodecPart(codec, config.num_codebooks, config.channels),
+            wires.TextEncoderPart(host.Resident(text, where)),
+            wires.CodecPart(
+                host.Resident(codec, _codec_device(where)), config.num_codebooks, config.channels
+            ),
         )
+
+
+def _folder(model: str) -> Path:
+    """Where the model lies; downloaded now if need be, with its bytes on the node."""
+    folders = host.model_folders()
+    if not host.may_download(model) or places.on_disk(model, folders) is not None:
+        return places.locate(model, folders)
+    host.say(f"downloading {model}")
+    return places.fetch(model, folders, host.Progress().update)
+
+
+def _other_parts(opened: checkpoint.Checkpoint) -> tuple[nn.Module, nn.Module]:
+    return checkpoint.load_text_encoder(opened), checkpoint.load_codec(opened)
+
+
+def _check_choices(declared: dict[str, Any], **given: object) -> None:
+    for name, value in given.items():
+        choices = declared["required"][name][0]
+        if value is not None and value not in choices:
+            raise Refused(
+                name,
+                got=repr(value)[:80],
+                expected=f"one of {', '.join(choices)}",
+                remedy=_CURES.get(name, ""),
+            )
+
+
+_CURES = {
+    "model": "choose one of them, or put its folder into models/musicgen",
+    "precision": "choose one of them",
+    "device": "choose one of them",
+}
+
+
+def _check_machine(model: str | None, precision: str | None, device: str | None) -> None:
+    """Raises Refused if the model, or the device, or the precision there, is not to be had."""
+    where = _device(device or "auto")
+    opened = None
+    if model is not None:
+        folders = host.model_folders()
+        folder = places.on_disk(model, folders)
+        if folder is not None:
+            opened = checkpoint.open_checkpoint(folder)
+        elif host.may_download(model):
+            places.check_online(model, folders)
+        else:
+            places.locate(model, folders)
+    engines.choose(precision or "auto", where, opened.lm if opened else None)
 
 
 def _device(choice: str) -> torch.device:
@@ -106,7 +173,10 @@ def _device(choice: str) -> torch.device:
     if not available.get(choice):
         there = ", ".join(name for name, yes in available.items() if yes)
         raise Refused(
-            f"device: got {choice!r}, which this machine does not offer; choose auto or one of: {there}"
+            "device",
+            got=f"{choice!r}, which this machine does not offer",
+            expected=f"auto or one of {there}",
+            remedy="choose auto",
         )
     return torch.device(choice)
 

@@ -3,7 +3,6 @@
 import json
 
 import pytest
-from huggingface_hub import errors
 
 from musicgraph.models import places
 from musicgraph.models.refused import Refused
@@ -14,6 +13,8 @@ def empty_cache(tmp_path, monkeypatch):
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     monkeypatch.delenv("MUSICGRAPH_MODEL", raising=False)
     return tmp_path / "cache"
 
@@ -64,7 +65,7 @@ def test_the_default_is_the_environment_then_the_largest_official_then_pocket(
     put_in_cache(empty_cache, "facebook/musicgen-small")
     assert places.default_model()[0] == "facebook/musicgen-small"
     put(tmp_path / "models" / "musicgen-medium")
-    assert places.default_model([tmp_path / "models"])[0] == "musicgen-medium"
+    assert places.default_model([tmp_path / "models"])[0] == "facebook/musicgen-medium"
     monkeypatch.setenv("MUSICGRAPH_MODEL", "my-tune")
     assert places.default_model([tmp_path / "models"]) == ("my-tune", "MUSICGRAPH_MODEL names it")
 
@@ -75,17 +76,54 @@ def test_an_unknown_model_is_refused_with_the_names_that_are_known(tmp_path):
     assert str(tmp_path / "models" / "muzak") in str(caught.value), "says where it may be put"
 
 
-def test_only_the_needed_files_of_a_named_model_are_downloaded(monkeypatch, tmp_path):
-    asked = {}
-    monkeypatch.setattr(
-        "huggingface_hub.snapshot_download",
-        lambda repo, **kw: asked.update(repo=repo, **kw) or str(tmp_path),
-    )
-    assert places.fetch("facebook/musicgen-small") == tmp_path
-    assert asked == {
-        "repo": "facebook/musicgen-small",
-        "allow_patterns": ["*.json", "*.safetensors", "spiece.model"],
-    }
+def test_what_is_downloaded_lies_in_the_first_folder_that_can_be_written(monkeypatch, tmp_path):
+    asked = []
+    monkeypatch.setattr(places, "download", lambda *given: asked.append(given) or given[1])
+    (tmp_path / "file").touch()
+    folders = [tmp_path / "file" / "below", tmp_path / "models", tmp_path / "later"]
+    progress = print
+    for name, folder in (
+        ("facebook/musicgen-small", "musicgen-small"),
+        ("somebody/musicgen-small", "somebody--musicgen-small"),
+    ):
+        assert places.fetch(name, folders, progress) == tmp_path / "models" / folder
+        assert asked.pop() == (name, tmp_path / "models" / folder, progress)
+
+
+def test_without_a_folder_that_can_be_written_a_download_is_refused(monkeypatch, tmp_path):
+    monkeypatch.setattr(places, "download", lambda *_: pytest.fail("downloaded"))
+    (tmp_path / "file").touch()
+    with pytest.raises(Refused, match="no folder for models can be written"):
+        places.fetch("facebook/musicgen-small", [tmp_path / "file" / "below"])
+
+
+def test_a_downloaded_model_is_found_by_its_hub_id_and_listed(tmp_path):
+    small = put(tmp_path / "models" / "musicgen-small")
+    other = put(tmp_path / "models" / "somebody--musicgen-small")
+    folders = [tmp_path / "models"]
+    assert places.locate("facebook/musicgen-small", folders) == small
+    assert places.locate("somebody/musicgen-small", folders) == other
+    known = {model.name: model for model in places.known_models(folders)}
+    assert known["facebook/musicgen-small"].folder == known["musicgen-small"].folder == small
+
+
+def test_a_half_model_put_there_by_hand_is_not_taken_for_the_hubs(tmp_path):
+    (put(tmp_path / "models" / "musicgen-small") / "model.safetensors").unlink()
+    assert places.on_disk("facebook/musicgen-small", [tmp_path / "models"]) is None
+
+
+def test_a_folder_that_cannot_be_read_costs_no_other(tmp_path, monkeypatch):
+    put(tmp_path / "models" / "my-tune")
+    (tmp_path / "file").touch()
+    names = [m.name for m in places.known_models([tmp_path / "file", tmp_path / "models"])]
+    assert "my-tune" in names
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "x" * 5000, "a\0b", "~nobody-here/x", "\udcff"])
+def test_a_name_that_cannot_be_a_folder_is_refused(name):
+    with pytest.raises(Refused, match="is not on this machine") as refusal:
+        places.locate(name)
+    assert len(str(refusal.value)) < 1500
 
 
 def test_a_download_that_was_cut_off_does_not_count_as_on_disk(empty_cache):
@@ -101,9 +139,7 @@ def test_a_download_that_was_cut_off_does_not_count_as_on_disk(empty_cache):
     "name", ["", " ", "pocket", "muzak", "../somewhere", "/abs/olute", "a/b/c", "./x", "x/"]
 )
 def test_nothing_but_a_hub_id_is_ever_downloaded(name, monkeypatch):
-    monkeypatch.setattr(
-        "huggingface_hub.snapshot_download", lambda *a, **k: pytest.fail("asked the hub")
-    )
+    monkeypatch.setattr(places, "download", lambda *_: pytest.fail("asked the hub"))
     if name == "pocket":
         assert places.fetch(name) == places.POCKET_FOLDER
     else:
@@ -111,11 +147,11 @@ def test_nothing_but_a_hub_id_is_ever_downloaded(name, monkeypatch):
             places.fetch(name)
 
 
-def test_offline_the_error_says_where_to_put_the_files(monkeypatch, tmp_path):
-    def offline(*_, **__):
-        raise errors.LocalEntryNotFoundError("no connection")
-
-    monkeypatch.setattr("huggingface_hub.snapshot_download", offline)
-    with pytest.raises(Refused, match="could not be downloaded") as caught:
+def test_offline_by_the_users_word_nothing_is_asked_and_the_error_says_what_to_do(
+    monkeypatch, tmp_path
+):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(places, "download", lambda *_: pytest.fail("asked the hub"))
+    with pytest.raises(Refused, match="HF_HUB_OFFLINE") as refusal:
         places.fetch("facebook/musicgen-small", [tmp_path / "models"])
-    assert str(tmp_path / "models" / "musicgen-small") in str(caught.value)
+    assert str(tmp_path / "models" / "musicgen-small") in str(refusal.value)
