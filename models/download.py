@@ -11,7 +11,6 @@ import errno
 import hashlib
 import json
 import logging
-import os
 import re
 import shutil
 import time
@@ -220,7 +219,8 @@ class _Download:
     # ------------------------------------------------------------ one file
 
     def _file(self, file: HubFile, folder: Path, revision: str) -> None:
-        if (folder / file.name).is_file():  # checked before it got its name
+        whole = folder / file.name
+        if whole.is_file() and whole.stat().st_size == file.size_bytes:  # checked when it was named
             return self._advance(file.size_bytes)
         url, path = self._url(file, revision), folder / f"{file.name}.part"
         for _ in range(2):  # what is damaged is fetched once more from its beginning
@@ -228,13 +228,12 @@ class _Download:
                 part = _Part(file, out, self._advance)
                 part.read_again()
                 self._patiently(lambda part=part: self._append(part, url))
-                os.fsync(out.fileno())
                 if part.is_as_listed():
                     break
                 part.begin_anew()
         else:
             raise self._refused(f"another {file.name} than the hub lists", "the listed content")
-        path.replace(folder / file.name)
+        path.replace(whole)
         return None
 
     def _append(self, part: _Part, url: str) -> None:

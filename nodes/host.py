@@ -135,8 +135,13 @@ class Progress:
 
 
 def say(text: str) -> None:
-    """A word about long work: on the node in ComfyUI, and in the log."""
+    """A word about long work: on the node, and in the log."""
     log.info("%s", text)
+    show(text)
+
+
+def show(text: str) -> None:
+    """A word on the node in ComfyUI; nothing elsewhere."""
     if inside_comfyui():
         from comfy_execution.utils import get_executing_context
         from server import PromptServer

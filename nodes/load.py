@@ -104,6 +104,7 @@ class MusicGenModelLoader:
         source = host.stoppable(lambda report: engines.load(opened, choice, report))
         text, codec = host.stoppable(lambda _: _other_parts(opened))
         log.info("loaded %s from %s: %s", model, opened.folder, choice)
+        host.show(f"{model}: {choice}")
         config = opened.lm
         return (
             wires.Model(source, config, model, choice),
@@ -119,8 +120,21 @@ def _folder(model: str) -> Path:
     folders = host.model_folders()
     if not host.may_download(model) or places.on_disk(model, folders) is not None:
         return places.locate(model, folders)
-    host.say(f"downloading {model}")
-    return places.fetch(model, folders, host.Progress().update)
+    return places.fetch(model, folders, _with_bytes(model))
+
+
+def _with_bytes(model: str) -> host.OnProgress:
+    bar, shown = host.Progress(), ""
+
+    def on_progress(done: int, total: int) -> None:
+        nonlocal shown
+        text = f"downloading {model}: {done / 1e9:.2f} of {total / 1e9:.2f} GB"
+        if text != shown and total > 1:
+            shown = text
+            host.show(text)
+        bar.update(done, total)
+
+    return on_progress
 
 
 def _other_parts(opened: checkpoint.Checkpoint) -> tuple[nn.Module, nn.Module]:

@@ -267,10 +267,10 @@ class Full:
 
 
 def test_a_disk_that_fills_up_is_said_and_what_is_there_is_kept(hub, target, monkeypatch):
-    def full(_):
+    def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(downloads.os, "fsync", full)
+    monkeypatch.setattr(downloads._Part, "add", full)
     with pytest.raises(Refused, match="No space left") as refusal:
         fetched(target)
     assert "goes on where it stopped" in refusal.value.remedy

@@ -1,11 +1,14 @@
 """The host's services: plain ones outside ComfyUI, ComfyUI's own inside (shown on stand-ins for its modules)."""
 
+import sys
+import threading
 import types
 from pathlib import Path
 
 import pytest
 import torch
 
+from musicgraph.models.refused import Refused
 from musicgraph.nodes import host
 
 
@@ -43,7 +46,7 @@ class Comfy:
         comfy = types.ModuleType("comfy")
         comfy.model_management, comfy.model_patcher, comfy.utils = memory, patcher, utils
         for module in (comfy, memory, patcher, utils, folders):
-            monkeypatch.setitem(__import__("sys").modules, module.__name__, module)
+            monkeypatch.setitem(sys.modules, module.__name__, module)
 
     def _throw(self):
         if self.stop:
@@ -133,3 +136,127 @@ def test_precision_follows_what_the_device_is_good_at(comfy):
     cpu, gpu = torch.device("cpu"), torch.device("cuda")
     assert host.supports(torch.float32, cpu) and not host.supports(torch.float16, cpu)
     assert host.supports(torch.bfloat16, gpu) and not host.supports(torch.float16, gpu)
+
+
+def beside(function):
+    """What `function` returns or raises on a thread that is not the main one, as a host's worker is."""
+    outcome = []
+
+    def work():
+        try:
+            outcome.append((function(), None))
+        except Exception as error:
+            outcome.append((None, error))
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    worker.join()
+    value, error = outcome[0]
+    if error is not None:
+        raise error
+    return value
+
+
+def test_stoppable_work_reports_its_progress_and_gives_its_result():
+    seen = []
+
+    def work(report):
+        report(1, 2)
+        return "loaded"
+
+    def run():
+        with host.running(host.Run(on_progress=lambda *at: seen.append(at))):
+            return host.stoppable(work)
+
+    assert run() == beside(run) == "loaded"
+    assert (1, 2) in seen
+
+
+def test_a_stop_does_not_wait_for_work_that_never_looks_at_it():
+    busy, stop, ends = threading.Event(), threading.Event(), []
+
+    def compiling(report):
+        busy.set()
+        go_on.wait()
+        try:
+            report(1, 2)
+        except host.Interrupted:
+            ends.append("at its next report")
+        done.set()
+
+    def run():
+        with host.running(host.Run(stopped=stop.is_set)):
+            host.stoppable(compiling)
+
+    go_on, done = threading.Event(), threading.Event()
+    threading.Thread(target=lambda: busy.wait() and stop.set()).start()
+    with pytest.raises(host.Interrupted):
+        beside(run)
+    assert not done.is_set(), "the work was waited for"
+    go_on.set()
+    done.wait()
+    assert ends == ["at its next report"]
+
+
+def test_inside_comfyui_the_stop_of_stoppable_work_is_comfyuis(comfy):
+    go_on = threading.Event()
+
+    def work(report):
+        comfy.stop = True
+        go_on.wait()
+
+    with pytest.raises(PressedStop):
+        beside(lambda: host.stoppable(work))
+    go_on.set()
+
+
+def test_what_goes_wrong_in_stoppable_work_is_raised_where_it_is_waited_for():
+    def work(report):
+        raise Refused("no", got="that")
+
+    for run in (host.stoppable, lambda work: beside(lambda: host.stoppable(work))):
+        with pytest.raises(Refused, match="got that"):
+            run(work)
+
+
+def test_stoppable_work_makes_tensors_as_the_node_itself_would():
+    def run():
+        with torch.inference_mode():
+            return host.stoppable(lambda _: torch.zeros(1).is_inference())
+
+    assert run() and beside(run)
+    assert not beside(lambda: host.stoppable(lambda _: torch.zeros(1).is_inference()))
+
+
+def test_inside_comfyui_words_about_long_work_are_shown_on_the_node(comfy, monkeypatch):
+    sent = []
+    server, utils = types.ModuleType("server"), types.ModuleType("comfy_execution.utils")
+    server.PromptServer = types.SimpleNamespace(
+        instance=types.SimpleNamespace(send_progress_text=lambda *given: sent.append(given))
+    )
+    utils.get_executing_context = lambda: types.SimpleNamespace(node_id="7")
+    for module in (types.ModuleType("comfy_execution"), utils, server):
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+    host.say("loading")
+    assert sent == [("loading", "7")]
+    utils.get_executing_context = lambda: None
+    host.say("called by nobody")
+    assert len(sent) == 1
+
+
+def test_inside_comfyui_only_published_models_are_downloaded(comfy):
+    assert host.may_download("facebook/musicgen-small")
+    assert not host.may_download("somebody/else"), "a link can bring any text"
+    with host.running(host.Run(named_models=("somebody/else",))):
+        assert host.may_download("somebody/else")
+        assert not host.may_download("facebook/musicgen-small")
+
+
+def test_without_a_named_folder_models_are_kept_with_the_users_data(monkeypatch, tmp_path):
+    monkeypatch.delenv("MUSICGRAPH_MODELS", raising=False)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    assert host.model_folders() == [tmp_path / "musicgraph" / "models"]
+
+
+def test_exceptions_that_comfyui_shows_have_a_plain_module_name():
+    assert host.Interrupted.__module__ == Refused.__module__ == "musicgraph"
