@@ -111,7 +111,7 @@ def locate(name: str, folders: Sequence[Path] = ()) -> Path:
     if folder is None:
         raise Refused(
             f"model {_short(name)} is not on this machine",
-            expected=f"one of {', '.join(_names(folders))}, or a folder",
+            expected=f"one of {', '.join(_names(name, folders))}, or a folder",
             remedy=_how_to_get(name, folders),
         )
     return folder
@@ -221,8 +221,10 @@ def _short(name: str) -> str:
     return repr(name if len(name) <= 80 else name[:79] + "…")
 
 
-def _names(folders: Sequence[Path]) -> list[str]:
-    return [model.name for model in known_models(folders)]
+def _names(name: str, folders: Sequence[Path]) -> list[str]:
+    """What to choose from: for a hub id that is not here only what is."""
+    known = known_models(folders)
+    return [model.name for model in known if model.on_disk or not is_hub_id(name)]
 
 
 def _checkpoints_in(folders: Iterable[Path]) -> list[Path]:

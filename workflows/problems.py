@@ -55,6 +55,8 @@ class WorkflowError(Refused):
 class NodeError(Exception):
     """A node that failed while it ran; the cause is `__cause__`, and a refusal (of its input) or a bug."""
 
+    __module__ = "musicgraph"
+
     def __init__(self, node: str, title: str, class_type: str, cause: Exception):
         self.node, self.title, self.class_type = node, title, class_type
         self.is_refusal = isinstance(cause, Refused)
