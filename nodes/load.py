@@ -70,8 +70,10 @@ class MusicGenModelLoader:
         }
 
     @classmethod
-    def IS_CHANGED(cls, model: str) -> str:
+    def IS_CHANGED(cls, model: str | None) -> str:
         """Weights that were replaced on disk are loaded anew. What is not here yet has no files to compare."""
+        if model is None:  # linked
+            return ""
         try:
             folder = places.locate(model, host.model_folders())
         except Refused:
