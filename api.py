@@ -25,7 +25,7 @@ from . import __version__
 from .app.answers import ApiError, explained, not_found, unauthorized
 from .app.api_docs import JSON_TYPE, MEANINGS, answers, body_of, page
 from .app.fields import all_fields, compatible_fields, read_fields
-from .app.keys import KeyStore
+from .app.keys import KeyStore, Reservation
 from .app.making import CancellingResponse, Handover, Order, first_piece, pieces_from, work_for
 from .app.offered import offered_model, offered_models
 from .app.reading import is_local, read_json, wanted_format
@@ -127,6 +127,8 @@ class _Api:
     def __init__(self, studio: Studio, settings: AppSettings):
         self.studio, self.settings = studio, settings
         self.keys = KeyStore(settings.api_keys) if settings.api_keys else None
+        if self.keys is not None:
+            self.keys.recover()
         self.compatible, self.all = compatible_fields(settings), all_fields(settings)
 
     # ------------------------------------------------------------ the routes
@@ -231,7 +233,7 @@ class _Api:
             handover.answered = True
             pieces = pieces_from(first, ticket, handover)
             return CancellingResponse(ticket, pieces, headers=headers, media_type=order.media_type)
-        assert await handover.next() is None
+        await handover.next()  # the end: the work has its result by then
         headers["x-generation-seconds"] = f"{ticket.result().generation_s:.3f}"
         return Response(first, headers=headers, media_type=order.media_type)
 
@@ -239,21 +241,25 @@ class _Api:
         self, owner: str, key: str | None, order: Order, handover: Handover
     ) -> tuple[Ticket[Music], int | None]:
         """Pays and lines up. The credit comes back if there is no music for it."""
-        paid = self.keys is not None and key is not None
-        remaining = self.keys.reserve(key) if paid else None
+        if self.keys is None or key is None:
+            ticket = self.studio.submit(owner, work_for(order, handover.send))
+            ticket.when_done(handover.end)
+            return ticket, None
+        keys, reserved = self.keys, self.keys.reserve(key)
         try:
             ticket = self.studio.submit(owner, work_for(order, handover.send))
         except BaseException:
-            if paid:
-                self.keys.give_back(key)
+            keys.give_back(reserved)
             raise
-        if paid:
-            ticket.when_done(lambda: self._settle(key, ticket, handover))
+        ticket.when_done(lambda: _settle(keys, reserved, ticket, handover))
         ticket.when_done(handover.end)
-        return ticket, remaining
+        return ticket, reserved.remaining
 
-    def _settle(self, key: str, ticket: Ticket[Music], handover: Handover) -> None:
-        """A failure costs nothing; a stop costs nothing as long as the client has heard nothing."""
-        error = ticket.error()
-        if error is not None and not (handover.answered and isinstance(error, Interrupted)):
-            self.keys.give_back(key)
+
+def _settle(
+    keys: KeyStore, reserved: Reservation, ticket: Ticket[Music], handover: Handover
+) -> None:
+    """A failure costs nothing; a stop costs nothing as long as the client has heard nothing."""
+    error = ticket.error()
+    heard = handover.answered and isinstance(error, Interrupted)
+    (keys.spend if error is None or heard else keys.give_back)(reserved)

@@ -14,6 +14,7 @@ from ..nodes.host import Interrupted
 from ..workflows.problems import NodeError, one_line
 from .fields import BadField
 from .keys import NoCredits, UnknownKey
+from .paths import without_paths
 from .studio import QueueFull
 
 log = logging.getLogger("musicgraph")
@@ -89,7 +90,7 @@ def explained(error: Exception, no_credits_status: int) -> ApiError:
             503, "stopped", "the generation was stopped before it was done; send the request again"
         )
     refused = _refusal(error)
-    return ApiError(422, "refused", str(refused)) if refused is not None else failure(error)
+    return ApiError(422, "refused", without_paths(str(refused))) if refused else failure(error)
 
 
 def unauthorized(message: str) -> ApiError:

@@ -5,25 +5,24 @@ The docstrings are what programs and assistants read. Names and order of the arg
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import secrets
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import gradio as gr
 
 from ..workflows.overrides import Override, with_overrides
 from ..workflows.problems import refused
-from ..workflows.reader import read_document
 from . import follow
 from .choices import MAX_PROMPT_CHARACTERS, MAX_VARIATIONS, model_choices
 from .follow import Desk
 from .page_create import compose, request_from
-from .page_graph import run_graph
+from .page_graph import Made, read_upload, run_graph
 from .settings import AppSettings
-from .shelf import SUFFIXES, Shelf
+from .shelf import SUFFIXES, Shelf, Take
 
 GENERATE_DESCRIPTION = "Make instrumental music from a description, and get it as audio files."
 RUN_DESCRIPTION = "Run a ComfyUI workflow made of MusicGraph's and ComfyUI's audio nodes, and get the files that it saves."
@@ -35,7 +34,7 @@ def build_endpoints(desk: Desk, shelf: Shelf, settings: AppSettings) -> None:
     def generate(
         request: gr.Request, prompt: str, duration: float, seed: float, negative: str, model: str, variations: float,
         guidance: float, temperature: float, top_k: float, top_p: float, file_format: str,
-    ) -> tuple[list[str], dict]:  # fmt: skip
+    ) -> Iterator[tuple[list[str], dict]]:  # fmt: skip
         """Make instrumental music from a description, and get it as audio files.
 
         Args:
@@ -67,20 +66,17 @@ def build_endpoints(desk: Desk, shelf: Shelf, settings: AppSettings) -> None:
             False,
             0.0,
         )
-        shown = _end_of(compose(desk, shelf, settings, _visitor(request), wanted))
-        files = [
-            str(path)
-            for take in shown.takes
-            for path in take.files
-            if path.suffix == f".{file_format}"
-        ]
-        return files, {
-            "seed": wanted.seed,
-            "seconds": shown.takes[0].duration_s,
-            "engine": shown.takes[0].engine,
-        }
+        facts: dict[str, Any] = {"seed": wanted.seed}
+        takes: Sequence[Take] = ()
+        with contextlib.closing(compose(desk, shelf, settings, _visitor(request), wanted)) as run:
+            for shown in run:
+                takes = shown.takes or takes
+                yield [], facts
+        files = [path for take in takes for path in take.files if path.suffix == f".{file_format}"]
+        facts |= {"seconds": takes[0].duration_s, "engine": takes[0].engine}
+        yield [str(path) for path in files], facts
 
-    def run_workflow(request: gr.Request, workflow: str, values: str) -> list[str]:
+    def run_workflow(request: gr.Request, workflow: str, values: str) -> Iterator[list[str]]:
         """Run a ComfyUI workflow made of MusicGraph's and ComfyUI's audio nodes, and get the files that it saves.
 
         Args:
@@ -88,21 +84,26 @@ def build_endpoints(desk: Desk, shelf: Shelf, settings: AppSettings) -> None:
             values: Other values for its inputs as JSON, such as {"3.seed": 42, "2.text": "slow strings"}; a node is named by id, title or class.
         """
         classes = desk.studio.runner.classes
-        document = with_overrides(read_document(workflow), _overrides(values), classes)
-        shown = _end_of(run_graph(desk, shelf, settings, _visitor(request), document))
-        return [str(path) for made in shown.made for path in made.files]
+        document = with_overrides(read_upload(workflow), _overrides(values), classes)
+        results: Sequence[Made] = ()
+        run = run_graph(desk, shelf, settings, _visitor(request), document)
+        with contextlib.closing(run):
+            for shown in run:
+                results = shown.made
+                yield []
+        yield [str(path) for made in results for path in made.files]
 
     with gr.Row(visible=False):
         button, inputs = gr.Button("generate"), _generate_inputs(settings)
         files, facts = gr.File(label="files", file_count="multiple"), gr.JSON(label="facts")
         gr.on(
-            button.click, _told(generate, shelf), inputs, [files, facts], api_name="generate", concurrency_limit=None,
+            button.click, _told(generate), inputs, [files, facts], api_name="generate", concurrency_limit=None,
         )  # fmt: skip
         run = gr.Button("run_workflow")
         graph = [gr.File(label="workflow"), gr.Textbox("{}", label="values")]
         results = gr.File(label="results", file_count="multiple")
         gr.on(
-            run.click, _told(run_workflow, shelf), graph, results, api_name="run_workflow", concurrency_limit=None,
+            run.click, _told(run_workflow), graph, results, api_name="run_workflow", concurrency_limit=None,
         )  # fmt: skip
 
 
@@ -130,20 +131,19 @@ def _visitor(request: gr.Request) -> str:
     return request.session_hash or secrets.token_hex(16)
 
 
-def _end_of(run: Iterator[Any]) -> Any:
-    return deque(run, maxlen=1)[0]
+def _told(function: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
+    """Errors as Gradio's own, in words; a client shows them, a page puts them up as a notice.
 
-
-def _told(function: Callable[..., Any], shelf: Shelf) -> Callable[..., Any]:
-    """Errors as Gradio's own, in words; a client shows them, a page puts them up as a notice."""
+    A generator, which Gradio closes when the client cancels or leaves; that ends the work.
+    """
 
     @functools.wraps(function)
-    def wrapped(*arguments: Any) -> Any:
+    def wrapped(*arguments: Any) -> Iterator[Any]:
         try:
-            return function(*arguments)
-        except follow.EXPECTED as error:
+            yield from function(*arguments)
+        except Exception as error:  # also what nobody foresaw: see follow.told
             words = follow.told(error)
-            message = shelf.without_folders(f"{words.title}: {words.text}")
+            message = f"{words.title}: {words.text}"
             raise gr.Error(message, print_exception=False) from error
 
     return wrapped

@@ -23,6 +23,7 @@ from ..nodes.host import Interrupted
 from ..workflows.events import Event, Listener, NodeStarted, Progress, TokensFinished
 from ..workflows.executor import Runner
 from ..workflows.problems import NodeError, Problem, WorkflowError
+from .paths import without_paths
 from .studio import QueueFull, Studio, Ticket
 
 log = logging.getLogger("musicgraph")
@@ -51,10 +52,6 @@ class TellTale(Exception):
     def __init__(self, told: Told):
         self.told = told
         super().__init__(f"{told.title}: {told.text}")
-
-
-EXPECTED = (QueueFull, Refused, NodeError, Interrupted, TellTale)
-"""what a run may raise and `explain` puts into words"""
 
 
 class Desk:
@@ -228,23 +225,25 @@ def told(error: Exception) -> Told:
             "Everybody is busy",
             f"{error.waiting} are waiting already; try again in a little while.",
         )
-    if isinstance(error, NodeError) and not error.is_refusal:
-        number = secrets.token_hex(4)
-        log.error("run failed, number %s", number, exc_info=error)
-        return Told(
-            "That went wrong",
-            f"The node “{error.title}” broke. If it happens again, report the number {number}.",
-        )
-    if isinstance(error, NodeError):
-        return Told(f"“{error.title}” refuses", str(error.__cause__))
+    if isinstance(error, NodeError) and error.is_refusal:
+        return Told(f"“{error.title}” refuses", without_paths(str(error.__cause__)))
     if isinstance(error, WorkflowError):
         more = len(error.problems) - MAX_PROBLEMS_SHOWN
         words = [
             *map(_problem_words, error.problems[:MAX_PROBLEMS_SHOWN]),
             *([f"And {more} more."] if more > 0 else []),
         ]
-        return Told("This cannot run yet", " ".join(words))
-    return Told("That cannot be done", str(error))
+        return Told("This cannot run yet", without_paths(" ".join(words)))
+    if isinstance(error, Refused):
+        return Told("That cannot be done", without_paths(str(error)))
+    return _our_fault(error)
+
+
+def _our_fault(error: Exception) -> Told:
+    number = secrets.token_hex(4)
+    log.error("failure number %s", number, exc_info=error)
+    where = f"The node “{error.title}” broke. " if isinstance(error, NodeError) else ""
+    return Told("This is our fault", f"{where}Please report the number {number}.")
 
 
 def explain(error: Exception) -> str:

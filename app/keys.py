@@ -17,6 +17,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from ..models.refused import Refused
 
 WAIT_S = 10.0
@@ -32,6 +34,13 @@ CREATE TABLE IF NOT EXISTS keys (
     hash BLOB NOT NULL,
     credits INTEGER NOT NULL CHECK (credits >= 0),
     made_at REAL NOT NULL
+)
+"""
+RESERVATIONS = """
+CREATE TABLE IF NOT EXISTS reservations (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    key_id INTEGER NOT NULL,
+    server TEXT NOT NULL
 )
 """
 NO_HASH = bytes(32)
@@ -55,11 +64,25 @@ class KeyRow:
     made_at: float
 
 
+@dataclass(frozen=True)
+class Reservation:
+    """A credit that is taken until it is known whether there is music for it."""
+
+    id: int
+    remaining: int
+    """credits that the key has left"""
+
+
 class KeyStore:
-    """The file of keys. Raises Refused if it is not there, or is something else."""
+    """The file of keys. Raises Refused if it is not there, or is something else.
+
+    Open reservations are in the file. Each store that reserves holds a lock beside it for as long as its process
+    lives; reservations of those that do not are given back when another one begins (`recover`).
+    """
 
     def __init__(self, path: str | Path, *, create: bool = False):
         self.path = Path(path)
+        self._server, self._lock = secrets.token_hex(8), None
         if not create and not self.path.is_file():
             raise Refused(
                 f"API keys: got {self.path}, expected an existing file; make one with: "
@@ -72,6 +95,7 @@ class KeyStore:
                 if create:
                     db.execute(TABLE)
                 db.execute("SELECT id, name, hash, credits, made_at FROM keys LIMIT 0")
+                db.execute(RESERVATIONS)
         except (sqlite3.DatabaseError, OSError) as error:
             raise Refused(
                 f"API keys: cannot use {self.path} ({error}), expected a file made by `musicgraph keys add`"
@@ -84,19 +108,53 @@ class KeyStore:
         with self._transaction() as db:
             return _row_of(db, key)
 
-    def reserve(self, key: str) -> int:
-        """Takes one credit and says how many remain. Raises UnknownKey or NoCredits."""
+    def reserve(self, key: str) -> Reservation:
+        """Takes one credit. Raises UnknownKey or NoCredits."""
+        self._hold_lock()
         with self._transaction() as db:
             row = _row_of(db, key)
             if not row.credits:
                 raise NoCredits(f"{row.name} has no credits left")
             db.execute("UPDATE keys SET credits = credits - 1 WHERE id = ?", (row.id,))
-        return row.credits - 1
+            values = (row.id, self._server)
+            cursor = db.execute("INSERT INTO reservations (key_id, server) VALUES (?, ?)", values)
+        return Reservation(cursor.lastrowid or 0, row.credits - 1)
 
-    def give_back(self, key: str) -> None:
-        """Returns a reserved credit. A key that was removed meanwhile needs none."""
-        with self._transaction() as db, contextlib.suppress(UnknownKey):
-            db.execute("UPDATE keys SET credits = credits + 1 WHERE id = ?", (_row_of(db, key).id,))
+    def spend(self, reservation: Reservation) -> None:
+        """There was music for it."""
+        with self._transaction() as db:
+            db.execute("DELETE FROM reservations WHERE id = ?", (reservation.id,))
+
+    def give_back(self, reservation: Reservation) -> None:
+        """Returns a reserved credit, once. A key that was removed meanwhile needs none."""
+        with self._transaction() as db:
+            _give_back(db, "id = ?", reservation.id)
+
+    def recover(self) -> None:
+        """Gives back what servers had reserved that are no more, however they ended."""
+        with self._transaction() as db:
+            servers = [row[0] for row in db.execute("SELECT DISTINCT server FROM reservations")]
+        for server in servers:
+            with contextlib.suppress(Timeout), FileLock(self._lock_path(server), timeout=0):
+                with self._transaction() as db:
+                    _give_back(db, "server = ?", server)
+                self._lock_path(server).unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Lets go of the lock: what is still reserved then goes back at the next start."""
+        if self._lock is not None:
+            self._lock.release()
+            self._lock_path(self._server).unlink(missing_ok=True)
+            self._lock = None
+
+    def _hold_lock(self) -> None:
+        if self._lock is None:
+            lock = FileLock(self._lock_path(self._server), thread_local=False)
+            lock.acquire(timeout=WAIT_S)
+            self._lock = lock
+
+    def _lock_path(self, server: str) -> Path:
+        return self.path.with_name(f"{self.path.name}.{server}.lock")
 
     # ------------------------------------------------------------ for who keeps the keys
 
@@ -158,6 +216,14 @@ class KeyStore:
             db.close()
 
 
+def _give_back(db: sqlite3.Connection, which: str, value: int | str) -> None:
+    for key_id, count in db.execute(
+        f"SELECT key_id, COUNT(*) FROM reservations WHERE {which} GROUP BY key_id", (value,)
+    ).fetchall():
+        db.execute("UPDATE keys SET credits = credits + ? WHERE id = ?", (count, key_id))
+    db.execute(f"DELETE FROM reservations WHERE {which}", (value,))
+
+
 def _row_of(db: sqlite3.Connection, key: str) -> KeyRow:
     """As long for a wrong secret as for a right one."""
     number, secret = _split(key)
@@ -172,9 +238,9 @@ def _row_of(db: sqlite3.Connection, key: str) -> KeyRow:
 
 def _split(key: str) -> tuple[int, str]:
     """The number and the secret; 0, which no row has, for what is no key of ours."""
-    _, _, rest = key[:MAX_KEY_CHARACTERS].partition("mg_")
+    before, _, rest = key[:MAX_KEY_CHARACTERS].partition("mg_")
     number, _, secret = rest.partition("_")
-    fits = number.isascii() and number.isdigit() and len(number) < 19
+    fits = not before and number.isascii() and number.isdigit() and len(number) < 19
     return (int(number) if fits else 0), secret
 
 

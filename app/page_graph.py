@@ -9,7 +9,7 @@ import html
 import secrets
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,10 +23,10 @@ from ..workflows.events import Listener, NodeCached, NodeFailed, NodeOutput, Nod
 from ..workflows.executor import Runner
 from ..workflows.overrides import Override, with_overrides
 from ..workflows.problems import Problem, WorkflowError
+from ..workflows.problems import shown as quoted
 from ..workflows.reader import Document, read_document
 from ..workflows.registry import NodeClasses, title_of
 from ..workflows.validate import validate
-from . import follow
 from .choices import check_duration, check_model, model_choices, model_source
 from .follow import Desk, PageWork, Watch, explain, note
 from .graph_form import LOADER, LOADER_INPUT, Field, overrides, sections, widget
@@ -108,6 +108,18 @@ def run_graph(
             yield Shown(_status(watch, prompt), dict(marks), tuple(made))
         following.ticket.result()
     yield Shown(note("Done", _counted(made), kind="done"), dict(marks), tuple(made))
+
+
+def read_upload(path: str) -> Document:
+    """A visitor's file. What is said of it names it as they do, not where it lies here."""
+    try:
+        return read_document(path)
+    except WorkflowError as error:
+        here, theirs = quoted(path), quoted(Path(path).name)
+        problems = [
+            replace(one, details=one.details.replace(here, theirs)) for one in error.problems
+        ]
+        raise WorkflowError(problems) from error
 
 
 def _run(
@@ -234,7 +246,7 @@ def build_graph(desk: Desk, shelf: Shelf, settings: AppSettings) -> None:
         try:
             found = read(name)
             return [as_state(found), draw(found, classes), "", ()]
-        except follow.EXPECTED as error:
+        except Exception as error:  # also what nobody foresaw: see follow.told
             return [gr.skip(), gr.skip(), explain(error), gr.skip()]
 
     quiet = {"show_progress": "hidden", "api_visibility": "private"}
@@ -245,7 +257,7 @@ def build_graph(desk: Desk, shelf: Shelf, settings: AppSettings) -> None:
         shows,
         **quiet,
     )
-    dropped.upload(lambda path: load(read_document, path), dropped, shows, **quiet)
+    dropped.upload(lambda path: load(read_upload, path), dropped, shows, **quiet)
 
     def end(request: gr.Request) -> None:
         desk.stop(request.session_hash, PLACE)
@@ -300,9 +312,9 @@ def _form(
                 fresh = gr.skip() if shown.made == results else shown.made
                 marks, results = shown.marks, shown.made
                 yield [shown.status, drawn, fresh, gr.skip(), gr.skip()]
-        except follow.EXPECTED as error:
+        except Exception as error:  # also what nobody foresaw: see follow.told
             yield [
-                shelf.without_folders(explain(error)),
+                explain(error),
                 draw(filled, classes, {**marks, **_broken(error)}),
                 *[gr.skip()] * 3,
             ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -12,6 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..workflows.problems import shown
 from .answers import ApiError
+from .door import host_name, is_loopback_name
 from .sound import FORMATS, ZIP_TYPE
 
 MAX_BODY_BYTES = 64 * 1024
@@ -30,8 +30,8 @@ def is_local(http: Request) -> bool:
     """
     if http.client is None or not FORWARDED.isdisjoint(http.headers.keys()):
         return False
-    name = _host_name(http.headers.get("host", ""))
-    return _is_loopback(http.client.host) and (name == "localhost" or _is_loopback(name))
+    name = host_name(http.headers.get("host", ""))
+    return is_loopback_name(http.client.host) and is_loopback_name(name)
 
 
 class PageOnlyHere:
@@ -49,19 +49,6 @@ class PageOnlyHere:
             await ApiError(403, "page_is_local", message).response()(scope, receive, send)
             return
         await self._app(scope, receive, send)
-
-
-def _host_name(host: str) -> str:
-    name, separator, _ = host.removeprefix("[").partition("]" if host.startswith("[") else ":")
-    return name.lower() if separator or not host.startswith("[") else ""
-
-
-def _is_loopback(name: str) -> bool:
-    try:
-        address = ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return (getattr(address, "ipv4_mapped", None) or address).is_loopback
 
 
 async def read_json(http: Request) -> dict[str, Any]:

@@ -17,22 +17,26 @@ import webbrowser
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from ..models.refused import Refused
 from .settings import AppSettings
 
 if TYPE_CHECKING:
     import gradio as gr
+    import uvicorn
     from fastapi import FastAPI
 
+    from .door import Hosts
     from .shelf import Shelf
     from .studio import Studio
 
 log = logging.getLogger("musicgraph")
 
 MAX_UPLOAD = "100mb"
-SHUT_DOWN_S = 2
+SHUT_DOWN_S = 5
 PORTS_TRIED = 20
 OPEN_AFTER_S = 1.0
 
@@ -47,26 +51,33 @@ def build_app(settings: AppSettings | None = None) -> gr.Blocks:
 
 
 def build_server(
-    settings: AppSettings, studio: Studio | None = None, shelf: Shelf | None = None
+    settings: AppSettings,
+    studio: Studio | None = None,
+    shelf: Shelf | None = None,
+    hosts: Hosts | None = None,
 ) -> FastAPI:
     """The API with the page mounted at /."""
     import gradio as gr
 
     from ..api import build_api
     from . import theme
+    from .door import Door, Hosts
     from .page import build_page
     from .reading import PageOnlyHere
     from .shelf import Shelf
 
     studio, shelf = studio or _studio(settings), shelf or Shelf()
     server = build_api(studio, settings)
+    page = build_page(studio, settings, shelf)
     gr.mount_gradio_app(
-        server, build_page(studio, settings, shelf), path="/", server_name=settings.host, server_port=settings.port,
+        server, page, path="/", server_name=settings.host, server_port=settings.port,
         theme=theme.theme(), css=theme.CSS, head=theme.HEAD, footer_links=["api", "settings"], run_history=False,
         max_file_size=MAX_UPLOAD, ssr_mode=False, mcp_server=settings.mcp, show_error=False,
     )  # fmt: skip
+    page.has_launched = True  # or Gradio opens any file for anybody: mounting does not say so
     if settings.api_keys is not None:  # or the page would be a way around the credits
         server.add_middleware(PageOnlyHere)
+    server.add_middleware(Door, hosts=hosts or Hosts.of(settings))
     return server
 
 
@@ -103,15 +114,15 @@ def serve(settings: AppSettings, *, open_page: bool = False) -> None:
     settings = replace(settings, port=_free_port(settings))
     import uvicorn
 
+    from .door import Hosts
     from .live import provide_ffmpeg
     from .shelf import Shelf
     from .zero_gpu import announce, is_zero_gpu
 
     provide_ffmpeg()
-    studio, shelf = _studio(settings), Shelf()
-    server = build_server(settings, studio, shelf)
+    studio, shelf, hosts = _studio(settings), Shelf(), Hosts.of(settings)
     config = uvicorn.Config(
-        server,
+        build_server(settings, studio, shelf, hosts),
         host=settings.host,
         port=settings.port,
         log_level="warning",
@@ -125,9 +136,21 @@ def serve(settings: AppSettings, *, open_page: bool = False) -> None:
         if open_page:
             threading.Timer(OPEN_AFTER_S, webbrowser.open, [address]).start()
         if settings.share:
-            _share(settings)
+            _share(settings, hosts)
         with contextlib.suppress(KeyboardInterrupt):
-            uvicorn.Server(config).run()
+            orderly_server(config, studio).run()
+
+
+def orderly_server(config: uvicorn.Config, studio: Studio) -> uvicorn.Server:
+    """A server that, told to stop, first ends all work, so that whoever waits is answered before it closes."""
+    import uvicorn
+
+    class Server(uvicorn.Server):
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            threading.Thread(target=studio.close, name="musicgraph-close").start()
+            super().handle_exit(sig, frame)
+
+    return Server(config)
 
 
 def _free_port(settings: AppSettings) -> int:
@@ -159,7 +182,10 @@ def _sweeping(shelf: Shelf):
 
     def sweep() -> None:
         while not over.wait(SWEEP_S):
-            shelf.sweep()
+            try:
+                shelf.sweep()
+            except Exception:  # a bug in one sweep must not end all later ones
+                log.exception("sweeping old files failed; it is tried again later")
 
     threading.Thread(target=sweep, name="musicgraph-sweep", daemon=True).start()
     try:
@@ -169,7 +195,7 @@ def _sweeping(shelf: Shelf):
         shelf.close()
 
 
-def _share(settings: AppSettings) -> None:
+def _share(settings: AppSettings, hosts: Hosts) -> None:
     """A public address through Gradio's tunnel: the one thing here that goes outside, and only when asked to."""
     import secrets
 
@@ -183,6 +209,8 @@ def _share(settings: AppSettings) -> None:
         raise Refused(
             f"--share: no tunnel could be opened ({error}); start without it, or check the network"
         ) from error
+    if hosts.names is not None:
+        hosts.names.add(urlsplit(address).hostname or "")
     print(f"public address: {address}", flush=True)
 
 
@@ -234,6 +262,10 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         metavar="SECONDS",
         help="default: %(default)s",
     )
+    add(
+        "--allowed-host", action="append", default=[], metavar="NAME",
+        help="another name under which the server may be asked for; repeatable",
+    )  # fmt: skip
     add("--mcp", action="store_true", help="also an MCP server, for assistants, at /gradio_api/mcp")
     add("--open", action="store_true", help="also open the page in this machine's browser")
     return parser.parse_args(arguments)
@@ -243,6 +275,7 @@ def _settings(chosen: argparse.Namespace) -> AppSettings:
     return AppSettings(
         host=chosen.host, port=chosen.port, model=chosen.model, share=chosen.share, api_keys=chosen.api_keys,
         queue_size=chosen.queue_size, max_duration_s=chosen.max_duration, mcp=chosen.mcp,
+        allowed_hosts=tuple(chosen.allowed_host),
     )  # fmt: skip
 
 

@@ -24,6 +24,8 @@ class AppSettings:
     max_duration_s: float = 120.0
     """of one piece of music"""
     mcp: bool = False
+    allowed_hosts: tuple[str, ...] = ()
+    """names, besides loopback's own, under which the server answers"""
     idle_unload_s: float = 600.0
     """the model is unloaded after so long without work"""
 

@@ -6,6 +6,7 @@ cache only.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 import secrets
@@ -69,12 +70,6 @@ class Shelf:
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
-    def without_folders(self, text: str) -> str:
-        """A message as a visitor may see it: where things lie on this machine is nobody's business."""
-        if self._root is None:
-            return text
-        return re.sub(re.escape(str(self._root)) + r"[/\\][0-9a-f]{32}[/\\]\w+[/\\]?", "", text)
-
     def add(self, visitor: str, takes: tuple[Take, ...]) -> None:
         with self._lock:
             self._takes[visitor] = (*reversed(takes), *self._takes.get(visitor, ()))
@@ -104,11 +99,13 @@ class Shelf:
                 for who, takes in self._takes.items()
             }
             self._takes = {who: takes for who, takes in kept.items() if takes}
-            folders = list(self._folders.values())
+            folders = dict(self._folders)
         for take in gone:
             _delete(take)
-        for folder in folders:
-            _delete_old_files(folder, limit)
+        for visitor, folder in folders.items():
+            if _delete_old(folder, limit):
+                with self._lock:
+                    self._folders.pop(visitor, None)
 
     def close(self) -> None:
         """Removes everything."""
@@ -122,12 +119,26 @@ class Shelf:
 def _delete(take: Take) -> None:
     for path in (*take.files, take.picture):
         path.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # something else lies there, or it is gone already
+        take.picture.parent.rmdir()
 
 
-def _delete_old_files(folder: Path, limit: float) -> None:
-    for path in folder.rglob("*"):
-        if path.is_file() and path.stat().st_mtime < limit:
-            path.unlink(missing_ok=True)
+def _delete_old(folder: Path, limit: float) -> bool:
+    """Removes a visitor's old files, then the old folders that are empty. Whether nothing is left of it.
+
+    Others may delete and write at the same time: what vanishes meanwhile is as good as deleted.
+    """
+    inside_first = [*sorted(folder.rglob("*"), reverse=True), folder]
+    for path in [path for path in inside_first if _is_older(path, limit)]:
+        with contextlib.suppress(OSError):
+            path.rmdir() if path.is_dir() else path.unlink()
+    return not folder.exists()
+
+
+def _is_older(path: Path, limit: float) -> bool:
+    with contextlib.suppress(OSError):
+        return path.lstat().st_mtime < limit
+    return False
 
 
 # ---------------------------------------------------------------- from music to files

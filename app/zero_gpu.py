@@ -16,7 +16,7 @@ from typing import Any
 
 from ..workflows.events import Listener
 from ..workflows.executor import Runner
-from .follow import EXPECTED, PageWork, TellTale, told
+from .follow import PageWork, TellTale, told
 
 MARGIN_S = 45
 """to start the process and to load the model"""
@@ -75,7 +75,7 @@ def reports(work: PageWork, flag: Path, _seconds: float) -> Iterator[tuple[str, 
             found.put(
                 (RESULT, work(_runner(), flag.exists, lambda event: found.put((EVENT, event))))
             )
-        except EXPECTED as error:
+        except Exception as error:  # also what nobody foresaw: see follow.told
             found.put((REFUSAL, told(error)))
         finally:
             found.put(None)

@@ -3,9 +3,13 @@
 import concurrent.futures
 import contextlib
 import json
+import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 
 import httpx
 import pytest
@@ -63,6 +67,68 @@ def sent(address, body, key):
     head = f"POST {GENERATE} HTTP/1.1\r\nHost: {host}\r\nx-api-key: {key}\r\ncontent-type: application/json\r\n"
     connection.sendall(f"{head}content-length: {len(data)}\r\n\r\n".encode() + data)
     return connection
+
+
+SERVER = """
+import sys; sys.path.insert(0, sys.argv[1]); import conftest
+from musicgraph.app.serve import main
+main(["--port", sys.argv[2], "--model", sys.argv[3], "--api-keys", sys.argv[4]])
+"""
+
+
+@contextlib.contextmanager
+def process(model, keys):
+    """The server in a process of its own, its address, and what it says."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    tests = str(Path(__file__).parent)
+    command = [sys.executable, "-c", SERVER, tests, str(port), str(model), str(keys.path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as server:
+        address = f"http://127.0.0.1:{port}"
+        try:
+            wait_for(lambda: server.poll() is not None or is_there(address), 120)
+            yield server, address
+        finally:
+            server.kill()
+
+
+def is_there(address):
+    with contextlib.suppress(httpx.HTTPError):
+        return httpx.get(address + "/health").status_code == 200
+    return False
+
+
+def test_told_to_end_the_server_answers_all_who_wait_and_no_credit_is_lost(model, keys):
+    key = keys.add("ann", 5)
+    with (
+        process(model, keys) as (server, address),
+        concurrent.futures.ThreadPoolExecutor(5) as pool,
+    ):
+        asking = [
+            pool.submit(
+                httpx.post, address + GENERATE, json=LONG, headers={"x-api-key": key}, timeout=60
+            )
+            for _ in range(5)
+        ]
+        wait_for(lambda: httpx.get(address + "/health").json()["waiting"] == 4)
+        server.terminate()
+        assert [one.result().status_code for one in asking] == [503] * 5
+        said = server.communicate(timeout=SOON)
+    assert server.returncode in (0, -signal.SIGTERM)
+    assert b"Traceback" not in b"".join(said)
+    assert keys.rows()[0].credits == 5
+
+
+def test_a_killed_server_keeps_no_credit_from_the_next_start_on(model, keys):
+    key = keys.add("ann", 2)
+    with process(model, keys) as (server, address):
+        connection = sent(address, LONG, key)
+        wait_for(lambda: keys.rows()[0].credits == 1)
+        server.kill()
+        server.wait()
+        connection.close()
+    build_api(Studio(), AppSettings(model=str(model), api_keys=keys.path))
+    assert keys.rows()[0].credits == 2
 
 
 def test_the_client_code_of_the_hosted_api_works_with_another_address(address, keys, tmp_path):

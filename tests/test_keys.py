@@ -23,11 +23,35 @@ def store(tmp_path):
 
 def test_a_credit_is_spent_and_given_back(store):
     key = store.add("ann", 2)
-    assert [store.reserve(key), store.reserve(key)] == [1, 0]
+    first, second = store.reserve(key), store.reserve(key)
+    assert [first.remaining, second.remaining] == [1, 0]
     with pytest.raises(NoCredits, match="ann"):
         store.reserve(key)
-    store.give_back(key)
-    assert store.reserve(key) == 0
+    store.spend(first)
+    for _ in range(2):
+        store.give_back(second)
+    assert store.find(key).credits == 1, "once, however often it is given back"
+
+
+def test_what_a_dead_server_had_reserved_comes_back_and_what_a_living_one_has_does_not(store):
+    """A killed process runs no code of its own: only its lock goes."""
+    key = store.add("ann", 5)
+    code = (
+        "import sys, os; sys.path.insert(0, sys.argv[1]); import conftest\n"
+        "from musicgraph.app.keys import KeyStore\n"
+        "store = KeyStore(sys.argv[2])\n"
+        "spent = store.reserve(sys.argv[3]); store.spend(spent)\n"
+        "store.reserve(sys.argv[3]); store.reserve(sys.argv[3]); os._exit(9)"
+    )
+    command = [sys.executable, "-c", code, str(ROOT / "tests"), str(store.path), key]
+    assert subprocess.run(command).returncode == 9
+    alive = KeyStore(store.path)
+    alive.reserve(key)
+    assert store.find(key).credits == 1
+    KeyStore(store.path).recover()
+    assert store.find(key).credits == 3
+    KeyStore(store.path).recover()
+    assert store.find(key).credits == 3, "the living one's is still out"
 
 
 def test_keys_have_their_own_credits(store):
@@ -42,7 +66,7 @@ def test_two_at_once_cannot_spend_the_same_credit(store):
 
     def spend(_):
         try:
-            return KeyStore(store.path).reserve(key)
+            return KeyStore(store.path).reserve(key).remaining
         except NoCredits:
             return None
 
@@ -66,6 +90,7 @@ def test_a_key_must_be_right_in_every_character(store, change):
         "",
         "mg_",
         "mg_1_",
+        "junk-mg_1_x",
         "mg_0_",
         "mg_99_abc",
         "mg_-1_x",
@@ -98,11 +123,12 @@ def test_the_file_holds_no_secret_and_is_its_owners(store):
 
 def test_a_removed_key_is_unknown_and_its_number_never_comes_again(store):
     old = store.add("ann", 1)
+    reserved = store.reserve(old)
     store.remove("ann")
     new = store.add("ann", 1)
     with pytest.raises(UnknownKey):
         store.find(old)
-    store.give_back(old)
+    store.give_back(reserved)
     assert new.split("_")[1] != old.split("_")[1]
     assert store.find(new).credits == 1
 

@@ -1,0 +1,147 @@
+"""The door: other hosts and other sites get nothing, and no file is opened that was not uploaded here."""
+
+import json
+
+import pytest
+from fastapi.testclient import TestClient
+from gradio.context import LocalContext
+from gradio.exceptions import InvalidPathError
+from gradio.processing_utils import _check_allowed
+
+from musicgraph.app.door import Hosts, named_paths
+from musicgraph.app.serve import build_server
+from musicgraph.app.settings import AppSettings
+from musicgraph.app.studio import Studio
+
+ROUTES = ("/", "/config", "/gradio_api/info", "/health", "/v1/models", "/openapi.json", "/docs")
+LOCAL = "http://127.0.0.1:7860"
+
+
+@pytest.fixture(scope="module")
+def server():
+    studio = Studio()
+    yield build_server(AppSettings(model="pocket"), studio)
+    studio.close()
+
+
+@pytest.fixture(scope="module")
+def client(server):
+    with TestClient(server, base_url=LOCAL, client=("127.0.0.1", 5000)) as client:
+        yield client
+
+
+@pytest.mark.parametrize("route", ROUTES)
+@pytest.mark.parametrize("host", ["other.example", "other.example:7860", "127.0.0.1.nip.io", ""])
+def test_a_loopback_server_answers_loopback_names_only(client, route, host):
+    assert client.get(route).status_code == 200
+    assert client.get(route, headers={"host": host}).status_code == 421
+    forged = {"host": host, "x-forwarded-host": "localhost"}
+    assert client.get(route, headers=forged).status_code == 421
+    for name in ("localhost", "localhost:7860", "127.0.0.1", "[::1]:7860"):
+        assert client.get(route, headers={"host": name}).status_code == 200
+
+
+@pytest.mark.parametrize("origin", ["http://other.example", "null", "http://127.0.0.1:9999"])
+def test_a_page_of_another_site_reaches_nothing(client, origin):
+    for method, path in (
+        ("GET", "/config"),
+        ("POST", "/gradio_api/upload"),
+        ("POST", "/v1/generate"),
+    ):
+        answer = client.request(method, path, headers={"origin": origin})
+        assert answer.status_code == 403
+    assert client.get("/config", headers={"origin": LOCAL}).status_code == 200
+
+
+def test_names_may_be_added_and_a_space_has_its_own(monkeypatch):
+    hosts = Hosts.of(AppSettings(allowed_hosts=("music.example",)))
+    assert hosts.answer("music.example:80") and not hosts.answer("other.example")
+    monkeypatch.setenv("SPACE_HOST", "ann-music.hf.space")
+    space = Hosts.of(AppSettings(host="0.0.0.0"))
+    assert space.answer("ann-music.hf.space") and space.answer("10.0.0.7:7860")
+    assert not space.answer("other.example")
+    monkeypatch.delenv("SPACE_HOST")
+    assert Hosts.of(AppSettings(host="0.0.0.0")).answer("anything.example")
+
+
+# ---------------------------------------------------------------- files
+
+
+def file_at(path):
+    return {"path": str(path), "meta": {"_type": "gradio.FileData"}}
+
+
+@pytest.fixture(scope="module")
+def foreign_files(tmp_path_factory):
+    """Files that exist and belong to nobody who visits."""
+    other = tmp_path_factory.mktemp("other") / "take.flac"
+    other.write_bytes(b"secret")
+    return ["/etc/hostname", __file__, str(other), "http://127.0.0.1:1/x", "file:///etc/hostname"]
+
+
+def calls(client):
+    """Every way to call the page: (url, number of inputs, body without its data)."""
+    config = client.get("/config").json()
+    for dependency in config["dependencies"]:
+        name, inputs = dependency["api_name"], max(1, len(dependency["inputs"]))
+        more = {"fn_index": dependency["id"], "session_hash": "s", "trigger_id": 1}
+        yield "/gradio_api/queue/join", inputs, more
+        yield "/gradio_api/run/predict", inputs, more
+        if name:
+            yield f"/gradio_api/call/{name}", inputs, {}
+            yield f"/gradio_api/run/{name}", inputs, {"session_hash": "s"}
+
+
+def test_no_position_of_any_call_takes_a_file_that_was_not_uploaded(client, foreign_files):
+    known = client.get("/gradio_api/info").json()["named_endpoints"]
+    assert {"/generate", "/run_workflow"} <= set(known)
+    tried = 0
+    for url, inputs, more in calls(client):
+        for position in range(inputs):
+            for path in foreign_files:
+                data: list = [None] * inputs
+                for shape in (file_at(path), [file_at(path)], {"deep": [file_at(path)]}):
+                    data[position] = shape
+                    answer = client.post(url, json={"data": data, **more})
+                    assert answer.status_code == 403, (url, position, path, answer.text)
+                    assert path not in answer.text
+                    tried += 1
+    assert tried > 100
+
+
+def test_an_upload_of_this_process_is_taken(client):
+    files = {"files": ("graph.json", b"{}", "application/json")}
+    (path,) = client.post("/gradio_api/upload", files=files).json()
+    answer = client.post("/gradio_api/call/run_workflow", json={"data": [file_at(path), "{}"]})
+    assert answer.status_code == 200
+    event = answer.json()["event_id"]
+    with client.stream("GET", f"/gradio_api/call/run_workflow/{event}") as stream:
+        said = "".join(stream.iter_text())
+    assert "graph.json" in said or "empty workflow" in said
+    assert path.rpartition("/")[0] not in said, "where it lies is nobody's business"
+
+
+def test_objects_with_a_path_are_found_wherever_they_hide():
+    body = {"a": [{"b": {"path": "/x"}}, {"path": 3}, {"path": None}], "path": "/y"}
+    assert set(named_paths(json.dumps(body).encode())) == {"/x", None, "/y"}
+    assert list(named_paths(b"no json")) == []
+
+
+def test_gradio_checks_paths_only_of_what_it_takes_for_launched(server):
+    """Why serve.build_server says so. If Gradio changes either half, this fails: then look again."""
+    page = next(route.app for route in server.routes if getattr(route, "path", None) == "").blocks
+    token = LocalContext.blocks.set(page)
+    try:
+        assert page.has_launched
+        with pytest.raises(InvalidPathError):
+            _check_allowed("/etc/hostname", check_in_upload_folder=True)
+        page.has_launched = False
+        assert _check_allowed("/etc/hostname", check_in_upload_folder=True) is None
+    finally:
+        page.has_launched = True
+        LocalContext.blocks.reset(token)
+
+
+def test_a_call_that_is_too_long_is_refused(client):
+    answer = client.post("/gradio_api/call/generate", content=b"[" * 5_000_000)
+    assert answer.status_code == 413
