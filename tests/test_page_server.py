@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 import urllib.request
 
 import pytest
@@ -67,3 +68,33 @@ def test_what_lies_on_the_server_is_not_served(site, tmp_path):
     for path in (secret, "/etc/passwd", "gradio_app.py"):
         with pytest.raises(urllib.error.HTTPError):
             urllib.request.urlopen(f"{site.address}gradio_api/file={path}")
+
+
+CANCELLING = """
+import sys, time
+from gradio_client import Client
+client = Client(sys.argv[1], verbose=False, analytics_enabled=False)
+job = client.submit(prompt="a calm piano", duration=120, seed=7, api_name="/generate")
+if sys.argv[2] == "cancel":
+    while not job.outputs():
+        time.sleep(0.02)
+    job.cancel()
+    time.sleep(60)
+else:
+    time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("way", ["cancel", "leave"])
+def test_a_client_that_cancels_or_leaves_ends_its_work(site, way):
+    client = subprocess.Popen([sys.executable, "-c", CANCELLING, site.address, way])
+    try:
+        while not site.studio.busy():
+            assert client.poll() is None
+            time.sleep(0.02)
+        if way == "leave":
+            client.kill()
+        site.wait_until_idle()
+    finally:
+        client.kill()
+        client.wait()
