@@ -22,7 +22,6 @@ from transformers import (
 )
 
 from musicgraph.models import checkpoint
-from musicgraph.models.conditioning import memory_for
 from musicgraph.models.config import Generation, Sampling
 from musicgraph.models.engine import Engine, TorchEngine
 from musicgraph.models.generate import stream
@@ -32,7 +31,6 @@ from full_shape import write_small_checkpoint  # noqa: E402 (the tests' own make
 
 PROMPTS = ("a happy song with drums", "slow piano", "loud rock guitar", "a sad flute")
 WARM_UP_STEPS = 3  # the first ones pack weights, allocate caches and read the prompt
-GUIDED_ROWS = 2
 
 
 class _Clock(StoppingCriteria):
@@ -89,17 +87,19 @@ class Ours:
     def first_and_late_steps(self, past: int, steps: int) -> tuple[list[float], list[float]]:
         """Bare steps after none and after `past` others, which take turns: no sampling, one item."""
         config = self.engine.config
-        memory = memory_for(self.text(PROMPTS[:1]), None, Sampling().cfg)
-        tokens = torch.randint(
-            0, config.codebook_size, (GUIDED_ROWS, config.num_codebooks, past + steps)
-        )
-        first, late = (self.engine.prepare(memory, room) for room in (steps, past + steps))
-        late.step(tokens[:, :, :past])
+        heard = [self.text(PROMPTS[:1]).item(0), None]  # as with guidance
+        tokens = torch.randint(0, config.codebook_size, (1, config.num_codebooks, past + steps))
+        first, late = (self.engine.open(len(heard), room) for room in (steps, past + steps))
+        slots = {
+            session: [session.admit(heard, room)]
+            for session, room in ((first, steps), (late, past + steps))
+        }
+        late.step(slots[late], tokens[:, :, :past])
         took: tuple[list[float], list[float]] = [], []
         for t in range(steps):
             for session, position, seconds in ((first, t, took[0]), (late, past + t, took[1])):
                 started = time.perf_counter()
-                session.step(tokens[:, :, position : position + 1])
+                session.step(slots[session], tokens[:, :, position : position + 1])
                 seconds.append(time.perf_counter() - started)
         return took[0][WARM_UP_STEPS:], took[1][WARM_UP_STEPS:]
 

@@ -1,12 +1,16 @@
-"""What the LM listens to."""
+"""What the LM listens to: encoded text (and, for models that have one, a prefix), by item, in branches.
+
+Plain classifier-free guidance is two branches of weights (cfg, 1 − cfg): the conditioning, and nothing or the
+negative. A third (style's double guidance) or a mix of prompts is one branch more.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from .refused import Refused
 
@@ -18,6 +22,8 @@ class Conditioning:
     texts: tuple[str, ...]
     states: Tensor  # float [B, L, text_size]; zeros where the mask is False
     mask: Tensor  # bool [B, L]
+    prefix: Tensor | None = None
+    """float `[B, P, hidden_size]`: read before the first step, by models that listen so; the same for a whole window"""
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -25,35 +31,48 @@ class Conditioning:
     @property
     def is_null(self) -> bool:
         """Whether no item hears anything: guidance then has nothing to push away from."""
-        return not bool(self.mask.any())
+        return self.prefix is None and not bool(self.mask.any())
 
     def repeated(self, times: int) -> Conditioning:
         """Each item `times` times in a row: variations."""
+        return self._taken(torch.arange(len(self)).repeat_interleave(times))
+
+    def item(self, index: int) -> Conditioning | None:
+        """One item by itself, without its neighbours' padding; None if it hears nothing."""
+        one = self._taken(torch.tensor([index]))
+        if one.is_null:
+            return None
+        length = int(one.mask[0].nonzero().amax()) + 1 if one.mask.any() else 0
+        return Conditioning(one.texts, one.states[:, :length], one.mask[:, :length], one.prefix)
+
+    def _taken(self, items: Tensor) -> Conditioning:
         return Conditioning(
-            tuple(text for text in self.texts for _ in range(times)),
-            self.states.repeat_interleave(times, dim=0),
-            self.mask.repeat_interleave(times, dim=0),
+            tuple(self.texts[i] for i in items.tolist()),
+            self.states[items],
+            self.mask[items],
+            None if self.prefix is None else self.prefix[items],
         )
 
 
 @dataclass(frozen=True)
-class Memory:
-    """Conditioning laid out for the LM: R rows, of which the first C hear text."""
+class Branch:
+    """One of the things that an item listens to at once. Each takes a row of the batch."""
 
-    states: Tensor  # [C, L, text_size]
-    mask: Tensor  # bool [C, L]
-    rows: int
-    items: int
-    """B: the rows that make music; any further ones are the null half of guidance"""
-
-    @property
-    def guided(self) -> bool:
-        return self.rows != self.items
+    conditioning: Conditioning | None
+    """of one item; None: nothing"""
+    weight: float
+    """of its logits; an item's weights sum to 1"""
 
 
-def memory_for(positive: Conditioning, negative: Conditioning | None, cfg: float) -> Memory:
-    """Rows for a batch. With guidance: the items, then their null half, which hears `negative` or nothing.
+Branches = tuple[Branch, ...]
 
+
+def branches_for(
+    positive: Conditioning, negative: Conditioning | None, cfg: float
+) -> tuple[Branches, ...]:
+    """The branches of each item: its conditioning and, with guidance, the negative or nothing.
+
+    Guidance is left out where it has no effect: with cfg 1, and where neither side hears anything.
     Raises Refused if the negative conditioning has neither one item nor as many as the positive one.
     """
     B = len(positive)
@@ -64,24 +83,28 @@ def memory_for(positive: Conditioning, negative: Conditioning | None, cfg: float
             expected=f"1 or {B}",
             remedy="give one negative text for all, or one for each",
         )
-    push_away = negative is not None and not negative.is_null
-    if cfg == 1 or (positive.is_null and not push_away):
-        return Memory(*_heard(positive), rows=B, items=B)
-    if not push_away:
-        return Memory(*_heard(positive), rows=2 * B, items=B)
-    if len(negative) < B:
-        negative = negative.repeated(B)
-    L = max(positive.mask.shape[1], negative.mask.shape[1])
-    states = torch.cat([_padded(positive.states, L), _padded(negative.states, L)])
-    mask = torch.cat([F.pad(c.mask, (0, L - c.mask.shape[1])) for c in (positive, negative)])
-    return Memory(states, mask, rows=2 * B, items=B)
+    away = [None if negative is None else negative.item(i % len(negative)) for i in range(B)]
+    return tuple(_guided(positive.item(i), away[i], cfg) for i in range(B))
 
 
-def _heard(conditioning: Conditioning) -> tuple[Tensor, Tensor]:
-    if conditioning.is_null:
-        return conditioning.states[:0], conditioning.mask[:0]
-    return conditioning.states, conditioning.mask
+def _guided(positive: Conditioning | None, negative: Conditioning | None, cfg: float) -> Branches:
+    if cfg == 1 or positive is negative is None:
+        return (Branch(positive, 1.0),)
+    return Branch(positive, cfg), Branch(negative, 1 - cfg)
 
 
-def _padded(states: Tensor, length: int) -> Tensor:
-    return F.pad(states, (0, 0, 0, length - states.shape[1]))
+def mixed(logits: Tensor, items: Sequence[Branches]) -> Tensor:
+    """Logits of every row `[R, K, V]`, an item's branches in a row → logits of the items `[B, K, V]`.
+
+    Σ weight · branch, computed as the last branch + Σ weight · (branch − last): for two branches that is guidance
+    as upstream writes it, null + cfg · (conditional − null).
+    """
+    if all(len(branches) == 1 for branches in items):
+        return logits
+    results = []
+    for branches, rows in zip(items, logits.split([len(b) for b in items]), strict=True):
+        result = rows[-1]
+        for branch, row in zip(branches[:-1], rows, strict=False):
+            result = result + branch.weight * (row - rows[-1])
+        results.append(result)
+    return torch.stack(results)

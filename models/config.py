@@ -30,6 +30,8 @@ class LMConfig:
     frame_rate: float
     """frames a second"""
     sample_rate: int
+    cross_attention: bool = True
+    """whether text is heard in layers of its own; else it is a prefix, as in the melody models"""
     window_frames: int = 1500
     """how many frames the model was trained to see at once: 30 s for the official models"""
 

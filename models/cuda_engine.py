@@ -8,20 +8,18 @@ mask made from the position hides what is still to come.
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from .conditioning import Memory
 from .config import LMConfig
-from .engine import NAMES
-from .lm import MusicGenLM, seen_from
+from .engine import NAMES, Heard, indexed, prefix_of
+from .lm import Caches, MusicGenLM, Reading, Text, seen_from
 from .refused import Refused
+from .slots import Slots
 
 SPAN = 256
 """Places of the caches by which the graphs of a session differ.
@@ -55,89 +53,228 @@ class CudaGraphEngine:
     def precision(self) -> str:
         return NAMES[self.lm.norm.weight.dtype]
 
-    def prepare(self, memory: Memory, max_steps: int) -> CudaGraphSession:
+    def open(self, rows: int = 0, max_steps: int = 0) -> CudaGraphSession:
         if self.device.type != "cuda":
             raise Refused(
-                f"cuda graph: got a model on {self.device}, expected a GPU; use TorchEngine there"
+                "cuda graph",
+                got=f"a model on {self.device}",
+                expected="a GPU",
+                remedy="use TorchEngine there",
             )
-        return CudaGraphSession(self.lm, memory, max_steps)
+        return CudaGraphSession(self.lm, rows, max_steps)
 
 
 class CudaGraphSession:
-    """Owns its buffers and its graph, so sessions can be interleaved on one stream; their memory goes with the session.
+    """Owns its buffers and its graphs, so sessions can be interleaved on one stream; their memory goes with the session.
 
-    The graph also holds the addresses of the weights. A session is therefore good only until the module moves (ComfyUI
+    A step computes every row that the session has room for. Rows that are not asked for are parked: they write to a
+    place behind all others, where nobody looks.
+
+    The graphs also hold the addresses of the weights. A session is therefore good only until the module moves (ComfyUI
     does that between runs, not in them) and says so if it is used after that. Each run makes its own.
     """
 
-    def __init__(self, lm: MusicGenLM, memory: Memory, max_steps: int):
-        self._step = StaticStep(lm, memory, max_steps)
-        self._max_steps, self._length = max_steps, 0
-        self._recorder = Recorder(self._step.position.device)
-        self._replay: Callable[[], None] | None = None
-        self._span = 0  # of the graph; none yet
+    def __init__(self, lm: MusicGenLM, rows: int, max_steps: int):
+        self._lm, self._slots = lm, Slots()
+        self._step = StaticStep(lm, rows, max_steps)
+        self._recorder = Recorder(self._step.positions.device)
+        self._replays: dict[int, Callable[[], None]] = {}  # by span
+        self._active: tuple[int, ...] = ()
 
     @torch.inference_mode()
-    def step(self, tokens: Tensor) -> Tensor:
-        begin, end = self._length, self._length + tokens.shape[-1]
-        assert end <= self._max_steps, (end, self._max_steps)
+    def admit(self, heard: Heard, max_steps: int) -> int:
+        prefix = prefix_of(heard)
+        length = 0 if prefix is None else prefix.shape[1]
+        slot = self._slots.admit(len(heard))
+        rows = self._slots.rows(slot)
+        self._grown(self._step.make_room(max(rows) + 1, length + max_steps))
+        self._hear(slot, heard)
+        if prefix is not None:
+            begins = self._slots.advance((slot,), length)
+            self._step.prefill(prefix.to(self._lm.norm.weight), rows, begins[0])
+        return slot
+
+    @torch.inference_mode()
+    def listen(self, slot: int, heard: Heard) -> None:
+        self._slots.check_same_number(slot, heard)
+        self._hear(slot, heard)
+
+    def leave(self, slot: int) -> None:
+        self._slots.leave(slot)
+        self._active = ()
+
+    @torch.inference_mode()
+    def step(self, slots: Sequence[int], tokens: Tensor) -> Tensor:
         self._step.check_unmoved()
-        self._length = end
+        begins = self._slots.advance(slots, tokens.shape[-1])
         if tokens.shape[-1] > 1:
-            return self._step.prefill(tokens, begin)
-        self._step.tokens.copy_(tokens)
-        self._step.position.fill_(begin)
-        self._replay_for(rounded_up(end, SPAN))()
-        return self._step.logits.clone()  # the buffer is overwritten by the next step
+            return self._prefill(slots, begins, tokens)
+        rows = tuple(row for slot in slots for row in self._slots.rows(slot))
+        self._place(rows, begins)
+        where = indexed(rows, tokens.device)
+        self._step.tokens[where] = self._for_each_row(slots, tokens)
+        self._replay_for(rounded_up(max(begins) + 1, SPAN))()
+        return self._step.logits[where].clone()  # the buffer is overwritten by the next step
+
+    def _prefill(self, slots: Sequence[int], begins: Sequence[int], tokens: Tensor) -> Tensor:
+        """Several steps at once, without a graph: slot by slot, since each may be elsewhere."""
+        self._active = ()
+        logits, at = [], 0
+        for slot, piece in zip(slots, tokens, strict=True):
+            rows = self._slots.rows(slot)
+            x = self._lm.embed(piece.expand(len(rows), -1, -1))
+            logits.append(self._step.prefill(x, rows, begins[at]))
+            at += len(rows)
+        return torch.cat(logits)
+
+    def _for_each_row(self, slots: Sequence[int], tokens: Tensor) -> Tensor:
+        counts = [len(self._slots.rows(slot)) for slot in slots]
+        if len(set(counts)) == 1:
+            return tokens.repeat_interleave(counts[0], dim=0)
+        items = [item for item, count in enumerate(counts) for _ in range(count)]
+        return tokens[torch.tensor(items, device=tokens.device)]
+
+    def _place(self, rows: tuple[int, ...], begins: Sequence[int]) -> None:
+        positions = self._step.positions
+        if rows != self._active:
+            positions.fill_(self._step.parking)
+            self._active = rows
+        where = indexed(rows, positions.device)
+        if len(set(begins)) == 1:
+            positions[where] = begins[0]
+        else:
+            positions[where] = torch.tensor(begins, device=positions.device).unsqueeze(-1)
+
+    def _hear(self, slot: int, heard: Heard) -> None:
+        for row, one in zip(self._slots.rows(slot), heard, strict=True):
+            self._grown(self._step.hear(row, self._lm.read_text(one)))
+
+    def _grown(self, moved: bool) -> None:
+        """What is recorded are addresses: with other buffers it is worth nothing."""
+        if moved:
+            self._replays.clear()
+            self._active = ()
 
     def _replay_for(self, span: int) -> Callable[[], None]:
-        """Positions only grow, so a graph that has become too short is never needed again."""
-        if self._replay is None or self._span != span:
-            self._replay, self._span = self._recorder.record(lambda: self._step.read(span)), span
-        return self._replay
+        if span not in self._replays:
+            self._replays[span] = self._recorder.record(lambda: self._step.read(span))
+        return self._replays[span]
 
 
 class StaticStep:
     """One step of the LM over buffers that stay where they are. Needs nothing from the host but the span."""
 
     @torch.inference_mode()
-    def __init__(self, lm: MusicGenLM, memory: Memory, max_steps: int):
-        config, weight = lm.config, lm.norm.weight
-        memory = _aligned(memory)
-        caches = lm.allocate(memory.states, memory.mask, memory.rows, rounded_up(max_steps, SPAN))
-        if caches.text_mask is not None:
-            caches = dataclasses.replace(caches, text_mask=_added(caches.text_mask, weight.dtype))
-        self._lm, self._caches, self._weights_at = lm, caches, weight.data_ptr()
-        self.tokens = torch.zeros(
-            memory.rows, config.num_codebooks, 1, dtype=torch.int64, device=weight.device
-        )
-        self.position = torch.zeros(1, dtype=torch.int64, device=weight.device)
-        shape = (memory.rows, config.num_codebooks, config.codebook_size)
+    def __init__(self, lm: MusicGenLM, rows: int, max_steps: int):
+        self._lm, self._weights_at = lm, lm.norm.weight.data_ptr()
+        self._caches = Caches(lm.config, lm.norm.weight)
+        self._text: Text | None = None
+        self.parking = 0
+        """a position that belongs to no step"""
+        self._make_buffers()
+        self.make_room(rows, max_steps)
+
+    def _make_buffers(self) -> None:
+        config, weight = self._lm.config, self._lm.norm.weight
+        rows = self._caches.keys[0].shape[0]
+        whole = {"dtype": torch.int64, "device": weight.device}
+        self.tokens = torch.zeros(rows, config.num_codebooks, 1, **whole)
+        self.positions = torch.full((rows, 1), self.parking, **whole)
+        self._row_numbers = torch.arange(rows, **whole).unsqueeze(-1)
+        shape = (rows, config.num_codebooks, config.codebook_size)
         self.logits = torch.zeros(shape, device=weight.device)
 
+    def make_room(self, rows: int, max_steps: int) -> bool:
+        """Room for so many rows and steps, and for parking. Whether anything had to move for it."""
+        before = self._caches.keys[0].shape
+        self._caches.make_room(rows, rounded_up(max_steps + 1, SPAN))
+        after = self._caches.keys[0].shape
+        if before == after:
+            return False
+        self.parking = after[2] - 1
+        self._make_buffers()
+        if self._text is not None:
+            self._make_text(self._text.mask.shape[-1])
+        return True
+
+    def hear(self, row: int, text: Text | None) -> bool:
+        """What a row listens to from now on. Whether anything had to move for it."""
+        room = 0 if self._text is None else self._text.mask.shape[-1]
+        length = 0 if text is None else text.mask.shape[-1]
+        moved = length > room
+        if moved:
+            self._make_text(rounded_up(length, ALIGNED))
+        if self._text is not None:
+            self._put_text(row, text)
+        return moved
+
+    def _make_text(self, length: int) -> None:
+        """Room for every row's text; what was there stays. Zeros that are heard change nothing: that is silence."""
+        config, old, rows = self._lm.config, self._text, self.tokens.shape[0]
+        like = self._lm.norm.weight
+        shape = (rows, config.num_heads, length, config.head_size)
+        layers = range(config.num_layers)
+        keys, values = ([like.new_zeros(shape) for _ in layers] for _ in range(2))
+        self._text = Text(keys, values, like.new_zeros((rows, 1, 1, length)))
+        for row in range(0 if old is None else len(old.mask)):
+            one = [[cache[row : row + 1] for cache in caches] for caches in (old.keys, old.values)]
+            self._put_text(row, Text(*one, old.mask[row : row + 1]))
+
+    def _put_text(self, row: int, text: Text | None) -> None:
+        assert self._text is not None
+        for caches in (self._text.keys, self._text.values):
+            for cache in caches:
+                cache[row].zero_()
+        self._text.mask[row].zero_()
+        if text is None:
+            return
+        length = text.mask.shape[-1]
+        for ours, theirs in ((self._text.keys, text.keys), (self._text.values, text.values)):
+            for cache, new in zip(ours, theirs, strict=True):
+                cache[row, :, :length] = new[0]
+        mask = (
+            _added(text.mask, self._text.mask.dtype) if text.mask.dtype == torch.bool else text.mask
+        )
+        self._text.mask[row].fill_(float("-inf"))
+        self._text.mask[row, :, :, :length] = mask[0]
+
     def read(self, span: int) -> None:
-        """Reads `tokens` `[R, K, 1]` at `position` `[1]` < `span`, and leaves the next step's float32 `[R, K, V]` in `logits`.
+        """Reads `tokens` `[R, K, 1]` at `positions` `[R, 1]`, of which those < `span` count, and leaves float32
+        `[R, K, V]` of the next step in `logits`.
 
         Doing it again changes nothing: the same keys and values are put into the same places.
         """
-        mask = _added(seen_from(self.position, span), self._lm.norm.weight.dtype)
-        self.logits.copy_(
-            self._lm(self.tokens, self._caches, self.position, span, mask=mask)[:, :, 0]
+        mask = _added(seen_from(self.positions, span), self._lm.norm.weight.dtype).unsqueeze(1)
+        every = slice(0, self.tokens.shape[0])
+        listeners = None if self._text is None else every
+        reading = Reading(
+            every, self.positions, span, mask, self._row_numbers, self._text, listeners
         )
+        x = self._lm(self._lm.embed(self.tokens), self._caches, reading)
+        self.logits.copy_(self._lm.logits(x)[:, 0])
 
-    def prefill(self, tokens: Tensor, begin: int) -> Tensor:
-        """Reads several steps `[R, K, S]` from `begin` on, without a graph. Returns logits as `read` leaves them."""
-        end = begin + tokens.shape[-1]
-        positions = torch.arange(begin, end, device=self.position.device)
-        return self._lm(tokens, self._caches, positions, span=end)[:, :, 0].float()
+    def prefill(self, x: Tensor, rows: Sequence[int], begin: int) -> Tensor:
+        """Reads embedded steps `[R, S, d]` of a slot from `begin` on, without a graph. Logits as `read` leaves them."""
+        end = begin + x.shape[1]
+        positions = torch.arange(begin, end, device=x.device)
+        where = indexed(tuple(rows), x.device)
+        text = None if self._text is None else _rows_of(self._text, where)
+        mask = seen_from(positions, end) if x.shape[1] > 1 else None
+        listeners = None if text is None else slice(0, len(rows))
+        reading = Reading(where, positions, end, mask, None, text, listeners)
+        return self._lm.logits(self._lm(x, self._caches, reading)[:, -1:])[:, 0]
 
     def check_unmoved(self) -> None:
         weight = self._lm.norm.weight
         if weight.data_ptr() != self._weights_at:
             raise RuntimeError(
                 f"cuda graph: got a model that has moved (to {weight.device}) since the session was made, expected it "
-                "to stay in place until the session ends; prepare a new session"
+                "to stay in place until the session ends; open a new session"
             )
+
+
+def _rows_of(text: Text, where: slice | Tensor) -> Text:
+    return Text([k[where] for k in text.keys], [v[where] for v in text.values], text.mask[where])
 
 
 class Recorder:
@@ -176,14 +313,6 @@ def _side_stream(device: torch.device) -> torch.cuda.Stream:
 
 def rounded_up(count: int, multiple: int) -> int:
     return -(-count // multiple) * multiple
-
-
-def _aligned(memory: Memory) -> Memory:
-    """The same with text of a length that is a multiple of `ALIGNED`; what is added is masked."""
-    more = rounded_up(memory.mask.shape[1], ALIGNED) - memory.mask.shape[1]
-    return dataclasses.replace(
-        memory, states=F.pad(memory.states, (0, 0, 0, more)), mask=F.pad(memory.mask, (0, more))
-    )
 
 
 def _added(seen: Tensor, dtype: torch.dtype) -> Tensor:

@@ -4,34 +4,75 @@ Pre-norm layers of self-attention, cross-attention to text and a GELU feed-forwa
 fixed sinusoids, cosines first. q, k and v are one matrix, so are the cross-attention's k and v, the K embedding tables
 and the K heads: one read of the weights a step, in few operations.
 
-    rows R     what is computed side by side: B items, or 2B with guidance (conditional rows first)
+    rows R     what is computed side by side: a row for each branch of each item
     C ≤ R      rows that hear text; for the others the text is exact zeros, whose attention is exactly zero: skipped
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .conditioning import Conditioning
 from .config import LMConfig
 
 
-@dataclass
-class Caches:
-    """Everything a run of the LM remembers; allocated once for `max_steps`."""
+@dataclass(frozen=True)
+class Text:
+    """Cross-attention's keys and values of one or more rows' text."""
 
-    keys: list[Tensor]  # per layer [R, H, max_steps, head_size]
+    keys: list[Tensor]  # per layer [C, H, L, head_size]
     values: list[Tensor]
-    text_keys: list[Tensor]  # per layer [C, H, L, head_size]
-    text_values: list[Tensor]
-    text_mask: (
-        Tensor | None
-    )  # [C, 1, 1, L]: bool, True where there is text, or added to scores; None when C = 0
-    sinusoids: Tensor  # [max_steps, d]
+    mask: Tensor  # [C, 1, 1, L]: bool, True where there is text, or added to scores
+
+
+class Caches:
+    """Self-attention's keys and values of the rows of a session; they grow with the rows and steps that are needed."""
+
+    def __init__(self, config: LMConfig, like: Tensor):
+        self._config, self._like = config, like
+        empty = like.new_zeros((0, config.num_heads, 0, config.head_size))
+        self.keys = [empty] * config.num_layers  # per layer [rows, H, room, head_size]
+        self.values = [empty] * config.num_layers
+        self.sinusoids = like.new_zeros((0, config.hidden_size))  # [room, d]
+
+    def make_room(self, rows: int, room: int) -> None:
+        """Room for at least so many rows and steps; what is there stays."""
+        had_rows, _, had_room, _ = self.keys[0].shape
+        rows, room = max(rows, had_rows), max(room, had_room)
+        if (rows, room) == (had_rows, had_room):
+            return
+        for caches in (self.keys, self.values):
+            for index, cache in enumerate(caches):
+                grown = cache.new_zeros((rows, cache.shape[1], room, cache.shape[3]))
+                grown[:had_rows, :, :had_room] = cache
+                caches[index] = grown
+        self.sinusoids = sinusoids(room, self._config.hidden_size).to(self._like)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Which rows read which positions, and what they hear meanwhile."""
+
+    rows: slice | Tensor
+    """of the caches; a slice copies nothing"""
+    positions: Tensor
+    """`[S]` if all rows read the same ones, else `[R, S]`"""
+    span: int
+    """how much of the caches is looked at: the last position + 1, unless the mask hides what lies beyond"""
+    mask: Tensor | None
+    """broadcast to `[R, 1, S, span]`, bool or added to scores: hides what comes after each position"""
+    row_numbers: Tensor | None = None
+    """`[R, 1]`: needed where positions are `[R, S]`"""
+    text: Text | None = None
+    """of the rows that hear some"""
+    listeners: slice | Tensor | None = None
+    """those rows, among the ones that read"""
 
 
 class Layer(nn.Module):
@@ -41,10 +82,11 @@ class Layer(nn.Module):
         self.norm = nn.LayerNorm(d)
         self.qkv = nn.Linear(d, 3 * d, bias=False)
         self.out = nn.Linear(d, d, bias=False)
-        self.text_norm = nn.LayerNorm(d)
-        self.text_q = nn.Linear(d, d, bias=False)
-        self.text_kv = nn.Linear(d, 2 * d, bias=False)
-        self.text_out = nn.Linear(d, d, bias=False)
+        if config.cross_attention:
+            self.text_norm = nn.LayerNorm(d)
+            self.text_q = nn.Linear(d, d, bias=False)
+            self.text_kv = nn.Linear(d, 2 * d, bias=False)
+            self.text_out = nn.Linear(d, d, bias=False)
         self.ffn_norm = nn.LayerNorm(d)
         self.fc1 = nn.Linear(d, config.ffn_size, bias=False)
         self.fc2 = nn.Linear(config.ffn_size, d, bias=False)
@@ -52,43 +94,55 @@ class Layer(nn.Module):
     def _split(self, x: Tensor) -> Tensor:
         return x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)  # [R, S, d] → [R, H, S, d/H]
 
-    def text_memory(self, text: Tensor) -> tuple[Tensor, Tensor]:
+    def text_cache(self, text: Tensor) -> tuple[Tensor, Tensor]:
         """Keys and values `[C, H, L, head_size]` of projected text `[C, L, d]`."""
         k, v = self.text_kv(text).chunk(2, dim=-1)
         return self._split(k).contiguous(), self._split(v).contiguous()
 
-    def forward(
-        self,
-        x: Tensor,
-        caches: Caches,
-        index: int,
-        positions: Tensor,
-        mask: Tensor | None,
-        span: int,
-    ) -> Tensor:
+    def forward(self, x: Tensor, caches: Caches, index: int, reading: Reading) -> Tensor:
         q, k, v = (self._split(part) for part in self.qkv(self.norm(x)).chunk(3, dim=-1))
-        keys, values = caches.keys[index], caches.values[index]
-        keys.index_copy_(2, positions, k)
-        values.index_copy_(2, positions, v)
-        heard = F.scaled_dot_product_attention(
-            q, keys[:, :, :span], values[:, :, :span], attn_mask=mask
-        )
-        x = x + self.out(heard.transpose(1, 2).flatten(2))
-        x = self._listen(x, caches, index)
+        keys = _written(caches.keys[index], k, reading)
+        values = _written(caches.values[index], v, reading)
+        attended = F.scaled_dot_product_attention(q, keys, values, attn_mask=reading.mask)
+        x = x + self.out(attended.transpose(1, 2).flatten(2))
+        if reading.text is not None and reading.listeners is not None:
+            x = self._cross_attend(x, index, reading.text, reading.listeners)
         return x + self.fc2(F.gelu(self.fc1(self.ffn_norm(x))))
 
-    def _listen(self, x: Tensor, caches: Caches, index: int) -> Tensor:
-        if caches.text_mask is None:
-            return x
-        C = caches.text_mask.shape[0]
-        q = self._split(self.text_q(self.text_norm(x[:C])))
-        k, v = caches.text_keys[index], caches.text_values[index]
-        heard = self.text_out(
-            F.scaled_dot_product_attention(q, k, v, attn_mask=caches.text_mask)
-            .transpose(1, 2)
-            .flatten(2)
+    def _cross_attend(self, x: Tensor, index: int, text: Text, listeners: slice | Tensor) -> Tensor:
+        part = x[listeners]
+        q = self._split(self.text_q(self.text_norm(part)))
+        attended = F.scaled_dot_product_attention(
+            q, text.keys[index], text.values[index], attn_mask=text.mask
         )
-        return x + heard if C == x.shape[0] else torch.cat([x[:C] + heard, x[C:]])
+        part = part + self.text_out(attended.transpose(1, 2).flatten(2))
+        if len(part) == len(x):
+            return part
+        x = x.clone()
+        x[listeners] = part
+        return x
+
+
+def _written(cache: Tensor, new: Tensor, reading: Reading) -> Tensor:
+    """Puts `new` `[R, H, S, head_size]` where it belongs. Returns what these rows look at, `[R, H, span, head_size]`."""
+    if reading.row_numbers is not None:
+        cache.transpose(1, 2)[reading.row_numbers, reading.positions] = new.transpose(1, 2)
+    elif isinstance(reading.rows, slice):
+        cache[reading.rows].index_copy_(2, reading.positions, new)
+    else:
+        cache.transpose(1, 2)[reading.rows.unsqueeze(-1), reading.positions] = new.transpose(1, 2)
+    return cache[reading.rows, :, : reading.span]
+
+
+class Embedding(nn.Module):
+    """Tables without the random numbers of torch's own, whose making on the meta device imports half of torch."""
+
+    def __init__(self, count: int, size: int):
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(count, size))
+
+    def forward(self, index: Tensor) -> Tensor:
+        return F.embedding(index, self.weight)
 
 
 class MusicGenLM(nn.Module):
@@ -99,76 +153,68 @@ class MusicGenLM(nn.Module):
         self.text_projection = (
             nn.Linear(config.text_size, d) if config.text_size != d else nn.Identity()
         )
-        self.embedding = nn.Embedding(K * (V + 1), d)
+        self.embedding = Embedding(K * (V + 1), d)
         self.layers = nn.ModuleList(Layer(config) for _ in range(config.num_layers))
         self.norm = nn.LayerNorm(d)
         self.heads = nn.Linear(d, K * V, bias=False)
 
-    def allocate(self, text: Tensor, text_mask: Tensor, rows: int, max_steps: int) -> Caches:
-        """Caches for `rows` rows, the first C of which hear `text` `[C, L, text_size]`, masked `[C, L]`.
+    def allocate(self, rows: int, max_steps: int) -> Caches:
+        caches = Caches(self.config, self.norm.weight)
+        caches.make_room(rows, max_steps)
+        return caches
 
-        A row whose mask is empty hears nothing: its states become exact zeros, and all of them are unmasked, so that
-        its attention is exactly zero rather than the NaN of an empty softmax.
+    def read_text(self, conditioning: Conditioning | None) -> Text | None:
+        """What the layers hear of one or more items' text; None of nothing, and for models without cross-attention.
+
+        An item whose mask is empty hears nothing: its states become exact zeros, and all of them are unmasked, so
+        that its attention is exactly zero rather than the NaN of an empty softmax.
         """
-        config, weight = self.config, self.norm.weight
-        shape = (rows, config.num_heads, max_steps, config.head_size)
-        empty = [
-            torch.zeros(shape, dtype=weight.dtype, device=weight.device)
-            for _ in range(2 * config.num_layers)
-        ]
-        keys, values = empty[::2], empty[1::2]
-        places = sinusoids(max_steps, config.hidden_size).to(weight)
-        if text.shape[0] == 0:
-            return Caches(keys, values, [], [], None, places)
-        text, text_mask = text.to(weight), text_mask.to(weight.device)
-        text = self.text_projection(text) * text_mask.unsqueeze(-1)
-        memory = [layer.text_memory(text) for layer in self.layers]
-        heard = text_mask | ~text_mask.any(dim=-1, keepdim=True)
-        return Caches(
-            keys,
-            values,
-            [k for k, _ in memory],
-            [v for _, v in memory],
-            heard[:, None, None],
-            places,
-        )
+        if conditioning is None or not self.config.cross_attention:
+            return None
+        weight = self.norm.weight
+        mask = conditioning.mask.to(weight.device)
+        states = self.text_projection(conditioning.states.to(weight)) * mask.unsqueeze(-1)
+        caches = [layer.text_cache(states) for layer in self.layers]
+        seen = mask | ~mask.any(dim=-1, keepdim=True)
+        return Text([k for k, _ in caches], [v for _, v in caches], seen[:, None, None])
 
-    def forward(
-        self,
-        tokens: Tensor,
-        caches: Caches,
-        positions: Tensor,
-        span: int,
-        last_only: bool = True,
-        mask: Tensor | None = None,
-    ) -> Tensor:
-        """Reads steps `tokens` `[R, K, S]` at `positions` `[S]` and returns logits `[R, K, S or 1, V]`.
-
-        Args:
-            span: how much of the caches is looked at: the last position + 1, unless a mask comes along.
-            mask: `[S, span]`, bool or added to scores, for a span that reaches beyond the last position: it must hide
-                what comes after each. The default hides nothing where S = 1.
-        """
-        x = self._embed(tokens, caches.sinusoids.index_select(0, positions))
-        if mask is None and tokens.shape[-1] > 1:
-            mask = seen_from(positions, span)
-        for index, layer in enumerate(self.layers):
-            x = layer(x, caches, index, positions, mask, span)
-        if last_only:
-            x = x[:, -1:]
-        logits = self.heads(self.norm(x))  # [R, S, K·V]
-        return logits.unflatten(-1, (self.config.num_codebooks, -1)).transpose(1, 2)
-
-    def _embed(self, tokens: Tensor, sinusoids: Tensor) -> Tensor:
-        """Sum of the K codebooks' embeddings, plus position: `[R, K, S]` → `[R, S, d]`."""
+    def embed(self, tokens: Tensor) -> Tensor:
+        """The sum of the K codebooks' embeddings: `[R, K, S]` → `[R, S, d]`."""
         first_rows = torch.arange(self.config.num_codebooks, device=tokens.device) * (
             self.config.codebook_size + 1
         )
-        return self.embedding(tokens + first_rows[None, :, None]).sum(dim=1) + sinusoids
+        return self.embedding(tokens + first_rows[None, :, None]).sum(dim=1)
+
+    def forward(self, x: Tensor, caches: Caches, reading: Reading) -> Tensor:
+        """Reads embedded steps or a prefix `[R, S, d]`. Returns `[R, S, d]`, of which `logits` makes predictions."""
+        places = caches.sinusoids[reading.positions]
+        x = x.to(places.dtype) + places
+        for index, layer in enumerate(self.layers):
+            x = layer(x, caches, index, reading)
+        return x
+
+    def logits(self, x: Tensor) -> Tensor:
+        """`[R, S, d]` → float32 `[R, S, K, V]`."""
+        return self.heads(self.norm(x)).unflatten(-1, (self.config.num_codebooks, -1)).float()
+
+
+def together(texts: Sequence[Text]) -> Text:
+    """The text of several rows side by side; shorter ones are padded, and their padding is masked."""
+    longest = max(text.mask.shape[-1] for text in texts)
+
+    def padded(cache: Tensor) -> Tensor:
+        return F.pad(cache, (0, 0, 0, longest - cache.shape[2]))
+
+    layers = range(len(texts[0].keys))
+    return Text(
+        [torch.cat([padded(text.keys[i]) for text in texts]) for i in layers],
+        [torch.cat([padded(text.values[i]) for text in texts]) for i in layers],
+        torch.cat([F.pad(text.mask, (0, longest - text.mask.shape[-1])) for text in texts]),
+    )
 
 
 def seen_from(positions: Tensor, span: int) -> Tensor:
-    """bool `[S, span]`: each of `positions` `[S]` sees itself and what came before."""
+    """bool `[…, S, span]`: each of `positions` `[…, S]` sees itself and what came before."""
     return torch.arange(span, device=positions.device) <= positions.unsqueeze(-1)
 
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -17,12 +18,14 @@ import torch
 from torch import Tensor
 
 from .checkpoint import Checkpoint
-from .conditioning import Memory
+from .conditioning import Conditioning
 from .config import LMConfig
+from .engine import Heard, prefix_of
 from .lm import sinusoids
-from .numba_step import JOB, LINE_BYTES, PHASES, operand_room, read_text, scratch_room, step
+from .numba_step import CACHE, JOB, LINE_BYTES, PHASES, operand_room, read_text, scratch_room, step
 from .numba_vectors import TILE
 from .numba_weights import Float32Matrices, Int8Matrices, OnProgress, Parameters
+from .slots import Slots
 
 log = logging.getLogger("musicgraph")
 
@@ -37,19 +40,14 @@ class Threads:
         self._pool = ThreadPoolExecutor(count - 1, "musicgraph") if count > 1 else None
         self._lock = threading.Lock()
 
-    def run(self, function, job: np.ndarray, phases: int, arrays: Iterable[np.ndarray]) -> None:
+    def run(self, function, job: np.ndarray, phases: int, arrays: Iterable[object]) -> None:
         """`function(job, number of the thread)` in each. Adds what they need: counters for `phases`, and own memory.
 
         `arrays` are those whose addresses the job has: kept until the last thread has left, even if Ctrl-C ends the waiting.
         """
-        rows, width, head_size, room, text_room = (
-            int(job[name][0]) for name in ("rows", "width", "head_size", "room", "text_room")
-        )
-        own = (
-            scratch_room(rows * int(job["steps"][0]), width, head_size, max(room, text_room))
-            // 128
-            * 128
-        )
+        names = ("positions", "width", "head_size", "room", "text_room")
+        positions, width, head_size, *rooms = (int(job[name][0]) for name in names)
+        own = scratch_room(positions, width, head_size, max(rooms)) // 128 * 128
         counters = np.zeros(phases * (self._count + 1) * LINE_BYTES, np.uint8)
         scratch = np.empty(self._count * own, np.uint8)
         for name, value in (
@@ -67,7 +65,7 @@ class Threads:
             wait(others)
 
 
-def _run(function, job: np.ndarray, me: int, held: tuple[np.ndarray, ...]) -> None:
+def _run(function, job: np.ndarray, me: int, held: tuple[object, ...]) -> None:
     function(job, me)
 
 
@@ -106,21 +104,19 @@ class NumbaEngine:
     def _compile(self) -> None:
         """One step of nothing, so that no music has to wait for Numba, which is quick from its cache on disk."""
         started = time.perf_counter()
-        silence = Memory(
-            torch.zeros(1, 1, self.config.text_size),
-            torch.ones(1, 1, dtype=torch.bool),
-            rows=1,
-            items=1,
+        config, session = self.config, self.open()
+        silence = Conditioning(
+            ("",), torch.zeros(1, 1, config.text_size), torch.ones(1, 1, dtype=torch.bool)
         )
-        step = torch.full((1, self.config.num_codebooks, 1), self.config.special_token)
-        self.prepare(silence, max_steps=1).step(step)
+        tokens = torch.full((1, config.num_codebooks, 1), config.special_token)
+        session.step([session.admit([silence], max_steps=1)], tokens)
         if (took := time.perf_counter() - started) > NOTEWORTHY_S:
             log.info(
                 "compiled for this processor and read in %.0f s; what is compiled is kept", took
             )
 
-    def prepare(self, memory: Memory, max_steps: int) -> NumbaSession:
-        return NumbaSession(self, self._text(memory), memory.rows, max_steps)
+    def open(self, rows: int = 0, max_steps: int = 0) -> NumbaSession:
+        return NumbaSession(self)
 
     def facts(self) -> dict[str, int]:
         """The part of a job that is the same for all."""
@@ -137,79 +133,173 @@ class NumbaEngine:
             **dict(_addresses(**self.parameters.tables)),
         }
 
-    def _text(self, memory: Memory) -> dict[str, np.ndarray]:
-        """Cross-attention's keys and values `[layers, C, H, L, head_size]` for the C rows that hear text, and where it is."""
-        config, (C, L) = self.config, memory.mask.shape
-        heard = memory.mask | ~memory.mask.any(dim=1, keepdim=True)
-        keys, values = _lines(config, C, L, np.float32)
-        text = {"text_keys": keys, "text_values": values, "text_heard": heard.cpu().numpy()}
-        if C:
-            states = self.parameters.projected(
-                memory.states.float().cpu()
-            ) * memory.mask.cpu().unsqueeze(-1)
-            x = states.flatten(0, 1).contiguous().numpy()
-            job = _job(
-                **self.facts(),
-                rows=C,
-                steps=L,
-                **_text_facts(text),
-                **dict(_addresses(x=x, **text)),
-            )
-            self.threads.run(read_text, job, 1, [x, *text.values()])
+    def read_text(self, conditioning: Conditioning | None) -> Text | None:
+        """Cross-attention's keys and values of one item's text; None of nothing."""
+        if conditioning is None or not self.config.cross_attention:
+            return None
+        mask = conditioning.mask.cpu()
+        length = mask.shape[1]
+        keys, values = _lines(self.config, length, np.float32)
+        text = Text(keys, values, mask[0].numpy())
+        states = self.parameters.projected(conditioning.states.float().cpu()) * mask.unsqueeze(-1)
+        x = states[0].contiguous().numpy()
+        arrays = {"text": x, "text_keys": keys, "text_values": values}
+        job = _job(
+            **self.facts(),
+            positions=length,
+            text_length=length,
+            text_room=text.room,
+            **dict(_addresses(**arrays)),
+        )
+        self.threads.run(read_text, job, 1, arrays.values())
         return text
 
 
+@dataclass(frozen=True)
+class Text:
+    """Cross-attention's keys `[layers, H, tiles, head_size, TILE]` and values `[layers, H, room, head_size]`."""
+
+    keys: np.ndarray
+    values: np.ndarray
+    heard: np.ndarray  # bool [L]
+
+    @property
+    def room(self) -> int:
+        return self.values.shape[2]
+
+
+class Past:
+    """Self-attention's keys and values of one row. Memory that no step has reached costs nothing."""
+
+    def __init__(self, config: LMConfig, max_steps: int, kind: type):
+        self.keys, self.values = _lines(config, max_steps, kind)
+        scales = (np.zeros(self.values.shape[:-1], np.float32) for _ in range(2))
+        self.key_scales, self.value_scales = scales
+
+    @property
+    def room(self) -> int:
+        return self.values.shape[2]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a step of the same slots, listening to the same, has in common with the last one."""
+
+    rows: tuple[int, ...]
+    order: list[int]
+    """in which they are computed: those that hear text come first"""
+    items: Tensor
+    """of each row, in that order: which slot it belongs to"""
+    back: np.ndarray | None
+    """where each row's result is then; None: in its place"""
+    table: np.ndarray
+    """what CACHE lists, in that order"""
+    job: np.ndarray
+    listening: int
+
+
 class NumbaSession:
-    def __init__(self, engine: NumbaEngine, text: dict[str, np.ndarray], rows: int, max_steps: int):
-        self._engine, self._rows, self._length = engine, rows, 0
-        self._places = sinusoids(max_steps, engine.config.hidden_size)
-        self._held = text | _past(
-            engine.config, rows, max_steps, np.int8 if engine.precision == "int8" else np.float32
+    """Each row has memory of its own, so slots come and go without a copy."""
+
+    def __init__(self, engine: NumbaEngine):
+        self._engine, self._slots = engine, Slots()
+        self._pasts: dict[int, Past] = {}  # by row
+        self._texts: dict[int, Text | None] = {}
+        self._plans: dict[tuple[int, ...], Plan] = {}  # by slots
+        self._sinusoids = torch.empty(0, engine.config.hidden_size)
+
+    def admit(self, heard: Heard, max_steps: int) -> int:
+        prefix = prefix_of(heard)
+        steps = max_steps + (0 if prefix is None else prefix.shape[1])
+        if steps > len(self._sinusoids):
+            self._sinusoids = sinusoids(steps, self._engine.config.hidden_size)
+        kind = np.int8 if self._engine.precision == "int8" else np.float32
+        slot = self._slots.admit(len(heard))
+        for row in self._slots.rows(slot):
+            self._pasts[row] = Past(self._engine.config, steps, kind)
+        self.listen(slot, heard)
+        if prefix is not None:
+            begins = self._slots.advance([slot], prefix.shape[1])
+            plan = self._plan((slot,))
+            self._read(plan, begins, prefix.float().cpu()[plan.order])
+        return slot
+
+    def listen(self, slot: int, heard: Heard) -> None:
+        self._slots.check_same_number(slot, heard)
+        self._plans.clear()
+        for row, one in zip(self._slots.rows(slot), heard, strict=True):
+            self._texts[row] = self._engine.read_text(one)
+
+    def leave(self, slot: int) -> None:
+        self._plans.clear()
+        for row in self._slots.leave(slot):
+            del self._pasts[row], self._texts[row]
+
+    def step(self, slots: Sequence[int], tokens: Tensor) -> Tensor:
+        plan = self._plan(tuple(slots))
+        begins = self._slots.advance(slots, tokens.shape[-1])
+        return self._read(plan, begins, self._engine.parameters.embedded(tokens)[plan.items])
+
+    def _plan(self, slots: tuple[int, ...]) -> Plan:
+        if slots not in self._plans:
+            self._plans[slots] = self._made_plan(slots)
+        return self._plans[slots]
+
+    def _made_plan(self, slots: tuple[int, ...]) -> Plan:
+        rows = tuple(row for slot in slots for row in self._slots.rows(slot))
+        items = [item for item, slot in enumerate(slots) for _ in self._slots.rows(slot)]
+        order = sorted(range(len(rows)), key=lambda i: self._texts[rows[i]] is None)
+        table = np.array([self._cache_of(rows[i]) for i in order])
+        back = np.argsort(order) if order != sorted(order) else None
+        job = _job(
+            **self._engine.facts(),
+            rows=len(rows),
+            room=int(table[:, 0].max()),
+            text_room=int(table[:, 6].max()),
+            caches=table.ctypes.data,
         )
-        room = self._held["key_scales"].shape[-1]
-        addresses = dict(_addresses(**self._held))
-        self._job = _job(**engine.facts(), rows=rows, room=room, **_text_facts(text), **addresses)
+        listening = sum(self._texts[row] is not None for row in rows)
+        items_in_order = torch.tensor([items[i] for i in order])
+        return Plan(rows, order, items_in_order, back, table, job, listening)
 
-    def step(self, tokens: Tensor) -> Tensor:
-        begin, end = self._length, self._length + tokens.shape[-1]
-        assert end <= len(self._places), (end, len(self._places))
-        self._length = end
-        config, N = self._engine.config, self._rows * (end - begin)
-        x = (
-            (self._engine.parameters.embedded(tokens) + self._places[begin:end])
-            .contiguous()
-            .numpy()
-        )
-        logits = np.empty((self._rows, config.num_codebooks, config.codebook_size), np.float32)
-        heard, hidden = (
-            np.empty(x.shape, np.float32),
-            np.empty(operand_room(N, config.ffn_size), np.uint8),
-        )
-        for name, value in _addresses(x=x, heard=heard, hidden=hidden, logits=logits):
-            self._job[name] = value
-        self._job["begin"], self._job["steps"] = begin, end - begin
-        arrays = [x, heard, hidden, logits, *self._held.values()]
-        self._engine.threads.run(step, self._job, PHASES * config.num_layers + 1, arrays)
-        return torch.from_numpy(logits)
+    def _cache_of(self, row: int) -> list[int]:
+        """What CACHE lists."""
+        past, text = self._pasts[row], self._texts[row]
+        values = (past.keys, past.key_scales, past.values, past.value_scales)
+        line = [past.room, *(array.ctypes.data for array in values)]
+        if text is None:
+            return line + [0] * (len(CACHE) - len(line))
+        addresses = (array.ctypes.data for array in (text.keys, text.values, text.heard))
+        return [*line, len(text.heard), text.room, *addresses]
+
+    def _read(self, plan: Plan, begins: Sequence[int], x: Tensor) -> Tensor:
+        """Embedded steps or a prefix `[R, S, d]` in the plan's order, from `begins` on. Returns logits `[R, K, V]`."""
+        config, count, steps = self._engine.config, len(plan.rows), x.shape[1]
+        first = np.array([begins[i] for i in plan.order])
+        positions = first[:, None] + np.arange(steps)
+        x = (x + self._sinusoids[torch.from_numpy(positions)]).flatten(0, 1).contiguous()
+        rows = np.arange(count).repeat(steps)
+        arrays = {
+            "x": x.numpy(),
+            "places": np.stack([rows, positions.ravel()], axis=1),
+            "last": np.arange(1, count + 1) * steps - 1,
+            "heard": np.empty(x.shape, np.float32),
+            "hidden": np.empty(operand_room(len(x), config.ffn_size), np.uint8),
+            "logits": np.empty((count, config.num_codebooks, config.codebook_size), np.float32),
+        }
+        job = plan.job.copy()
+        job["positions"], job["listening"] = len(x), plan.listening * steps
+        for name, value in _addresses(**arrays):
+            job[name] = value
+        held = [*arrays.values(), plan, *self._pasts.values(), *self._texts.values()]
+        self._engine.threads.run(step, job, PHASES * config.num_layers + 1, held)
+        logits = arrays["logits"]
+        return torch.from_numpy(logits if plan.back is None else logits[plan.back])
 
 
-def _text_facts(text: dict[str, np.ndarray]) -> dict[str, int]:
-    C, L = text["text_heard"].shape
-    return {"hearing": C, "text_length": L, "text_room": text["text_values"].shape[3]}
-
-
-def _past(config: LMConfig, rows: int, max_steps: int, kind: type) -> dict[str, np.ndarray]:
-    """Room for what steps look back on; memory that none has reached costs nothing."""
-    keys, values = _lines(config, rows, max_steps, kind)
-    key_scales, value_scales = (np.zeros(values.shape[:-1], np.float32) for _ in range(2))
-    return {"keys": keys, "key_scales": key_scales, "values": values, "value_scales": value_scales}
-
-
-def _lines(
-    config: LMConfig, rows: int, positions: int, kind: type
-) -> tuple[np.ndarray, np.ndarray]:
-    """Keys `[layers, rows, H, tiles, head_size, TILE]` and values `[layers, rows, H, tiles · TILE, head_size]`."""
+def _lines(config: LMConfig, positions: int, kind: type) -> tuple[np.ndarray, np.ndarray]:
+    """Keys `[layers, H, tiles, head_size, TILE]` and values `[layers, H, tiles · TILE, head_size]`."""
     tiles = -(-positions // TILE)
-    lines = (config.num_layers, rows, config.num_heads)
+    lines = (config.num_layers, config.num_heads)
     keys = np.zeros((*lines, tiles, config.head_size, TILE), kind)
     return keys, np.zeros((*lines, tiles * TILE, config.head_size), kind)

@@ -12,7 +12,8 @@ never comes is not missed. Before it waits for the others, a thread asks memory 
     FC1           chunks, with GELU          the norm of x
     FC2           chunks of x
 
-N = R · S rows: S new steps of each of R rows of the batch; the first C · S of them hear text.
+A step reads N positions of R rows of the batch, each of which has caches of its own: one new position of each, or several
+of a prompt, rows at different positions side by side. The first M of the N hear text.
 """
 
 from __future__ import annotations
@@ -64,8 +65,8 @@ ASKED_FOR = 16384  # bytes
 LINE_BYTES = 128  # from one counter to the next: two must not share a line of the cache
 
 NUMBERS = (
-    *"int8 layers rows steps begin room width heads head_size ffn_size".split(),
-    *"codebooks codebook_size hearing text_length text_room threads scratch_bytes".split(),
+    *"int8 layers positions listening rows room width heads head_size ffn_size".split(),
+    *"codebooks codebook_size text_length text_room threads scratch_bytes".split(),
 )
 ADDRESSES = (
     "matrices",  # of float32 [outputs, inputs] or int8 in tiles: int64 [layers, 10]
@@ -74,13 +75,12 @@ ADDRESSES = (
     "logit_scales",
     "norms",  # [layers, 3, 2, width]: weight and bias of each
     "last_norm",  # [2, width]
-    "keys",  # float32 or int8 [layers, R, heads, tiles, head_size, TILE]
-    "key_scales",  # [layers, R, heads, room]
-    "values",  # float32 or int8 [layers, R, heads, room, head_size]
-    "value_scales",
-    "text_keys",  # [layers, C, heads, tiles, head_size, TILE], with attention's scale
-    "text_values",  # [layers, C, heads, text_room, head_size]
-    "text_heard",  # bool [C, text_length]
+    "places",  # of each position that is read: its row, its place: int64 [N, 2]
+    "last",  # which of the N is a row's last: int64 [R]
+    "caches",  # of each row, as CACHE has them: int64 [R, len(CACHE)]
+    "text",  # read_text: projected states [text_length, width]
+    "text_keys",  # read_text: where they go, as in CACHE
+    "text_values",
     "x",  # [N, width]: embeddings, then the residual stream
     "heard",  # [N, width]: what attention found
     "hidden",  # an operand [N, ffn_size]
@@ -88,6 +88,21 @@ ADDRESSES = (
     "scratch",  # a piece for each thread
     "counters",  # a line each: for each phase what is taken of each thread's share, then what is done
 )
+CACHE = (
+    "room",  # how many positions it has
+    "keys",  # float32 or int8 [layers, heads, tiles, head_size, TILE]
+    "key_scales",  # [layers, heads, room]
+    "values",  # float32 or int8 [layers, heads, room, head_size]
+    "value_scales",
+    "text_length",
+    "text_room",
+    "text_keys",  # [layers, heads, tiles, head_size, TILE], with attention's scale
+    "text_values",  # [layers, heads, text_room, head_size]
+    "text_heard",  # bool [text_length]
+)
+ROOM, KEYS, KEY_SCALES, VALUES, VALUE_SCALES = np.arange(5)
+TEXT_LENGTH, TEXT_ROOM, TEXT_KEYS, TEXT_VALUES, TEXT_HEARD = np.arange(5, 10)
+
 JOB = np.dtype([(name, np.int64) for name in (*NUMBERS, *ADDRESSES)])
 """A call's arguments: one record, since Numba compiles many arguments slowly. Addresses are of float32 unless said otherwise."""
 
@@ -168,7 +183,7 @@ def scratch_room(rows: int, width: int, head_size: int, positions: int) -> int:
 @compiled
 def own_memory(job, me):
     """Where a thread's operand, outputs, scores and bytes begin."""
-    N = job.rows * job.steps
+    N = job.positions
     begin = job.scratch + me * job.scratch_bytes
     outputs = begin + operand_bytes(N, job.width)
     scores = outputs + 4 * N * max(3 * job.head_size, GROUP)
@@ -176,20 +191,29 @@ def own_memory(job, me):
 
 
 @compiled
-def normal(job, place, x, step, rows, norm):
-    """The norm of rows that are `step` bytes apart, ready to be multiplied with a matrix."""
-    by = operand_at(place, rows, job.width)
+def normal_x(job, me, layer, which, rows):
+    """The norm of the first rows of x, ready to be multiplied with a matrix."""
+    norm = job.norms + 8 * (layer * NORMS + which) * job.width
+    by = operand_at(own_memory(job, me)[0], rows, job.width)
     for n in range(rows):
-        normalise(x + n * step, job.width // LANES, norm, norm + 4 * job.width, x_of(by, n))
+        x = job.x + 4 * n * job.width
+        normalise(x, job.width // LANES, norm, norm + 4 * job.width, x_of(by, n))
     if job.int8:
         quantise_rows(by)
     return by
 
 
 @compiled
-def normal_x(job, me, layer, which, rows):
-    norm = job.norms + 8 * (layer * NORMS + which) * job.width
-    return normal(job, own_memory(job, me)[0], job.x, 4 * job.width, rows, norm)
+def normal_last(job, me):
+    """The same of each row's last position, by the norm before the heads."""
+    by = operand_at(own_memory(job, me)[0], job.rows, job.width)
+    for row in range(job.rows):
+        x = job.x + 4 * address_at(job.last, row) * job.width
+        norm = job.last_norm
+        normalise(x, job.width // LANES, norm, norm + 4 * job.width, x_of(by, row))
+    if job.int8:
+        quantise_rows(by)
+    return by
 
 
 @compiled
@@ -214,15 +238,30 @@ def multiply_by(job, layer, which, first, last, by, out, step):
 
 
 @compiled
+def of_row(job, row, which):
+    return address_at(job.caches, row * len(CACHE) + which)
+
+
+@compiled
+def row_of(job, n):
+    return address_at(job.places, 2 * n)
+
+
+@compiled
+def place_of(job, n):
+    return address_at(job.places, 2 * n + 1)
+
+
+@compiled
 def cache_of(job, layer, row, head):
-    index, width = (layer * job.rows + row) * job.heads + head, 1 if job.int8 else 4
-    past = index * job.room
-    scales = 4 * past
+    width = 1 if job.int8 else 4
+    past = (layer * job.heads + head) * of_row(job, row, ROOM)
+    lines, scales = width * past * job.head_size, 4 * past
     return HeadCache(
-        job.keys + width * past * job.head_size,
-        job.key_scales + scales,
-        job.values + width * past * job.head_size,
-        job.value_scales + scales,
+        of_row(job, row, KEYS) + lines,
+        of_row(job, row, KEY_SCALES) + scales,
+        of_row(job, row, VALUES) + lines,
+        of_row(job, row, VALUE_SCALES) + scales,
     )
 
 
@@ -255,47 +294,32 @@ def one_head(job, me, layer, head, by):
     scale(q, f32(1.0 / np.sqrt(D)), N * D)
     for n in range(N):
         cache, position, at = (
-            cache_of(job, layer, n // job.steps, head),
-            job.begin + n % job.steps,
+            cache_of(job, layer, row_of(job, n), head),
+            place_of(job, n),
             4 * n * D,
         )
         remember(job, cache, position, k + at, v + at, quantised)
-        attend(
-            job.int8,
-            q + at,
-            cache,
-            0,
-            position + 1,
-            D,
-            scores,
-            job.heard + 4 * (n * job.width + head * D),
-        )
+        out = job.heard + 4 * (n * job.width + head * D)
+        attend(job.int8, q + at, cache, 0, position + 1, D, scores, out)
 
 
 @compiled
 def text_cache(job, layer, row, head):
-    begin = 4 * ((layer * job.hearing + row) * job.heads + head) * job.text_room * job.head_size
-    return HeadCache(job.text_keys + begin, 0, job.text_values + begin, 0)
+    begin = 4 * (layer * job.heads + head) * of_row(job, row, TEXT_ROOM) * job.head_size
+    keys, values = of_row(job, row, TEXT_KEYS), of_row(job, row, TEXT_VALUES)
+    return HeadCache(keys + begin, 0, values + begin, 0)
 
 
 @compiled
 def one_head_of_text(job, me, layer, head, by):
     """Cross-attention, as `one_head`."""
-    D, L = job.head_size, job.text_length
+    D = job.head_size
     _, q, scores, _ = own_memory(job, me)
     multiply_by(job, layer, TEXT_Q, head * D, (head + 1) * D, by, q, 4 * D)
     for n in range(by.rows):
-        row, out = n // job.steps, job.heard + 4 * (n * job.width + head * D)
-        attend(
-            0,
-            q + 4 * n * D,
-            text_cache(job, layer, row, head),
-            job.text_heard + row * L,
-            L,
-            D,
-            scores,
-            out,
-        )
+        row, out = row_of(job, n), job.heard + 4 * (n * job.width + head * D)
+        cache, length = text_cache(job, layer, row, head), of_row(job, row, TEXT_LENGTH)
+        attend(0, q + 4 * n * D, cache, of_row(job, row, TEXT_HEARD), length, D, scores, out)
 
 
 @compiled
@@ -306,7 +330,7 @@ def hear(job, me, phase, before, layer, text):
     ask_for(job, matrix(job, layer, which), head, job.heads, job.head_size, job.width)
     wait(job, phase - 1, before)
     if head < job.heads:
-        by = normal_x(job, me, layer, norm, (job.hearing if text else job.rows) * job.steps)
+        by = normal_x(job, me, layer, norm, job.listening if text else job.positions)
         while head < job.heads:
             if text:
                 one_head_of_text(job, me, layer, head, by)
@@ -364,7 +388,7 @@ def expand(job, me, phase, before, layer):
     ask_for(job, matrix(job, layer, FC1), chunk, chunks, size, job.width)
     wait(job, phase - 1, before)
     if chunk < chunks:
-        by = normal_x(job, me, layer, FFN_NORM, job.rows * job.steps)
+        by = normal_x(job, me, layer, FFN_NORM, job.positions)
         hidden = operand_at(job.hidden, by.rows, job.ffn_size)
         while chunk < chunks:
             expand_chunk(job, layer, chunk, by, hidden)
@@ -381,7 +405,7 @@ def contract(job, me, phase, before, layer):
     chunk = claim(job, me, phase, chunks)
     ask_for(job, matrix(job, layer, FC2), chunk, chunks, CHUNK, job.ffn_size)
     wait(job, phase - 1, before)
-    hidden = operand_at(job.hidden, job.rows * job.steps, job.ffn_size)
+    hidden = operand_at(job.hidden, job.positions, job.ffn_size)
     while chunk < chunks:
         add_chunk(job, me, layer, FC2, chunk, hidden)
         done += 1
@@ -398,9 +422,7 @@ def predict(job, me, phase, before):
     chunk = claim(job, me, phase, chunks)
     wait(job, phase - 1, before)
     if chunk < chunks:
-        line = 4 * job.width
-        last = job.x + (job.steps - 1) * line
-        by = normal(job, own_memory(job, me)[0], last, job.steps * line, job.rows, job.last_norm)
+        by = normal_last(job, me)
         while chunk < chunks:
             k, first = chunk // each, chunk % each * GROUP
             matrix, scales = address_at(job.logit_matrices, k), address_at(job.logit_scales, k)
@@ -427,10 +449,10 @@ def _cached(sources: int):
 
     @kept
     def step(jobs, me):
-        """Reads S steps at positions `begin` and on; `x` holds their embeddings, `logits` what comes next."""
+        """Reads N positions; `x` holds their embeddings, `logits` what comes after the last of each row."""
         assert sources
         job, phase, items = jobs[0], np.int64(0), np.int64(0)
-        N, listening = job.rows * job.steps, job.hearing * job.steps
+        N, listening = job.positions, job.listening
         for layer in range(job.layers):
             items = hear(job, me, phase, items, layer, False)
             items = add_heard(job, me, phase + 1, items, layer, OUT, N)
@@ -447,35 +469,27 @@ def _cached(sources: int):
 
     @kept
     def read_text(jobs, me):
-        """All layers' text keys and values, from projected states in `x` `[C · L, width]`."""
+        """All layers' keys and values of one text, from projected states in `text`."""
         assert sources
         job = jobs[0]
-        D, L, items, rows = (
-            job.head_size,
-            job.text_length,
-            job.layers * job.heads,
-            job.hearing * job.text_length,
-        )
+        D, L, items = job.head_size, job.text_length, job.layers * job.heads
         place, out, _, _ = own_memory(job, me)
         factor = f32(1.0 / np.sqrt(D))
-        by = copied(job, place, job.x, rows)
+        by = copied(job, place, job.text, L)
         item = claim(job, me, np.int64(0), items)
         while item < items:
             layer, head = item // job.heads, item % job.heads
+            begin = 4 * item * job.text_room * D
             for which in range(2):
                 multiply_by(job, layer, TEXT_K + which, head * D, (head + 1) * D, by, out, 4 * D)
-                for n in range(rows):
-                    cache, t = text_cache(job, layer, n // L, head), n % L
+                for t in range(L):
+                    key = job.text_keys + begin + 4 * (t // TILE * D * TILE + t % TILE)
                     for i in range(D):
-                        value = number(out + 4 * n * D, i)
+                        value = number(out + 4 * t * D, i)
                         if which:
-                            put(cache.values + 4 * t * D, i, value)
+                            put(job.text_values + begin + 4 * t * D, i, value)
                         else:
-                            put(
-                                cache.keys + 4 * (t // TILE * D * TILE + t % TILE),
-                                i * TILE,
-                                value * factor,
-                            )
+                            put(key, i * TILE, value * factor)
             item = claim(job, me, np.int64(0), items)
 
     return step, read_text

@@ -1,4 +1,4 @@
-"""From logits to tokens: guidance, temperature, top-k, top-p, and noise that belongs to one item.
+"""From logits to tokens: temperature, top-k, top-p, and noise that belongs to one item.
 
 Drawing is an exponential race: argmax(p / e), e ~ Exp(1), has distribution p and needs no host synchronisation. The
 noise comes from a CPU generator per item, so that the same seed gives the same tokens on every device, whatever the
@@ -56,12 +56,6 @@ class Noise:
         return block.clamp_min_(torch.finfo(torch.float32).tiny).to(
             self._device, non_blocking=on_gpu
         )
-
-
-def guide(logits: Tensor, cfg: float) -> Tensor:
-    """`[2B, K, V]`, conditional rows first → `[B, K, V]`: null + cfg · (conditional − null)."""
-    conditional, null = logits.chunk(2)
-    return null + cfg * (conditional - null)
 
 
 def logit_sums(logits: Tensor) -> Tensor:

@@ -4,16 +4,16 @@ import copy
 
 import pytest
 import torch
+from sessions import opened
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from musicgraph.models import cuda_engine, generate
-from musicgraph.models.conditioning import memory_for
 from musicgraph.models.config import Generation, Sampling
 from musicgraph.models.cuda_engine import SPAN, CudaGraphEngine, CudaGraphSession, StaticStep
 from musicgraph.models.delay import delayed
 from musicgraph.models.engine import TorchEngine
 from musicgraph.models.generate import stream
-from musicgraph.models.lm import seen_from
+from musicgraph.models.lm import Reading, seen_from
 from musicgraph.models.refused import Refused
 
 TEXTS = ["a happy song with drums", "piano", ""]
@@ -36,8 +36,8 @@ class Rerun:
 
 
 class WithoutGpu(CudaGraphEngine):
-    def prepare(self, memory, max_steps):
-        return CudaGraphSession(self.lm, memory, max_steps)
+    def open(self, rows=0, max_steps=0):
+        return CudaGraphSession(self.lm, rows, max_steps)
 
 
 @pytest.fixture
@@ -66,24 +66,24 @@ def in_type(lm, dtype, device="cpu"):
 
 
 def test_attention_to_all_of_the_cache_behind_a_mask_equals_attention_to_what_is_there(tiny):
-    text = tiny.text.encode(TEXTS)
-    steps = random_steps(tiny.config, 12)
+    steps, every = random_steps(tiny.config, 12), slice(0, len(TEXTS))
     with torch.inference_mode():
-        exact, masked = (tiny.lm.allocate(text.states, text.mask, len(TEXTS), 40) for _ in range(2))
+        text = tiny.lm.read_text(tiny.text.encode(TEXTS))
+        exact, masked = (tiny.lm.allocate(len(TEXTS), 40) for _ in range(2))
         for t in range(12):
-            place, read = torch.tensor([t]), steps[:, :, t : t + 1]
-            expected = tiny.lm(read, exact, place, span=t + 1)
-            got = tiny.lm(read, masked, place, span=40, mask=seen_from(place, 40))
+            place, x = torch.tensor([t]), tiny.lm.embed(steps[:, :, t : t + 1])
+            plain = Reading(every, place, t + 1, None, None, text, every)
+            wide = Reading(every, place, 40, seen_from(place, 40), None, text, every)
+            got = tiny.lm.logits(tiny.lm(x, masked, wide))
+            expected = tiny.lm.logits(tiny.lm(x, exact, plain))
             torch.testing.assert_close(got, expected, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("prefill", [1, 7, SPAN - 3, SPAN + 3])
 def test_logits_equal_those_of_the_torch_engine(tiny, prefill, rerun):
-    memory = memory_for(tiny.text.encode(TEXTS), None, cfg=1)
+    text = tiny.text.encode(TEXTS)
     steps = random_steps(tiny.config, prefill + 8)
-    ours, theirs = (
-        engine(tiny.lm).prepare(memory, steps.shape[2]) for engine in (WithoutGpu, TorchEngine)
-    )
+    ours, theirs = (opened(e(tiny.lm), text, steps.shape[2]) for e in (WithoutGpu, TorchEngine))
     torch.testing.assert_close(
         logits(ours, steps, prefill), logits(theirs, steps, prefill), atol=1e-4, rtol=0
     )
@@ -92,9 +92,8 @@ def test_logits_equal_those_of_the_torch_engine(tiny, prefill, rerun):
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision_keeps_to_its_own_rounding(mono, dtype, rerun):
     lm = in_type(mono.lm, dtype)
-    memory = memory_for(mono.text.encode(TEXTS), None, cfg=3)
-    steps = random_steps(mono.config, 20, batch=2 * len(TEXTS))
-    ours, theirs = (logits(e(lm).prepare(memory, 20), steps, 5) for e in (WithoutGpu, TorchEngine))
+    text, steps = mono.text.encode(TEXTS), random_steps(mono.config, 20)
+    ours, theirs = (logits(opened(e(lm), text, 20, 3), steps, 5) for e in (WithoutGpu, TorchEngine))
     assert ours.dtype == torch.float32
     rounding = 100 * torch.finfo(dtype).eps  # of numbers around 1, through three layers
     torch.testing.assert_close(ours, theirs, atol=rounding * float(theirs.std()), rtol=0)
@@ -118,20 +117,28 @@ def test_music_without_a_text_has_no_text_to_look_at(mono, rerun):
 
 
 def test_sessions_of_one_engine_do_not_disturb_each_other(mono, rerun):
-    memory = memory_for(mono.text.encode(TEXTS), None, cfg=1)
+    text = mono.text.encode(TEXTS)
     steps = [random_steps(mono.config, 10) for _ in range(2)]
     engine = WithoutGpu(mono.lm)
-    alone = [logits(engine.prepare(memory, 10), s, 1) for s in steps]
-    sessions = [engine.prepare(memory, 10) for _ in steps]
+    alone = [logits(opened(engine, text, 10), s, 1) for s in steps]
+    sessions = [opened(engine, text, 10) for _ in steps]
     for t in range(10):
         for i in range(2):
             assert torch.equal(sessions[i].step(steps[i][:, :, t : t + 1]), alone[i][:, :, t])
 
 
+def listening(model):
+    """A step with a row for each text."""
+    step = StaticStep(model.lm, len(TEXTS), 20)
+    with torch.inference_mode():
+        for row in range(len(TEXTS)):
+            step.hear(row, model.lm.read_text(model.text.encode(TEXTS).item(row)))
+    return step
+
+
 def test_the_recorded_step_is_one_trace_for_all_positions(tiny):
     """A graph replays what it recorded: nothing in it may depend on what only the host knows."""
-    memory = memory_for(tiny.text.encode(TEXTS), None, cfg=3)
-    recorded, plain = (StaticStep(tiny.lm, memory, 20) for _ in range(2))
+    recorded, plain = (listening(tiny) for _ in range(2))
     traces = []
 
     def backend(traced, inputs):
@@ -139,12 +146,12 @@ def test_the_recorded_step_is_one_trace_for_all_positions(tiny):
         return traced.forward
 
     read = torch.compile(recorded.read, fullgraph=True, backend=backend)
-    steps = random_steps(tiny.config, 5, batch=2 * len(TEXTS))
+    steps = random_steps(tiny.config, 5)
     with torch.inference_mode():
         for t in range(5):
             for step in (recorded, plain):
                 step.tokens.copy_(steps[:, :, t : t + 1])
-                step.position.fill_(t)
+                step.positions.copy_(torch.tensor([[t], [t], [4 - t]]))
             read(SPAN)
             plain.read(SPAN)
             assert torch.equal(recorded.logits, plain.logits)
@@ -154,8 +161,9 @@ def test_the_recorded_step_is_one_trace_for_all_positions(tiny):
 
 def test_reading_a_step_again_changes_nothing(mono):
     """Warming up runs the very step that is then recorded."""
-    step = StaticStep(mono.lm, memory_for(mono.text.encode(TEXTS), None, cfg=1), 10)
+    step = listening(mono)
     with torch.inference_mode():
+        step.positions.zero_()
         step.read(SPAN)
         before = step.logits.clone()
         step.read(SPAN)
@@ -205,12 +213,12 @@ def test_drawing_asks_the_device_for_nothing_and_sends_it_only_noise(
 
 def test_a_model_that_is_not_on_a_gpu_is_refused(mono):
     with pytest.raises(Refused, match="got a model on cpu, expected a GPU"):
-        CudaGraphEngine(mono.lm).prepare(memory_for(mono.text.encode(TEXTS), None, cfg=1), 10)
+        CudaGraphEngine(mono.lm).open()
 
 
 def test_a_session_does_not_outlive_a_move_of_the_model(mono, rerun):
     lm = copy.deepcopy(mono.lm)
-    session = WithoutGpu(lm).prepare(memory_for(mono.text.encode(TEXTS), None, cfg=1), 10)
+    session = opened(WithoutGpu(lm), mono.text.encode(TEXTS), 10)
     step = random_steps(mono.config, 1)
     session.step(step)
     lm.to(torch.float64)
@@ -231,10 +239,9 @@ def test_on_a_gpu_greedy_tokens_equal_those_of_the_torch_engine(tiny, cfg):
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_on_a_gpu_half_precision_keeps_to_its_own_rounding(mono, dtype):
     lm = in_type(mono.lm, dtype, "cuda")
-    memory = memory_for(mono.text.encode(TEXTS), None, cfg=1)
-    steps = random_steps(mono.config, 20).cuda()
+    text, steps = mono.text.encode(TEXTS), random_steps(mono.config, 20).cuda()
     ours, theirs = (
-        logits(e(lm).prepare(memory, 20), steps, 5) for e in (CudaGraphEngine, TorchEngine)
+        logits(opened(e(lm), text, 20), steps, 5) for e in (CudaGraphEngine, TorchEngine)
     )
     torch.testing.assert_close(
         ours, theirs, atol=100 * torch.finfo(dtype).eps * float(theirs.std()), rtol=0

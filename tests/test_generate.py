@@ -29,7 +29,7 @@ class FakeEngine:
         self.config = config
         self.sessions = []
 
-    def prepare(self, memory, max_steps):
+    def open(self, rows=0, max_steps=0):
         self.sessions.append(FakeSession(self.config, max_steps))
         return self.sessions[-1]
 
@@ -37,8 +37,16 @@ class FakeEngine:
 class FakeSession:
     def __init__(self, config, max_steps):
         self.config, self.max_steps, self.read = config, max_steps, []
+        self.heard = []
 
-    def step(self, tokens):
+    def admit(self, heard, max_steps):
+        self.heard.append((len(self.read), heard))
+        return len(self.heard) - 1
+
+    def listen(self, slot, heard):
+        self.heard.append((len(self.read), heard))
+
+    def step(self, slots, tokens):
         self.read.append(tokens.clone())
         seen = torch.cat(self.read, dim=2)
         weights = torch.arange(1, seen.shape[2] + 1)

@@ -5,10 +5,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from sessions import opened
 from tiny import write_tiny_checkpoint
 
 from musicgraph.models import checkpoint, numba_engine, numba_weights
-from musicgraph.models.conditioning import memory_for
 from musicgraph.models.config import Generation, Sampling
 from musicgraph.models.delay import delayed
 from musicgraph.models.engine import TorchEngine
@@ -64,10 +64,8 @@ def test_float32_gives_the_references_logits(stereo_engines):
     encoded = both.text.encode([*TEXTS, ""])  # the last one hears nothing
     steps = torch.randint(0, both.config.codebook_size, (3, both.config.num_codebooks, 30))
     for cfg in (1.0, 3.0):
-        memory = memory_for(encoded, None, cfg)
-        sessions = [engine.prepare(memory, 30) for engine in (both.fp32, both.torch)]
+        sessions = [opened(engine, encoded, 30, cfg) for engine in (both.fp32, both.torch)]
         for piece in (steps[:, :, :7], *steps[:, :, 7:].split(1, dim=2)):
-            piece = piece.repeat(memory.rows // 3, 1, 1)
             torch.testing.assert_close(
                 *(session.step(piece) for session in sessions), atol=1e-3, rtol=0
             )
@@ -87,7 +85,7 @@ def test_int8_predicts_real_music_nearly_as_well(pocket):
     steps = delayed(music, pocket.config.delays, pocket.config.special_token)
 
     def cross_entropy(engine):
-        session = engine.prepare(memory_for(pocket.text.encode(TEXTS), None, cfg=1), steps.shape[2])
+        session = opened(engine, pocket.text.encode(TEXTS), steps.shape[2])
         logits = [session.step(steps[:, :, t : t + 1]) for t in range(music.shape[2])]
         predicted = torch.stack(logits, dim=2)[:, 0]  # the first codebook: step t predicts frame t
         return float(
@@ -100,10 +98,10 @@ def test_int8_predicts_real_music_nearly_as_well(pocket):
 def test_a_prompt_read_at_once_is_as_if_read_step_by_step(pocket):
     steps = delayed(
         pocket.tokens(pocket.torch, 30), pocket.config.delays, pocket.config.special_token
-    ).repeat(2, 1, 1)
+    )
     for engine in (pocket.fp32, pocket.int8):
-        memory = memory_for(pocket.text.encode(TEXTS), None, 3.0)
-        at_once, stepwise = (engine.prepare(memory, steps.shape[2]) for _ in range(2))
+        text = pocket.text.encode(TEXTS)
+        at_once, stepwise = (opened(engine, text, steps.shape[2], 3.0) for _ in range(2))
         for step in steps.split(1, dim=2):
             last = stepwise.step(step)
         assert torch.equal(at_once.step(steps), last)

@@ -175,16 +175,17 @@ COMPOSED = """
 import hashlib, sys
 sys.path.insert(0, sys.argv[1])
 import conftest, torch
-from musicgraph.models import checkpoint, conditioning
+from musicgraph.models import checkpoint
 from musicgraph.models.numba_engine import NumbaEngine
 from musicgraph.models.places import POCKET_FOLDER
 
 opened = checkpoint.open_checkpoint(POCKET_FOLDER)
 text = checkpoint.load_text_encoder(opened).encode(["a happy piano tune"])
 for precision in ("fp32", "int8"):
-    session = NumbaEngine(opened, precision).prepare(conditioning.memory_for(text, None, 3.0), 70)
-    steps = torch.arange(2 * 4 * 70).view(2, 4, 70) % opened.lm.codebook_size
-    print(hashlib.sha256(session.step(steps).numpy().tobytes()).hexdigest())
+    session = NumbaEngine(opened, precision).open()
+    slot = session.admit([text.item(0), None], 70)
+    steps = torch.arange(4 * 70).view(1, 4, 70) % opened.lm.codebook_size
+    print(hashlib.sha256(session.step([slot], steps).numpy().tobytes()).hexdigest())
 """
 
 

@@ -2,9 +2,9 @@
 
 import pytest
 import torch
+from sessions import opened
 from transformers import AutoTokenizer
 
-from musicgraph.models.conditioning import memory_for
 from musicgraph.models.config import Generation, Sampling
 from musicgraph.models.delay import delayed
 from musicgraph.models.engine import TorchEngine
@@ -77,9 +77,7 @@ def test_teacher_forced_logits_equal_upstream(tiny, prefill):
             **tokenized(tiny, TEXTS), decoder_input_ids=steps.flatten(0, 1)
         ).logits
     theirs = theirs.unflatten(0, (B, -1))  # [B, K, T, V]
-    session = TorchEngine(tiny.lm).prepare(
-        memory_for(tiny.text.encode(TEXTS), None, cfg=1), max_steps=T
-    )
+    session = opened(TorchEngine(tiny.lm), tiny.text.encode(TEXTS), max_steps=T)
     ours = [session.step(steps[:, :, :prefill])]
     ours += [session.step(steps[:, :, t : t + 1]) for t in range(prefill, T)]
     torch.testing.assert_close(

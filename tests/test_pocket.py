@@ -2,10 +2,10 @@
 
 import pytest
 import torch
+from sessions import opened
 from transformers import AutoTokenizer, MusicgenForConditionalGeneration
 
 from musicgraph.models import checkpoint, dsp
-from musicgraph.models.conditioning import memory_for
 from musicgraph.models.config import Generation, Sampling
 from musicgraph.models.delay import delayed
 from musicgraph.models.engine import TorchEngine
@@ -36,9 +36,7 @@ class Pocket:
     def likelihood(self, text, tokens):
         """Mean log-probability of the first codebook's tokens, teacher-forced."""
         steps = delayed(tokens, self.config.delays, self.config.special_token)
-        session = self.engine.prepare(
-            memory_for(self.text.encode([text]), None, cfg=1), steps.shape[2]
-        )
+        session = opened(self.engine, self.text.encode([text]), steps.shape[2])
         total = 0.0
         for t in range(tokens.shape[2]):
             logits = session.step(steps[:, :, t : t + 1])[0, 0]

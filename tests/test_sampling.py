@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from musicgraph.models.config import Sampling
-from musicgraph.models.sampling import Noise, draw, guide, keep_top_k, keep_top_p
+from musicgraph.models.sampling import Noise, draw, keep_top_k, keep_top_p
 
 CPU = torch.device("cpu")
 
@@ -60,13 +60,6 @@ def test_temperature_sharpens():
 def test_temperature_zero_is_argmax():
     logits = torch.randn(2, 4, 30, generator=torch.manual_seed(3))
     assert torch.equal(draw(logits, None, Sampling(temperature=0)), logits.argmax(dim=-1))
-
-
-def test_guidance_one_is_conditional_and_zero_is_null():
-    logits = torch.randn(4, 2, 8, generator=torch.manual_seed(4))
-    torch.testing.assert_close(guide(logits, 1.0), logits[:2])
-    assert torch.equal(guide(logits, 0.0), logits[2:])
-    torch.testing.assert_close(guide(logits, 3.0), logits[2:] + 3 * (logits[:2] - logits[2:]))
 
 
 def test_noise_of_an_item_does_not_depend_on_the_batch():

@@ -1,0 +1,87 @@
+"""A composition that is steered: what is said holds from the announced frame on, and replays to the same tokens."""
+
+from dataclasses import replace
+from itertools import islice
+
+import pytest
+import torch
+
+from musicgraph.models.config import Sampling
+from musicgraph.models.engine import TorchEngine
+from musicgraph.models.generate import Composition, Direction
+from musicgraph.models.refused import Refused
+
+
+class Band:
+    """A model with a window of 40 frames, and directions for it."""
+
+    def __init__(self, tiny):
+        self.engine = TorchEngine(tiny.lm)
+        self.engine.config = replace(tiny.config, window_frames=40)
+        drums, piano = (tiny.text.encode([text, text]) for text in ("drums", "slow piano"))
+        self.drums, self.piano = (Direction(t, None, Sampling(top_k=50)) for t in (drums, piano))
+        self.wild = replace(self.piano, sampling=Sampling(top_k=60, cfg=1, temperature=1.5))
+
+    def begin(self, **settings):
+        return Composition(self.engine, self.drums, seed=3, **settings)
+
+
+@pytest.fixture(scope="module")
+def band(mono):
+    return Band(mono)
+
+
+def played(composition, count=100):
+    return torch.cat(list(composition.frames(count)), dim=2)
+
+
+def steered(composition, count, sayings):
+    """Plays while saying things: {after so many pieces: direction}. Returns the tokens and what was announced."""
+    pieces, announced = [], []
+    for number, piece in enumerate(composition.frames(count)):
+        pieces.append(piece)
+        if number in sayings:
+            announced.append(composition.steer(sayings[number]))
+    return torch.cat(pieces, dim=2), announced
+
+
+def test_what_is_announced_holds_from_there_on_and_changes_nothing_before(band):
+    plain = played(band.begin())
+    tokens, (frame,) = steered(band.begin(), 100, {20: band.piano})
+    assert torch.equal(tokens[:, 0, :frame], plain[:, 0, :frame])
+    assert not torch.equal(tokens[:, :, frame:], plain[:, :, frame:])
+    assert frame == 21, "the next one that had not been begun"
+
+
+@pytest.mark.parametrize("moments", [(5,), (0, 1), (41, 42, 43, 44, 45), (20, 42, 47, 60, 90)])
+def test_a_performance_replays_to_the_same_tokens(band, moments):
+    """At any moment: before the first frame, at a window's end, while the next window's prompt is read."""
+    ways = [band.piano, band.wild, band.drums]
+    performance = band.begin()
+    sayings = {at: ways[i % 3] for i, at in enumerate(moments)}
+    tokens, announced = steered(performance, 100, sayings)
+    assert [frame for frame, _ in performance.schedule] == announced
+    assert torch.equal(played(band.begin(schedule=performance.schedule)), tokens)
+
+
+def test_saying_the_same_again_changes_nothing(band):
+    tokens, _ = steered(band.begin(), 100, {20: band.drums, 50: band.drums})
+    assert torch.equal(tokens, played(band.begin()))
+
+
+def test_without_an_end_it_goes_on_and_begins_as_the_finite_one(band):
+    pieces = list(islice(band.begin().frames(None), 250))
+    tokens = torch.cat(pieces, dim=2)
+    assert tokens.shape[2] > 200
+    assert torch.equal(tokens[:, :, :37], played(band.begin(), 40)[:, :, :37])
+
+
+def test_guidance_that_it_did_not_begin_with_is_refused(band):
+    composition = Composition(band.engine, band.wild)
+    with pytest.raises(Refused, match="begin with guidance"):
+        composition.steer(band.drums)
+
+
+def test_settings_out_of_range_are_refused_when_they_are_said(band):
+    with pytest.raises(Refused, match="top_k"):
+        band.begin().steer(replace(band.drums, sampling=Sampling(top_k=65)))
