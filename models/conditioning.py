@@ -99,12 +99,18 @@ def mixed(logits: Tensor, items: Sequence[Branches]) -> Tensor:
     Σ weight · branch, computed as the last branch + Σ weight · (branch − last): for two branches that is guidance
     as upstream writes it, null + cfg · (conditional − null).
     """
-    if all(len(branches) == 1 for branches in items):
-        return logits
-    results = []
-    for branches, rows in zip(items, logits.split([len(b) for b in items]), strict=True):
-        result = rows[-1]
-        for branch, row in zip(branches[:-1], rows, strict=False):
-            result = result + branch.weight * (row - rows[-1])
-        results.append(result)
-    return torch.stack(results)
+    weights = [tuple(branch.weight for branch in branches) for branches in items]
+    if len(set(weights)) == 1:  # the usual case, in few operations
+        return _weighted(logits.unflatten(0, (len(items), -1)).unbind(1), weights[0])
+    each = logits.split([len(branches) for branches in items])
+    return torch.cat(
+        [_weighted(rows.split(1), own) for rows, own in zip(each, weights, strict=True)]
+    )
+
+
+def _weighted(branches: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
+    *others, last = branches
+    result = last
+    for branch, weight in zip(others, weights, strict=False):
+        result = result + weight * (branch - last)
+    return result
