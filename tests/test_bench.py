@@ -76,9 +76,9 @@ class _Recorder:
     def __getattr__(self, name):
         return getattr(self._lm, name)
 
-    def __call__(self, *arguments, span, **more):
-        self._spans.append(span)
-        return self._lm(*arguments, span=span, **more)
+    def __call__(self, x, caches, reading):
+        self._spans.append(reading.span)
+        return self._lm(x, caches, reading)
 
 
 def test_the_weights_of_a_step_are_those_that_it_reads(bench, wide):
