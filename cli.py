@@ -274,7 +274,7 @@ def run(
 ) -> None:
     """Run a workflow of ComfyUI, in UI or API format."""
     from .workflows.executor import Runner
-    from .workflows.media import check_folder_writable
+    from .workflows.files import check_folder_writable
     from .workflows.overrides import Override, with_overrides
     from .workflows.reader import read_document
 

@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 from ..workflows.default_graph import Music, Request, document_for, make_music
 from ..workflows.events import AudioChunk, Event
 from ..workflows.executor import Runner
-from ..workflows.media import workflow_tags
+from ..workflows.tags import workflow_tags
 from .sound import ZIP_TYPE, Format, SoundStream, whole_file, zipped
 from .studio import Ticket
 

@@ -19,7 +19,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ..workflows.default_graph import Music, Request
-from ..workflows.media import replace_file, write_audio
+from ..workflows.files import replace_file
+from ..workflows.media import write_audio
 
 log = logging.getLogger("musicgraph")
 

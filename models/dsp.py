@@ -97,6 +97,53 @@ def limit(sound: Tensor, ceiling: float, sample_rate: int, lookahead_s: float = 
     return (sound * gain).clamp(-ceiling, ceiling)
 
 
+class StreamLimiter:
+    """`limit` for sound that comes in pieces `[C, N]`: what `push` and `close` give, joined, is `limit` of the whole.
+
+    It holds back twice the look-ahead (10 ms), within which a peak may still ask for less.
+    """
+
+    def __init__(self, ceiling: float, sample_rate: int, lookahead_s: float = 0.005):
+        self._ceiling = ceiling
+        self._reach = max(1, round(lookahead_s * sample_rate))
+        self._sound: Tensor | None = None  # [C, ≤ 2·reach]: not given out yet
+        self._needed: Tensor | None = None  # [1, ≤ 4·reach]: gains from 2·reach before `_sound` on
+
+    def push(self, sound: Tensor) -> Tensor:
+        """The next piece in; out comes what is settled by it, `[C, N]` with N ≥ 0."""
+        return self._advanced(sound, keep=2 * self._reach)
+
+    def close(self) -> Tensor | None:
+        """The rest, `[C, N]`; None if nothing was ever pushed."""
+        if self._sound is None:
+            return None
+        self._needed = F.pad(self._needed, (0, 2 * self._reach), value=1.0)
+        return self._advanced(self._sound[:, :0], keep=0)
+
+    def _advanced(self, new: Tensor, keep: int) -> Tensor:
+        if self._sound is None:
+            self._sound = new[:, :0]
+            self._needed = new.new_ones(1, 2 * self._reach)
+        envelope = new.abs().amax(dim=0, keepdim=True)
+        needed = (self._ceiling / envelope.clamp_min(1e-9)).clamp_max(1.0)
+        sound = torch.cat([self._sound, new], dim=1)
+        gains = torch.cat([self._needed, needed], dim=1)
+        ready = max(0, sound.shape[1] - keep)
+        self._sound, self._needed = sound[:, ready:], gains[:, ready:]
+        if not ready:
+            return sound[:, :0]
+        return self._limited(sound[:, :ready], gains[:, : ready + 4 * self._reach])
+
+    def _limited(self, sound: Tensor, needed: Tensor) -> Tensor:
+        """`needed` spans twice the look-ahead on either side of `sound`."""
+        if float(needed.min()) >= 1.0:
+            return sound
+        width = 2 * self._reach + 1
+        held = -F.max_pool1d(-needed, width, stride=1)
+        gain = F.avg_pool1d(held, width, stride=1)
+        return (sound * gain).clamp(-self._ceiling, self._ceiling)
+
+
 # ---------------------------------------------------------------- pictures
 
 N_FFT = 2048

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from ..models import places
+from ..models.limits import Limits
 
 log = logging.getLogger("musicgraph")
 
@@ -66,6 +67,8 @@ class Run:
     temp_dir: Path = Path("temp")
     named_models: tuple[str, ...] = ()
     """models that the user has named: folders and hub ids that a graph may use besides the known ones"""
+    limits: Limits = Limits()
+    """bounds on what the graph makes"""
 
 
 _run: contextvars.ContextVar[Run | None] = contextvars.ContextVar("musicgraph_run", default=None)

@@ -14,7 +14,8 @@ from musicgraph.api import build_api
 from musicgraph.app import making
 from musicgraph.app.settings import AppSettings
 from musicgraph.nodes.host import Interrupted
-from musicgraph.workflows.media import read_audio, read_tags
+from musicgraph.workflows.media import read_audio
+from musicgraph.workflows.tags import read_tags
 
 pytest_plugins = ["http_api_fixtures"]
 

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from musicgraph import cli
-from musicgraph.workflows.media import read_audio, read_tags, write_audio
+from musicgraph.workflows.media import read_audio, write_audio
+from musicgraph.workflows.tags import read_tags
 
 FLOW = {
     "1": {

@@ -8,7 +8,7 @@ import torch
 
 from musicgraph.models.refused import Refused
 from musicgraph.nodes.host import Interrupted, Run, running
-from musicgraph.workflows import media
+from musicgraph.workflows import files, media, tags as workflow_tag
 
 
 def tone(rate=32000, seconds=0.5, channels=1):
