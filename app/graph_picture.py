@@ -6,11 +6,11 @@ Everything from the graph is escaped; colours come from the page's theme.
 from __future__ import annotations
 
 import html
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..workflows.problems import shown
 from ..workflows.reader import Document
 from ..workflows.registry import NodeClasses, title_of
 from ..workflows.validate import links_of
@@ -19,6 +19,7 @@ MAX_DRAWN = 200
 WIDTH, HEAD, ROW, PAD = 230, 34, 22, 12
 GAP_X, GAP_Y = 70, 36
 MAX_LINES = 3
+MAX_SOCKETS = 30
 FAR = 1e6
 
 WIRE_COLOURS = {
@@ -49,14 +50,16 @@ class Box:
 def draw(document: Document, classes: NodeClasses, marks: Mapping[str, str] | None = None) -> str:
     """`marks` gives nodes a state: at-work, done or broken."""
     prompt = document.prompt(classes)
-    shown = dict(list(prompt.items())[:MAX_DRAWN])
+    if not prompt:
+        return "<p>The workflow has no active nodes to draw.</p>"
+    drawn = dict(list(prompt.items())[:MAX_DRAWN])
     boxes = _placed(
-        {node_id: _box(node_id, node, classes) for node_id, node in shown.items()},
-        shown,
+        {node_id: _box(node_id, node, classes) for node_id, node in drawn.items()},
+        drawn,
         document.ui,
     )
-    wires = [_wire(boxes, *end) for end in _ends(shown, boxes)]
-    drawn = [_draw_box(box, (marks or {}).get(box.id, "")) for box in boxes.values()]
+    wires = [_wire(boxes, *end) for end in _ends(drawn, boxes)]
+    shapes = [_draw_box(box, (marks or {}).get(box.id, "")) for box in boxes.values()]
     left, top = min(b.x for b in boxes.values()) - PAD, min(b.y for b in boxes.values()) - PAD
     wide = max(b.x for b in boxes.values()) + WIDTH + PAD - left
     high = max(b.y + b.height for b in boxes.values()) + PAD - top
@@ -69,20 +72,23 @@ def draw(document: Document, classes: NodeClasses, marks: Mapping[str, str] | No
     )
     return (
         f'<div class="mg-graph" tabindex="0" role="img" aria-label="{names}"><svg viewBox="{view}" '
-        f'style="min-width:{0.62 * wide:.0f}px">{"".join(wires)}{"".join(drawn)}</svg></div>{more}'
+        f'style="min-width:{0.62 * wide:.0f}px">{"".join(wires)}{"".join(shapes)}</svg></div>{more}'
     )
 
 
 def _box(node_id: str, node: Mapping[str, Any], classes: NodeClasses) -> Box:
     node_class = classes.get(node["class_type"])
-    values = {name: value for name, value in node["inputs"].items() if not isinstance(value, list)}
-    lines = [f"{name}: {value}" for name, value in values.items()]
-    if len(lines) > MAX_LINES:
-        lines = [*lines[: MAX_LINES - 1], f"and {len(lines) - MAX_LINES + 1} more"]
+    values = [one for one in node["inputs"].items() if not isinstance(one[1], list)]
+    drawn = values if len(values) <= MAX_LINES else values[: MAX_LINES - 1]
+    lines = [
+        f"{name}: {value if isinstance(value, str) else shown(value)}" for name, value in drawn
+    ]
+    if len(drawn) < len(values):
+        lines.append(f"and {len(values) - len(drawn)} more")
     return Box(
         node_id,
         title_of(node),
-        tuple(name for name, _, _ in links_of(node)),
+        tuple(name for name, _, _ in links_of(node)[:MAX_SOCKETS]),
         tuple(map(str, getattr(node_class, "RETURN_TYPES", ()))),
         tuple(lines),
     )
@@ -123,12 +129,8 @@ def _pair(pos: Any) -> tuple[float, float] | None:
     if not isinstance(values, list) or len(values) < 2:
         return None
     x, y = values[:2]
-    fine = all(
-        isinstance(v, (int, float))
-        and not isinstance(v, bool)
-        and math.isfinite(v)
-        and abs(v) < FAR
-        for v in (x, y)
+    fine = all(  # NaN is not below anything, and no whole number is too large to compare
+        isinstance(v, (int, float)) and not isinstance(v, bool) and abs(v) < FAR for v in (x, y)
     )
     return (float(x), float(y)) if fine else None
 
@@ -146,14 +148,14 @@ def _overlap(places: Mapping[str, tuple[float, float]], boxes: Mapping[str, Box]
 def _layers(boxes: Mapping[str, Box], prompt: Mapping[str, dict]) -> dict[str, tuple[float, float]]:
     """Each node one column to the right of the furthest that it needs; in a circle, where it was met first."""
     depth: dict[str, int] = dict.fromkeys(boxes, 0)
+    above = {
+        node_id: {up for _, up, _ in links_of(prompt[node_id])} & boxes.keys() - {node_id}
+        for node_id in boxes
+    }
     for _ in range(len(boxes)):
         before = dict(depth)
         for node_id in boxes:
-            needs = [
-                depth[up] + 1
-                for _, up, _ in links_of(prompt[node_id])
-                if up in depth and up != node_id
-            ]
+            needs = [depth[up] + 1 for up in above[node_id]]
             depth[node_id] = min(max(needs, default=0), len(boxes))
         if depth == before:
             break
@@ -173,7 +175,7 @@ def _ends(prompt: Mapping[str, dict], boxes: Mapping[str, Box]) -> list[tuple[st
     return [
         (up, slot, node_id, place)
         for node_id, node in prompt.items()
-        for place, (_, up, slot) in enumerate(links_of(node))
+        for place, (_, up, slot) in enumerate(links_of(node)[:MAX_SOCKETS])
         if up in boxes and 0 <= slot < len(boxes[up].outputs)
     ]
 
@@ -231,7 +233,7 @@ def _text(
     weight: int = 400,
     end: bool = False,
 ) -> str:
-    plain = " ".join(text.split())
+    plain = " ".join(text[: 10 * most].split())
     short = plain if len(plain) <= most else plain[: most - 1] + "…"
     anchor = ' text-anchor="end"' if end else ""
     return (

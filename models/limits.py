@@ -51,6 +51,12 @@ class Limits:
         self._check("this sound is too long", length / sample_rate, self.seconds, "s")
         self._check("this sound is too large", items * channels * length, self.samples, "samples")
 
+    def check_pictures(self, items: int, width: int, height: int) -> None:
+        """Raises Refused for pictures that hold more values than a sound may; call it before they are drawn."""
+        self._check(
+            "these pictures are too large", items * width * height * 3, self.samples, "values"
+        )
+
     def check_kept(self, samples: int) -> None:
         """Raises Refused if all that a run still needs takes more than it may."""
         self._check("the graph keeps too much sound", samples, self.kept_samples, "samples")

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from ..models import dsp
-from . import wires
+from . import host, wires
 
 log = logging.getLogger("musicgraph")
 
@@ -118,6 +118,7 @@ class AudioSpectrogram:
 
     def draw(self, audio: dict[str, Any], width: int, height: int) -> tuple[torch.Tensor]:
         waveform, rate = wires.read_audio(audio)
+        host.current_run().limits.check_pictures(len(waveform), width, height)
         return (torch.stack([dsp.picture(sound, rate, width, height) for sound in waveform]),)
 
 

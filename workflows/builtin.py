@@ -221,11 +221,13 @@ class AudioMerge:
 
     def merge(self, audio1: Audio, audio2: Audio, merge_method: str) -> tuple[Audio]:
         first, second, rate = _at_one_rate(audio1, audio2)
-        channels = max(first.shape[1], second.shape[1])
+        items, channels = (max(first.shape[i], second.shape[i]) for i in (0, 1))
         first, second = (
-            w.expand(-1, channels, -1) if w.shape[1] == 1 else w for w in (first, second)
+            w.expand(items if w.shape[0] == 1 else -1, channels if w.shape[1] == 1 else -1, -1)
+            for w in (first, second)
         )
         _check_same(first, second)
+        _check_made(first, first.shape[-1], rate)
         merged = _merged(first, second, merge_method)
         if merged.numel():
             merged /= max(1.0, *(abs(float(value)) for value in torch.aminmax(merged)))

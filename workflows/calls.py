@@ -24,6 +24,8 @@ class Outcome:
     outputs: tuple[list, ...]
     ui: dict[str, Any] = field(default_factory=dict)
     files: tuple[Path, ...] = ()
+    scaled_by: dict[Path, float] = field(default_factory=dict)
+    """files whose sound was too loud, and the factor"""
 
 
 def call_count(node_class: type, arguments: Arguments) -> int:
@@ -33,7 +35,7 @@ def call_count(node_class: type, arguments: Arguments) -> int:
     empty = [name for name, values in arguments.items() if not values]
     if empty:
         raise Refused(
-            f"got an empty list for the input {', '.join(empty)}, expected at least one value"
+            f"an empty list for the input {', '.join(empty)}", expected="at least one value"
         )
     return max(map(len, arguments.values()))
 
@@ -67,7 +69,8 @@ def outcome_of(node_class: type, results: list, run: Run) -> Outcome:
         if isinstance(result, Mapping):
             if "expand" in result:
                 raise Refused(
-                    f"{node_class.__name__} expands into other nodes, which only ComfyUI can do; run it there"
+                    f"{node_class.__name__} expands into other nodes, which only ComfyUI can do",
+                    remedy="run it there",
                 )
             shown.append(result.get("ui") or {})
             result = result.get("result", ())
@@ -76,7 +79,9 @@ def outcome_of(node_class: type, results: list, run: Run) -> Outcome:
         key: [one for part in shown for one in part.get(key, ())]
         for key in (shown[0] if shown else ())
     }
-    return Outcome(_as_lists(node_class, tuples), ui, _files(ui, run))
+    files = _files(ui, run)
+    scaled = {path: entry["scaled_by"] for path, entry in files if "scaled_by" in entry}
+    return Outcome(_as_lists(node_class, tuples), ui, tuple(path for path, _ in files), scaled)
 
 
 def _checked_tuple(node_class: type, result: Any) -> tuple:
@@ -101,16 +106,18 @@ def _as_lists(node_class: type, tuples: list[tuple]) -> tuple[list, ...]:
     )
 
 
-def _files(ui: Mapping[str, list], run: Run) -> tuple[Path, ...]:
-    """The files that `ui` names by folder type, subfolder and file name."""
+def _files(ui: Mapping[str, list], run: Run) -> list[tuple[Path, Mapping[str, Any]]]:
+    """The files that `ui` names by folder type, subfolder and file name, each with its entry."""
     folders = {"output": run.output_dir, "temp": run.temp_dir, "input": run.input_dir}
-    return tuple(
-        (
-            folders[entry.get("type", "output")] / entry.get("subfolder", "") / entry["filename"]
-        ).absolute()
+    return [
+        (_place(folders[entry.get("type", "output")], entry), entry)
         for entries in ui.values()
         for entry in entries
         if isinstance(entry, Mapping)
         and "filename" in entry
         and entry.get("type", "output") in folders
-    )
+    ]
+
+
+def _place(folder: Path, entry: Mapping[str, Any]) -> Path:
+    return (folder / entry.get("subfolder", "") / entry["filename"]).absolute()

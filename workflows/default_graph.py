@@ -22,6 +22,7 @@ from ..models.refused import Refused
 from ..nodes import NODE_CLASS_MAPPINGS
 from .events import Event, Listener, NodeStarted
 from .executor import Runner
+from .media import full_scale_factor
 from .overrides import Override, with_overrides
 from .reader import Document
 from .registry import InputSpec, NodeClasses, declared_inputs
@@ -69,6 +70,11 @@ class Music:
     @property
     def duration_s(self) -> float:
         return self.waveform.shape[-1] / self.sample_rate
+
+    @property
+    def scaled_by(self) -> tuple[float, ...]:
+        """What each item will be multiplied by when it is written: less than 1.0 where it is above full scale."""
+        return tuple(full_scale_factor(item) for item in self.waveform)
 
     @property
     def x_real_time(self) -> float:
@@ -134,7 +140,7 @@ def seed_for(seed: int) -> int:
     if seed == -1:
         return secrets.randbelow(2**32)
     if not 0 <= seed < 2**64:
-        raise Refused(f"seed: got {seed}, expected 0 to {2**64 - 1}, or -1 to draw one")
+        raise Refused("seed", got=seed, expected=f"0 to {2**64 - 1}, or -1 to draw one")
     return seed
 
 

@@ -15,13 +15,15 @@ import secrets
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from ..models.limits import Limits
 from ..nodes.host import Interrupted, Run, TokenBlock, running
+from .bounds import Ledger, composes
 from .calls import Arguments, Outcome, argument_sets, call_count, call_node, outcome_of
 from .events import (
     Event,
@@ -51,12 +53,17 @@ log = logging.getLogger("musicgraph")
 
 @dataclass(frozen=True)
 class RunResult:
-    """What a run gave. `outputs` holds a list of values for each output of each node that was needed."""
+    """What a run gave. `outputs` holds a list of values for each output of each node that was needed.
+
+    Large results that only other nodes needed are left out, where all together would have been too much to keep.
+    """
 
     outputs: dict[str, tuple[list, ...]]
     ui: dict[str, dict[str, Any]]
     files: tuple[Path, ...]
     cached: tuple[str, ...]
+    scaled_by: dict[Path, float] = field(default_factory=dict)
+    """files whose sound was above full scale, and what it was multiplied by before it was written"""
 
     def value(self, node: str, slot: int = 0) -> Any:
         """The value of an output that has exactly one."""
@@ -86,6 +93,7 @@ class Runner:
         stream: bool = False,
         targets: tuple[str, ...] | None = None,
         named_models: tuple[str, ...] = (),
+        limits: Limits | None = None,
         input_dir: str | Path = "input",
         output_dir: str | Path = "output",
         temp_dir: str | Path | None = None,
@@ -95,6 +103,7 @@ class Runner:
         Raises WorkflowError with every problem before anything runs, NodeError with its cause when a node fails, and
         lets host.Interrupted pass when `stopped` says so. With `stream`, nodes that can work on blocks of tokens do,
         and AudioChunk events come while the sampler is at work. `named_models` are those that the user, not the graph, named.
+        `limits` bound what the graph makes; without them those of models/limits.py hold.
         """
         temp_dir = Path(tempfile.gettempdir()) / "musicgraph" if temp_dir is None else temp_dir
         run = Run(
@@ -103,6 +112,7 @@ class Runner:
             output_dir=Path(output_dir),
             temp_dir=Path(temp_dir),
             named_models=named_models,
+            limits=limits or Limits(),
         )
         with self._lock, torch.inference_mode(), running(run):
             validation = validate(prompt, self.classes)
@@ -148,6 +158,8 @@ class _Job:
         self.streams: dict[str, NodeStream] = {}
         self.consumers: dict[str, list[str]] = {}
         self.earlier: dict[str, set[str]] = {}
+        self.ledger = Ledger(run.limits)
+        self.users = self._users()
 
     def still_good(self, kept: Mapping[str, Outcome]) -> dict[str, Outcome]:
         """The results that this run can use; the others are let go before it starts, to make room."""
@@ -177,14 +189,38 @@ class _Job:
             elif needs := [up for up in self._needs(node_id) if up not in self.done]:
                 waiting += reversed(needs)
             elif not self._wants_more(node_id):
-                self._finish(node_id, self._compute(node_id))
-                kept[self.keys[node_id]] = self.done[node_id]
+                outcome = self._compute(node_id)
+                self._make_room(node_id, outcome, kept)
+                self._finish(node_id, outcome)
+                kept[self.keys[node_id]] = outcome
         return self._result()
 
     def _reuse(self, node_id: str, kept: Mapping[str, Outcome]) -> None:
         self.cached.append(node_id)
         self.emit(NodeCached(node_id))
-        self._finish(node_id, kept[self.keys[node_id]])
+        outcome = kept[self.keys[node_id]]
+        self._make_room(node_id, outcome, kept)
+        self._finish(node_id, outcome)
+
+    def _make_room(self, node_id: str, outcome: Outcome, kept: dict[str, Outcome]) -> None:
+        """Counts a new result. If all together is too much, those go that no node of this run still needs."""
+        with self._named(node_id):
+            self.ledger.keep(node_id, outcome)
+            for earlier in list(self.done) if self.ledger.is_full else ():
+                users = self.users.get(earlier, set()) - self.done.keys() - {node_id}
+                if earlier in self.ledger and earlier not in self.outputs and not users:
+                    self.ledger.drop(earlier)
+                    kept.pop(self.keys[earlier], None)
+                    self.done[earlier] = replace(self.done[earlier], outputs=())
+            self.ledger.check()
+
+    def _users(self) -> dict[str, set[str]]:
+        """For each node, those of this run that are linked to it."""
+        users: dict[str, set[str]] = {}
+        for node_id in self.order:
+            for _, up, _ in links_of(self.prompt[node_id]):
+                users.setdefault(up, set()).add(node_id)
+        return users
 
     def _finish(self, node_id: str, outcome: Outcome) -> None:
         self.done[node_id] = outcome
@@ -193,12 +229,21 @@ class _Job:
 
     def _result(self) -> RunResult:
         return RunResult(
-            outputs={node_id: outcome.outputs for node_id, outcome in self.done.items()},
+            outputs={
+                node_id: outcome.outputs
+                for node_id, outcome in self.done.items()
+                if len(outcome.outputs) == len(self._class(node_id).RETURN_TYPES)
+            },
             ui={node_id: outcome.ui for node_id, outcome in self.done.items() if outcome.ui},
             files=tuple(
                 dict.fromkeys(file for node_id in self.outputs for file in self.done[node_id].files)
             ),
             cached=tuple(self.cached),
+            scaled_by={
+                file: factor
+                for node_id in self.outputs
+                for file, factor in self.done[node_id].scaled_by.items()
+            },
         )
 
     def _class(self, node_id: str) -> type:
@@ -279,7 +324,10 @@ class _Job:
             if stream is not None and stream.is_complete:
                 return outcome_of(self._class(node_id), [stream.close()], self.run)
             self._prepare_streams(node_id)
-            return call_node(self._class(node_id), self._arguments(node_id), self.run)
+            arguments = self._arguments(node_id)
+            if composes(self._class(node_id), declared_inputs(self._class(node_id))):
+                self.ledger.compose(arguments)
+            return call_node(self._class(node_id), arguments, self.run)
 
     def _run_for(self, node_id: str) -> Run:
         return replace(

@@ -13,15 +13,19 @@ from pathlib import Path
 from typing import Any
 
 from ..models.refused import Refused
-from .media import read_tags
-from .problems import refused, shown
+from .files import open_file
+from .problems import WorkflowError, has_surrogates, refused, shown
 from .registry import NodeClasses
+from .tags import read_tags
 from .ui_format import to_api
 from .validate import plain_prompt
 
 MAX_JSON_BYTES = 16 * 2**20
+MAX_PARTS = 1_000_000
+"""values in lists and objects, of which 10,000 nodes have about that many"""
 MAX_DEPTH = 100
 MAX_NODES = 10_000
+HEAD_BYTES = 4096
 
 
 @dataclass(frozen=True)
@@ -44,11 +48,17 @@ class Document:
 
 
 def read_document(path: str | Path) -> Document:
-    """A JSON file, or any file in whose tags ComfyUI (or we) left the graph."""
+    """A JSON file in any encoding that JSON may have, or any file in whose tags ComfyUI (or we) left the graph."""
     path = Path(path)
-    start = _first_bytes(path)
-    if start.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"["):
-        return parse_document(_text(path))
+    try:
+        with open_file(path) as file:
+            start = file.read(HEAD_BYTES)
+            if _looks_like_json(start):
+                return parse_document(_text(path, start + file.read(MAX_JSON_BYTES)))
+    except Refused as error:
+        if isinstance(error, WorkflowError):
+            raise
+        raise refused("cannot read the workflow", str(error)) from error
     try:
         tags = read_tags(path)
     except Refused as error:
@@ -58,25 +68,60 @@ def read_document(path: str | Path) -> Document:
 
 
 def parse_document(text: str) -> Document:
-    """Workflow JSON in either format, told apart by its `nodes` list."""
+    """Workflow JSON in either format, told apart by its `nodes` list, and in the wrappings that programs send it in.
+
+    What is parsed is bounded first, by size and by a count of its parts, which costs a look at each letter. Raises
+    WorkflowError.
+    """
     if len(text) > MAX_JSON_BYTES:
-        raise refused(
-            "workflow too large",
-            f"got {len(text) >> 20} MB, expected at most {MAX_JSON_BYTES >> 20} MB",
-        )
+        raise _too_large(f"{len(text) >> 20} MB", f"{MAX_JSON_BYTES >> 20} MB")
+    if not text.strip("\ufeff \t\r\n"):
+        raise refused("empty workflow", "the file is empty; save the workflow again", "no_prompt")
+    parts = sum(map(text.count, "[{,"))
+    if parts > MAX_PARTS:
+        raise _too_large(f"{parts} values", f"{MAX_PARTS}")
     data = _json(text)
     if not isinstance(data, dict):
-        raise refused(
-            "not a workflow", f"got JSON of type {type(data).__name__}, expected an object of nodes"
-        )
+        kind = "null" if data is None else f"JSON of type {type(data).__name__}"
+        raise refused("not a workflow", f"got {kind}, expected an object of nodes")
     _check_depth(data)
-    nodes = data.get("nodes")
-    _check_count(nodes if isinstance(nodes, list) else data)
-    if isinstance(nodes, list):
-        return Document(ui=data)
+    if has_surrogates(text) or "\\ud" in text.lower():
+        _check_text(data)
     if not data:
         raise refused("empty workflow", "got {}, expected an object of nodes", "no_prompt")
+    document = _unwrapped(data)
+    for nodes in (document.api, document.ui and document.ui["nodes"]):
+        if nodes is not None and len(nodes) > MAX_NODES:
+            raise _too_large(f"{len(nodes)} nodes", f"{MAX_NODES}")
+    return document
+
+
+def _unwrapped(data: dict[str, Any]) -> Document:
+    """A graph as it is; or {"prompt": API} as it is posted; or {"output": API, "workflow": UI} as the page holds it."""
+    if _is_ui(data):
+        return Document(ui=data)
+    for name in ("prompt", "output"):
+        inner = data.get(name)
+        if isinstance(inner, dict) and inner and "class_type" not in data and not _is_node(inner):
+            ui = data.get("workflow") or _posted_ui(data)
+            return Document(api=inner, ui=ui if _is_ui(ui) else None)
     return Document(api=data)
+
+
+def _is_ui(data: object) -> bool:
+    return isinstance(data, dict) and isinstance(data.get("nodes"), list)
+
+
+def _is_node(data: dict[str, Any]) -> bool:
+    return "class_type" in data
+
+
+def _posted_ui(data: dict[str, Any]) -> object:
+    """Where ComfyUI's page puts the UI format when it posts a prompt."""
+    inner: object = data
+    for name in ("extra_data", "extra_pnginfo", "workflow"):
+        inner = inner.get(name) if isinstance(inner, dict) else None
+    return inner
 
 
 def _document_in_tags(tags: Mapping[str, str], path: Path) -> Document:
@@ -88,30 +133,22 @@ def _document_in_tags(tags: Mapping[str, str], path: Path) -> Document:
     return Document(api=prompt.api if prompt else None, ui=workflow.ui if workflow else None)
 
 
-def _first_bytes(path: Path) -> bytes:
-    try:
-        with open(path, "rb") as file:
-            return file.read(64)
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise refused(
-            "cannot read the workflow", f"{shown(str(path))}: {reason}; name an existing file"
-        ) from error
+def _looks_like_json(start: bytes) -> bool:
+    """By its first letter that is no blank; a file of blanks only counts, too, so that it can be named for it."""
+    text = start.decode(json.detect_encoding(start), "ignore").lstrip("\ufeff \t\r\n")
+    return not text or text[0] in '{["-0123456789' or text.startswith(("null", "true", "false"))
 
 
-def _text(path: Path) -> str:
-    size = path.stat().st_size
-    if size > MAX_JSON_BYTES:
-        raise refused(
-            "workflow too large", f"got {size >> 20} MB, expected at most {MAX_JSON_BYTES >> 20} MB"
-        )
+def _text(path: Path, content: bytes) -> str:
+    if len(content) > MAX_JSON_BYTES:
+        raise _too_large(f"more than {MAX_JSON_BYTES >> 20} MB", f"{MAX_JSON_BYTES >> 20} MB")
+    encoding = json.detect_encoding(content)
     try:
-        return path.read_bytes().decode("utf-8-sig")
+        return content.decode(encoding).lstrip("\ufeff")
     except UnicodeDecodeError as error:
-        raise refused(
-            "not JSON",
-            f"{shown(str(path))} is not UTF-8 text (byte {error.start}); save it as UTF-8",
-        ) from error
+        name = encoding.removesuffix("-sig").upper()
+        detail = f"{shown(str(path))} is not {name} text (byte {error.start}); save it as UTF-8"
+        raise refused("not JSON", detail) from error
 
 
 def _json(text: str) -> Any:
@@ -144,6 +181,19 @@ def _too_deep() -> Exception:
     )
 
 
-def _check_count(nodes: Any) -> None:
-    if len(nodes) > MAX_NODES:
-        raise refused("workflow too large", f"got {len(nodes)} nodes, expected at most {MAX_NODES}")
+def _too_large(got: str, most: str) -> WorkflowError:
+    return refused("workflow too large", f"got {got}, expected at most {most}")
+
+
+def _check_text(data: Any) -> None:
+    """Refuses halves of letters (lone surrogates) anywhere, which no tokenizer, file name or tag can hold."""
+    waiting = [data]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, str) and has_surrogates(value):
+            detail = f"got {shown(value)}, expected whole letters; type it anew and save again"
+            raise refused("a text that is not Unicode", detail)
+        if isinstance(value, dict):
+            waiting += [*value, *value.values()]
+        elif isinstance(value, list):
+            waiting += value

@@ -79,6 +79,20 @@ def declared_inputs(node_class: type) -> dict[str, InputSpec]:
     }
 
 
+class DeclaredOnce:
+    """The declared inputs of each class, asked for once: INPUT_TYPES may look into folders. Unknown classes have none."""
+
+    def __init__(self, classes: NodeClasses):
+        self._classes = classes
+        self._known: dict[str, dict[str, InputSpec]] = {}
+
+    def __call__(self, kind: str) -> dict[str, InputSpec]:
+        if kind not in self._known:
+            known = kind in self._classes
+            self._known[kind] = declared_inputs(self._classes[kind]) if known else {}
+        return self._known[kind]
+
+
 def hidden_inputs(node_class: type) -> dict[str, str]:
     """Parameter name → PROMPT, EXTRA_PNGINFO or UNIQUE_ID."""
     return {

@@ -7,13 +7,23 @@ nodes by, leaves out muted ones, and puts the values of primitives where they po
 from __future__ import annotations
 
 import copy
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
+from .prefixes import page_tokens
 from .problems import refused, shown
-from .registry import InputSpec, NodeClasses, declared_inputs, is_link, types_fit
+from .registry import (
+    DeclaredOnce,
+    InputSpec,
+    NodeClasses,
+    declared_inputs,
+    is_link,
+    types_fit,
+)
 
 MUTED, BYPASSED = 2, 4
 NOTES = frozenset({"Note", "MarkdownNote"})
@@ -25,31 +35,35 @@ CONTROL_VALUES = ("fixed", "increment", "increment-wrap", "decrement", "randomiz
 
 def to_api(ui: Mapping[str, Any], classes: NodeClasses) -> dict[str, dict]:
     """The graph in API format. Nodes of unknown classes are kept with their links, for `validate` to name them all."""
-    graph = _Graph.of(ui)
+    graph, declared = _Graph.of(ui), DeclaredOnce(classes)
     prompt: dict[str, dict] = {}
     cut_off = []
     for node in graph.nodes.values():
         if node.type in PAGE_ONLY or node.mode in (MUTED, BYPASSED):
             continue
-        inputs, muted_inputs = _inputs(graph, node, classes)
+        inputs, muted_inputs = _inputs(graph, node, declared)
         title = node.title or getattr(classes.get(node.type), "TITLE", node.type)
         prompt[node.id] = {"inputs": inputs, "class_type": node.type, "_meta": {"title": title}}
-        if any(_is_required(classes, node.type, name) for name in muted_inputs):
+        if any(_is_required(declared, node.type, name) for name in muted_inputs):
             cut_off.append(node.id)
-    _drop(prompt, cut_off, classes)
+    _drop(prompt, cut_off, declared)
     return prompt
 
 
 def widget_places(specs: Iterable[InputSpec], values: Sequence[Any]) -> dict[str, int]:
-    """Widget name → index in `widgets_values`, where the control value of a seed takes a place of its own."""
+    """Widget name → index in `widgets_values`, where the control value of a seed takes a place of its own.
+
+    Very old files lack that place; null stands in it where there are more values than widgets.
+    """
+    specs = [spec for spec in specs if spec.is_widget]
+    has_more = len(values) > len(specs)
     places: dict[str, int] = {}
     index = 0
     for spec in specs:
-        if not spec.is_widget:
-            continue
         places[spec.name] = index
         index += 1
-        if spec.has_seed_control and index < len(values) and _is_control(values[index]):
+        control = values[index] if index < len(values) else ""
+        if spec.has_seed_control and (_is_control(control) or (control is None and has_more)):
             index += 1
     return places
 
@@ -68,9 +82,10 @@ def with_widget(
             f"it has {', '.join(specs) or 'no known inputs'}",
         )
     values = node.get("widgets_values")
-    if isinstance(values, dict):
+    if isinstance(values, dict) and not _is_indexed(values):
         values[name] = value
     else:
+        values = _as_list(values) if isinstance(values, dict) else values
         node["widgets_values"] = _with_value(specs, list(values or ()), name, value)
     _cut_link(ui, node, name)
     return ui
@@ -96,6 +111,8 @@ class _Node:
     inputs: tuple[_Slot, ...]
     output_types: tuple[Any, ...]
     widgets_values: list | dict
+    search_name: str
+    """the name for search and replace, by which prefixes point at the node's widgets"""
 
     @classmethod
     def of(cls, data: Any) -> _Node:
@@ -118,6 +135,7 @@ class _Node:
             inputs=tuple(_slot(slot, node_id) for slot in _objects(data, "inputs", node_id)),
             output_types=tuple(slot.get("type") for slot in _objects(data, "outputs", node_id)),
             widgets_values=_widgets_values(data, node_id),
+            search_name=_search_name(data),
         )
 
 
@@ -148,6 +166,8 @@ class _Graph:
 
 def _refuse_later_formats(ui: Mapping[str, Any]) -> None:
     version = ui.get("version", 0.4)
+    if isinstance(version, str) and re.fullmatch(r"\d{1,3}(\.\d{1,3})?", version):
+        version = float(version)
     if not isinstance(version, (int, float)) or not version < 1:
         detail = f"got {shown(version)}, expected 0.4; export the workflow in API format (Export (API)) and use that file"
         raise refused("this version of the UI format is not supported yet", detail)
@@ -208,7 +228,22 @@ def _widgets_values(data: dict, node_id: str) -> list | dict:
         raise refused(
             "not a workflow", f"node {node_id}: got widgets_values {shown(values)}, expected a list"
         )
-    return values
+    return _as_list(values) if isinstance(values, dict) and _is_indexed(values) else values
+
+
+def _is_indexed(values: dict) -> bool:
+    """Whether it is a list that was written as an object, {"0": …, "1": …}."""
+    return bool(values) and set(values) == {str(i) for i in range(len(values))}
+
+
+def _as_list(values: dict) -> list:
+    return [values[str(i)] for i in range(len(values))]
+
+
+def _search_name(data: dict) -> str:
+    properties = data.get("properties")
+    name = properties.get("Node name for S&R") if isinstance(properties, dict) else None
+    return name if isinstance(name, str) else ""
 
 
 def _is_count(value: object) -> bool:
@@ -226,9 +261,11 @@ def _is_control(value: object) -> bool:
 # ---------------------------------------------------------------- widgets and links
 
 
-def _inputs(graph: _Graph, node: _Node, classes: NodeClasses) -> tuple[dict[str, Any], list[str]]:
+def _inputs(graph: _Graph, node: _Node, declared: DeclaredOnce) -> tuple[dict[str, Any], list[str]]:
     """The inputs of one node, and the names of those left empty because what they are linked to is muted."""
-    inputs = _named_widgets(node, classes)
+    inputs = _named_widgets(node, declared)
+    if isinstance(prefix := inputs.get("filename_prefix"), str):
+        inputs["filename_prefix"] = page_tokens(prefix, partial(_widget_of, graph, declared))
     from_muted = []
     for slot in node.inputs:
         if slot.link is None:
@@ -245,11 +282,18 @@ def _inputs(graph: _Graph, node: _Node, classes: NodeClasses) -> tuple[dict[str,
     return inputs, from_muted
 
 
-def _named_widgets(node: _Node, classes: NodeClasses) -> dict[str, Any]:
+def _widget_of(graph: _Graph, declared: DeclaredOnce, name: str, widget: str) -> object:
+    """The widget's value in the first node that has this name for search and replace, or else this title."""
+    nodes = graph.nodes.values()
+    found = [one for one in nodes if name == one.search_name] or [
+        one for one in nodes if name == one.title
+    ]
+    return _named_widgets(found[0], declared).get(widget) if found else None
+
+
+def _named_widgets(node: _Node, declared: DeclaredOnce) -> dict[str, Any]:
     """Widget values by name; a value that the file lacks (an older version of the node) is the widget's default."""
-    values, specs = node.widgets_values, {}
-    if node.type in classes:
-        specs = declared_inputs(classes[node.type])
+    values, specs = node.widgets_values, declared(node.type)
     widgets = {name: spec.default for name, spec in specs.items() if spec.is_widget}
     if isinstance(values, dict):
         given = values
@@ -324,12 +368,12 @@ def _bypass_input(node: _Node, output: int, wanted: Any) -> int | None:
 # ---------------------------------------------------------------- muted nodes
 
 
-def _is_required(classes: NodeClasses, class_type: str, name: str) -> bool:
-    spec = declared_inputs(classes[class_type]).get(name) if class_type in classes else None
+def _is_required(declared: DeclaredOnce, class_type: str, name: str) -> bool:
+    spec = declared(class_type).get(name)
     return spec is not None and spec.required
 
 
-def _drop(prompt: dict[str, dict], cut_off: Iterable[str], classes: NodeClasses) -> None:
+def _drop(prompt: dict[str, dict], cut_off: Iterable[str], declared: DeclaredOnce) -> None:
     """Takes out the nodes that lack what a muted node would give, and those that need them in turn."""
     consumers = defaultdict(list)
     for node_id, node in prompt.items():
@@ -344,7 +388,7 @@ def _drop(prompt: dict[str, dict], cut_off: Iterable[str], classes: NodeClasses)
         for consumer, name in consumers[node_id]:
             if consumer in prompt:
                 del prompt[consumer]["inputs"][name]
-                if _is_required(classes, prompt[consumer]["class_type"], name):
+                if _is_required(declared, prompt[consumer]["class_type"], name):
                     waiting.append(consumer)
 
 

@@ -8,24 +8,30 @@ stumbles, have a message of their own.
 from __future__ import annotations
 
 import inspect
+import json
+import logging
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ..models.refused import Refused
-from .problems import Problem, WorkflowError, one_line, refused, shown
+from ..nodes.host import current_run
+from .bounds import composes, music_asked_s
+from .problems import Problem, WorkflowError, has_surrogates, one_line, refused, shown
 from .registry import (
     WIDGET_TYPES,
+    DeclaredOnce,
     InputSpec,
     NodeClasses,
-    declared_inputs,
     hidden_inputs,
     is_link,
     is_output_node,
     title_of,
     types_fit,
 )
+
+log = logging.getLogger("musicgraph")
 
 MAX_CHOICES_SHOWN = 20
 CLASS_FAULTS = (Refused, ValueError, TypeError, LookupError, AttributeError, OSError, RuntimeError)
@@ -39,6 +45,8 @@ class Validation:
     prompt: dict[str, dict]
     outputs: tuple[str, ...]
     problems: tuple[Problem, ...]
+    notes: tuple[str, ...] = ()
+    """what was filled in or left out, in sentences; each is logged, too"""
 
     def raise_if_refused(self) -> None:
         if self.problems:
@@ -53,15 +61,23 @@ def validate(prompt: Mapping[str, Any], classes: NodeClasses) -> Validation:
     outputs = tuple(
         i for i, node in prompt.items() if is_output_node(classes.get(node["class_type"], object))
     )
+    needed = _needed(prompt, outputs)
+    notes = _leave_out_side_nodes(prompt, needed, classes) if outputs else []
     problems = _missing_classes(prompt, classes)
     if not problems and not outputs:
         problems = [_no_outputs(prompt)]
-    needed = _needed(prompt, outputs)
+    problems += _unreadable_titles(prompt)
+    declared, answers = DeclaredOnce(classes), {}
     for node_id in needed:
         if prompt[node_id]["class_type"] in classes:
-            problems += _Node(node_id, prompt, classes).check()
+            node = _Node(node_id, prompt, classes, declared, answers)
+            problems += node.check()
+            notes += node.notes
     problems += _cycle(prompt, needed)
-    return Validation(prompt, outputs, tuple(problems))
+    problems = problems or _too_much(prompt, needed, classes, declared)
+    for note in notes:
+        log.warning("%s", note)
+    return Validation(prompt, outputs, tuple(problems), tuple(notes))
 
 
 def plain_prompt(prompt: Mapping[str, Any]) -> dict[str, dict]:
@@ -118,6 +134,50 @@ def _missing_classes(prompt: Mapping[str, Any], classes: NodeClasses) -> list[Pr
     ]
 
 
+def _leave_out_side_nodes(
+    prompt: dict[str, dict], needed: list[str], classes: NodeClasses
+) -> list[str]:
+    """Takes out the unknown nodes on which no result depends, and says so; those that save would be missed."""
+    unknown = [node_id for node_id, node in prompt.items() if node["class_type"] not in classes]
+    kinds = {node_id: prompt[node_id]["class_type"] for node_id in unknown}
+    left_out = [i for i in unknown if i not in set(needed) and not kinds[i].startswith("Save")]
+    for node_id in left_out:
+        del prompt[node_id]
+    return [
+        one_line(f"node {i} ({shown(kinds[i])}) is unknown here; it leads to no result: left out")
+        for i in left_out
+    ]
+
+
+def _unreadable_titles(prompt: Mapping[str, Any]) -> list[Problem]:
+    expected = "expected whole letters; type it anew"
+    return [
+        Problem(
+            "invalid_prompt",
+            "a title that is not Unicode",
+            f"got {shown(title)}, {expected}",
+            node_id,
+        )
+        for node_id, node in prompt.items()
+        if has_surrogates(title := title_of(node))
+    ]
+
+
+def _too_much(
+    prompt: Mapping[str, Any], needed: list[str], classes: NodeClasses, declared: DeclaredOnce
+) -> list[Problem]:
+    """What the literals of all samplers together ask for, against the run's limits."""
+    kinds = {node_id: prompt[node_id]["class_type"] for node_id in needed}
+    samplers = [i for i, kind in kinds.items() if composes(classes[kind], declared(kind))]
+    limits = current_run().limits
+    try:
+        limits.check_samplers(len(samplers))
+        limits.check_music(sum(music_asked_s(prompt[i]["inputs"]) for i in samplers))
+    except Refused as error:
+        return [Problem("invalid_prompt", "the graph makes too much", one_line(str(error)))]
+    return []
+
+
 def _no_outputs(prompt: Mapping[str, Any]) -> Problem:
     if not prompt:
         return Problem(
@@ -126,7 +186,7 @@ def _no_outputs(prompt: Mapping[str, Any]) -> Problem:
             "the workflow has no active node; add some, or unmute them",
         )
     got = ", ".join(sorted({node["class_type"] for node in prompt.values()}))
-    detail = f"got {shown(got)}, expected a node that saves or previews, such as SaveAudio; add or unmute one"
+    detail = f"got {shown(got)}, expected a node that saves or previews, such as SaveAudio or PreviewImage; add or unmute one"
     return Problem("prompt_no_outputs", "the workflow has no output", detail)
 
 
@@ -187,7 +247,15 @@ def _ring(waits_for: Mapping[str, set[str]], start: str) -> list[str]:
 class _Node:
     """The checks of one node; converts the literals of its prompt entry in place."""
 
-    def __init__(self, node_id: str, prompt: dict[str, dict], classes: NodeClasses):
+    def __init__(
+        self,
+        node_id: str,
+        prompt: dict[str, dict],
+        classes: NodeClasses,
+        declared: DeclaredOnce,
+        answers: dict[str, Any],
+    ):
+        self.declared, self.answers, self.notes = declared, answers, []
         self.id, self.prompt, self.classes = node_id, prompt, classes
         self.node = prompt[node_id]
         self.node_class = classes[self.node["class_type"]]
@@ -197,7 +265,7 @@ class _Node:
 
     def check(self) -> list[Problem]:
         try:
-            specs = declared_inputs(self.node_class)
+            specs = self.declared(self.node["class_type"])
             checked_by_class = self._inputs_of_own_check()
             for spec in specs.values():
                 self._check_input(spec, checked_by_class)
@@ -225,7 +293,11 @@ class _Node:
 
     def _check_input(self, spec: InputSpec, checked_by_class: set[str]) -> None:
         if spec.name not in self.inputs:
-            if spec.required:
+            if spec.required and spec.is_widget and "default" in spec.options:
+                self.inputs[spec.name] = spec.default
+                note = f"{spec.name} is missing, so it has its default, {shown(spec.default)}"
+                self.notes.append(one_line(f'node {self.id} "{title_of(self.node)}": {note}'))
+            elif spec.required:
                 expected = f"expected {'a link to' if not spec.is_widget else 'a value of type'} {spec.type_name}"
                 self._report(
                     "required_input_missing",
@@ -276,6 +348,11 @@ class _Node:
             detail = f"got {shown(value)}, expected {wanted}"
             self._report("invalid_input_type", "the value has the wrong type", detail, spec.name)
             return False
+        text = self.inputs[spec.name]
+        if isinstance(text, str) and has_surrogates(text):
+            detail = f"got {shown(text)}, expected whole letters; type it anew"
+            self._report("invalid_input_type", "a text that is not Unicode", detail, spec.name)
+            return False
         return True
 
     def _check_range(self, spec: InputSpec, value: Any) -> None:
@@ -301,11 +378,18 @@ class _Node:
         given = {name: value for name, value in given.items() if wanted & {name, "*"}}
         if "input_types" in wanted:
             given["input_types"] = self.received_types
-        answer = self.node_class.VALIDATE_INPUTS(**given)
+        answer = self._own_answer(given)
         if answer is not True:
             reason = str(answer) if answer is not False else f"got {shown(given)}"
             name = next((name for name in given if name in specs), None)
             self._report("custom_validation_failed", "the node refuses its inputs", reason, name)
+
+    def _own_answer(self, given: Mapping[str, Any]) -> bool | str:
+        """Asked once for the same values: the answer may cost a look into a file."""
+        key = json.dumps([self.node["class_type"], given], sort_keys=True, default=repr)
+        if key not in self.answers:
+            self.answers[key] = self.node_class.VALIDATE_INPUTS(**given)
+        return self.answers[key]
 
 
 _WANTED = {

@@ -1,0 +1,120 @@
+"""What a graph makes, measured against the run's limits: asked for in its literals, and kept while it runs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..models.limits import Limits
+from ..models.refused import Refused
+from .calls import Arguments, Outcome
+from .registry import InputSpec
+
+TOKENS = "AUDIO_TOKENS"
+
+
+def composes(node_class: type, declared: Mapping[str, InputSpec]) -> bool:
+    """Whether a node makes music of a length that it is told: a sampler."""
+    return TOKENS in node_class.RETURN_TYPES and "duration" in declared
+
+
+def music_asked_s(inputs: Mapping[str, Any]) -> float:
+    """Duration times variations of a sampler's literals; what is linked or no number counts as nothing yet."""
+    duration, variations = inputs.get("duration"), inputs.get("variations", 1)
+    if not all(isinstance(value, (int, float)) for value in (duration, variations)):
+        return 0.0
+    return float(duration * variations)
+
+
+class Ledger:
+    """The sound that a run keeps, by node. Tensors that share their memory count once."""
+
+    def __init__(self, limits: Limits):
+        self._limits = limits
+        self._held: dict[str, list[int]] = {}
+        self._sizes: dict[int, tuple[int, int]] = {}  # address → bytes, how many results hold it
+        self._music_s = 0.0
+        self.kept_samples = 0
+
+    def __contains__(self, node_id: str) -> bool:
+        return bool(self._held.get(node_id))
+
+    @property
+    def is_full(self) -> bool:
+        return self.kept_samples > self._limits.kept_samples
+
+    def check(self) -> None:
+        """Raises Refused if more is kept than the limits allow."""
+        self._limits.check_kept(self.kept_samples)
+
+    def compose(self, arguments: Arguments) -> None:
+        """Counts what a sampler is about to make; raises Refused if that is too much."""
+        self._music_s += sum(map(music_asked_s, _each(arguments)))
+        self._limits.check_music(self._music_s)
+
+    def keep(self, node_id: str, outcome: Outcome) -> None:
+        """Counts a result; raises Refused if one of its sounds is too large, or holds NaN or infinity."""
+        for audio in _sounds(outcome):
+            waveform = audio["waveform"]
+            if waveform.ndim == 3:
+                self._limits.check_sound(waveform.shape, audio["sample_rate"])
+            if waveform.numel() and not all(map(math.isfinite, torch.aminmax(waveform))):
+                raise Refused(
+                    "the node made sound that cannot be heard",
+                    got="samples that are NaN or infinite",
+                    expected="numbers",
+                    remedy="use less gain, or check what goes into this node",
+                )
+        self._held[node_id] = []
+        for tensor in _tensors(outcome):
+            storage = tensor.untyped_storage()
+            self._count(node_id, storage.data_ptr(), storage.nbytes())
+
+    def _count(self, node_id: str, address: int, size: int) -> None:
+        _, holders = self._sizes.get(address, (size, 0))
+        if not holders:
+            self.kept_samples += size // 4
+        self._sizes[address] = (size, holders + 1)
+        self._held[node_id].append(address)
+
+    def drop(self, node_id: str) -> None:
+        for address in self._held.pop(node_id, ()):
+            size, holders = self._sizes[address]
+            if holders > 1:
+                self._sizes[address] = (size, holders - 1)
+            else:
+                del self._sizes[address]
+                self.kept_samples -= size // 4
+
+
+def _each(arguments: Arguments) -> Iterator[dict[str, Any]]:
+    """The arguments of each call, where shorter lists repeat their last value."""
+    for index in range(max(map(len, arguments.values()), default=0)):
+        yield {
+            name: values[min(index, len(values) - 1)]
+            for name, values in arguments.items()
+            if values
+        }
+
+
+def _values(outcome: Outcome) -> Iterator[Any]:
+    for values in outcome.outputs:
+        yield from values
+
+
+def _sounds(outcome: Outcome) -> Iterator[Mapping[str, Any]]:
+    for value in _values(outcome):
+        if isinstance(value, Mapping) and isinstance(value.get("waveform"), Tensor):
+            yield value
+
+
+def _tensors(outcome: Outcome) -> Iterator[Tensor]:
+    """Tensors, and those of dictionaries. Models are objects: they are not counted as sound."""
+    for value in _values(outcome):
+        for inner in value.values() if isinstance(value, Mapping) else (value,):
+            if isinstance(inner, Tensor):
+                yield inner
