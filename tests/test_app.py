@@ -36,10 +36,10 @@ from musicgraph.models.refused import Refused
 from musicgraph.nodes.host import Interrupted
 from musicgraph.workflows.default_graph import Request
 from musicgraph.workflows.media import read_audio, write_audio
-from musicgraph.workflows.tags import read_tags
 from musicgraph.workflows.problems import NodeError, WorkflowError, refused
 from musicgraph.workflows.reader import Document
 from musicgraph.workflows.registry import node_classes
+from musicgraph.workflows.tags import read_tags
 
 ROOT = Path(__file__).parents[1]
 SETTINGS = AppSettings(model="tiny")

@@ -2,13 +2,18 @@
 
 import json
 import math
+import os
+import time
+import zlib
 
 import pytest
 import torch
 
+from musicgraph.models.limits import Limits
 from musicgraph.models.refused import Refused
 from musicgraph.nodes.host import Interrupted, Run, running
-from musicgraph.workflows import files, media, tags as workflow_tag
+from musicgraph.workflows import files, media
+from musicgraph.workflows.tags import read_tags, workflow_tags
 
 
 def tone(rate=32000, seconds=0.5, channels=1):
@@ -28,12 +33,43 @@ def test_lossless_files_hold_the_samples_to_16_bits(tmp_path, suffix, channels):
     assert (read - waveform).abs().max() <= 0.5 / 32768 + 1e-7
 
 
-def test_wav_and_flac_hold_the_same_samples_clipped_to_full_scale(tmp_path):
-    waveform = 1.5 * torch.rand(2, 5000, generator=torch.manual_seed(0)) * 2 - 1.5
+def test_wav_and_flac_hold_the_same_samples(tmp_path):
+    waveform = torch.rand(2, 5000, generator=torch.manual_seed(0)) * 2 - 1
     for suffix in (".wav", ".flac"):
         media.write_audio(tmp_path / f"a{suffix}", waveform, 44100)
     wav, flac = (media.read_audio(tmp_path / f"a{suffix}")[0] for suffix in (".wav", ".flac"))
-    assert torch.equal(wav, flac) and wav.min() == -1.0 and wav.max() == 32767 / 32768
+    assert torch.equal(wav, flac)
+
+
+@pytest.mark.parametrize("suffix", [".wav", ".flac"])
+def test_sound_above_full_scale_is_scaled_by_one_factor_which_is_said(tmp_path, suffix, caplog):
+    waveform = torch.rand(2, 70000, generator=torch.manual_seed(0)) * 2 - 1
+    waveform[1, 69000] = -6.0
+    factor = media.write_audio(tmp_path / f"a{suffix}", waveform, 44100)
+    read, _ = media.read_audio(tmp_path / f"a{suffix}")
+    assert factor == pytest.approx(1 / 6) and "scaled by 0.167" in caplog.text
+    assert (read - waveform * factor).abs().max() <= 1 / 32768 and read.min() == -1.0
+    assert media.write_audio(tmp_path / f"b{suffix}", 0.9 * waveform.clamp(-1, 1), 44100) == 1.0
+
+
+def test_a_random_codec_that_overshoots_loses_no_peak(tmp_path, mono):
+    codes = torch.randint(0, mono.config.codebook_size, (1, 1, mono.config.num_codebooks, 40))
+    with torch.inference_mode():
+        sound = mono.upstream.audio_encoder.decode(codes, [None]).audio_values[0]
+    sound = sound * (4 / sound.abs().max())
+    factor = media.write_audio(tmp_path / "a.flac", sound, 32000)
+    read, _ = media.read_audio(tmp_path / "a.flac")
+    assert factor == pytest.approx(0.25) and (read / factor - sound).abs().max() <= 2 / 32768 * 4
+
+
+@pytest.mark.parametrize("channels", [3, 4, 5, 6, 7, 8])
+def test_sound_of_more_than_two_channels_is_kept_or_mixed_down(tmp_path, channels):
+    waveform = 0.2 * torch.rand(channels, 4000, generator=torch.manual_seed(0))
+    for suffix, kept in ((".wav", channels), (".flac", channels), (".mp3", 2), (".opus", 2)):
+        media.write_audio(tmp_path / f"a{suffix}", waveform, 48000)
+        read, _ = media.read_audio(tmp_path / f"a{suffix}")
+        assert read.shape[0] == kept
+        assert kept == 2 or (read - waveform).abs().max() <= 1 / 32768
 
 
 @pytest.mark.parametrize("channels", [1, 2])
@@ -50,9 +86,9 @@ def test_lossy_files_keep_pitch_level_and_channels(tmp_path, suffix, rate, chann
 
 @pytest.mark.parametrize("suffix", [".flac", ".mp3", ".opus", ".ogg"])
 def test_tags_come_back_as_they_were(tmp_path, suffix):
-    tags = media.workflow_tags({"1": {"inputs": {"text": "é\n\"'=;#"}}}, {"workflow": {"id": 2}})
+    tags = workflow_tags({"1": {"inputs": {"text": "é\n\"'=;#"}}}, {"workflow": {"id": 2}})
     media.write_audio(tmp_path / f"a{suffix}", tone(), 32000, tags=tags)
-    found = media.read_tags(tmp_path / f"a{suffix}")
+    found = read_tags(tmp_path / f"a{suffix}")
     assert {name: found[name] for name in tags} == tags
     assert json.loads(found["workflow"]) == {"id": 2}
 
@@ -79,7 +115,15 @@ def test_a_rate_that_the_format_cannot_hold_becomes_one_that_it_can(tmp_path):
     [
         ("a.aac", tone(), "suffix"),
         ("a", tone(), "suffix"),
-        ("a.wav", torch.zeros(3, 10), "shape"),
+        ("a.wav", torch.zeros(9, 10), "shape"),
+        ("x" * 252 + ".wav", tone(), "256 bytes"),
+        ("é" * 126 + ".wav", tone(), "256 bytes"),
+        ("a\nb.wav", tone(), "no line break"),
+        ("a\0b.wav", tone(), "no line break"),
+        ("a\udcff.wav", tone(), "whole Unicode"),
+        ("nul.wav", tone(), "no device"),
+        ("y" * 300 + "/a.wav", tone(), "300 bytes"),
+        ("/".join(["z" * 200] * 25) + "/a.wav", tone(), "path is too long"),
         ("a.wav", torch.zeros(1, 0), "shape"),
         ("a.wav", torch.zeros(10), "shape"),
         ("a.flac", torch.full((1, 10), torch.nan), "NaN"),
@@ -102,7 +146,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_part(tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(media.os, "replace", full)
+    monkeypatch.setattr(files.os, "replace", full)
     with pytest.raises(Refused, match="No space left"):
         media.write_audio(tmp_path / "a.flac", 0.1 * tone(), 32000)
     assert [path.name for path in tmp_path.iterdir()] == ["a.flac"] and (
@@ -139,10 +183,91 @@ def test_what_is_not_audio_is_refused(tmp_path, content):
             read(tmp_path / "a.wav")
 
 
-def test_audio_that_is_too_long_is_refused(tmp_path):
-    media.write_audio(tmp_path / "a.wav", tone(seconds=2), 32000)
-    with pytest.raises(Refused, match="too long"):
-        media.read_audio(tmp_path / "a.wav", max_seconds=1)
+@pytest.mark.parametrize(
+    "limits",
+    [Limits(seconds=1), Limits(samples=63_000), Limits(channels=1), Limits(highest_rate=8)],
+)
+def test_audio_beyond_any_limit_is_refused_by_name(tmp_path, limits):
+    media.write_audio(tmp_path / "song.wav", tone(seconds=1.01, channels=2), 32000)
+    with running(Run(limits=limits)), pytest.raises(Refused, match="song.wav"):
+        media.read_audio(tmp_path / "song.wav")
+
+
+def test_decoding_stops_at_the_bound_and_not_at_the_end(tmp_path, monkeypatch):
+    media.write_audio(tmp_path / "a.flac", torch.zeros(1, 1_000_000), 32000)
+    pieces = []
+    whole = media._frame_samples
+    monkeypatch.setattr(media, "_frame_samples", lambda *a: pieces.append(1) or whole(*a))
+    with running(Run(limits=Limits(samples=50_000))), pytest.raises(Refused, match="too large"):
+        media.read_audio(tmp_path / "a.flac")
+    assert len(pieces) < 50
+
+
+def test_sound_longer_than_a_block_comes_back_whole(tmp_path, monkeypatch):
+    waveform = tone(seconds=1, channels=2)
+    media.write_audio(tmp_path / "a.flac", waveform, 32000)
+    monkeypatch.setattr(media, "BLOCK_SAMPLES", 999)
+    read, _ = media.read_audio(tmp_path / "a.flac")
+    assert (read - waveform).abs().max() <= 0.5 / 32768 + 1e-7
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_a_file_with_samples_that_are_no_numbers_is_named(tmp_path, bad):
+    import soundfile
+
+    samples = torch.zeros(3000)
+    samples[2000] = bad
+    soundfile.write(tmp_path / "bad.wav", samples.numpy(), 8000, subtype="FLOAT")
+    with pytest.raises(Refused, match="bad.wav.*NaN or infinite"):
+        media.read_audio(tmp_path / "bad.wav")
+
+
+def test_a_pipe_and_a_device_are_refused_without_waiting(tmp_path):
+    os.mkfifo(tmp_path / "a.wav")
+    for path in (tmp_path / "a.wav", "/dev/zero"):
+        for read in (media.read_audio, media.probe_audio, read_tags):
+            with pytest.raises(Refused, match="a (pipe|device), expected a file"):
+                read(path)
+
+
+def id3(version, flags, claim, packed):
+    size = len(packed) + 4
+    syncsafe = bytes(size >> shift & 127 for shift in (21, 14, 7, 0))
+    length = syncsafe if version == 4 else size.to_bytes(4, "big")
+    frame = b"TXXX" + length + bytes([0, flags]) + claim + packed
+    total = bytes(len(frame) >> shift & 127 for shift in (21, 14, 7, 0))
+    return b"ID3" + bytes([version, 0, 0]) + total + frame
+
+
+@pytest.mark.parametrize("inside", [False, True])
+@pytest.mark.parametrize(("version", "flags"), [(3, 0x80), (4, 0x09)])
+def test_an_id3_tag_that_unpacks_to_too_much_never_reaches_the_unpacker(
+    tmp_path, version, flags, inside
+):
+    tag = id3(version, flags, b"\x7f\x7f\x7f\x7f", zlib.compress(bytes(1000)))
+    chunk = b"RIFF\0\0\0\0WAVEid3 " + len(tag).to_bytes(4, "little") + tag
+    (tmp_path / "a.mp3").write_bytes(chunk if inside else tag)
+    for read in (media.read_audio, read_tags):
+        with pytest.raises(Refused, match="unpacks to"):
+            read(tmp_path / "a.mp3")
+
+
+def test_a_name_as_long_as_names_can_be_is_written(tmp_path):
+    name = "x" * 251 + ".wav"
+    media.write_audio(tmp_path / name, tone(), 32000)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_only_old_parts_of_ours_are_swept(tmp_path):
+    old = time.time() - 2 * files.STALE_PART_S
+    names = [".mg-0123abcd.part", ".song.flac.0123abcd.part", ".other.part", "a.wav"]
+    for name in names:
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (old, old))
+    (tmp_path / ".mg-ffffffff.part").touch()
+    assert files.sweep_parts(tmp_path) == 2 and files.sweep_parts(tmp_path / "none") == 0
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {".other.part", "a.wav", ".mg-ffffffff.part"}
 
 
 def test_a_missing_file_is_named(tmp_path):

@@ -1,6 +1,7 @@
 """A stranger's file is read or refused in one line; nothing in it ends in another exception."""
 
 import json
+import os
 import random
 import struct
 import zlib
@@ -11,6 +12,7 @@ import torch
 from fakes import CLASSES, node
 
 from musicgraph.workflows import reader
+from musicgraph.workflows.id3 import MAX_TAG_BYTES
 from musicgraph.workflows.media import write_audio
 from musicgraph.workflows.problems import WorkflowError
 from musicgraph.workflows.tags import workflow_tags
@@ -102,7 +104,12 @@ def test_the_prompt_that_ran_is_preferred_to_the_picture_of_it(tmp_path):
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"", "not a workflow"),
+        (b"", "the file is empty"),
+        (b" \n" * 5000, "the file is empty"),
+        (b"null", "got null"),
+        (b"[" + b"[]," * 1_100_000 + b"[]]", "workflow too large"),
+        (json.dumps({"1": {"class_type": "Show", "_meta": {"title": "\ud83c"}}}), "not Unicode"),
+        (json.dumps({"nodes": [], "extra": {"\udc00": 1}}), "not Unicode"),
         (b"hello", "not a workflow"),
         (b"{", "not JSON"),
         (b'{"a": "\xff"}', "not UTF-8"),
@@ -122,6 +129,60 @@ def test_what_is_no_workflow_is_refused_with_a_reason(tmp_path, content, reason)
     with pytest.raises(WorkflowError, match=reason) as caught:
         reader.read_document(written(tmp_path, content))
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
+@pytest.mark.parametrize("order", ["", "-le", "-be"])
+def test_json_is_read_in_every_encoding_that_it_may_have(tmp_path, encoding, order):
+    encoding += "" if encoding.startswith("utf-8") else order
+    path = written(tmp_path, (" \n" * 3000 + json.dumps(API, ensure_ascii=False)).encode(encoding))
+    assert reader.read_document(path).prompt(CLASSES) == API
+
+
+@pytest.mark.parametrize(
+    "wrapping",
+    [
+        {"prompt": API, "client_id": "x", "extra_data": {"extra_pnginfo": {"workflow": UI}}},
+        {"output": API, "workflow": UI},
+    ],
+)
+def test_a_graph_is_found_inside_what_it_is_sent_in(wrapping):
+    document = reader.parse_document(json.dumps(wrapping))
+    assert document.prompt(CLASSES) == API and document.ui == UI
+    assert reader.parse_document(json.dumps({"prompt": API})).prompt(CLASSES) == API
+
+
+def test_a_node_may_be_called_prompt():
+    prompt = {"prompt": node("Number", value=2), "3": node("Show", value=["prompt", 0])}
+    assert reader.parse_document(json.dumps(prompt)).prompt(CLASSES) == prompt
+
+
+def test_a_pipe_is_refused_without_waiting_for_it(tmp_path):
+    os.mkfifo(tmp_path / "flow.json")
+    for path in (tmp_path / "flow.json", "/dev/zero"):
+        with pytest.raises(WorkflowError, match="cannot read.*a (pipe|device).*expected a file"):
+            reader.read_document(path)
+
+
+@pytest.mark.parametrize("kind", [b"zTXt", b"iTXt"])
+def test_a_tag_that_unpacks_to_more_than_a_workflow_may_have_is_refused(tmp_path, kind):
+    head = b"prompt\0\0" if kind == b"zTXt" else b"prompt\0\1\0\0\0"
+    bomb = (kind, head + zlib.compress(bytes(MAX_TAG_BYTES + 1)))
+    with pytest.raises(WorkflowError, match="tags of .* are too large"):
+        reader.read_document(written(tmp_path, png(bomb)))
+
+
+def test_other_tags_of_a_png_are_not_unpacked(tmp_path, monkeypatch):
+    other = (b"zTXt", b"comment\0\0" + zlib.compress(bytes(1000)))
+    path = written(tmp_path, png(other, (b"tEXt", b"prompt\0" + json.dumps(API).encode())))
+    monkeypatch.setattr(zlib, "decompressobj", lambda: pytest.fail("unpacked"))
+    assert reader.read_document(path).prompt(CLASSES) == API
+
+
+def test_numbers_that_are_none_become_null_in_the_tags():
+    tags = workflow_tags({"1": [float("nan"), 1.5]}, {"workflow": {"pos": (float("inf"), 2)}})
+    assert json.loads(tags["prompt"], parse_constant=pytest.fail) == {"1": [None, 1.5]}
+    assert json.loads(tags["workflow"], parse_constant=pytest.fail) == {"pos": [None, 2]}
 
 
 def test_a_huge_file_is_refused_unread(tmp_path):

@@ -5,6 +5,8 @@ import math
 import pytest
 from fakes import CLASSES, node
 
+from musicgraph.models.limits import Limits
+from musicgraph.nodes.host import Run, running
 from musicgraph.workflows.problems import WorkflowError
 from musicgraph.workflows.validate import validate
 
@@ -82,14 +84,84 @@ def test_all_problems_come_at_once():
     assert len(validate(prompt, CLASSES).problems) == 4
 
 
-def test_all_missing_classes_come_at_once_with_their_nodes():
-    problems = validate(
-        graph(**{"8": node("KSampler", "K"), "9": node("VAEDecode")}), CLASSES
-    ).problems
+def test_all_missing_classes_on_which_a_result_depends_come_at_once_with_their_nodes():
+    needed = {"8": node("KSampler", "K"), "9": node("VAEDecode", samples=["8", 0])}
+    shown = {"7": node("Show", value=["9", 0], label="x")}
+    problems = validate(graph(**needed, **shown), CLASSES).problems
     assert [(p.type, p.node, p.title) for p in problems] == [
         ("invalid_prompt", "8", "K"),
         ("invalid_prompt", "9", "VAEDecode"),
     ]
+
+
+def test_an_unknown_node_that_leads_to_no_result_is_left_out_and_said():
+    outcome = validate(graph(**{"8": node("ShowText", "K", text=["2", 0])}), CLASSES)
+    assert not outcome.problems and "8" not in outcome.prompt
+    (note,) = outcome.notes
+    assert "node 8" in note and "ShowText" in note
+
+
+def test_an_unknown_node_that_saves_is_not_left_out():
+    (problem,) = validate(graph(**{"8": node("SaveElsewhere", x=["2", 0])}), CLASSES).problems
+    assert problem.node == "8"
+
+
+def test_a_widget_that_an_older_file_lacks_has_its_default_and_it_is_said():
+    outcome = validate(graph(**{"2": node("Add", a=["1", 0])}), CLASSES)
+    assert not outcome.problems and outcome.prompt["2"]["inputs"]["seed"] == 0
+    assert "seed" in outcome.notes[0] and "node 2" in outcome.notes[0]
+
+
+@pytest.mark.parametrize("text", ["a\ud83cb", "\udcff"])
+def test_text_that_is_not_unicode_is_a_problem(text):
+    assert only_problem(graph(**{"3": node("Show", value=["2", 0], label=text)})).input == "label"
+    assert only_problem(graph(**{"3": node("Show", text, value=["2", 0])})).node == "3"
+
+
+class _Composer:
+    """A sampler by what it declares."""
+
+    RETURN_TYPES, FUNCTION = ("AUDIO_TOKENS",), "sample"
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        number = ("FLOAT", {"default": 10.0, "max": 600.0})
+        return {"required": {"duration": number, "variations": ("INT", {"default": 1})}}
+
+
+def composers(count, **inputs):
+    nodes = {f"c{i}": node("Composer", **inputs) for i in range(count)}
+    return {**nodes, **{f"s{i}": node("Any", x=[f"c{i}", 0]) for i in range(count)}}
+
+
+class _Any:
+    RETURN_TYPES, FUNCTION, OUTPUT_NODE = (), "show", True
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {"required": {"x": ("AUDIO_TOKENS",)}}
+
+
+@pytest.mark.parametrize(
+    ("count", "inputs", "reason"),
+    [
+        (4, {"duration": 100, "variations": 16}, "too much music"),
+        (5, {"duration": 500.0, "variations": 1}, "too much music"),
+        (33, {"duration": 1.0, "variations": 1}, "too many samplers"),
+        (3, {"duration": 600.0, "variations": 1}, None),
+    ],
+)
+def test_what_all_samplers_ask_for_together_is_bounded(count, inputs, reason):
+    classes = {"Composer": _Composer, "Any": _Any}
+    problems = validate(composers(count, **inputs), classes).problems
+    assert [reason in problem.details for problem in problems] == ([True] if reason else [])
+
+
+def test_a_runner_may_be_given_tighter_limits():
+    classes = {"Composer": _Composer, "Any": _Any}
+    with running(Run(limits=Limits(music_s=5.0))):
+        (problem,) = validate(composers(1, duration=6.0, variations=1), classes).problems
+    assert "got 6 s, expected at most 5" in problem.details
 
 
 def test_what_leads_to_no_output_is_not_checked():
