@@ -21,7 +21,7 @@ def resample(waveform: Tensor, from_rate: int, to_rate: int) -> Tensor:
         return waveform
     import soxr
 
-    rows = waveform.reshape(-1, waveform.shape[-1]).float().cpu()
+    rows = waveform.reshape(math.prod(waveform.shape[:-1]), waveform.shape[-1]).float().cpu()
     length = -(-waveform.shape[-1] * to_rate // from_rate)
     result = torch.zeros(rows.shape[0], length)
     for row, target in zip(rows, result, strict=True):

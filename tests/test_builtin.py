@@ -5,12 +5,15 @@ import time
 import pytest
 import torch
 
+from musicgraph.models.limits import Limits
 from musicgraph.models.refused import Refused
 from musicgraph.nodes.host import Run, running
 from musicgraph.workflows.builtin import NODE_CLASS_MAPPINGS
 from musicgraph.workflows.executor import Runner
 from musicgraph.workflows.media import read_audio, write_audio
+from musicgraph.workflows.pngs import png_bytes
 from musicgraph.workflows.problems import WorkflowError
+from musicgraph.workflows.tags import read_tags
 
 
 def call(class_type, **inputs):
@@ -110,6 +113,56 @@ def test_empty_audio_has_the_length_asked_for_and_a_bound():
             call("EmptyAudio", duration=duration, sample_rate=rate, channels=2)
 
 
+@pytest.mark.parametrize(
+    ("inputs", "reason"),
+    [
+        ({"duration": 3600}, "too large"),
+        ({"sample_rate": 600_000_000}, "sample rate"),
+        ({"channels": 3}, "1 or 2 channels"),
+        ({"duration": -1}, "0 to 4000 s"),
+    ],
+)
+def test_silence_that_is_too_much_is_refused_before_anything_runs(folders, inputs, reason):
+    silence = {"duration": 1, "sample_rate": 44100, "channels": 2, **inputs}
+    prompt = {
+        "1": {"class_type": "EmptyAudio", "inputs": silence},
+        "2": {"class_type": "SaveAudio", "inputs": {"audio": ["1", 0], "filename_prefix": "x"}},
+    }
+    with pytest.raises(WorkflowError, match=reason):
+        run_in(folders, prompt)
+
+
+def test_sound_that_doubles_at_each_node_is_refused_before_it_is_made():
+    (sound,) = call("EmptyAudio", duration=1, sample_rate=1000, channels=2)
+    with running(Run(limits=Limits(samples=20_000))), pytest.raises(Refused, match="too large"):
+        for _ in range(20):
+            (sound,) = call("AudioConcat", audio1=sound, audio2=sound, direction="after")
+    assert sound["waveform"].numel() == 16_000
+
+
+def test_sound_is_not_resampled_beyond_the_bound():
+    slow = {"waveform": torch.zeros(1, 1, 1000), "sample_rate": 10}
+    fast = {"waveform": torch.zeros(1, 1, 10), "sample_rate": 384_000}
+    with running(Run(limits=Limits(samples=1_000_000))), pytest.raises(Refused, match="too large"):
+        call("AudioMerge", audio1=slow, audio2=fast, merge_method="add")
+
+
+def test_merge_spreads_mono_over_the_other_and_refuses_what_does_not_fit():
+    merged = samples(call("AudioMerge", audio1=audio([0.5]), audio2=STEREO, merge_method="add"))
+    assert merged == [[1.0], [0.0]]
+    six = {"waveform": torch.zeros(1, 6, 4), "sample_rate": 10}
+    with pytest.raises(Refused, match="do not go together"):
+        call("AudioMerge", audio1=STEREO, audio2=six, merge_method="add")
+
+
+def test_trim_takes_any_number():
+    result = call("TrimAudioDuration", audio=RAMP, start_index=0.0, duration=1e308)
+    assert samples(result) == samples((RAMP,))
+    assert samples(call("TrimAudioDuration", audio=RAMP, start_index=-1.8e19, duration=0.1)) == [
+        [0.0]
+    ]
+
+
 def test_inputs_are_left_as_they_are():
     before = STEREO["waveform"].clone()
     call("AudioMerge", audio1=STEREO, audio2=STEREO, merge_method="add")
@@ -166,6 +219,90 @@ def test_a_prefix_may_hold_the_date_and_the_item(folders):
         (year, "x0_00001_.flac"),
         (year, "x1_00002_.flac"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("prefix", "reason"),
+    [
+        ("x" * 300, "at most 255 bytes"),
+        ("x" * 241, "at most 255 bytes"),
+        ("y" * 300 + "/x", "at most 255 bytes"),
+        ("a\nb", "no line break"),
+        ("a\0b", "no line break"),
+        ("con/x", "no device of Windows"),
+        ("/".join(["z" * 200] * 25), "path is too long"),
+    ],
+)
+def test_a_prefix_that_gives_no_file_name_is_refused_before_anything_runs(folders, prefix, reason):
+    write_audio(folders.input_dir / "a.wav", torch.zeros(1, 80), 8000)
+    prompt = graph()
+    prompt["2"]["inputs"]["filename_prefix"] = prefix
+    with pytest.raises(WorkflowError, match=reason):
+        run_in(folders, prompt)
+
+
+def test_a_prefix_as_long_as_names_can_be_is_written(folders):
+    write_audio(folders.input_dir / "a.wav", torch.zeros(1, 80), 8000)
+    prompt = graph()
+    prompt["2"]["inputs"]["filename_prefix"] = "x" * 235
+    (file,) = run_in(folders, prompt).files
+    assert file.exists() and not list(folders.output_dir.glob(".mg-*"))
+
+
+@pytest.mark.parametrize(("kind", "folder"), [("SaveImage", "out"), ("PreviewImage", "temp")])
+def test_a_picture_can_end_a_graph(folders, kind, folder):
+    from PIL import Image
+
+    save = {"images": ["2", 0]} | ({"filename_prefix": "%width%"} if kind == "SaveImage" else {})
+    silence = {"duration": 1, "sample_rate": 8000, "channels": 1}
+    prompt = {
+        "1": {"class_type": "EmptyAudio", "inputs": silence},
+        "2": {"class_type": "AudioSpectrogram", "inputs": {"audio": ["1", 0], "width": 96, "height": 64}},
+        "3": {"class_type": kind, "inputs": save},
+    }  # fmt: skip
+    (file,) = run_in(folders, prompt, Runner()).files
+    with Image.open(file) as picture:
+        assert picture.size == (96, 64) and picture.mode == "RGB"
+    assert file.parent.name == folder and set(read_tags(file)) == {"prompt"}
+    assert kind == "PreviewImage" or file.name == "96_00001_.png"
+
+
+def test_a_picture_holds_the_colours_it_was_given():
+    import io
+
+    from PIL import Image
+
+    image = torch.rand(5, 7, 3, generator=torch.manual_seed(0))
+    with Image.open(io.BytesIO(png_bytes(image, {"prompt": "{}"}))) as picture:
+        read = torch.frombuffer(bytearray(picture.tobytes()), dtype=torch.uint8).reshape(5, 7, 3)
+    assert (read - image * 255).abs().max() <= 0.5001
+
+
+def test_six_channels_are_loaded_and_saved(folders):
+    write_audio(folders.input_dir / "a.wav", torch.full((6, 800), 0.1), 8000)
+    (file,) = run_in(folders, graph()).files
+    assert read_audio(file)[0].shape == (6, 800)
+
+
+def test_the_advice_fits_what_is_wrong_with_the_file(folders):
+    (folders.input_dir / "tag.mp3").write_bytes(b"ID3\x04\0\0\0\0\0\0" + bytes(2000))
+    with pytest.raises(WorkflowError) as caught:
+        run_in(folders, graph(audio="tag.mp3"))
+    assert "input folder" not in str(caught.value)
+    with pytest.raises(WorkflowError, match="put the audio file into the input folder"):
+        run_in(folders, graph(audio="none.mp3"))
+
+
+def test_a_file_that_had_to_be_scaled_is_named_with_its_factor(folders):
+    write_audio(folders.input_dir / "a.wav", torch.full((1, 80), 0.9), 8000)
+    prompt = graph()
+    prompt["3"] = {"class_type": "AudioAdjustVolume", "inputs": {"audio": ["1", 0], "volume": 20}}
+    runner = Runner(NODE_CLASS_MAPPINGS)
+    assert run_in(folders, prompt, runner).scaled_by == {}
+    prompt["2"]["inputs"]["audio"] = ["3", 0]
+    for _ in range(2):  # the second time from what was kept
+        result = run_in(folders, prompt, runner)
+        assert result.scaled_by == {result.files[0]: pytest.approx(1 / 9, rel=1e-3)}
 
 
 def test_previews_go_to_the_temporary_folder(folders):

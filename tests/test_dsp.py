@@ -72,6 +72,40 @@ def test_the_limiter_bends_no_waveform_into_a_square():
     assert float(spectrum[210:231].sum() / spectrum.sum()) > 0.999
 
 
+@pytest.mark.parametrize("rate", [100, 32000])
+def test_a_limiter_in_pieces_gives_what_it_gives_for_the_whole(rate):
+    draw = torch.Generator().manual_seed(0)
+    sound = torch.randn(2, 9000, generator=draw) * torch.linspace(0.1, 3, 9000)
+    whole = dsp.limit(sound, 0.9, rate)
+    for pieces in ([9000], [1, 0, 7, 500, 4000, 4492], [200] * 45):
+        limiter = dsp.StreamLimiter(0.9, rate)
+        given = [limiter.push(piece) for piece in sound.split(pieces, dim=1)] + [limiter.close()]
+        torch.testing.assert_close(torch.cat(given, dim=1), whole, rtol=0, atol=1e-6)
+        assert float(torch.cat(given, dim=1).abs().max()) <= 0.9
+
+
+def test_a_limiter_in_pieces_changes_nothing_that_is_not_loud():
+    sound, limiter = tone(440).unsqueeze(0), dsp.StreamLimiter(1.0, RATE)
+    given = [limiter.push(piece) for piece in sound.split(1000, dim=1)] + [limiter.close()]
+    assert torch.equal(torch.cat(given, dim=1), sound)
+    assert dsp.StreamLimiter(1.0, RATE).close() is None
+
+
+def test_a_random_codec_that_overshoots_streams_without_a_sample_above_full_scale(mono):
+    codes = torch.randint(0, mono.config.codebook_size, (1, 1, mono.config.num_codebooks, 40))
+    with torch.inference_mode():
+        sound = mono.upstream.audio_encoder.decode(codes, [None]).audio_values[0]
+    sound = sound * (4 / sound.abs().max())
+    limiter = dsp.StreamLimiter(1.0, mono.config.sample_rate)
+    given = [limiter.push(piece) for piece in sound.split(333, dim=1)] + [limiter.close()]
+    joined = torch.cat(given, dim=1)
+    assert joined.shape == sound.shape and float(joined.abs().max()) <= 1.0
+
+
+def test_resampling_nothing_gives_nothing():
+    assert dsp.resample(torch.zeros(1, 2, 0), 8000, 16000).shape == (1, 2, 0)
+
+
 def test_a_tone_appears_in_its_mel_band():
     mel = dsp.mel_db(tone(1000), RATE, n_mels=64)
     centre = 2595 * math.log10(1 + 1000 / 700) / (2595 * math.log10(1 + RATE / 2 / 700)) * 65 - 1

@@ -5,8 +5,11 @@ import pytest
 import torch
 from fakes import CLASSES, node
 
+from musicgraph.models.limits import Limits
 from musicgraph.nodes.host import Interrupted
 from musicgraph.workflows import events
+from musicgraph.workflows.bounds import Ledger
+from musicgraph.workflows.calls import Outcome
 from musicgraph.workflows.executor import Runner
 from musicgraph.workflows.problems import NodeError, WorkflowError
 
@@ -283,3 +286,117 @@ def test_a_failure_in_a_stream_has_the_name_of_the_streaming_node():
     with pytest.raises(NodeError) as caught:
         Runner({**CLASSES, "Decoder": BrokenDecoder}).run(stream_graph(), stream=True)
     assert caught.value.node == "dec"
+
+
+# ---------------------------------------------------------------- bounds
+
+
+class Tone:
+    """Sound of a length that it is told, which a further node can make louder."""
+
+    RETURN_TYPES, FUNCTION = ("AUDIO",), "make"
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {"required": {"samples": ("INT", {}), "level": ("FLOAT", {"default": 0.5})}}
+
+    def make(self, samples, level):
+        return ({"waveform": torch.full((1, 1, samples), level), "sample_rate": 1000},)
+
+
+class Louder:
+    RETURN_TYPES, FUNCTION = ("AUDIO",), "adjust"
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {"required": {"audio": ("AUDIO",), "by": ("FLOAT", {"default": 1.5})}}
+
+    def adjust(self, audio, by):
+        return ({**audio, "waveform": audio["waveform"] * by},)
+
+
+class Composer:
+    MADE: list = []
+    RETURN_TYPES, FUNCTION, OUTPUT_NODE = ("AUDIO_TOKENS",), "compose", True
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {"required": {"duration": ("FLOAT", {}), "variations": ("INT", {"default": 1})}}
+
+    def compose(self, duration, variations):
+        self.MADE.append(duration)
+        return ({},)
+
+
+class Ten:
+    RETURN_TYPES, FUNCTION = ("FLOAT",), "make"
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {"required": {}}
+
+    def make(self):
+        return (10.0,)
+
+
+@pytest.fixture
+def sounds():
+    Composer.MADE.clear()
+    return Runner({**CLASSES, "Tone": Tone, "Louder": Louder, "Composer": Composer, "Ten": Ten})
+
+
+def chain(length, samples=1000):
+    nodes = {"0": node("Tone", samples=samples, level=0.5)}
+    for i in range(1, length):
+        nodes[f"{i}"] = node("Louder", audio=[f"{i - 1}", 0], by=1.01)
+    return {**nodes, "out": node("ShowAudio", audio=[f"{length - 1}", 0])}
+
+
+def test_a_sound_beyond_the_limit_is_refused_at_its_node(sounds):
+    with pytest.raises(NodeError, match="node 0 .*too large") as caught:
+        sounds.run(chain(1), limits=Limits(samples=999))
+    assert caught.value.is_refusal
+    sounds.run(chain(1), limits=Limits(samples=1000))
+
+
+def test_results_that_nobody_needs_any_more_make_room_for_new_ones(sounds):
+    result = sounds.run(chain(30), limits=Limits(kept_samples=3000))
+    assert fakes.ShowAudio.SHOWN[0].shape == (1, 1, 1000)
+    assert result.value("29")["waveform"].shape == (1, 1, 1000) and "0" not in result.outputs
+    assert set(sounds.run(chain(30), limits=Limits()).cached) == {"27", "28", "29", "out"}
+
+
+def test_more_than_may_be_kept_at_once_is_refused(sounds):
+    prompt = {f"{i}": node("Tone", samples=1000, level=0.1 * i) for i in range(4)}
+    targets = tuple(prompt)
+    prompt["out"] = node("ShowAudio", audio=["0", 0])
+    with pytest.raises(NodeError, match="keeps too much sound"):
+        sounds.run(prompt, limits=Limits(kept_samples=3000), targets=targets)
+
+
+def test_sound_that_shares_its_memory_counts_once():
+    ledger, waveform = Ledger(Limits()), torch.zeros(1, 2, 500)
+    for name, part in (("a", waveform), ("b", waveform[:, :1]), ("c", torch.zeros(1, 1, 5))):
+        ledger.keep(name, Outcome(([{"waveform": part, "sample_rate": 1000}],)))
+    assert ledger.kept_samples == 1005
+    ledger.drop("a")
+    assert ledger.kept_samples == 1005 and "b" in ledger and "a" not in ledger
+    ledger.drop("b")
+    assert ledger.kept_samples == 5
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_a_node_that_makes_samples_that_are_no_numbers_is_named(sounds, bad, monkeypatch):
+    monkeypatch.setattr(
+        Louder, "adjust", lambda self, audio, by: ({**audio, "waveform": audio["waveform"] * bad},)
+    )
+    with pytest.raises(NodeError, match="node 1 .*NaN or infinite"):
+        sounds.run(chain(3))
+
+
+def test_music_of_a_linked_length_is_bounded_before_it_is_composed(sounds):
+    prompt = {"1": node("Ten"), "2": node("Composer", duration=["1", 0], variations=3)}
+    with pytest.raises(NodeError, match="composes too much music"):
+        sounds.run(prompt, limits=Limits(music_s=29))
+    assert Composer.MADE == []
+    sounds.run(prompt, limits=Limits(music_s=30))

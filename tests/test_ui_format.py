@@ -1,6 +1,7 @@
 """The UI format becomes what ComfyUI's page would send."""
 
 import copy
+import time
 
 import pytest
 from fakes import CLASSES
@@ -251,3 +252,65 @@ def test_thousands_of_links_through_one_long_way_are_followed_once():
     ]
     api = to_api(ui(NUMBER, *ways, *ends, links=links), KNOWN)
     assert len(api) == count + 1 and api[str(count)]["inputs"]["value"] == ["1", 0]
+
+
+def test_values_written_as_an_object_of_places_are_read_like_a_list():
+    places = {"0": 7, "1": "fixed", "2": "minus"}
+    graph = ui(ui_node(1, "Add", values=places))
+    assert to_api(graph, KNOWN)["1"]["inputs"] == {"seed": 7, "mode": "minus"}
+    changed = with_widget(graph, "1", "mode", "plus", KNOWN)
+    assert changed["nodes"][0]["widgets_values"] == [7, "fixed", "plus"]
+
+
+def test_null_in_the_place_of_the_seed_control_shifts_nothing():
+    assert to_api(ui(ui_node(1, "Add", values=[7, None, "minus"])), KNOWN)["1"]["inputs"] == {
+        "seed": 7,
+        "mode": "minus",
+    }
+
+
+@pytest.mark.parametrize(
+    ("version", "fits"), [("0.4", True), ("0", True), ("1.0", False), ("x", False)]
+)
+def test_the_version_may_be_text(version, fits):
+    graph = {**ui(ui_node(1, "Number", values=[3])), "version": version}
+    if fits:
+        assert to_api(graph, KNOWN)["1"]["inputs"] == {"value": 3}
+    else:
+        with pytest.raises(WorkflowError, match="version"):
+            to_api(graph, KNOWN)
+
+
+class Saver:
+    RETURN_TYPES = ()
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {"required": {"filename_prefix": ("STRING", {"default": "x"})}}
+
+
+@pytest.mark.parametrize(
+    ("prefix", "expected"),
+    [
+        ("%date:yyyy-MM-dd%/a", "2026-03-05/a"),
+        ("%date:yy.M%", "%date:yy.M%"),
+        ("%date:hhmmss d%", "070809 5"),
+        ("a%Adder.seed%b", "a7b"),
+        ("%Sum.mode%", "minus"),
+        ("%Sum.text%%year%%width%", "%Sum.text%%year%%width%"),
+        ("%Other.seed%", "%Other.seed%"),
+        ("100%", "100%"),
+        ("%Named.label%", "a_b_c"),
+    ],
+)
+def test_prefixes_have_their_tokens_replaced_as_the_page_does(prefix, expected, monkeypatch):
+    now = time.struct_time((2026, 3, 5, 7, 8, 9, 0, 0, 0))
+    monkeypatch.setattr(time, "localtime", lambda: now)
+    search = {"properties": {"Node name for S&R": "Adder"}}
+    graph = ui(
+        ui_node(1, "Add", values=[7, "fixed", "minus"], title="Sum", **search),
+        ui_node(2, "Saver", values=[prefix]),
+        ui_node(3, "Show", values=["a/b:c"], title="Named"),
+    )
+    inputs = to_api(graph, {**KNOWN, "Saver": Saver})["2"]["inputs"]
+    assert inputs == {"filename_prefix": expected}
