@@ -152,6 +152,23 @@ def test_a_graph_is_found_inside_what_it_is_sent_in(wrapping):
     assert reader.parse_document(json.dumps({"prompt": API})).prompt(CLASSES) == API
 
 
+@pytest.mark.parametrize(
+    "ui", [{"nodes": [3]}, {"nodes": [{"inputs": ["x"]}]}, {"nodes": [{"outputs": 5}]}, [], "x"]
+)
+def test_a_picture_that_is_broken_does_not_stop_the_graph_that_it_comes_with(tmp_path, ui):
+    document = reader.parse_document(json.dumps({"output": API, "workflow": ui}))
+    assert document.prompt(CLASSES) == API and document.ui is None
+    tags = ((b"tEXt", f"{k}\0{json.dumps(v)}".encode()) for k, v in (("prompt", API), ("workflow", {"nodes": [3]})))  # fmt: skip
+    document = reader.read_document(written(tmp_path, png(*tags)))
+    assert document.prompt(CLASSES) == API and document.ui is None
+
+
+@pytest.mark.parametrize(("tag", "graph"), [("prompt", UI), ("workflow", API)])
+def test_a_graph_under_the_other_tag_is_read(tmp_path, tag, graph):
+    path = written(tmp_path, png((b"tEXt", f"{tag}\0".encode() + json.dumps(graph).encode())))
+    assert plain(reader.read_document(path).prompt(CLASSES)) == plain(API)
+
+
 def test_a_node_may_be_called_prompt():
     prompt = {"prompt": node("Number", value=2), "3": node("Show", value=["prompt", 0])}
     assert reader.parse_document(json.dumps(prompt)).prompt(CLASSES) == prompt

@@ -104,12 +104,25 @@ def _unwrapped(data: dict[str, Any]) -> Document:
         inner = data.get(name)
         if isinstance(inner, dict) and inner and "class_type" not in data and not _is_node(inner):
             ui = data.get("workflow") or _posted_ui(data)
-            return Document(api=inner, ui=ui if _is_ui(ui) else None)
+            return Document(api=inner, ui=ui if _is_sound(ui) else None)
     return Document(api=data)
 
 
 def _is_ui(data: object) -> bool:
     return isinstance(data, dict) and isinstance(data.get("nodes"), list)
+
+
+def _is_sound(ui: object) -> bool:
+    """Whether a picture of the graph that comes with it can go along: the graph runs without it, too."""
+    return _is_ui(ui) and all(
+        isinstance(node, dict)
+        and all(_are_objects(node.get(name)) for name in ("inputs", "outputs"))
+        for node in ui["nodes"]
+    )
+
+
+def _are_objects(found: object) -> bool:
+    return found is None or (isinstance(found, list) and all(isinstance(o, dict) for o in found))
 
 
 def _is_node(data: dict[str, Any]) -> bool:
@@ -129,8 +142,10 @@ def _document_in_tags(tags: Mapping[str, str], path: Path) -> Document:
     if not found:
         detail = f"{shown(str(path))} has no tag named prompt or workflow; save the workflow as JSON instead"
         raise refused("no workflow in the file", detail, "no_prompt")
-    prompt, workflow = found.get("prompt"), found.get("workflow")
-    return Document(api=prompt.api if prompt else None, ui=workflow.ui if workflow else None)
+    documents = [found[name] for name in ("prompt", "workflow") if name in found]
+    api = next((one.api for one in documents if one.api is not None), None)
+    ui = next((one.ui for one in reversed(documents) if one.ui is not None), None)
+    return Document(api=api, ui=ui if api is None or _is_sound(ui) else None)
 
 
 def _looks_like_json(start: bytes) -> bool:

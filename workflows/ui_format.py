@@ -416,6 +416,14 @@ def _cut_link(ui: dict[str, Any], node: dict[str, Any], name: str) -> None:
     ]
     for slot in slots:
         link, slot["link"] = slot["link"], None
-        ui["links"] = [other for other in ui["links"] if other is not None and other[0] != link]
+        ui["links"] = [other for other in _list(ui.get("links")) if not _has_id(other, link)]
         for output in (output for other in ui["nodes"] for output in other.get("outputs") or ()):
-            output["links"] = [other for other in output.get("links") or () if other != link]
+            output["links"] = [other for other in _list(output.get("links")) if other != link]
+
+
+def _list(value: object) -> list:
+    return value if isinstance(value, list) else []
+
+
+def _has_id(link: object, link_id: object) -> bool:
+    return isinstance(link, list) and link[:1] == [link_id]
