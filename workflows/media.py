@@ -53,6 +53,10 @@ def read_audio(path: str | Path) -> tuple[Tensor, int]:
     """
     with _opened(path) as (container, stream):
         rate, channels = stream.codec_context.sample_rate, stream.codec_context.channels
+        if (
+            container.format.name == "flac" and stream.duration
+        ):  # exact; elsewhere it may be a guess
+            _check_length(path, channels, int(stream.duration * stream.time_base * rate), rate)
         blocks = list(_blocks(_decoded(container, stream, path), channels, rate, path))
     samples = sum(block.shape[1] for block in blocks)
     if not samples:
@@ -72,19 +76,11 @@ def _blocks(
     pieces: Iterator[np.ndarray], channels: int, rate: int, path: str | Path
 ) -> Iterator[np.ndarray]:
     """Gathers float32 `[C, N]` into large blocks, as long as all of it is within the run's limits."""
-    limits, samples, filled = current_run().limits, 0, 0
+    samples, filled = 0, 0
     block = np.empty((channels, BLOCK_SAMPLES), np.float32)
     for piece in pieces:
         samples += piece.shape[1]
-        try:
-            limits.check_sound((1, channels, samples), rate)
-        except Refused as error:
-            raise Refused(
-                f"audio file too long or too large: {name_of(path)}",
-                got=f"{samples / rate:.0f} s or more of {channels} channel(s) at {rate} Hz",
-                expected=f"{error.what}: {error.expected}",
-                remedy="cut the file first",
-            ) from error
+        _check_length(path, channels, samples, rate)
         while piece.shape[1]:
             taken = piece[:, : BLOCK_SAMPLES - filled]
             block[:, filled : filled + taken.shape[1]] = taken
@@ -93,6 +89,18 @@ def _blocks(
                 yield block
                 block, filled = np.empty_like(block), 0
     yield block[:, :filled]
+
+
+def _check_length(path: str | Path, channels: int, samples: int, rate: int) -> None:
+    try:
+        current_run().limits.check_sound((1, channels, samples), rate)
+    except Refused as error:
+        raise Refused(
+            f"audio file too long or too large: {name_of(path)}",
+            got=f"{samples / rate:.0f} s or more of {channels} channel(s) at {rate} Hz",
+            expected=f"{error.expected} ({error.what})",
+            remedy="cut the file first",
+        ) from error
 
 
 def probe_audio(path: str | Path) -> None:
