@@ -46,7 +46,7 @@ class Validation:
     outputs: tuple[str, ...]
     problems: tuple[Problem, ...]
     notes: tuple[str, ...] = ()
-    """what was filled in or left out, in sentences; each is logged, too"""
+    """what was filled in or left out, in sentences; logged, too, if there are no problems"""
 
     def raise_if_refused(self) -> None:
         if self.problems:
@@ -75,7 +75,7 @@ def validate(prompt: Mapping[str, Any], classes: NodeClasses) -> Validation:
             notes += node.notes
     problems += _cycle(prompt, needed)
     problems = problems or _too_much(prompt, needed, classes, declared)
-    for note in notes:
+    for note in () if problems else notes:
         log.warning("%s", note)
     return Validation(prompt, outputs, tuple(problems), tuple(notes))
 
