@@ -16,9 +16,7 @@ from musicgraph.workflows.default_graph import Request, document_for, make_music
 from musicgraph.workflows.events import AudioChunk
 from musicgraph.workflows.executor import Runner
 from musicgraph.workflows.media import read_audio
-from musicgraph.workflows.media import read_audio
 from musicgraph.workflows.problems import WorkflowError
-from musicgraph.workflows.tags import read_tags
 from musicgraph.workflows.tags import read_tags
 from musicgraph.workflows.validate import validate
 
