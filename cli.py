@@ -12,11 +12,12 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from .app.keys_cli import keys
+from .models.processors import prepare_threads
 from .models.refused import Refused
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from .workflows.registry import NodeClasses
 
 FAILED, BAD_INPUT = 1, 2
+ISSUES = "https://github.com/musicgraph/musicgraph/issues"
 
 # The default graph's last node for a format; formats without one of their own (.wav) keep the graph's SaveAudio.
 SAVERS = {".mp3": "SaveAudioMP3", ".opus": "SaveAudioOpus", ".ogg": "SaveAudioOpus"}
@@ -47,27 +49,28 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the outcome as JSON,
 
 
 def main() -> None:
-    let_waiting_threads_sleep()
+    prepare_threads()
     with explained_errors():
-        app()
-
-
-def let_waiting_threads_sleep() -> None:
-    """To be called before torch is imported, whose OpenMP reads this once.
-
-    Its threads otherwise spin while they wait for each other; on a machine whose cores are busy a step then takes ten
-    times as long. Sleeping costs nothing that could be measured on an idle one.
-    """
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+        raise SystemExit(app(standalone_mode=False) or 0)
 
 
 @contextlib.contextmanager
 def explained_errors() -> Iterator[None]:
-    """Bad input ends in one line on stderr and an exit code, not in a traceback."""
+    """Bad input ends in one line on stderr and exit code 2. Whatever else is raised is a bug, and is shown as one."""
+    from .workflows.problems import NodeError
+
     try:
         yield
     except Refused as error:
         _exit(str(error), BAD_INPUT)
+    except typer.BadParameter.__base__ as error:  # typer's usage errors
+        _exit_for_usage(error)
+    except NodeError as error:
+        if error.is_refusal:
+            _exit(str(error), BAD_INPUT)
+        _exit_for_bug()
+    except Exception:
+        _exit_for_bug()
 
 
 def _exit(message: str, code: int) -> None:
@@ -75,6 +78,49 @@ def _exit(message: str, code: int) -> None:
 
     typer.echo(one_line(f"musicgraph: {message}"), err=True)
     raise SystemExit(code)
+
+
+def _exit_for_usage(error: Any) -> None:
+    command = error.ctx.command_path if error.ctx else "musicgraph"
+    message = error.format_message()
+    if not message or type(error).__name__ == "NoArgsIsHelpError":
+        error.show()
+        raise SystemExit(BAD_INPUT)
+    hint = f"see {command} --help"
+    if type(error).__name__ == "NoSuchOption" and command.endswith("generate"):
+        hint = f'a prompt that begins with "-" goes last, behind --: {command} -- "{sys.argv[-1]}"'
+    _exit(f"{message.rstrip('.')}; {hint}", BAD_INPUT)
+
+
+def _exit_for_bug() -> None:
+    import platform
+    import traceback
+
+    from . import __version__
+
+    traceback.print_exc()
+    here = f"musicgraph {__version__}, Python {platform.python_version()}, {platform.platform()}"
+    _exit(
+        "this is our fault, not yours; please send us the lines above, the command and the file that it read, "
+        f"and this: {here} ({ISSUES})",
+        FAILED,
+    )
+
+
+def _say(text: str) -> None:
+    """On stdout. What was made is made, so that a reader who has gone is a failure, but no bug."""
+    try:
+        typer.echo(text)
+    except OSError as error:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (to the end: the other one would fail again then)
+        _exit(f"standard output: {error.strerror}; the work is done, but nobody was told", FAILED)
+
+
+def _check_is_text(**values: str) -> None:
+    """Arguments come as bytes; Python keeps those that are no UTF-8 as lone surrogates."""
+    for name, value in values.items():
+        if any("\ud800" <= character <= "\udfff" for character in value):
+            raise Refused(name, got=ascii(value), expected="text in UTF-8", remedy="type it again")
 
 
 # ---------------------------------------------------------------- generate
@@ -124,6 +170,7 @@ def generate(
     from .workflows.executor import Runner
     from .workflows.media import check_writable, write_audio
 
+    _check_is_text(prompt=prompt, negative=negative, model=model)
     takes = _take_paths(output, variations)
     for path in takes:
         check_writable(path)
@@ -136,7 +183,7 @@ def generate(
         prompt, negative, model, precision, device, duration, seed_for(seed), cfg, temperature, top_k, top_p,
         variations, loudness, SAVERS.get(output.suffix.lower(), "SaveAudio"),
     )  # fmt: skip
-    with _music_bar(duration) as listener, _failed_nodes():
+    with _music_bar(duration) as listener:
         music = make_music(Runner(), request, listener=listener)
     for path, sound in zip(takes, music.waveform, strict=True):
         write_audio(path, sound, music.sample_rate, tags=music.tags)
@@ -150,9 +197,9 @@ def generate(
         "x_real_time": round(music.x_real_time, 3),
     }
     if as_json:
-        typer.echo(json.dumps(outcome))
+        _say(json.dumps(outcome))
     else:
-        typer.echo("\n".join(outcome["files"]))
+        _say("\n".join(outcome["files"]))
         typer.echo(
             f"{music.duration_s:g} s by {model} ({music.engine}), seed {request.seed}, {music.x_real_time:.2f} × real time",
             err=True,
@@ -164,17 +211,6 @@ def _take_paths(output: Path, variations: int) -> list[Path]:
     if variations <= 1:
         return [output]
     return [output.with_stem(f"{output.stem}_{take}") for take in range(1, variations + 1)]
-
-
-@contextlib.contextmanager
-def _failed_nodes() -> Iterator[None]:
-    """A node that refuses what it was given is bad input; one that breaks is a failure."""
-    from .workflows.problems import NodeError
-
-    try:
-        yield
-    except NodeError as error:
-        _exit(str(error), BAD_INPUT if error.is_refusal else FAILED)
 
 
 @contextlib.contextmanager
@@ -223,8 +259,10 @@ def _music_bar(duration_s: float) -> Iterator:
 )
 def demo(context: typer.Context) -> None:
     """Open the page, with the HTTP API on the same port (demo --help: its options)."""
+    from .app.stopping import leave_signals
     from .gradio_app import main as serve
 
+    leave_signals()
     serve(context.args)
 
 
@@ -243,14 +281,12 @@ def models(as_json: AsJson = False) -> None:
             {**vars(one), "folder": str(one.folder) if one.folder else None, "on_disk": one.on_disk}
             for one in found
         ]
-        typer.echo(json.dumps(rows))
+        _say(json.dumps(rows))
         return
     width = max(len(one.name) for one in found)
     for one in found:
         place = str(one.folder) if one.on_disk else "not on disk"
-        typer.echo(
-            f"{one.name:<{width}}  {one.size_bytes / 1e9:6.2f} GB  {one.licence:<12}  {place}"
-        )
+        _say(f"{one.name:<{width}}  {one.size_bytes / 1e9:6.2f} GB  {one.licence:<12}  {place}")
 
 
 # ---------------------------------------------------------------- run
@@ -279,12 +315,14 @@ def run(
     from .workflows.reader import read_document
 
     started = time.perf_counter()
+    for text in set_:
+        _check_is_text(**{"--set": text})
     check_folder_writable(output)
     runner = Runner()
     overrides = [Override.parse(text) for text in set_]
     document = with_overrides(read_document(workflow), overrides, runner.classes)
     prompt = document.prompt(runner.classes)
-    with _progress(prompt) as listener, _failed_nodes():
+    with _progress(prompt) as listener:
         result = runner.run(
             prompt,
             extra_pnginfo=document.extra_pnginfo,
@@ -301,9 +339,9 @@ def run(
             "outputs": result.ui,
             "seconds": round(time.perf_counter() - started, 3),
         }
-        typer.echo(json.dumps(outcome))
+        _say(json.dumps(outcome))
     else:
-        typer.echo("\n".join(files))
+        _say("\n".join(files))
 
 
 @contextlib.contextmanager
@@ -353,9 +391,9 @@ def check(
         )
         if not as_json:
             for outcome in problems or ("ok",):
-                typer.echo(one_line(f"{file}: {outcome}"))
+                _say(one_line(f"{file}: {outcome}"))
     if as_json:
-        typer.echo(json.dumps(reports))
+        _say(json.dumps(reports))
     if not all(report["ok"] for report in reports):
         raise SystemExit(BAD_INPUT)
 

@@ -4,13 +4,6 @@ python gradio_app.py --port 7860        from a checkout of any name
 musicgraph demo                         installed
 """
 
-import os
-
-if (
-    __name__ == "__main__"
-):  # before torch is imported: its threads shall sleep, not spin, while they wait
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-
 if (
     "." not in __name__
 ):  # a checkout, not an installed package: bind the import name to this directory

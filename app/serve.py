@@ -21,6 +21,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from ..models.processors import prepare_threads
 from ..models.refused import Refused
 from .settings import AppSettings
 
@@ -104,9 +105,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def serve(settings: AppSettings, *, open_page: bool = False) -> None:
     """Raises Refused if it cannot start."""
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # before Gradio is imported
-    os.environ.setdefault(
-        "OMP_WAIT_POLICY", "PASSIVE"
-    )  # before torch is: see cli.let_waiting_threads_sleep
+    prepare_threads()
     if settings.mcp and importlib.util.find_spec("mcp") is None:
         raise Refused(
             "--mcp: got a Python without the package mcp; install it with: pip install 'gradio[mcp]'"

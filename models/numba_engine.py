@@ -25,6 +25,7 @@ from .lm import sinusoids
 from .numba_step import CACHE, JOB, LINE_BYTES, PHASES, operand_room, read_text, scratch_room, step
 from .numba_vectors import TILE
 from .numba_weights import Float32Matrices, Int8Matrices, OnProgress, Parameters
+from .processors import usable_processors
 from .slots import Slots
 
 log = logging.getLogger("musicgraph")
@@ -65,6 +66,15 @@ class Threads:
             wait(others)
 
 
+def _thread_count(config: LMConfig) -> int:
+    """More threads than heads would find nothing to do in half of the phases; more than processors, no time."""
+    wanted, usable = torch.get_num_threads(), usable_processors()
+    count = min(wanted, usable, config.num_heads)
+    if usable < wanted:
+        log.info("%d threads: this process may use %d processors, not %d", count, usable, wanted)
+    return count
+
+
 def _run(function, job: np.ndarray, me: int, held: tuple[object, ...]) -> None:
     function(job, me)
 
@@ -97,8 +107,7 @@ class NumbaEngine:
             if precision == "fp32"
             else partial(Int8Matrices, on_progress=on_progress),
         )
-        # more threads than heads would find nothing to do in half of the phases
-        self.threads = Threads(min(torch.get_num_threads(), self.config.num_heads))
+        self.threads = Threads(_thread_count(self.config))
         self._compile()
 
     def _compile(self) -> None:

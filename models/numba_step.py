@@ -47,8 +47,10 @@ from .numba_vectors import (
     fetch,
     gelu,
     get,
+    let_others_run,
     normalise,
     number,
+    pause,
     put,
     put_byte,
     quantise_group,
@@ -62,6 +64,7 @@ MATRICES, NORMS = 10, 3
 PHASES = 6  # of a layer
 CHUNK = 32  # outputs of a matrix that a thread takes at a time where they are no head's or group
 ASKED_FOR = 16384  # bytes
+LOOKS = 2000  # at a counter, with a pause between them: some 50 µs
 LINE_BYTES = 128  # from one counter to the next: two must not share a line of the cache
 
 NUMBERS = (
@@ -140,11 +143,15 @@ def finish(job, phase, count):
 
 @compiled
 def wait(job, phase, items):
-    """Until all items of a phase are done."""
+    """Until all items of a phase are done: at once nearly always, so it looks some times before it lets others run."""
     if items:
-        at = counter(job, phase, job.threads)
+        at, looks = counter(job, phase, job.threads), 0
         while get(at) < items:
-            pass
+            if looks < LOOKS:
+                pause()
+                looks += 1
+            else:
+                let_others_run()
 
 
 @compiled

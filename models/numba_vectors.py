@@ -6,6 +6,9 @@ matrix, `[inputs / 4, 16, 4]`, or the keys of TILE positions, `[head_size, TILE]
 
 from __future__ import annotations
 
+import platform
+import sys
+
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
@@ -366,7 +369,7 @@ add_float32_values_4, add_float32_values_1 = _add_values(False, 4), _add_values(
 
 @intrinsic
 def add_and_get(typing, address, amount):
-    """Adds to a counter that threads probability; what it was before."""
+    """Adds to a counter that threads share; what it was before."""
 
     def write(context, builder, signature, arguments):
         place = builder.inttoptr(arguments[0], I64.as_pointer())
@@ -377,12 +380,43 @@ def add_and_get(typing, address, amount):
 
 @intrinsic
 def get(typing, address):
-    """A counter that threads probability."""
+    """A counter that threads share."""
 
     def write(context, builder, signature, arguments):
         return builder.load_atomic(builder.inttoptr(arguments[0], I64.as_pointer()), "acquire", 8)
 
     return types.int64(types.int64), write
+
+
+@intrinsic
+def pause(typing):
+    """Tells the processor that this thread only waits, which leaves more of a core to the other one on it."""
+
+    def write(context, builder, signature, arguments):
+        machine = platform.machine().lower()
+        if machine in ("x86_64", "amd64"):
+            kind = ir.FunctionType(ir.VoidType(), [])
+            builder.call(builder.module.declare_intrinsic("llvm.x86.sse2.pause", (), kind), [])
+        elif machine in ("aarch64", "arm64"):
+            kind = ir.FunctionType(ir.VoidType(), [I32])
+            hint = builder.module.declare_intrinsic("llvm.aarch64.hint", (), kind)
+            builder.call(hint, [ir.Constant(I32, 1)])  # "yield"
+        return context.get_dummy_value()
+
+    return types.void(), write
+
+
+@intrinsic
+def let_others_run(typing):
+    """Gives the core to another thread that is ready, if there is one: the system's call for that."""
+
+    def write(context, builder, signature, arguments):
+        name = "SwitchToThread" if sys.platform == "win32" else "sched_yield"
+        kind = ir.FunctionType(I32, [])
+        builder.call(cgutils.get_or_insert_function(builder.module, kind, name), [])
+        return context.get_dummy_value()
+
+    return types.void(), write
 
 
 @intrinsic

@@ -9,9 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -21,12 +19,13 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional as F
 
+from . import cache
 from .checkpoint import Checkpoint, lm_sources, read_tensors
 from .numba_vectors import LANES
 
 log = logging.getLogger("musicgraph")
 
-INT8_FORMAT = 2  # of the cached file; raise it when what is in there changes
+INT8_FORMAT = 3  # of the cached file; raise it when what is in there changes
 IN_STEP_ORDER = (
     "qkv",
     "out",
@@ -37,10 +36,12 @@ IN_STEP_ORDER = (
     "text_kv",
 )  # see numba_step: Q, K, V, OUT, …
 ZERO = 128  # what a weight of 0 is in an unsigned byte
-
+CHECKSUM = "checksum"
+PAGE_BYTES = 4096
 
 OnProgress = Callable[[int, int], None]
 """called with (tensors done, tensors in all); what it raises ends the work"""
+Form = tuple[tuple[int, ...], torch.dtype]
 
 
 class Matrices(Protocol):
@@ -152,46 +153,42 @@ def int8_tensors(
     checkpoint: Checkpoint, on_progress: OnProgress = lambda *_: None
 ) -> dict[str, Tensor]:
     """Every matrix in tiles, and its scales under `NAME.scale`: from the cache, or made now and kept there."""
-    path = cache_folder() / f"{_key(checkpoint)}.safetensors"
-    try:
-        return _mapped_tensors(path)
-    except (OSError, SafetensorError):  # not there, or cut short
-        pass
-    log.info("preparing int8 weights of %s (once; kept in %s)", checkpoint.folder.name, path.parent)
-    floats, made = Float32Matrices(checkpoint), {}
     names = [
         name
         for ours, sources in lm_sources(checkpoint.lm).items()
         if ours.startswith(("layers.", "heads.")) and "norm" not in ours
         for name in sources
     ]
+    key = _key(checkpoint)
+    kept = _from_cache(key, _expected(checkpoint, names))
+    if kept is not None:
+        return kept
+    log.info(
+        "preparing int8 weights of %s (once; kept in %s)", checkpoint.folder.name, cache.folder()
+    )
+    floats, made = Float32Matrices(checkpoint), {}
     for done, name in enumerate(names):
         on_progress(done, len(names))
         whole, made[f"{name}.scale"] = quantised(floats.matrix(name))
         made[name] = in_tiles(whole)
-    return _kept(made, path)
+    return _kept(made, key)
 
 
-def _kept(tensors: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
-    beside = path.with_name(f"{path.name}.{os.getpid()}")
+def _kept(tensors: dict[str, Tensor], key: str) -> dict[str, Tensor]:
+    """The same tensors, mapped from the cache if they can be kept there."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(tensors, beside)
-        beside.replace(path)
-        return _mapped_tensors(path)
-    except OSError as error:  # a full disk or a folder that is read-only costs the next start some seconds, no more
+        with cache.written(key) as part:
+            save_file(tensors, part, metadata={CHECKSUM: _checksum(tensors)})
+    except (OSError, SafetensorError) as error:  # a full disk is the second
         log.warning(
-            "int8 weights cannot be kept in %s (%s); set MUSICGRAPH_CACHE to a folder for them",
-            path.parent,
+            "int8 weights cannot be kept in %s (%s): made anew with each start; "
+            "set MUSICGRAPH_CACHE to a folder for them",
+            cache.folder(),
             error,
         )
         return tensors
-
-
-def cache_folder() -> Path:
-    """`MUSICGRAPH_CACHE`, or `musicgraph` in the user's folder for caches. Whatever is in there may be deleted."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(os.environ.get("MUSICGRAPH_CACHE") or Path(base) / "musicgraph")
+    mapped = _from_cache(key, {name: _form(tensor) for name, tensor in tensors.items()})
+    return tensors if mapped is None else mapped
 
 
 def _key(checkpoint: Checkpoint) -> str:
@@ -199,9 +196,55 @@ def _key(checkpoint: Checkpoint) -> str:
     files = sorted({path.resolve() for path in checkpoint.files.values()})
     facts = [[str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in files]
     text = json.dumps([INT8_FORMAT, facts, vars(checkpoint.lm)])
-    return "int8-" + hashlib.sha256(text.encode()).hexdigest()[:24]
+    return cache.name("int8", text, ".safetensors")
 
 
-def _mapped_tensors(path: Path) -> dict[str, Tensor]:
-    with safe_open(path, framework="pt") as file:
-        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+def _expected(checkpoint: Checkpoint, names: list[str]) -> dict[str, Form]:
+    """What has to lie in the cache: its addresses go to compiled code, which believes them."""
+    forms = {}
+    for name in names:
+        outputs, inputs = read_tensors(checkpoint, [name])[name].shape
+        forms[name] = (outputs // LANES, inputs // 4, LANES, 4), torch.uint8
+        forms[f"{name}.scale"] = (outputs,), torch.float32
+    return forms
+
+
+def _form(tensor: Tensor) -> Form:
+    return tuple(tensor.shape), tensor.dtype
+
+
+def _from_cache(key: str, expected: dict[str, Form]) -> dict[str, Tensor] | None:
+    """Mapped tensors; None if they are not there, or not as they were written."""
+    try:
+        path = cache.find(key)
+        if path is None:
+            return None
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+            checksum = (file.metadata() or {}).get(CHECKSUM)
+    except (OSError, SafetensorError) as error:  # the second if it is cut short
+        log.warning("int8 weights that are kept cannot be used (%s): made anew", error)
+        return None
+    forms = {name: _form(tensor) for name, tensor in tensors.items()}
+    if forms != expected or checksum != _checksum(tensors):
+        log.warning("int8 weights that are kept in %s are damaged: made anew", path)
+        return None
+    return tensors
+
+
+def _checksum(tensors: dict[str, Tensor]) -> str:
+    """Of names and contents, at the speed of memory: a step reads it all anyway.
+
+    The numbers of each page are added as 64-bit integers, and the sums are hashed. So any bit, any
+    lost page and any two that changed places are noticed; against somebody who wants two errors to
+    cancel each other stands the cache's owner, see `cache`.
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    for name, tensor in sorted(tensors.items()):
+        content = tensor.flatten().view(torch.uint8)
+        whole = len(content) // PAGE_BYTES * PAGE_BYTES
+        pages = content[:whole].view(torch.int64).view(-1, PAGE_BYTES // 8)
+        for part in (pages.sum(dim=1), content[whole:]):
+            digest.update(part.numpy().tobytes())
+        digest.update(f"{name} {len(content)};".encode())
+    return digest.hexdigest()
