@@ -4,13 +4,13 @@ from __future__ import annotations
 
 
 def main() -> None:
+    from .app.streams import make_usable
+
+    make_usable()  # before any file is opened, which would get the number of a stream that is closed
+
     from .app.stopping import end_at_signals
 
     end_at_signals()
-
-    from .app.streams import make_usable
-
-    make_usable()
 
     from .cli import main as command_line
 

@@ -271,7 +271,8 @@ def demo(context: typer.Context) -> None:
 
 @app.command()
 def models(as_json: AsJson = False) -> None:
-    """Every model that is known or found: where it lies, its size, its licence."""
+    """Every model that is known or found: where it lies, its size, its licence; and what the cache takes."""
+    from .models import cache
     from .models.places import known_models
     from .nodes.host import model_folders
 
@@ -287,6 +288,33 @@ def models(as_json: AsJson = False) -> None:
     for one in found:
         place = str(one.folder) if one.on_disk else "not on disk"
         _say(f"{one.name:<{width}}  {one.size_bytes / 1e9:6.2f} GB  {one.licence:<12}  {place}")
+
+    kept = cache.entries()
+    size = sum(one.size_bytes for one in kept)
+    _say(
+        f"cache: {size / 1e9:.2f} GB of at most {cache.MAX_BYTES / 1e9:.0f} GB in {cache.folder()} "
+        "(compiled code and int8 weights; musicgraph clean empties it)"
+    )
+
+
+@app.command()
+def clean(as_json: AsJson = False) -> None:
+    """Empty the cache of compiled code and int8 weights: the next start makes anew what it needs."""
+    from .models import cache
+
+    try:
+        freed = cache.clean()
+    except OSError as error:
+        raise Refused(
+            "the cache cannot be emptied",
+            got=error,
+            expected="files that you may remove",
+            remedy=f"remove {cache.folder()} yourself",
+        ) from error
+    if as_json:
+        _say(json.dumps({"ok": True, "folder": str(cache.folder()), "freed_bytes": freed}))
+    else:
+        _say(f"{freed / 1e9:.2f} GB freed in {cache.folder()}")
 
 
 # ---------------------------------------------------------------- run

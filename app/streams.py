@@ -22,8 +22,9 @@ def make_usable() -> None:
             mode = "r" if name == "stdin" else "w"
             setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))
     sys.stdout.reconfigure(errors="surrogateescape")
-    sys.stderr = _Unfailing(
-        sys.stderr.buffer, sys.stderr.encoding, errors="backslashreplace", line_buffering=True
+    encoding = sys.stderr.encoding
+    sys.stderr = sys.__stderr__ = _Unfailing(
+        sys.stderr.detach(), encoding, errors="backslashreplace", line_buffering=True
     )
 
 

@@ -81,6 +81,29 @@ def test_without_packed_weights_decoding_equals_upstream_too(monkeypatch):
     )
 
 
+def another_signature(*_):
+    raise TypeError("one argument more")
+
+
+@pytest.mark.parametrize("packed", [another_signature, lambda self, x, *_: x])
+def test_operators_of_torch_that_have_changed_are_not_used(monkeypatch, caplog, packed):
+    onednn._as_torch_does.cache_clear()
+    monkeypatch.setattr(onednn.Product, "__call__", packed)
+    try:
+        assert not onednn.usable(torch.ones(2, 2))
+    finally:
+        onednn._as_torch_does.cache_clear()
+    assert "plain" in caplog.text or not torch.backends.mkldnn.is_available()
+
+
+def test_trying_torchs_operators_draws_nothing():
+    onednn._as_torch_does.cache_clear()
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    onednn.usable(torch.ones(2, 2))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_packed_weights_follow_the_weights():
     codec, tokens = Codec(a_codec()), random_tokens(75)
     before = codec.decode(tokens, channels=1)

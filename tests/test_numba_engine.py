@@ -1,14 +1,16 @@
 """The fast CPU engine: float32 is exact, int8 is close, sessions are independent, int8 weights are made once."""
 
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from sessions import opened
 from tiny import write_tiny_checkpoint
 
-from musicgraph.models import checkpoint, numba_engine, numba_weights
+from musicgraph.models import checkpoint, numba_cache, numba_engine, numba_weights
 from musicgraph.models.config import Generation, Sampling
 from musicgraph.models.delay import delayed
 from musicgraph.models.engine import TorchEngine
@@ -175,6 +177,81 @@ def test_int8_weights_are_made_once_and_anew_for_other_weights(tmp_path, monkeyp
     (tmp_path / "model" / "model.safetensors").touch()
     numba_weights.int8_tensors(opened)
     assert len(list((tmp_path / "cache").iterdir())) == 2
+
+
+def damaged(tensors, name):
+    """Ways in which what lies in the cache can be other than what was written."""
+    flipped, short = tensors[name].clone(), {key: tensors[key] for key in tensors if key != name}
+    flipped.view(-1)[5] ^= 1
+    swapped = tensors[name].clone()
+    pages = swapped.view(-1, numba_weights.PAGE_BYTES)
+    pages[[0, 1]] = pages[[1, 0]]
+    return {
+        "a flipped bit": {**tensors, name: flipped},
+        "two pages that changed places": {**tensors, name: swapped},
+        "a tensor missing": short,
+        "another shape": {**tensors, name: tensors[name][:1].clone()},
+        "another type": {**tensors, name: tensors[name].to(torch.int16)},
+        "one too many": {**tensors, "other": tensors[name].clone()},
+    }
+
+
+@pytest.mark.parametrize("case", range(6))
+def test_int8_weights_that_are_not_as_they_were_written_are_made_anew(
+    stereo, tmp_path, monkeypatch, caplog, case
+):
+    monkeypatch.setenv("MUSICGRAPH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(numba_weights, "PAGE_BYTES", 256)  # tiny weights have no larger ones
+    made = numba_weights.int8_tensors(stereo.checkpoint)
+    made = {name: tensor.clone() for name, tensor in made.items()}
+    name = max(made, key=lambda name: made[name].numel())
+    (kept,) = (tmp_path / "cache").iterdir()
+    with safe_open(kept, framework="pt") as file:
+        checksum = file.metadata()
+    save_file(list(damaged(made, name).values())[case], kept, metadata=checksum)
+    kept.chmod(0o600)
+    again = numba_weights.int8_tensors(stereo.checkpoint)
+    assert again.keys() == made.keys() and all(torch.equal(again[n], made[n]) for n in made)
+    assert "damaged" in caplog.text
+
+
+def test_a_disk_that_is_full_costs_time_only(stereo, tmp_path, monkeypatch, caplog):
+    resource = pytest.importorskip("resource")
+    monkeypatch.setenv("MUSICGRAPH_CACHE", str(tmp_path / "cache"))
+    usual = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, usual[1]))
+    try:
+        assert numba_weights.int8_tensors(stereo.checkpoint)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, usual)
+    assert "MUSICGRAPH_CACHE" in caplog.text
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_compiled_code_is_kept_under_everything_that_matters(tmp_path, monkeypatch):
+    """Compiled, read again, and compiled anew where the module has another name or the entry is damaged."""
+    monkeypatch.setenv("MUSICGRAPH_CACHE", str(tmp_path / "cache"))
+
+    def doubled(x):
+        return 2 * x
+
+    def hits():
+        function = numba_cache.kept(doubled)
+        assert function(21) == 42
+        return sum(function.stats.cache_hits.values())
+
+    assert (hits(), hits()) == (0, 1)
+    (entry,) = (tmp_path / "cache").iterdir()
+    content = bytearray(entry.read_bytes())
+    content[len(content) // 2] ^= 1
+    entry.write_bytes(content)
+    assert (hits(), hits()) == (0, 1)
+    doubled.__module__ = "renamed"
+    monkeypatch.setitem(sys.modules, "renamed", sys.modules[__name__])
+    monkeypatch.setattr(sys.modules[__name__], "__file__", "/elsewhere/renamed.py")
+    assert (hits(), hits()) == (0, 1)
+    monkeypatch.setattr("numba.core.compiler.CompileResult._rebuild", None)  # a Numba that changed
+    assert hits() == 0
 
 
 def test_tiles_hold_each_weight_where_the_processor_wants_it():

@@ -8,25 +8,20 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
-import secrets
 import stat
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from ..models import part_files
 from ..models.refused import Refused
 from .problems import shown
 
-STALE_PART_S = 3600
-"""a part older than this belongs to no program that is still writing it"""
 RESERVED_NAMES = frozenset(
     ["CON", "PRN", "AUX", "NUL", *(f"{kind}{i}" for kind in ("COM", "LPT") for i in range(1, 10))]
 )
 """devices on Windows, whatever the suffix; refused everywhere, so that results can be moved"""
 
-_PART = re.compile(r"\.(mg-|.+\.)[0-9a-f]{8}\.part")
 _KINDS = {
     stat.S_IFIFO: "a pipe",
     stat.S_IFSOCK: "a socket",
@@ -139,14 +134,10 @@ def written_whole(path: Path) -> Iterator[Path]:
 
     Its name is short and has nothing of the target's, which may be as long as names can be.
     """
-    part = path.with_name(f".mg-{secrets.token_hex(4)}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
+        with part_files.written(path) as part:
             yield part
-            os.replace(part, path)
-        finally:
-            part.unlink(missing_ok=True)
     except OSError as error:
         raise Refused(
             f"cannot write {name_of(path)}",
@@ -159,21 +150,3 @@ def replace_file(path: Path, content: bytes) -> None:
     """Writes `content` whole or not at all."""
     with written_whole(path) as part:
         part.write_bytes(content)
-
-
-def sweep_parts(folder: str | Path, older_than_s: float = STALE_PART_S) -> int:
-    """Removes what killed programs of ours left half-written in a folder; how many files that were.
-
-    A file that vanishes meanwhile, or that may not be removed, is passed over.
-    """
-    swept, oldest = 0, time.time() - older_than_s
-    try:
-        found = [entry for entry in os.scandir(folder) if _PART.fullmatch(entry.name)]
-    except OSError:  # no such folder: nothing to sweep
-        return 0
-    for entry in found:
-        with contextlib.suppress(OSError):
-            if entry.is_file(follow_symlinks=False) and entry.stat().st_mtime < oldest:
-                os.unlink(entry.path)
-                swept += 1
-    return swept
