@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .numba_cache import digest, kept
+from .numba_cache import kept
 from .numba_parts import (
     GROUP,
     PAD,
@@ -447,59 +447,46 @@ def predict(job, me, phase, before):
 # ---------------------------------------------------------------- what a thread runs
 
 
-def _cached(sources: int):
-    """The two functions that are called from outside, kept on disk.
-
-    Numba makes them anew when their file changes, not when another one does, but it also looks at what they enclose: so they
-    enclose a digest of everything that is compiled into them.
-    """
-
-    @kept
-    def step(jobs, me):
-        """Reads N positions; `x` holds their embeddings, `logits` what comes after the last of each row."""
-        assert sources
-        job, phase, items = jobs[0], np.int64(0), np.int64(0)
-        N, listening = job.positions, job.listening
-        for layer in range(job.layers):
-            items = hear(job, me, phase, items, layer, False)
-            items = add_heard(job, me, phase + 1, items, layer, OUT, N)
+@kept
+def step(jobs, me):
+    """Reads N positions; `x` holds their embeddings, `logits` what comes after the last of each row."""
+    job, phase, items = jobs[0], np.int64(0), np.int64(0)
+    N, listening = job.positions, job.listening
+    for layer in range(job.layers):
+        items = hear(job, me, phase, items, layer, False)
+        items = add_heard(job, me, phase + 1, items, layer, OUT, N)
+        phase += 2
+        if listening:
+            items = hear(job, me, phase, items, layer, True)
+            items = add_heard(job, me, phase + 1, items, layer, TEXT_OUT, listening)
             phase += 2
-            if listening:
-                items = hear(job, me, phase, items, layer, True)
-                items = add_heard(job, me, phase + 1, items, layer, TEXT_OUT, listening)
-                phase += 2
-            items = expand(job, me, phase, items, layer)
-            items = contract(job, me, phase + 1, items, layer)
-            phase += 2
-        items = predict(job, me, phase, items)
-        wait(job, phase, items)
+        items = expand(job, me, phase, items, layer)
+        items = contract(job, me, phase + 1, items, layer)
+        phase += 2
+    items = predict(job, me, phase, items)
+    wait(job, phase, items)
 
-    @kept
-    def read_text(jobs, me):
-        """All layers' keys and values of one text, from projected states in `text`."""
-        assert sources
-        job = jobs[0]
-        D, L, items = job.head_size, job.text_length, job.layers * job.heads
-        place, out, _, _ = own_memory(job, me)
-        factor = f32(1.0 / np.sqrt(D))
-        by = copied(job, place, job.text, L)
+
+@kept
+def read_text(jobs, me):
+    """All layers' keys and values of one text, from projected states in `text`."""
+    job = jobs[0]
+    D, L, items = job.head_size, job.text_length, job.layers * job.heads
+    place, out, _, _ = own_memory(job, me)
+    factor = f32(1.0 / np.sqrt(D))
+    by = copied(job, place, job.text, L)
+    item = claim(job, me, np.int64(0), items)
+    while item < items:
+        layer, head = item // job.heads, item % job.heads
+        begin = 4 * item * job.text_room * D
+        for which in range(2):
+            multiply_by(job, layer, TEXT_K + which, head * D, (head + 1) * D, by, out, 4 * D)
+            for t in range(L):
+                key = job.text_keys + begin + 4 * (t // TILE * D * TILE + t % TILE)
+                for i in range(D):
+                    value = number(out + 4 * t * D, i)
+                    if which:
+                        put(job.text_values + begin + 4 * t * D, i, value)
+                    else:
+                        put(key, i * TILE, value * factor)
         item = claim(job, me, np.int64(0), items)
-        while item < items:
-            layer, head = item // job.heads, item % job.heads
-            begin = 4 * item * job.text_room * D
-            for which in range(2):
-                multiply_by(job, layer, TEXT_K + which, head * D, (head + 1) * D, by, out, 4 * D)
-                for t in range(L):
-                    key = job.text_keys + begin + 4 * (t // TILE * D * TILE + t % TILE)
-                    for i in range(D):
-                        value = number(out + 4 * t * D, i)
-                        if which:
-                            put(job.text_values + begin + 4 * t * D, i, value)
-                        else:
-                            put(key, i * TILE, value * factor)
-            item = claim(job, me, np.int64(0), items)
-
-    return step, read_text
-
-
-step, read_text = _cached(digest())
