@@ -75,6 +75,7 @@ def test_a_node_with_a_bug_shows_the_traceback_of_the_cause(flow, capsys, monkey
     monkeypatch.setattr(SaveAudio, SaveAudio.FUNCTION, broken)
     code, _, err = called(capsys, monkeypatch, "run", str(flow))
     assert code == 1
+    assert not (flow.parent / "output").exists()
     assert "KeyError: 'of ours'" in err and "in broken" in err
     assert "our fault" in err.strip().splitlines()[-1]
 
