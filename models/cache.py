@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import logging
 import os
 import re
 import stat
@@ -18,6 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import part_files
+
+log = logging.getLogger("musicgraph")
 
 MAX_BYTES = 8 * 10**9
 """int8 weights of every published size at once take 5.5 GB"""
@@ -86,7 +89,10 @@ def read(name: str) -> bytes | None:
         return None
     content = path.read_bytes()
     digest, content = content[:DIGEST_BYTES], content[DIGEST_BYTES:]
-    return content if digest == _digest(name, content) else None
+    if digest != _digest(name, content):
+        log.warning("%s is damaged: made anew", path)
+        return None
+    return content
 
 
 def _digest(name: str, content: bytes) -> bytes:

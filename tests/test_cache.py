@@ -27,7 +27,7 @@ def test_what_is_kept_is_read_again(folder):
     assert cache.read(OTHER) is None
 
 
-def test_a_damaged_entry_is_not_there(folder):
+def test_a_damaged_entry_is_not_there(folder, caplog):
     cache.write(ENTRY, b"something")
     whole = (folder / ENTRY).read_bytes()
     for place in range(len(whole)):
@@ -35,6 +35,7 @@ def test_a_damaged_entry_is_not_there(folder):
         assert cache.read(ENTRY) is None
         (folder / ENTRY).write_bytes(whole[:place])
         assert cache.read(ENTRY) is None
+    assert len(caplog.records) == 2 * len(whole), "and it is said"
 
 
 def test_an_entry_under_another_name_is_not_there(folder):
