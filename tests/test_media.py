@@ -3,7 +3,6 @@
 import json
 import math
 import os
-import time
 import zlib
 
 import pytest
@@ -261,18 +260,6 @@ def test_a_name_as_long_as_names_can_be_is_written(tmp_path):
     name = "x" * 251 + ".wav"
     media.write_audio(tmp_path / name, tone(), 32000)
     assert [path.name for path in tmp_path.iterdir()] == [name]
-
-
-def test_only_old_parts_of_ours_are_swept(tmp_path):
-    old = time.time() - 2 * files.STALE_PART_S
-    names = [".mg-0123abcd.part", ".song.flac.0123abcd.part", ".other.part", "a.wav"]
-    for name in names:
-        (tmp_path / name).touch()
-        os.utime(tmp_path / name, (old, old))
-    (tmp_path / ".mg-ffffffff.part").touch()
-    assert files.sweep_parts(tmp_path) == 2 and files.sweep_parts(tmp_path / "none") == 0
-    left = {path.name for path in tmp_path.iterdir()}
-    assert left == {".other.part", "a.wav", ".mg-ffffffff.part"}
 
 
 def test_a_missing_file_is_named(tmp_path):
