@@ -12,7 +12,7 @@ import pytest
 from musicgraph import __version__, cli
 from musicgraph.app import streams
 from musicgraph.workflows import executor
-from musicgraph.workflows.builtin import SaveAudio
+from musicgraph.workflows.builtin_files import SaveAudio
 from musicgraph.workflows.media import read_audio
 
 ROOT = Path(__file__).parents[1]
