@@ -195,6 +195,7 @@ def generate(
         "engine": music.engine,
         "generation_seconds": round(music.generation_s, 3),
         "x_real_time": round(music.x_real_time, 3),
+        "scaled_by": list(music.scaled_by),
     }
     if as_json:
         _say(json.dumps(outcome))
@@ -365,6 +366,7 @@ def run(
             "ok": True,
             "files": files,
             "outputs": result.ui,
+            "scaled_by": {str(file): factor for file, factor in result.scaled_by.items()},
             "seconds": round(time.perf_counter() - started, 3),
         }
         _say(json.dumps(outcome))

@@ -18,6 +18,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ..models.dsp import StreamLimiter
 from ..workflows.events import AudioChunk
 
 log = logging.getLogger("musicgraph")
@@ -36,16 +37,21 @@ class LiveSound:
 
     def __init__(self) -> None:
         self._waiting: list[Tensor] = []
+        self._limiter: StreamLimiter | None = None
         self._rate = 0
         self._least_s = iter((*LEAST_S, CHUNK_S))
         self._next_s = next(self._least_s)
 
     def push(self, event: AudioChunk) -> None:
-        self._waiting.append(event.waveform[0])  # [C, N]
-        self._rate = event.sample_rate
+        if self._limiter is None:
+            self._limiter, self._rate = StreamLimiter(1.0, event.sample_rate), event.sample_rate
+        self._waiting.append(self._limiter.push(event.waveform[0]))  # [C, N]
 
     def take(self, *, rest: bool = False) -> bytes | None:
         """The next chunk, if there is enough for one, or what is left at the end."""
+        if rest and self._limiter is not None and (last := self._limiter.close()) is not None:
+            self._waiting.append(last)
+            self._limiter = None
         samples = sum(piece.shape[-1] for piece in self._waiting)
         if not samples or (not rest and samples < self._next_s * self._rate):
             return None

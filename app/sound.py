@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from ..models.dsp import StreamLimiter
 from ..workflows.media import CODINGS, set_quality, write_audio
 
 UNKNOWN_SIZE = 0xFFFFFFFF
@@ -76,6 +77,7 @@ class SoundStream:
     def __init__(self, format: Format, tags: Mapping[str, str], send: Callable[[bytes], None]):
         self._format, self._tags, self._send = format, tags, send
         self._encoder: _Wav | _Coded | None = None
+        self._limiter: StreamLimiter | None = None
         self.samples = 0
         """how many were pushed"""
 
@@ -83,14 +85,21 @@ class SoundStream:
         """The next samples, float [C, N]."""
         if not waveform.shape[-1]:
             return
-        if self._encoder is None:
+        if self._encoder is None or self._limiter is None:
             self._encoder = self._open(sample_rate, waveform.shape[0])
+            self._limiter = StreamLimiter(1.0, sample_rate)
         self.samples += waveform.shape[-1]
-        self._pass_on(self._encoder.push(waveform.float().cpu().numpy().T))
+        self._encode(self._encoder, self._limiter.push(waveform.float().cpu()))
 
     def close(self) -> None:
-        assert self._encoder is not None, "no sound was pushed"
+        assert self._encoder is not None and self._limiter is not None, "no sound was pushed"
+        self._encode(self._encoder, self._limiter.close())
         self._pass_on(self._encoder.close())
+
+    def _encode(self, encoder: _Wav | _Coded, sound: Tensor | None) -> None:
+        """Peaks above full scale are turned down: a whole file is scaled, but this one is not whole yet."""
+        if sound is not None and sound.shape[-1]:
+            self._pass_on(encoder.push(sound.numpy().T))
 
     def _open(self, sample_rate: int, channels: int) -> _Wav | _Coded:
         if self._format.name == "wav":

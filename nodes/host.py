@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from ..models import places
+from ..models import cache, places
 from ..models.limits import Limits
 
 log = logging.getLogger("musicgraph")
@@ -224,13 +224,17 @@ def report_tokens(block: TokenBlock) -> None:
 
 
 def register_model_folder() -> None:
-    """Adds `models/musicgen` to ComfyUI's folders, behind those of the user's extra_model_paths.yaml."""
+    """Adds `models/musicgen` to ComfyUI's folders, behind those of the user's extra_model_paths.yaml.
+
+    What is kept to save time goes to ComfyUI's user folder.
+    """
     if inside_comfyui():
         import folder_paths
 
         folder_paths.add_model_folder_path(
             MODEL_FOLDER_KEY, os.path.join(folder_paths.models_dir, MODEL_FOLDER_KEY)
         )
+        cache.use(Path(folder_paths.get_user_directory()) / "musicgraph")
 
 
 def model_folders() -> list[Path]:

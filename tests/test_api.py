@@ -8,11 +8,13 @@ import zipfile
 import numpy as np
 import pytest
 import soundfile
+import torch
 from http_api import COMPATIBLE, GENERATE, RATE, SHORT, error_of, local, wav
 
 from musicgraph.api import build_api
 from musicgraph.app import making
 from musicgraph.app.settings import AppSettings
+from musicgraph.app.sound import FORMATS, SoundStream
 from musicgraph.nodes.host import Interrupted
 from musicgraph.workflows.media import read_audio
 from musicgraph.workflows.tags import read_tags
@@ -413,3 +415,17 @@ def test_the_docs_page_tells_the_same_and_asks_nothing_of_other_hosts(client):
     assert not any(
         text in page for text in ("src=", "https://", "//cdn", "@import", "<script", "<link")
     )
+
+
+def test_a_stream_turns_down_what_is_above_full_scale(tmp_path):
+    """A random codec overshoots; clipping would be heard."""
+    loud = 3.0 * torch.sin(torch.linspace(0, 2000, 32_000)).unsqueeze(0)
+    pieces: list[bytes] = []
+    stream = SoundStream(FORMATS["wav"], {}, pieces.append)
+    for piece in loud.split(1000, dim=1):
+        stream.push(piece, 32_000)
+    stream.close()
+    samples = np.frombuffer(b"".join(pieces)[44:], "<i2").astype(float) / 32768
+    assert len(samples) == 32_000
+    assert (np.abs(samples) > 0.9999).mean() < 0.01, "it is not clipped flat"
+    assert np.corrcoef(samples, loud[0].numpy())[0, 1] > 0.999
