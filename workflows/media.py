@@ -317,7 +317,7 @@ def _chunks(samples: Tensor, factor: float) -> Iterator[np.ndarray]:
 
 def _write_wav(path: Path, samples: Tensor, rate: int, factor: float) -> None:
     """16 bits, rounded as FFmpeg rounds for FLAC, so that both formats hold the same samples."""
-    with wave.open(str(path), "wb") as file:
+    with open(path, "wb") as raw, wave.open(raw, "wb") as file:
         file.setparams((samples.shape[0], 2, rate, samples.shape[1], "NONE", ""))
         for chunk in _chunks(samples, factor):
             file.writeframes(
