@@ -16,6 +16,7 @@ from typing import Any
 
 import gradio as gr
 
+from ..models.limits import Limits
 from ..models.refused import Refused
 from ..nodes.host import Run, running
 from ..workflows import default_graph
@@ -27,7 +28,7 @@ from ..workflows.problems import shown as quoted
 from ..workflows.reader import Document, read_document
 from ..workflows.registry import NodeClasses, title_of
 from ..workflows.validate import validate
-from .choices import check_duration, check_model, model_choices, model_source
+from .choices import MAX_VARIATIONS, check_duration, check_model, model_choices, model_source
 from .follow import Desk, PageWork, Watch, explain, note
 from .graph_form import LOADER, LOADER_INPUT, Field, overrides, sections, widget
 from .graph_picture import draw
@@ -88,11 +89,12 @@ def run_graph(
     """Yields Shown as the run goes on. Closing it, or Desk.stop, ends the run."""
     classes = desk.studio.runner.classes
     places = {f"{name}_dir": shelf.folder(visitor, name) for name in ("input", "output", "temp")}
-    with running(Run(**places)):
+    limits = Limits(music_s=MAX_VARIATIONS * settings.max_duration_s)
+    with running(Run(**places, limits=limits)):
         document = _allowed(document, settings, classes)
     prompt = document.prompt(classes)
 
-    work: PageWork = partial(_run, prompt, document.extra_pnginfo, places)
+    work: PageWork = partial(_run, prompt, document.extra_pnginfo, limits, places)
     if is_zero_gpu():
         work = on_lent_gpu(work, 2 * settings.max_duration_s)
     watch, marks, made = Watch(0.0), {}, []
@@ -123,12 +125,13 @@ def read_upload(path: str) -> Document:
 
 
 def _run(
-    prompt: Mapping[str, dict], extra: Mapping[str, Any] | None, places: Mapping[str, Path],
-    runner: Runner, stopped: Callable[[], bool], listener: Listener,
+    prompt: Mapping[str, dict], extra: Mapping[str, Any] | None, limits: Limits,
+    places: Mapping[str, Path], runner: Runner, stopped: Callable[[], bool], listener: Listener,
 ) -> None:  # fmt: skip
     runner.run(
-        prompt, extra_pnginfo=extra, listener=listener, stopped=stopped, stream=True, **places
-    )
+        prompt, extra_pnginfo=extra, listener=listener, stopped=stopped, stream=True,
+        limits=limits, **places,
+    )  # fmt: skip
 
 
 def _counted(made: Sequence[Made]) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from musicgraph.models import cache
 from musicgraph.models.refused import Refused
 from musicgraph.nodes import host
 
@@ -43,6 +44,7 @@ class Comfy:
             path
         )
         folders.get_folder_paths = lambda key: self.folders[key]
+        folders.get_user_directory = lambda: "/comfy/user"
         comfy = types.ModuleType("comfy")
         comfy.model_management, comfy.model_patcher, comfy.utils = memory, patcher, utils
         for module in (comfy, memory, patcher, utils, folders):
@@ -104,9 +106,17 @@ def test_inside_comfyui_progress_and_stop_are_comfyuis(comfy):
     assert comfy.bars[0].seen == [(1, 3)]
 
 
-def test_inside_comfyui_the_model_folder_is_registered_behind_the_users_own(comfy):
+def test_inside_comfyui_the_model_folder_is_registered_behind_the_users_own(comfy, monkeypatch):
+    monkeypatch.setattr(cache, "_chosen", [])
     host.register_model_folder()
     assert host.model_folders() == [Path("/extra/musicgen"), Path("/comfy/models/musicgen")]
+
+
+def test_inside_comfyui_what_is_kept_to_save_time_lies_in_its_user_folder(comfy, monkeypatch):
+    monkeypatch.delenv("MUSICGRAPH_CACHE", raising=False)
+    monkeypatch.setattr(cache, "_chosen", [])
+    host.register_model_folder()
+    assert cache.folder() == Path("/comfy/user/musicgraph")
 
 
 def test_inside_comfyui_modules_are_under_its_memory_manager(comfy):
