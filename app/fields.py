@@ -29,7 +29,7 @@ class BadField(Refused):
     """One field that is wrong: got, expected, and what to do."""
 
     def __init__(self, field: str, got: str, expected: str, remedy: str):
-        self.field = one_line(shown(field)[1:-1])
+        self.field = one_line(shown(field)[1:-1]) or '""'
         super().__init__(self.field, got=one_line(got), expected=expected, remedy=remedy)
 
 
