@@ -10,7 +10,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -164,6 +164,7 @@ def generate(
     as_json: AsJson = False,
 ) -> None:
     """Make music from a sentence."""
+    from .models import part_files
     from .models.places import default_model
     from .nodes.host import model_folders
     from .workflows.default_graph import Request, make_music, seed_for
@@ -174,6 +175,7 @@ def generate(
     takes = _take_paths(output, variations)
     for path in takes:
         check_writable(path)
+    part_files.sweep(output.parent)
     if not model:
         model, reason = default_model(model_folders())
         typer.echo(f"model: {model} ({reason})", err=True)
@@ -195,7 +197,7 @@ def generate(
         "engine": music.engine,
         "generation_seconds": round(music.generation_s, 3),
         "x_real_time": round(music.x_real_time, 3),
-        "scaled_by": list(music.scaled_by),
+        "scaled_by": _scaled(dict(zip(takes, music.scaled_by, strict=True))),
     }
     if as_json:
         _say(json.dumps(outcome))
@@ -205,6 +207,11 @@ def generate(
             f"{music.duration_s:g} s by {model} ({music.engine}), seed {request.seed}, {music.x_real_time:.2f} × real time",
             err=True,
         )
+
+
+def _scaled(factors: Mapping[Path, float]) -> dict[str, float]:
+    """The files whose samples were beyond full scale, with what they were multiplied by."""
+    return {str(path): factor for path, factor in factors.items() if factor < 1}
 
 
 def _take_paths(output: Path, variations: int) -> list[Path]:
@@ -338,6 +345,7 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """Run a workflow of ComfyUI, in UI or API format."""
+    from .models import part_files
     from .workflows.executor import Runner
     from .workflows.files import check_folder_writable
     from .workflows.overrides import Override, with_overrides
@@ -347,6 +355,7 @@ def run(
     for text in set_:
         _check_is_text(**{"--set": text})
     check_folder_writable(output)
+    part_files.sweep(output)
     runner = Runner()
     overrides = [Override.parse(text) for text in set_]
     document = with_overrides(read_document(workflow), overrides, runner.classes)
@@ -366,8 +375,8 @@ def run(
             "ok": True,
             "files": files,
             "outputs": result.ui,
-            "scaled_by": {str(file): factor for file, factor in result.scaled_by.items()},
             "seconds": round(time.perf_counter() - started, 3),
+            "scaled_by": _scaled(result.scaled_by),
         }
         _say(json.dumps(outcome))
     else:

@@ -25,10 +25,10 @@ _unfinished: set[Path] = set()
 def written(path: Path) -> Iterator[Path]:
     """A path to write to, which becomes `path` if the block ends well and goes away if it does not.
 
-    Its name is `.part-` with this process's number: short, whatever the length of the target's.
+    Its name is `.mg-….part` with this process's number: short, whatever the length of the target's.
     Raises OSError.
     """
-    part = path.with_name(f".part-{secrets.token_hex(4)}.{os.getpid()}")
+    part = path.with_name(f".mg-{secrets.token_hex(4)}.{os.getpid()}.part")
     with _changing:
         part.touch(mode=0o600 if path.parent.stat().st_mode & 0o077 == 0 else 0o666)
         _unfinished.add(part)
@@ -53,10 +53,10 @@ def give_up() -> None:
 def sweep(folder: Path) -> int:
     """Removes what processes that are gone have left unfinished in a folder; how many bytes."""
     freed = 0
-    for part in folder.glob(".part-*"):
+    for part in folder.glob(".mg-*.part"):
         with contextlib.suppress(OSError):
             size, changed = part.stat().st_size, part.stat().st_mtime
-            if not _is_alive(part.suffix[1:]) or time.time() - changed > OLD_S:
+            if not _is_alive(part.name.split(".")[-2]) or time.time() - changed > OLD_S:
                 part.unlink()
                 freed += size
     return freed

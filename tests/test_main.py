@@ -13,6 +13,7 @@ from musicgraph import __version__, cli
 from musicgraph.app import streams
 from musicgraph.workflows import executor
 from musicgraph.workflows.builtin_files import SaveAudio
+from musicgraph.workflows.default_graph import Music
 from musicgraph.workflows.media import read_audio
 
 ROOT = Path(__file__).parents[1]
@@ -117,6 +118,30 @@ def test_a_result_may_have_a_name_as_long_as_names_can_be(flow, capsys, monkeypa
     code, out, _ = called(capsys, monkeypatch, "run", str(flow))
     assert code == 0
     assert Path(out.strip()).is_file()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["generate", "x", "-m", "pocket", "-o", "n" * 300 + ".wav"],
+        ["generate", "x", "-m", "n" * 300],
+        ["run", "flow.json", "--output", "n" * 300],
+    ],
+)
+def test_a_name_that_is_too_long_is_refused_before_any_work(flow, capsys, monkeypatch, words):
+    code, out, err = called(capsys, monkeypatch, *words)
+    assert (code, out, len(err.strip().splitlines())) == (2, "", 1)
+    assert [path.name for path in flow.parent.iterdir()] == [flow.name]
+
+
+def test_a_file_that_was_scaled_is_named_with_its_factor(flow, capsys, monkeypatch):
+    monkeypatch.setattr(Music, "scaled_by", (0.5,))
+    _, out, _ = called(
+        capsys, monkeypatch, "generate", "x", "-d", "0.2", "-m", "pocket", "-o", "x.wav", "--json"
+    )
+    assert json.loads(out)["scaled_by"] == {"x.wav": 0.5}
+    _, out, _ = called(capsys, monkeypatch, "run", str(flow), "--json")
+    assert json.loads(out)["scaled_by"] == {}
 
 
 # ---------------------------------------------------------------- the cache
