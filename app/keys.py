@@ -12,6 +12,7 @@ import hmac
 import os
 import secrets
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -82,7 +83,9 @@ class KeyStore:
 
     def __init__(self, path: str | Path, *, create: bool = False):
         self.path = Path(path)
-        self._server, self._lock = secrets.token_hex(8), None
+        self._server = secrets.token_hex(8)
+        self._lock: FileLock | None = None
+        self._locking = threading.Lock()
         if not create and not self.path.is_file():
             raise Refused(
                 f"API keys: got {self.path}, expected an existing file; make one with: "
@@ -148,10 +151,11 @@ class KeyStore:
             self._lock = None
 
     def _hold_lock(self) -> None:
-        if self._lock is None:
-            lock = FileLock(self._lock_path(self._server), thread_local=False)
-            lock.acquire(timeout=WAIT_S)
-            self._lock = lock
+        with self._locking:
+            if self._lock is None:
+                lock = FileLock(self._lock_path(self._server), thread_local=False)
+                lock.acquire(timeout=WAIT_S)
+                self._lock = lock
 
     def _lock_path(self, server: str) -> Path:
         return self.path.with_name(f"{self.path.name}.{server}.lock")

@@ -11,6 +11,7 @@ from fastapi import Request as HttpRequest
 from fastapi.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from ..nodes.host import Interrupted
 from ..workflows.default_graph import Music, Request, document_for, make_music
 from ..workflows.events import AudioChunk, Event
 from ..workflows.executor import Runner
@@ -121,6 +122,8 @@ async def _while_connected(
         while not (await asyncio.wait({waiting}, timeout=LOOK_S))[0]:
             if await http.is_disconnected():
                 ticket.cancel()
+            if ticket.is_cancelled():  # also by the server's end, while a model is being loaded
+                raise Interrupted("stopped")
         return waiting.result()
     finally:
         waiting.cancel()

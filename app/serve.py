@@ -6,6 +6,7 @@ python gradio_app.py --host 0.0.0.0 --port 7860 --model facebook/musicgen-small
 from __future__ import annotations
 
 import argparse
+import asyncio
 import contextlib
 import importlib.util
 import logging
@@ -144,12 +145,24 @@ def orderly_server(config: uvicorn.Config, studio: Studio) -> uvicorn.Server:
     """A server that, told to stop, first ends all work, so that whoever waits is answered before it closes."""
     import uvicorn
 
+    logging.getLogger("uvicorn.error").addFilter(_is_unexpected)
+
     class Server(uvicorn.Server):
         def handle_exit(self, sig: int, frame: FrameType | None) -> None:
             threading.Thread(target=studio.close, name="musicgraph-close").start()
             super().handle_exit(sig, frame)
 
     return Server(config)
+
+
+def _is_unexpected(record: logging.LogRecord) -> bool:
+    """Not the answers that are broken off on purpose: ASGI knows no other way than raising."""
+    from ..nodes.host import Interrupted
+
+    error = record.exc_info[1] if record.exc_info else None
+    while isinstance(inner := getattr(error, "exceptions", None), tuple) and len(inner) == 1:
+        error = inner[0]
+    return not isinstance(error, (Interrupted, asyncio.CancelledError))
 
 
 def _free_port(settings: AppSettings) -> int:

@@ -59,6 +59,10 @@ class Ticket(Generic[T]):
         self._stop.set()
         self._studio._leave(self)
 
+    def is_cancelled(self) -> bool:
+        """Whether it was told to stop, though it may not have noticed yet."""
+        return self._stop.is_set()
+
     def done(self) -> bool:
         return self._future.done()
 
