@@ -11,6 +11,7 @@ import contextlib
 import importlib.util
 import logging
 import os
+import signal
 import socket
 import sys
 import threading
@@ -137,6 +138,8 @@ def serve(settings: AppSettings, *, open_page: bool = False) -> None:
             threading.Timer(OPEN_AFTER_S, webbrowser.open, [address]).start()
         if settings.share:
             _share(settings, hosts)
+        # uvicorn raises the signals that ended it once more: they must not skip the tidying up
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         with contextlib.suppress(KeyboardInterrupt):
             orderly_server(config, studio).run()
 

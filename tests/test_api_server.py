@@ -3,7 +3,6 @@
 import concurrent.futures
 import contextlib
 import json
-import signal
 import socket
 import subprocess
 import sys
@@ -98,7 +97,10 @@ def is_there(address):
     return False
 
 
-def test_told_to_end_the_server_answers_all_who_wait_and_no_credit_is_lost(model, keys):
+def test_told_to_end_the_server_answers_all_who_wait_and_no_credit_is_lost(
+    model, keys, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
     key = keys.add("ann", 5)
     with (
         process(model, keys) as (server, address),
@@ -114,7 +116,9 @@ def test_told_to_end_the_server_answers_all_who_wait_and_no_credit_is_lost(model
         server.terminate()
         assert [one.result().status_code for one in asking] == [503] * 5
         said = server.communicate(timeout=SOON)
-    assert server.returncode in (0, -signal.SIGTERM)
+    assert server.returncode == 0
+    left = [path.name for path in tmp_path.glob("musicgraph-*")]
+    assert all("tests" in name for name in left), "visitors' files go"
     assert b"Traceback" not in b"".join(said)
     assert keys.rows()[0].credits == 5
 
