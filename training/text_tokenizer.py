@@ -21,6 +21,10 @@ TEXTS = 20_000
 MAX_TEXT_TOKENS = 48
 SPECIALS = ("<pad>", "</s>", "<unk>")
 SPELLED_SCORE = -14.0  # of a single character: any text can be spelled, no known word is
+WORD_SCORE = -9.0  # of a word that is added later: above the sum of its parts
+NUMBERS = (40, 221)
+OTHER_LETTERS = "äöüßàâæçéèêëîïôœùûñáíóúìòãõ"
+OTHER_SIGNS = "’‘“”„–—…¿¡\N{MUSIC NATURAL SIGN}\N{MUSIC FLAT SIGN}\N{MUSIC SHARP SIGN}"
 
 
 def _words() -> Counter[str]:
@@ -66,6 +70,32 @@ def save_as_t5(tokenizer: Tokenizer, folder: Path) -> None:
     config = {"tokenizer_class": "T5Tokenizer", "extra_ids": 0, "model_max_length": 512, **names}
     (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=2) + "\n")
     (folder / "special_tokens_map.json").write_text(json.dumps(names, indent=2) + "\n")
+
+
+def _forms(word: str) -> tuple[str, ...]:
+    """As written, in small letters, with a capital, in capitals: no normaliser, which transformers 4 and 5 read differently."""
+    return word, word.lower(), word[:1].upper() + word[1:].lower(), word.upper()
+
+
+def extended_pieces(pieces: list[list], words: list[str], bare: list[str]) -> list[list]:
+    """The pieces of a tokenizer with their ids, then `words` in four forms, `bare` words as they follow other signs, letters."""
+    known, added = {piece for piece, _ in pieces}, []
+    numbers = [str(n) for n in range(*NUMBERS)]
+    candidates = [("▁" + form, WORD_SCORE) for word in [*words, *numbers] for form in _forms(word)]
+    candidates += [(word, WORD_SCORE) for word in [*bare, *numbers]]
+    candidates += [(letter, SPELLED_SCORE) for letter in OTHER_LETTERS + OTHER_LETTERS.upper() + OTHER_SIGNS]
+    for piece, score in candidates:
+        if piece not in known:
+            known.add(piece)
+            added.append([piece, score])
+    return pieces + added
+
+
+def extend(folder: Path, words: list[str], bare: list[str], to: Path) -> None:
+    """Writes the tokenizer in `folder` with more pieces into another folder; what it knew keeps its ids."""
+    made = json.loads((folder / "tokenizer.json").read_text())
+    made["model"]["vocab"] = extended_pieces(made["model"]["vocab"], words, bare)
+    save_as_t5(Tokenizer.from_str(json.dumps(made)), to)
 
 
 def load_tokenizer(work_dir: Path):

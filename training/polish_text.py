@@ -1,0 +1,344 @@
+"""Teaches a trained model's text encoder everyday language, from text alone; decoder and codec stay as they are.
+
+Run: `python training/polish_text.py --model models/pocket --to build/pocket/polished --hours 0.8`. Stopped, it goes on where
+its last checkpoint was (`polish.pt` in `--work-dir`, written every ten minutes). Hours are hours of computing, one thread.
+`--start FILE` begins with the averaged weights of an earlier run's `polish.pt`, whose tables may have been smaller.
+
+Every prompt stands for one caption (`words/pocket.py`). A decoder hears its text through its layers' cross-attention only, so
+the encoder is right when each layer reads the same out of the prompt's states as out of those that the old encoder gives for
+the caption. The layers' queries are recorded once, while the decoder makes music by itself; training needs no audio and
+no pass through the decoder.
+"""
+
+import argparse
+import copy
+import math
+import random
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from common import Budget, CsvLog, save_atomically
+from export import save_model
+from text_tokenizer import extend
+from torch import Tensor, nn
+from transformers import AutoTokenizer, MusicgenForConditionalGeneration
+from words.pocket import caption_for, draw_plain, piece_for
+from words.spelling import irrelevant_words
+from words.wishes import TABLES, draw_wish, put_into_words, vocabulary
+
+COLUMNS = ("step", "minutes", "lr", "unexplained", "val_free", "val_plain")
+TRAINED = ("text_encoder.", "enc_to_dec_proj.")
+HELD_OUT_FROM = 10**9  # seeds of the prompts that are only looked at
+
+
+@dataclass(frozen=True)
+class PolishSettings:
+    rows: int = 64
+    pooled: int = 4  # batches drawn together and sorted by length, so that little is padding
+    plain_share: float = 0.2  # captions of the old manner, which go on meaning what they say
+    max_tokens: int = 96
+    queries: int = 16  # of each layer, a step
+    recorded_rows: int = 48
+    recorded_frames: int = 260
+    recorded_all_before: int = 60  # of the later frames every fourth is kept: the words decide the beginning
+    lr: float = 2e-3
+    lr_final: float = 2e-5
+    warmup_steps: int = 100
+    weight_decay: float = 0.01
+    ema: float = 0.998
+    seed: int = 0
+
+
+class Prompts:
+    """Pairs of a prompt and the caption that it stands for; a seed gives the same pair every time."""
+
+    def __init__(self, plain_share: float) -> None:
+        self.plain_share, self.words = plain_share, irrelevant_words()
+        said = {word.lower() for word in vocabulary()}
+        self.words = [word for word in self.words if word not in said]
+
+    def plain(self, seed: int) -> tuple[str, str]:
+        text, piece = draw_plain(random.Random(seed))
+        return text, caption_for(piece)
+
+    def free(self, seed: int) -> tuple[str, str]:
+        rng = random.Random(seed)
+        wish = draw_wish(rng)
+        return put_into_words(wish, rng, self.words), caption_for(piece_for(wish))
+
+    def draw(self, seed: int) -> tuple[str, str]:
+        return self.plain(seed) if random.Random(~seed).random() < self.plain_share else self.free(seed)
+
+
+def words_to_know() -> tuple[list[str], list[str]]:
+    """Words to add to a tokenizer, and those that are known after another sign too, as in "piano/drums"."""
+    core = {w for name in ("genres", "instruments", "drums") for ps in TABLES[name].values() for p in ps for w in p.split()}
+    return vocabulary(), sorted(w for w in core if w.isalpha() and w.islower() and len(w) > 3)
+
+
+@torch.inference_mode()
+def record_queries(model: MusicgenForConditionalGeneration, tokenizer, settings: PolishSettings) -> Tensor:
+    """What the decoder layers ask their text while they make music from captions: float32 [layers, N, hidden]."""
+    captions = [caption_for(piece_for(draw_wish(random.Random(HELD_OUT_FROM - 1 - i)))) for i in range(settings.recorded_rows)]
+    recorded: list[list[Tensor]] = [[] for _ in model.decoder.model.decoder.layers]
+
+    def keep(layer: int):
+        return lambda _module, _inputs, made: recorded[layer].append(made[: len(captions)].flatten(0, 1).clone())
+
+    layers = model.decoder.model.decoder.layers
+    hooks = [one.encoder_attn.q_proj.register_forward_hook(keep(k)) for k, one in enumerate(layers)]
+    text = tokenizer(captions, padding=True, return_tensors="pt")
+    torch.manual_seed(settings.seed)
+    model.generate(**text, max_new_tokens=settings.recorded_frames, do_sample=True, guidance_scale=3.0)
+    for hook in hooks:
+        hook.remove()
+    kept = [i for i in range(len(recorded[0])) if i < settings.recorded_all_before or i % 4 == 0]
+    return torch.stack([torch.cat([steps[i] for i in kept]) for steps in recorded])
+
+
+@dataclass(frozen=True)
+class Listener:
+    """The decoder's cross-attentions, by themselves."""
+
+    layers: list[nn.Module]
+
+    def hear(self, states: Tensor, mask: Tensor, queries: Tensor) -> list[Tensor]:
+        """What each layer reads, before its last projection: states [B, L, H], mask [B, L], queries [layers, N, H] -> [B, N, H]."""
+        return [self._read(*pair, states, mask) for pair in zip(self.layers, queries, strict=True)]
+
+    @staticmethod
+    def _read(layer: nn.Module, queries: Tensor, states: Tensor, mask: Tensor) -> Tensor:
+        heads, width = layer.num_heads, layer.head_dim
+        keys, values = (p(states).unflatten(2, (heads, width)) for p in (layer.k_proj, layer.v_proj))
+        asked = queries.unflatten(1, (heads, width)) * width**-0.5
+        scores = torch.einsum("nhd,blhd->bhnl", asked, keys).float()
+        shares = scores.masked_fill(mask[:, None, None] == 0, -1e9).softmax(-1)
+        return torch.einsum("bhnl,blhd->bnhd", shares.to(values.dtype), values).flatten(2)
+
+    def differences(self, heard: list[Tensor], wanted: list[Tensor]) -> Tensor:
+        """Mean square of what reaches the music, by layer [layers]."""
+        triples = zip(self.layers, heard, wanted, strict=True)
+        return torch.stack([layer.out_proj(a - b).float().pow(2).mean() for layer, a, b in triples])
+
+
+def encode(model, tokenizer, texts: list[str], max_tokens: int) -> tuple[Tensor, Tensor]:
+    """Projected states [B, L, H] and their mask [B, L]."""
+    text = tokenizer(texts, padding=True, truncation=True, max_length=max_tokens, return_tensors="pt")
+    states = model.text_encoder(input_ids=text.input_ids, attention_mask=text.attention_mask).last_hidden_state
+    return model.enc_to_dec_proj(states), text.attention_mask
+
+
+@torch.no_grad()
+def widen_embeddings(model: MusicgenForConditionalGeneration, pieces: list[str], known: dict[str, Tensor]) -> None:
+    """Room for all pieces; one that is known, or known in small letters, starts as that one."""
+    model.text_encoder.resize_token_embeddings(len(pieces), mean_resizing=False)
+    model.config.text_encoder.vocab_size = len(pieces)
+    table = model.text_encoder.shared.weight
+    spread = float(torch.stack(list(known.values())).std())
+    for row, piece in enumerate(pieces):
+        found = next((known[p] for p in (piece, piece.lower(), "▁" + piece) if p in known), None)
+        table[row] = torch.randn(table.shape[1]) * spread if found is None else found
+
+
+def _pieces(tokenizer) -> list[str]:
+    return tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
+
+
+class Polisher:
+    def __init__(self, source: Path, work_dir: Path, hours: float, start: Path | None = None) -> None:
+        self.settings, self.path, self.work_dir = PolishSettings(), work_dir / "polish.pt", work_dir
+        torch.manual_seed(self.settings.seed)
+        self.teacher = MusicgenForConditionalGeneration.from_pretrained(source, dtype=torch.float32).eval()
+        self.teacher.requires_grad_(False)
+        self.teacher_tokenizer = AutoTokenizer.from_pretrained(source)
+        self.tokenizer = self._tokenizer(source)
+        self.queries = self._queries()
+        self.listener = Listener([layer.encoder_attn for layer in self.teacher.decoder.model.decoder.layers])
+        self.prompts = Prompts(self.settings.plain_share)
+        self.variances = self._variances()
+        self.model = copy.deepcopy(self.teacher)
+        table = self.teacher.text_encoder.shared.weight
+        widen_embeddings(self.model, _pieces(self.tokenizer), dict(zip(_pieces(self.teacher_tokenizer), table, strict=True)))
+        self.weights = {n: p for n, p in self.model.named_parameters() if n.startswith(TRAINED)}
+        self.average = {n: p.detach().clone() for n, p in self.weights.items()}
+        for parameter in self.weights.values():
+            parameter.requires_grad_(True)
+        self.optimizers = self._optimizers()
+        self.step, spent_s = self._resume(start)
+        self.budget = Budget(hours, spent_s, time.process_time)
+        torch.manual_seed(self.settings.seed + self.step)
+        self.waiting: list[list[tuple[str, str]]] = []
+        self.log = CsvLog(work_dir / "polish.csv", COLUMNS)
+
+    def _tokenizer(self, source: Path):
+        folder = self.work_dir / "tokenizer"
+        if not (folder / "tokenizer.json").exists():
+            extend(source, *words_to_know(), folder)
+        return AutoTokenizer.from_pretrained(folder)
+
+    def _queries(self) -> Tensor:
+        path = self.work_dir / "queries.pt"
+        if not path.exists():
+            save_atomically(record_queries(self.teacher, self.teacher_tokenizer, self.settings), path)
+        return torch.load(path, weights_only=True)
+
+    def _optimizers(self) -> list[torch.optim.Optimizer]:
+        """Muon for the matrices inside the layers, AdamW for the rest."""
+        inner = [p for n, p in self.weights.items() if ".block." in n and p.dim() == 2 and "bias" not in n]
+        known = {id(p) for p in inner}
+        outer = [p for p in self.weights.values() if id(p) not in known]
+        muon = torch.optim.Muon(inner, weight_decay=self.settings.weight_decay, adjust_lr_fn="match_rms_adamw")
+        return [muon, torch.optim.AdamW(outer, betas=(0.9, 0.98), weight_decay=0.0, fused=True)]
+
+    def _resume(self, start: Path | None) -> tuple[int, float]:
+        if self.path.exists():
+            state = torch.load(self.path, weights_only=True)
+            for name, parameter in self.weights.items():
+                parameter.data.copy_(state["weights"][name])
+                self.average[name].copy_(state["average"][name])
+            for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+                optimizer.load_state_dict(saved)
+            return state["step"], state["spent_s"]
+        if start:
+            self._start_from(torch.load(start, weights_only=True))
+        return 0, 0.0
+
+    @torch.no_grad()
+    def _start_from(self, state: dict) -> None:
+        for name, parameter in self.weights.items():
+            if name != "text_encoder.shared.weight":
+                parameter.copy_(state["average"][name])
+        table = state["average"]["text_encoder.shared.weight"]
+        widen_embeddings(self.model, _pieces(self.tokenizer), dict(zip(state["pieces"], table, strict=True)))
+        for name, parameter in self.weights.items():
+            self.average[name].copy_(parameter)
+
+    def save(self) -> None:
+        state = {
+            "weights": {n: p.detach() for n, p in self.weights.items()},
+            "average": self.average,
+            "pieces": _pieces(self.tokenizer),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+            "step": self.step,
+            "spent_s": self.budget.spent_s,
+        }
+        save_atomically(state, self.path)
+
+    def loss(self, pairs: list[tuple[str, str]]) -> Tensor:
+        """Share of the variance of what the layers read that is not explained: 1 is no better than the mean caption."""
+        queries = self._some_queries()
+        with torch.autocast("cpu", torch.bfloat16):
+            wanted = self._wanted([caption for _, caption in pairs], queries)
+            states, mask = encode(self.model, self.tokenizer, [text for text, _ in pairs], self.settings.max_tokens)
+            apart = self.listener.differences(self.listener.hear(states, mask, queries), wanted)
+        return (apart / self.variances).mean()
+
+    def _some_queries(self) -> Tensor:
+        return self.queries[:, torch.randint(self.queries.shape[1], (self.settings.queries,))]
+
+    @torch.no_grad()
+    def _wanted(self, captions: list[str], queries: Tensor) -> list[Tensor]:
+        states, mask = encode(self.teacher, self.teacher_tokenizer, captions, self.settings.max_tokens)
+        return self.listener.hear(states, mask, queries)
+
+    @torch.no_grad()
+    def _variances(self) -> Tensor:
+        """Of what each layer reads, over captions [layers]."""
+        captions = [self.prompts.draw(HELD_OUT_FROM - 1000 - i)[1] for i in range(256)]
+        wanted = self._wanted(captions, self._some_queries())
+        return self.listener.differences(wanted, [w.mean(0, keepdim=True).expand_as(w) for w in wanted])
+
+    def _batch(self) -> list[tuple[str, str]]:
+        s = self.settings
+        if not self.waiting:
+            first = self.step * s.rows
+            pairs = [self.prompts.draw(first + row) for row in range(s.rows * s.pooled)]
+            lengths = [len(ids) for ids in self.tokenizer([text for text, _ in pairs]).input_ids]
+            pairs = [pair for _, pair in sorted(zip(lengths, pairs, strict=True))]
+            self.waiting = [pairs[i : i + s.rows] for i in range(0, len(pairs), s.rows)]
+            random.Random(first).shuffle(self.waiting)
+        return self.waiting.pop()
+
+    def train_step(self) -> float:
+        s = self.settings
+        loss = self.loss(self._batch())
+        for optimizer in self.optimizers:
+            optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.weights.values(), 1.0)
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = self.learning_rate()
+            optimizer.step()
+        decay = min(s.ema, (1 + self.step) / (20 + self.step))
+        for name, parameter in self.weights.items():
+            self.average[name].lerp_(parameter.detach(), 1 - decay)
+        self.step += 1
+        return float(loss.detach())
+
+    def learning_rate(self) -> float:
+        s = self.settings
+        cosine = s.lr_final + (s.lr - s.lr_final) * (1 + math.cos(math.pi * self.budget.share)) / 2
+        return cosine * min(1.0, (self.step + 1) / s.warmup_steps)
+
+    @torch.no_grad()
+    def validate(self, batches: int = 4) -> dict[str, float]:
+        """With the averaged weights, on prompts that training never draws."""
+        kept = {name: p.detach().clone() for name, p in self.weights.items()}
+        self._use(self.average)
+        state = torch.get_rng_state()
+        torch.manual_seed(5)
+        figures = {}
+        for name, draw in (("val_free", self.prompts.free), ("val_plain", self.prompts.plain)):
+            firsts = [HELD_OUT_FROM + 1000 * b for b in range(batches)]
+            losses = [self.loss([draw(f + row) for row in range(self.settings.rows)]) for f in firsts]
+            figures[name] = float(torch.stack(losses).mean())
+        torch.set_rng_state(state)
+        self._use(kept)
+        return figures
+
+    @torch.no_grad()
+    def _use(self, values: dict[str, Tensor]) -> None:
+        for name, parameter in self.weights.items():
+            parameter.copy_(values[name])
+
+    def run(self, every: int = 100, check_every: int = 400, save_every_s: float = 600) -> None:
+        total, saved = 0.0, time.monotonic()
+        while self.budget.share < 1:
+            total += self.train_step() / every
+            if self.step % every == 0:
+                checked = self.validate() if self.step % check_every == 0 else {}
+                figures = {"lr": self.learning_rate(), "unexplained": total, **checked}
+                self.log.add(step=self.step, minutes=self.budget.spent_s / 60, **figures)
+                total = 0.0
+            if time.monotonic() - saved > save_every_s:
+                self.save()
+                saved = time.monotonic()
+        self.log.add(step=self.step, minutes=self.budget.spent_s / 60, **self.validate(12))
+        self.save()
+
+    def export(self, folder: Path) -> None:
+        self._use(self.average)
+        save_model(self.model, self.work_dir / "tokenizer", folder)
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", type=Path, default=Path("build/pocket/model"), help="whose text encoder is the teacher")
+    parser.add_argument("--to", type=Path, default=Path("build/pocket/polished"))
+    parser.add_argument("--work-dir", type=Path, default=Path("build/pocket"))
+    parser.add_argument("--hours", type=float, default=0.8)
+    parser.add_argument("--start", type=Path)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    args = parse_args()
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
+    args.work_dir.mkdir(parents=True, exist_ok=True)
+    polisher = Polisher(args.model, args.work_dir, args.hours, args.start)
+    polisher.run()
+    polisher.export(args.to)
