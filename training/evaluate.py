@@ -1,13 +1,13 @@
-"""Measures an exported pocket model: codec, language model, how well it follows words, sanity. A table, then JSON.
+"""Measures an exported pocket model: codec, language model, how well it follows words, sanity. Two tables, then JSON.
 
 Run: `python training/evaluate.py --model models/pocket`. Needs FluidSynth: held-out pieces are composed and
 rendered on the spot from indices that no training stage uses, so nothing but the model folder is needed.
-Sampling: top-k 250, temperature 1, guidance 3 (and 1 for comparison), fixed seeds, by the product's own engines: float32,
-which gives transformers' tokens, and int8, which must not be heard.
+The first table asks in the manner of the training captions, the second (`evaluate_everyday.py`) as strangers do. Sampling: top-k
+250, guidance 3 (and 1 for comparison), fixed seeds, by the product's own engines: float32, which gives transformers' tokens,
+and int8, which must not be heard.
 """
 
 import argparse
-import itertools
 import json
 import time
 from dataclasses import dataclass
@@ -18,23 +18,17 @@ import numpy as np
 import soundfile
 import torch
 from captions import caption
-from compose import compose
+from evaluate_everyday import EVERYDAY, add_arguments, everyday_figures
+from judges import Judges, data_ceiling, train_judges
 from lm import LmSettings, codebook_losses, delayed
 from plots import spectrogram_page
-from render import synthesize
-from sound_world import FRAME_RATE, LEADS, SAMPLE_RATE, TEMPI_BPM
+from sound_world import LEADS, SAMPLE_RATE, TEMPI_BPM
+from subject import Pocket, held_out, load
 from torch.nn.functional import cross_entropy
-from transformers import AutoTokenizer, MusicgenForConditionalGeneration
 
-from musicgraph.models import checkpoint
 from musicgraph.models.conditioning import memory_for
-from musicgraph.models.config import MAX_BATCH, Generation, Sampling
-from musicgraph.models.encodec import Codec
-from musicgraph.models.generate import stream
-from musicgraph.models.numba_engine import NumbaEngine
-from musicgraph.models.text import TextEncoder
+from musicgraph.models.config import MAX_BATCH, Sampling
 
-HELD_OUT_FROM = 1_000_000  # indices far above those of training
 CLIP_S = 6
 
 
@@ -47,47 +41,6 @@ class Ask:
     drums: bool
     tempo_bpm: int
     mode: str
-
-
-@dataclass(frozen=True)
-class Pocket:
-    """Upstream's model, which encodes and is judged step by step, and the product's engines, which compose."""
-
-    model: MusicgenForConditionalGeneration
-    tokenizer: object
-    text: TextEncoder
-    codec: Codec
-    engines: dict[str, NumbaEngine]  # by precision
-
-    @torch.inference_mode()
-    def reconstruct(self, audio: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """float32 [T] -> the codec's rendition [T], tokens [K, frames]"""
-        codec = self.model.audio_encoder
-        codes = codec.encode(torch.from_numpy(audio)[None, None]).audio_codes
-        made = codec.decode(codes, [None]).audio_values[0, 0]
-        return made.numpy()[: len(audio)], codes[0, 0].numpy()
-
-    def generate(
-        self, texts: list[str], seconds: float, guidance: float, seed: int, precision: str
-    ) -> list[np.ndarray]:
-        wanted = Generation(round(seconds * FRAME_RATE), seed, Sampling(cfg=guidance))
-        frames = stream(self.engines[precision], wanted, self.text.encode(texts))
-        return list(self.codec.decode(torch.cat(list(frames), dim=2), 1)[:, 0].numpy())
-
-
-def load(folder: Path) -> Pocket:
-    model = MusicgenForConditionalGeneration.from_pretrained(folder, dtype=torch.float32).eval()
-    opened = checkpoint.open_checkpoint(folder)
-    engines = {precision: NumbaEngine(opened, precision) for precision in ("fp32", "int8")}
-    parts = checkpoint.load_text_encoder(opened), checkpoint.load_codec(opened)
-    return Pocket(model, AutoTokenizer.from_pretrained(folder), *parts, engines)
-
-
-def held_out(count: int, first: int = 0):
-    """Songs and their audio, whole."""
-    for index in range(HELD_OUT_FROM + first, HELD_OUT_FROM + first + count):
-        song = compose(index)
-        yield song, synthesize(song)
 
 
 def codec_figures(pocket: Pocket, items: int) -> tuple[dict[str, float], list]:
@@ -174,59 +127,10 @@ def asks(items: int, seed: int = 0) -> list[Ask]:
     return made
 
 
-@dataclass(frozen=True)
-class Judges:
-    """Classifiers for drums and for the lead of a solo, trained on rendered pieces after the codec."""
-
-    drums: measures.Classifier
-    family: measures.Classifier
-    tempo_ceiling: float  # how often the estimators are right on rendered pieces after the codec
-    mode_ceiling: float
-    onsets_per_s: float
-
-
-def train_judges(pocket: Pocket, items: int) -> Judges:
-    """`items` pieces with a lead for drums, as many solos for the lead's instrument; a fifth of each only to be judged."""
-    drums, family, tempo_right, mode_right, onsets = [], [], [], [], []
-    for song, audio in judged_pieces(items):
-        clip = pocket.reconstruct(audio[: 8 * SAMPLE_RATE])[0]
-        vector, facts = measures.features(clip), song.facts
-        if facts.texture == "solo":
-            family.append((vector, facts.lead))
-        if len(drums) == items:  # what follows are solos only
-            continue
-        drums.append((vector, str(facts.drums)))
-        onsets.append(measures.onsets_per_s(clip))
-        if len(tempo_right) < 120:
-            tempo_right.append(measures.tempo_matches(measures.tempo_bpm(clip), facts.tempo_bpm))
-            mode_right.append(measures.mode(clip) == facts.mode)
-    ceilings = (float(np.mean(tempo_right)), float(np.mean(mode_right)), float(np.mean(onsets)))
-    return Judges(*(_judge(pairs) for pairs in (drums, family)), *ceilings)
-
-
-def judged_pieces(items: int):
-    """Songs with a lead and their audio: first `items` of any kind, then solos until there are `items` of those."""
-    count = solos = 0
-    for index in itertools.count(HELD_OUT_FROM + 20_000):
-        song = compose(index)
-        solo = song.facts.texture == "solo"
-        if song.facts.lead is None or (count >= items and not solo):
-            continue
-        count, solos = count + 1, solos + solo
-        yield song, synthesize(song)
-        if solos >= items:
-            return
-
-
-def _judge(pairs: list[tuple[np.ndarray, str]]) -> measures.Classifier:
-    fifth = len(pairs) // 5
-    return measures.train_classifier(pairs[fifth:], pairs[:fifth])
-
-
 def adherence(judges: Judges, wanted: list[Ask], clips: list[np.ndarray]) -> dict[str, float]:
     drums = judges.drums.predict(clips)
     solos = [(a, c) for a, c in zip(wanted, clips, strict=True) if not a.drums]
-    families = judges.family.predict([c for _, c in solos])
+    families = judges.solo_instrument.predict([c for _, c in solos])
     return {
         "drums": float(np.mean([d == str(a.drums) for a, d in zip(wanted, drums, strict=True)])),
         "solo_instrument": float(np.mean([f == a.lead for (a, _), f in zip(solos, families, strict=True)])),
@@ -239,21 +143,12 @@ def adherence(judges: Judges, wanted: list[Ask], clips: list[np.ndarray]) -> dic
     }
 
 
-def generated(
-    pocket: Pocket, wanted: list[Ask], seconds: float, guidance: float, precision: str = "fp32"
-) -> list[np.ndarray]:
-    clips = []
-    for start in range(0, len(wanted), MAX_BATCH):
-        texts = [a.text for a in wanted[start : start + MAX_BATCH]]
-        clips += pocket.generate(texts, seconds, guidance, start, precision)
-    return clips
-
-
 def sanity(judges: Judges, clips: list[np.ndarray]) -> dict[str, float]:
     faults = [measures.faults(c) for c in clips]
     figures = {f"{name}_share": float(np.mean([name in f for f in faults])) for name in ("level", "clipped", "stuck")}
     figures["onsets_per_s"] = float(np.mean([measures.onsets_per_s(c) for c in clips]))
-    return figures | {"onsets_per_s_of_data": judges.onsets_per_s}
+    of_data = float(np.mean([h.sound.onsets_per_s for h in judges.heard]))
+    return figures | {"onsets_per_s_of_data": of_data}
 
 
 def keep_audio(folder: Path, wanted: list[Ask], clips: list[np.ndarray]) -> None:
@@ -262,30 +157,46 @@ def keep_audio(folder: Path, wanted: list[Ask], clips: list[np.ndarray]) -> None
         soundfile.write(folder / f"{number:03}_{name}.wav", clip, SAMPLE_RATE)
 
 
-def evaluate(folder: Path, items: int, seconds: float, out: Path) -> dict:
-    out.mkdir(parents=True, exist_ok=True)
-    pocket, report = load(folder), {}
-    report["codec"], pages = codec_figures(pocket, min(items, 60))
-    spectrogram_page(out / "reconstructions.png", pages[:8])
-    report["lm"] = lm_figures(pocket, min(items, 40))
-    report["engines"] = engine_figures(pocket, min(items, 16))
-    judges = train_judges(pocket, 4 * items)
-    report["judges"] = {
+def judge_figures(judges: Judges, checked: int = 120) -> dict[str, float]:
+    """How often each judge is right on rendered pieces after the codec."""
+    some = judges.heard[:checked]
+    return {
         "drums_accuracy": judges.drums.accuracy,
-        "solo_instrument_accuracy": judges.family.accuracy,
-        "tempo_ceiling": judges.tempo_ceiling,
-        "mode_ceiling": judges.mode_ceiling,
+        "solo_instrument_accuracy": judges.solo_instrument.accuracy,
+        "tempo_ceiling": float(np.mean([measures.tempo_matches(h.sound.tempo_bpm, h.tempo_bpm) for h in some])),
+        "mode_ceiling": float(np.mean([h.sound.mode == h.mode for h in some])),
     }
-    wanted = asks(items)
-    started = time.perf_counter()
-    clips = generated(pocket, wanted, seconds, guidance=3.0)
-    report["generation"] = {"x_real_time_in_batches": items * seconds / (time.perf_counter() - started)}
-    keep_audio(out, wanted, clips)
-    spectrogram_page(out / "generated.png", [(a.text, c, None) for a, c in zip(wanted, clips, strict=True)][:16])
-    report["adherence_cfg3"] = adherence(judges, wanted, clips)
-    report["sanity_cfg3"] = sanity(judges, clips)
-    report["adherence_cfg1"] = adherence(judges, wanted, generated(pocket, wanted, seconds, guidance=1.0))
-    report["adherence_cfg3_int8"] = adherence(judges, wanted, generated(pocket, wanted, seconds, 3.0, "int8"))
+
+
+def evaluate(args: argparse.Namespace) -> dict:
+    args.out.mkdir(parents=True, exist_ok=True)
+    pocket, report, items = load(args.model), {}, args.items
+    judges = train_judges(pocket, 4 * items, args.judges)
+    report["judges"] = judge_figures(judges)
+    sampling = Sampling(temperature=args.temperature)
+    report["everyday"] = everyday_figures(pocket, judges, EVERYDAY, sampling, args.seconds, args.out / "everyday")
+    report["everyday_of_data"] = data_ceiling(judges)
+    if not args.words_only:
+        report["codec"], pages = codec_figures(pocket, min(items, 60))
+        spectrogram_page(args.out / "reconstructions.png", pages[:8])
+        report["lm"] = lm_figures(pocket, min(items, 40))
+        report["engines"] = engine_figures(pocket, min(items, 16))
+    return report | own_figures(pocket, judges, args)
+
+
+def own_figures(pocket: Pocket, judges: Judges, args: argparse.Namespace) -> dict:
+    """Prompts in the manner of the training captions: with guidance and without, float32 and int8."""
+    wanted, report = asks(args.items), {}
+    for name, cfg, precision in (("cfg3", 3.0, "fp32"), ("cfg1", 1.0, "fp32"), ("cfg3_int8", 3.0, "int8")):
+        started, sampling = time.perf_counter(), Sampling(temperature=args.temperature, cfg=cfg)
+        clips = pocket.generate([a.text for a in wanted], args.seconds, sampling, 0, precision)
+        speed = args.items * args.seconds / (time.perf_counter() - started)
+        report[f"adherence_{name}"] = adherence(judges, wanted, clips) | {"x_real_time_in_batches": speed}
+        if name == "cfg3":
+            report["sanity_cfg3"] = sanity(judges, clips)
+            keep_audio(args.out, wanted, clips)
+            pages = [(a.text, c, None) for a, c in zip(wanted, clips, strict=True)]
+            spectrogram_page(args.out / "generated.png", pages[:16])
     return report
 
 
@@ -298,17 +209,16 @@ def print_table(report: dict) -> None:
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", type=Path, default=Path("models/pocket"))
+    add_arguments(parser)
     parser.add_argument("--items", type=int, default=128, help="prompts; other counts follow from it")
-    parser.add_argument("--seconds", type=float, default=8.0)
     parser.add_argument("--out", type=Path, default=Path("build/pocket/evaluation"), help="audio and spectrograms")
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--words-only", action="store_true", help="leave out codec and cross-entropy, which words do not change")
     return parser.parse_args()
 
 
 if __name__ == "__main__":
     args = parse_args()
     torch.set_num_threads(args.threads)
-    result = evaluate(args.model, args.items, args.seconds, args.out)
+    result = evaluate(args)
     print_table(result)
     print(json.dumps(result))

@@ -9,12 +9,15 @@ from dataclasses import dataclass
 import av
 import librosa
 import numpy as np
+import pyloudnorm
+import soxr
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sound_world import SAMPLE_RATE, TONICS
 
 HOP = 320
+STEADY = 0.25  # beat strength from which a listener can clap along
 KEY_PROFILES = {  # Krumhansl and Kessler's probe-tone ratings, from the tonic
     "major": (6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88),
     "minor": (6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17),
@@ -128,17 +131,62 @@ def tempo_matches(estimated: float, asked: float, tolerance: float = 0.08) -> bo
     return any(abs(estimated * octave / asked - 1) <= tolerance for octave in (0.5, 1, 2))
 
 
-def mode(audio: np.ndarray) -> str:
-    """Major or minor: the best of the sound world's key profiles against the mean chroma."""
-    chroma = librosa.feature.chroma_cqt(
+def tempo_within(estimated: float, asked: tuple[float, float], octaves: tuple[float, ...] = (0.5, 1, 2)) -> bool:
+    return any(asked[0] <= estimated * octave <= asked[1] for octave in octaves)
+
+
+def beat(audio: np.ndarray) -> tuple[float, float]:
+    """How strongly a pulse repeats, and its bpm: 1 for exact repetition, near 0 for none.
+
+    The normalised autocorrelation of the onset envelope, averaged over one, two and four beats, at the best of 50 to 200 bpm.
+    """
+    envelope = onset_envelope(audio)
+    envelope = envelope - envelope.mean()
+    rate_hz, length = SAMPLE_RATE / 160, len(envelope)
+    auto = np.correlate(envelope, envelope, "full")[length - 1 :]
+    auto = auto / (auto[0] + 1e-9) * length / (length - np.arange(length))
+    grid, strengths = np.arange(50, 200.5, 0.5), []
+    for bpm in grid:
+        lags = [m * rate_hz * 60 / bpm for m in (1, 2, 4) if m * rate_hz * 60 / bpm < 0.8 * length]
+        near = [max(np.interp([lag - 1, lag, lag + 1], np.arange(length), auto)) for lag in lags]
+        strengths.append(np.mean(near))
+    best = int(np.argmax(strengths))
+    return float(strengths[best]), float(grid[best])
+
+
+def chroma(audio: np.ndarray) -> np.ndarray:
+    """[12, frames], 31 frames a second."""
+    return librosa.feature.chroma_cqt(
         y=audio, sr=SAMPLE_RATE, hop_length=512, fmin=librosa.note_to_hz("C2"), n_octaves=5
     )
-    mean = chroma.mean(1)
+
+
+def mode(audio: np.ndarray, tonics: tuple[int, ...] = tuple(TONICS.values())) -> str:
+    """Major or minor: the best of the key profiles on the tonics, usually the sound world's, against the mean chroma."""
+    return _mode_of(chroma(audio).mean(1), tonics)
+
+
+def _mode_of(mean: np.ndarray, tonics: tuple[int, ...]) -> str:
     scores = {
-        name: max(np.corrcoef(np.roll(profile, tonic), mean)[0, 1] for tonic in TONICS.values())
+        name: max(np.corrcoef(np.roll(profile, tonic), mean)[0, 1] for tonic in tonics)
         for name, profile in KEY_PROFILES.items()
     }
     return max(scores, key=scores.get)
+
+
+def loudness_lufs(audio: np.ndarray) -> float:
+    return float(pyloudnorm.Meter(SAMPLE_RATE).integrated_loudness(audio.astype(np.float64)))
+
+
+def true_peak_db(audio: np.ndarray) -> float:
+    """Of the waveform between the samples, at four times the rate."""
+    return float(20 * np.log10(np.abs(soxr.resample(audio, SAMPLE_RATE, 4 * SAMPLE_RATE)).max() + 1e-9))
+
+
+def floor_db(audio: np.ndarray) -> float:
+    """How far the quiet tenth of the spectrogram lies below its loud twentieth: what sounds between the notes, hiss above all."""
+    mel = log_mel_db(audio)
+    return float(np.quantile(mel, 0.1) - np.quantile(mel, 0.95))
 
 
 def onsets_per_s(audio: np.ndarray) -> float:
@@ -161,3 +209,37 @@ def faults(audio: np.ndarray) -> list[str]:
     ):
         found.append("stuck")
     return found
+
+
+@dataclass(frozen=True)
+class Sound:
+    """What the measures say of one clip."""
+
+    beat: float
+    beat_bpm: float
+    tempo_bpm: float
+    mode: str
+    mode_of_24_keys: str
+    lufs: float
+    peak_db: float
+    floor_db: float
+    flatness_db: float
+    onsets_per_s: float
+    faults: tuple[str, ...]
+
+    @property
+    def steady(self) -> bool:
+        return self.beat > STEADY
+
+
+def listen(audio: np.ndarray) -> Sound:
+    mean = chroma(audio).mean(1)
+    modes = _mode_of(mean, tuple(TONICS.values())), _mode_of(mean, tuple(range(12)))
+    levels = loudness_lufs(audio), true_peak_db(audio), floor_db(audio), flatness_db(audio)
+    return Sound(*beat(audio), tempo_bpm(audio), *modes, *levels, onsets_per_s(audio), tuple(faults(audio)))
+
+
+def distance_in_time(one: np.ndarray, other: np.ndarray) -> tuple[float, float]:
+    """How unlike two clips are, in notes and in rhythm: 1 minus the correlation of chroma and of onsets; 0 for the same music."""
+    pairs = ((chroma(one), chroma(other)), (onset_envelope(one)[None], onset_envelope(other)[None]))
+    return tuple(float(1 - np.corrcoef(a.ravel(), b.ravel())[0, 1]) for a, b in pairs)

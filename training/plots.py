@@ -55,5 +55,5 @@ def spectrogram_page(path: Path, rows: list[tuple[str, np.ndarray, np.ndarray | 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work-dir", type=Path, default=Path("build/pocket"))
-    for csv_file in sorted(parser.parse_args().work_dir.glob("*.csv")):
+    for csv_file in sorted(parser.parse_args().work_dir.rglob("*.csv")):
         print(curves(csv_file))

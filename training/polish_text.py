@@ -1,7 +1,7 @@
 """Teaches a trained model's text encoder everyday language, from text alone; decoder and codec stay as they are.
 
 Run: `python training/polish_text.py --model models/pocket --to build/pocket/polished --hours 0.8`. Stopped, it goes on where
-its last checkpoint was (`polish.pt` in `--work-dir`, written every ten minutes). Hours are hours of computing, one thread.
+its last checkpoint was (`polish/polish.pt` in `--work-dir`, written every ten minutes). Hours are hours of computing, one thread.
 `--start FILE` begins with the averaged weights of an earlier run's `polish.pt`, whose tables may have been smaller.
 
 Every prompt stands for one caption (`words/pocket.py`). A decoder hears its text through its layers' cross-attention only, so
@@ -123,10 +123,17 @@ class Listener:
         return torch.stack([layer.out_proj(a - b).float().pow(2).mean() for layer, a, b in triples])
 
 
-def encode(model, tokenizer, texts: list[str], max_tokens: int) -> tuple[Tensor, Tensor]:
-    """Projected states [B, L, H] and their mask [B, L]."""
+def small_letters(pieces: list[str]) -> Tensor:
+    """For each piece the id of the same in small letters, or its own: capitals share their embedding while it is trained."""
+    ids = {piece: i for i, piece in enumerate(pieces)}
+    return torch.tensor([ids.get(piece.lower(), i) for i, piece in enumerate(pieces)])
+
+
+def encode(model, tokenizer, texts: list[str], max_tokens: int, shared: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Projected states [B, L, H] and their mask [B, L]; `shared` maps ids to those whose embeddings they use."""
     text = tokenizer(texts, padding=True, truncation=True, max_length=max_tokens, return_tensors="pt")
-    states = model.text_encoder(input_ids=text.input_ids, attention_mask=text.attention_mask).last_hidden_state
+    ids = text.input_ids if shared is None else shared[text.input_ids]
+    states = model.text_encoder(input_ids=ids, attention_mask=text.attention_mask).last_hidden_state
     return model.enc_to_dec_proj(states), text.attention_mask
 
 
@@ -147,8 +154,8 @@ def _pieces(tokenizer) -> list[str]:
 
 
 class Polisher:
-    def __init__(self, source: Path, work_dir: Path, hours: float, start: Path | None = None) -> None:
-        self.settings, self.path, self.work_dir = PolishSettings(), work_dir / "polish.pt", work_dir
+    def __init__(self, source: Path, folder: Path, hours: float, start: Path | None = None) -> None:
+        self.settings, self.path, self.folder = PolishSettings(), folder / "polish.pt", folder
         torch.manual_seed(self.settings.seed)
         self.teacher = MusicgenForConditionalGeneration.from_pretrained(source, dtype=torch.float32).eval()
         self.teacher.requires_grad_(False)
@@ -165,21 +172,22 @@ class Polisher:
         self.average = {n: p.detach().clone() for n, p in self.weights.items()}
         for parameter in self.weights.values():
             parameter.requires_grad_(True)
+        self.shared = small_letters(_pieces(self.tokenizer))
         self.optimizers = self._optimizers()
         self.step, spent_s = self._resume(start)
         self.budget = Budget(hours, spent_s, time.process_time)
         torch.manual_seed(self.settings.seed + self.step)
         self.waiting: list[list[tuple[str, str]]] = []
-        self.log = CsvLog(work_dir / "polish.csv", COLUMNS)
+        self.log = CsvLog(folder / "polish.csv", COLUMNS)
 
     def _tokenizer(self, source: Path):
-        folder = self.work_dir / "tokenizer"
+        folder = self.folder / "tokenizer"
         if not (folder / "tokenizer.json").exists():
             extend(source, *words_to_know(), folder)
         return AutoTokenizer.from_pretrained(folder)
 
     def _queries(self) -> Tensor:
-        path = self.work_dir / "queries.pt"
+        path = self.folder / "queries.pt"
         if not path.exists():
             save_atomically(record_queries(self.teacher, self.teacher_tokenizer, self.settings), path)
         return torch.load(path, weights_only=True)
@@ -231,7 +239,8 @@ class Polisher:
         queries = self._some_queries()
         with torch.autocast("cpu", torch.bfloat16):
             wanted = self._wanted([caption for _, caption in pairs], queries)
-            states, mask = encode(self.model, self.tokenizer, [text for text, _ in pairs], self.settings.max_tokens)
+            texts = [text for text, _ in pairs]
+            states, mask = encode(self.model, self.tokenizer, texts, self.settings.max_tokens, self.shared)
             apart = self.listener.differences(self.listener.hear(states, mask, queries), wanted)
         return (apart / self.variances).mean()
 
@@ -321,13 +330,15 @@ class Polisher:
 
     def export(self, folder: Path) -> None:
         self._use(self.average)
-        save_model(self.model, self.work_dir / "tokenizer", folder)
+        table = self.model.text_encoder.shared.weight
+        table.data.copy_(table[self.shared])
+        save_model(self.model, self.folder / "tokenizer", folder)
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", type=Path, default=Path("build/pocket/model"), help="whose text encoder is the teacher")
-    parser.add_argument("--to", type=Path, default=Path("build/pocket/polished"))
+    parser.add_argument("--model", type=Path, default=Path("build/pocket/unpolished"), help="whose text encoder is the teacher")
+    parser.add_argument("--to", type=Path, default=Path("build/pocket/model"))
     parser.add_argument("--work-dir", type=Path, default=Path("build/pocket"))
     parser.add_argument("--hours", type=float, default=0.8)
     parser.add_argument("--start", type=Path)
@@ -338,7 +349,8 @@ if __name__ == "__main__":
     args = parse_args()
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
-    args.work_dir.mkdir(parents=True, exist_ok=True)
-    polisher = Polisher(args.model, args.work_dir, args.hours, args.start)
+    folder = args.work_dir / "polish"
+    folder.mkdir(parents=True, exist_ok=True)
+    polisher = Polisher(args.model, folder, args.hours, args.start)
     polisher.run()
     polisher.export(args.to)

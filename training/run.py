@@ -1,7 +1,7 @@
-"""The whole recipe: render, codec, tokens, language model, export, evaluate. `make pocket` calls it.
+"""The whole recipe: render, codec, tokens, language model, export, everyday words, evaluate. `make pocket` calls it.
 
 Run: `python training/run.py --device cpu --hours 3`. Every stage resumes; what is finished is not done again. The hours are
-those of the two training stages together; rendering and encoding (about 25 minutes on two cores) and evaluation come on top.
+those of the three training stages together; rendering and encoding (about 25 minutes on two cores) and evaluation come on top.
 """
 
 import argparse
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 HERE = Path(__file__).parent
-CODEC_SHARE = 0.4  # of the training hours
+CODEC_SHARE, WORDS_SHARE = 0.4, 0.1  # of the training hours
 
 
 @dataclass(frozen=True)
@@ -24,14 +24,17 @@ class Stage:
 def stages(args: argparse.Namespace) -> list[Stage]:
     work, device = ("--work-dir", str(args.work_dir)), ("--device", args.device)
     workers = args.workers if args.device == "cpu" else 1
-    codec_hours, lm_hours = CODEC_SHARE * args.hours, (1 - CODEC_SHARE) * args.hours
+    codec_hours, words_hours = CODEC_SHARE * args.hours, WORDS_SHARE * args.hours
+    lm_hours = args.hours - codec_hours - words_hours
+    unpolished = str(args.work_dir / "unpolished")
     return [
         Stage("render.py", (*work, "--hours", str(args.music_hours), "--workers", str(args.workers))),
         Stage("train_codec.py", (*work, *device, "--hours", str(codec_hours))),
         Stage("encode_audio.py", (*work, *device, "--workers", str(workers))),
         Stage("train_lm.py", (*work, *device, "--hours", str(lm_hours), "--workers", str(workers))),
+        Stage("export.py", (*work, "--to", unpolished)),
+        Stage("polish_text.py", (*work, "--model", unpolished, "--to", str(args.to), "--hours", str(words_hours))),
         Stage("plots.py", work),
-        Stage("export.py", (*work, "--to", str(args.to))),
         Stage("evaluate.py", ("--model", str(args.to), "--out", str(args.work_dir / "evaluation"))),
     ]
 

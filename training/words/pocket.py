@@ -8,7 +8,6 @@ import math
 import random
 from dataclasses import dataclass, replace
 
-
 from .wishes import Wish
 
 TEMPI_BPM = (80, 100, 120, 140)

@@ -291,7 +291,7 @@ def put_into_words(wish: Wish, rng: random.Random, words: list[str] | None = Non
     if language != "en" and not _sayable(wish, language):
         language = "en"
     text = _plain_wording(wish, _Speaker(rng, language))
-    if words and rng.random() < 0.4:
+    if words and rng.random() < 0.33:
         text = _with_irrelevant_words(text, rng, words)
     if rng.random() < 0.12:
         text = _with_slips(text, rng)
