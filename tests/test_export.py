@@ -45,7 +45,10 @@ def test_a_tensor_of_an_unknown_part_is_an_error():
 def test_old_weights_do_not_stay_beside_new_shards(tmp_path):
     (tmp_path / "model.safetensors").write_bytes(b"old")
     write_shards({"decoder.weight": torch.zeros(2)}, tmp_path)
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["model-00001-of-00001.safetensors", "model.safetensors.index.json"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "model-00001-of-00001.safetensors",
+        "model.safetensors.index.json",
+    ]
 
 
 def test_transformers_and_our_loader_read_the_same_from_an_exported_folder(tmp_path):

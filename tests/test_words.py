@@ -74,7 +74,9 @@ def test_a_calm_or_sad_wish_without_a_genre_has_no_drums_and_a_happy_one_has():
     assert "no drums" in captions["calm"] and "no drums" in captions["sad"] and "with drums" in captions["happy"]
 
 
-@pytest.mark.parametrize(("bpm", "nearest"), [(80, 80), (93, 100), (124, 120), (150, 140), (160, 140), (60, 120), (200, 100)])
+@pytest.mark.parametrize(
+    ("bpm", "nearest"), [(80, 80), (93, 100), (124, 120), (150, 140), (160, 140), (60, 120), (200, 100)]
+)
 def test_a_tempo_goes_to_the_nearest_one_or_an_octave_of_it(bpm, nearest):
     assert pocket.nearest_tempo(bpm) == nearest
 

@@ -212,7 +212,9 @@ def parse_args() -> argparse.Namespace:
     add_arguments(parser)
     parser.add_argument("--items", type=int, default=128, help="prompts; other counts follow from it")
     parser.add_argument("--out", type=Path, default=Path("build/pocket/evaluation"), help="audio and spectrograms")
-    parser.add_argument("--words-only", action="store_true", help="leave out codec and cross-entropy, which words do not change")
+    parser.add_argument(
+        "--words-only", action="store_true", help="leave out codec and cross-entropy, which words do not change"
+    )
     return parser.parse_args()
 
 

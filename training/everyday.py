@@ -83,9 +83,7 @@ EVERYDAY = (
 def read_prompts(path: Path) -> tuple[Expected, ...]:
     """A JSON list of objects with the fields of `Expected`."""
     rows = json.loads(path.read_text())
-    return tuple(
-        Expected(**{k: tuple(v) if isinstance(v, list) else v for k, v in row.items()}) for row in rows
-    )
+    return tuple(Expected(**{k: tuple(v) if isinstance(v, list) else v for k, v in row.items()}) for row in rows)
 
 
 def pieces_of_words(text: str, length: int = 5) -> set[tuple[str, ...]]:

@@ -74,14 +74,18 @@ class Prompts:
 
 def words_to_know() -> tuple[list[str], list[str]]:
     """Words to add to a tokenizer, and those that are known after another sign too, as in "piano/drums"."""
-    core = {w for name in ("genres", "instruments", "drums") for ps in TABLES[name].values() for p in ps for w in p.split()}
+    core = {
+        w for name in ("genres", "instruments", "drums") for ps in TABLES[name].values() for p in ps for w in p.split()
+    }
     return vocabulary(), sorted(w for w in core if w.isalpha() and w.islower() and len(w) > 3)
 
 
 @torch.inference_mode()
 def record_queries(model: MusicgenForConditionalGeneration, tokenizer, settings: PolishSettings) -> Tensor:
     """What the decoder layers ask their text while they make music from captions: float32 [layers, N, hidden]."""
-    captions = [caption_for(piece_for(draw_wish(random.Random(HELD_OUT_FROM - 1 - i)))) for i in range(settings.recorded_rows)]
+    captions = [
+        caption_for(piece_for(draw_wish(random.Random(HELD_OUT_FROM - 1 - i)))) for i in range(settings.recorded_rows)
+    ]
     recorded: list[list[Tensor]] = [[] for _ in model.decoder.model.decoder.layers]
 
     def keep(layer: int):
@@ -166,8 +170,7 @@ class Polisher:
         self.prompts = Prompts(self.settings.plain_share)
         self.variances = self._variances()
         self.model = copy.deepcopy(self.teacher)
-        table = self.teacher.text_encoder.shared.weight
-        widen_embeddings(self.model, _pieces(self.tokenizer), dict(zip(_pieces(self.teacher_tokenizer), table, strict=True)))
+        self._widen(_pieces(self.teacher_tokenizer), self.teacher.text_encoder.shared.weight)
         self.weights = {n: p for n, p in self.model.named_parameters() if n.startswith(TRAINED)}
         self.average = {n: p.detach().clone() for n, p in self.weights.items()}
         for parameter in self.weights.values():
@@ -179,6 +182,10 @@ class Polisher:
         torch.manual_seed(self.settings.seed + self.step)
         self.waiting: list[list[tuple[str, str]]] = []
         self.log = CsvLog(folder / "polish.csv", COLUMNS)
+
+    def _widen(self, pieces: list[str], table: Tensor) -> None:
+        known = dict(zip(pieces, table[: len(pieces)], strict=True))  # a table may be longer than its vocabulary
+        widen_embeddings(self.model, _pieces(self.tokenizer), known)
 
     def _tokenizer(self, source: Path):
         folder = self.folder / "tokenizer"
@@ -218,8 +225,7 @@ class Polisher:
         for name, parameter in self.weights.items():
             if name != "text_encoder.shared.weight":
                 parameter.copy_(state["average"][name])
-        table = state["average"]["text_encoder.shared.weight"]
-        widen_embeddings(self.model, _pieces(self.tokenizer), dict(zip(state["pieces"], table, strict=True)))
+        self._widen(state["pieces"], state["average"]["text_encoder.shared.weight"])
         for name, parameter in self.weights.items():
             self.average[name].copy_(parameter)
 
@@ -337,7 +343,9 @@ class Polisher:
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", type=Path, default=Path("build/pocket/unpolished"), help="whose text encoder is the teacher")
+    parser.add_argument(
+        "--model", type=Path, default=Path("build/pocket/unpolished"), help="whose text encoder is the teacher"
+    )
     parser.add_argument("--to", type=Path, default=Path("build/pocket/model"))
     parser.add_argument("--work-dir", type=Path, default=Path("build/pocket"))
     parser.add_argument("--hours", type=float, default=0.8)

@@ -41,7 +41,9 @@ class Pocket:
         made = codec.decode(codes, [None]).audio_values[0, 0]
         return made.numpy()[: len(audio)], codes[0, 0].numpy()
 
-    def generate(self, texts: list[str], seconds: float, sampling: Sampling, seed: int, precision: str) -> list[np.ndarray]:
+    def generate(
+        self, texts: list[str], seconds: float, sampling: Sampling, seed: int, precision: str
+    ) -> list[np.ndarray]:
         """One clip a text; the seeds of further batches follow on the first's."""
         clips = []
         for start in range(0, len(texts), MAX_BATCH):

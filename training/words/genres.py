@@ -19,22 +19,19 @@ GENRES = table(
         "metal": "metal, heavy metal, thrash metal, death metal, black metal, metalcore, nu metal, "
         "power metal, doom metal, djent",
         "punk": "punk, punk rock, pop punk, hardcore punk, ska punk, emo, hardcore",
-        "rock and roll": "rock and roll, rock 'n' roll, rock n roll, rockabilly, surf rock, "
-        "twist music",
+        "rock and roll": "rock and roll, rock 'n' roll, rock n roll, rockabilly, surf rock, twist music",
         "electronic": "electronic, electronica, electronic music, electro, edm, dance, dance music, "
         "club, club music, rave, techno pop, idm",
         "house": "house, house music, deep house, tech house, progressive house, tropical house, "
         "acid house, electro house, big room, french house, future house",
         "techno": "techno, minimal techno, detroit techno, acid techno, hard techno, industrial",
         "trance": "trance, psytrance, goa, uplifting trance, hardstyle",
-        "drum and bass": "drum and bass, drum & bass, drum n bass, drum'n'bass, dnb, d&b, jungle, "
-        "breakbeat, breakcore",
+        "drum and bass": "drum and bass, drum & bass, drum n bass, drum'n'bass, dnb, d&b, jungle, breakbeat, breakcore",
         "dubstep": "dubstep, brostep, uk garage, future bass, bass music",
         "synthwave": "synthwave, retrowave, vaporwave, outrun, darkwave, cyberpunk",
         "chiptune": "chiptune, 8-bit, 8 bit, 8bit, 16-bit, chip music, arcade music, "
         "video game music, arcade, game boy",
-        "hip hop": "hip hop, hip-hop, hiphop, rap, rap beat, boom bap, old school hip hop, "
-        "freestyle beat, type beat",
+        "hip hop": "hip hop, hip-hop, hiphop, rap, rap beat, boom bap, old school hip hop, freestyle beat, type beat",
         "trap": "trap, trap beat, drill, phonk, cloud rap, trap music",
         "lo-fi": "lo-fi, lofi, lo fi, lofi hip hop, lo-fi hip hop, chillhop, lofi beats, lofi beat, "
         "chill beats, chill beat, jazzhop",
@@ -44,18 +41,15 @@ GENRES = table(
         "soul": "soul, motown, gospel, soul music",
         "funk": "funk, funky, p-funk, funk music, boogie, funk rock",
         "disco": "disco, nu disco, nu-disco, disco music, italo disco, disco house, disco funk",
-        "reggae": "reggae, dub, roots reggae, dancehall, rocksteady, calypso, island music, "
-        "reggae music",
+        "reggae": "reggae, dub, roots reggae, dancehall, rocksteady, calypso, island music, reggae music",
         "ska": "ska, two-tone",
         "afrobeat": "afrobeat, afrobeats, afro house, amapiano, african",
         "jazz": "jazz, jazzy, jazz music, bebop, hard bop, cool jazz, jazz fusion, jazz trio, "
         "jazz quartet, dixieland, gypsy jazz, latin jazz, modern jazz",
-        "smooth jazz": "smooth jazz, lounge, lounge music, cocktail jazz, easy listening, "
-        "elevator music, jazz ballad",
+        "smooth jazz": "smooth jazz, lounge, lounge music, cocktail jazz, easy listening, elevator music, jazz ballad",
         "swing": "swing, big band, electro swing, swing music, jive",
         "bossa nova": "bossa nova, bossa, samba, bossanova",
-        "blues": "blues, bluesy, delta blues, chicago blues, blues rock, blues shuffle, "
-        "blues music, twelve-bar blues",
+        "blues": "blues, bluesy, delta blues, chicago blues, blues rock, blues shuffle, blues music, twelve-bar blues",
         "ragtime": "ragtime, honky tonk, boogie-woogie, boogie woogie, stride piano",
         "folk": "folk, folk music, indie folk, folk rock, singer-songwriter, singer songwriter, "
         "campfire song, world music, folk song, neofolk",
@@ -70,10 +64,8 @@ GENRES = table(
         "waltz": "waltz, viennese waltz, carousel, ballroom waltz, merry-go-round, waltzing",
         "march": "march, marching band, military march, military, parade, marching",
         "fanfare": "fanfare, anthem, national anthem, royal",
-        "ballad": "ballad, love song, power ballad, romantic ballad, torch song, slow song, "
-        "piano ballad",
-        "ambient": "ambient, ambient music, soundscape, drone, dark ambient, space music, "
-        "atmospheric, ambience",
+        "ballad": "ballad, love song, power ballad, romantic ballad, torch song, slow song, piano ballad",
+        "ambient": "ambient, ambient music, soundscape, drone, dark ambient, space music, atmospheric, ambience",
         "new age": "new age, meditation music, spa music, yoga music, healing music, spa, zen",
         "lullaby": "lullaby, cradle song, bedtime song, lullabies",
         "nursery rhyme": "nursery rhyme, children's song, kids song, children's music, kids music",

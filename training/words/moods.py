@@ -18,8 +18,7 @@ MOODS = table(
         "contemplative, soft and slow, delicate, restful, sleepy, slow and quiet, lazy, easygoing",
         "dreamy": "dreamy, ethereal, floating, heavenly, magical, hypnotic, spacey, otherworldly, "
         "hazy, celestial, enchanting, angelic, psychedelic, trippy",
-        "groovy": "groovy, danceable, catchy, cool, swinging, stylish, slick, head-nodding, "
-        "rhythmical, sassy",
+        "groovy": "groovy, danceable, catchy, cool, swinging, stylish, slick, head-nodding, rhythmical, sassy",
         "energetic": "energetic, high energy, driving, lively, exciting, pumping, dynamic, hyper, "
         "high-energy, party, explosive, euphoric, vibrant, wild, frantic, exhilarating, banging",
         "heroic": "heroic, majestic, grand, glorious, noble, powerful and heroic, adventurous, "
@@ -104,8 +103,7 @@ USES = table(
         "for a sunrise, for a sunset, in space, mountains, underwater",
         "kids": "for children, for kids, for a kids' show, for a birthday, for toddlers, "
         "children's video, happy birthday",
-        "drive": "for a road trip, for driving, for driving at night, late night drive, "
-        "on the highway, night drive",
+        "drive": "for a road trip, for driving, for driving at night, late night drive, on the highway, night drive",
         "morning": "for the morning, sunday morning, waking up, for breakfast, for a picnic",
         "background": "background music, in the background, as background, instrumental, no vocals, "
         "without vocals, no singing, without lyrics, no voice, loop, loopable, royalty free, "

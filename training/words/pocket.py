@@ -25,7 +25,9 @@ class Piece:
     drums: bool = True
     dynamic: str = "normal"
     density: str = "medium"
-    backing: str | None = None  # None: not said. Told of no chords and bass that nobody asked for, it keeps the beat better
+    backing: str | None = (
+        None  # None: not said. Told of no chords and bass that nobody asked for, it keeps the beat better
+    )
     bass: bool = False
     solo: bool = False
     tonic: str | None = None
@@ -372,7 +374,11 @@ def _plain_caption(piece: Piece, style_said: bool, rng: random.Random) -> str:
     lead = rng.choice(LEAD_WORDS[piece.lead])
     words = [mood, solo, "" if style == "waltz" else style, lead, noun]
     head = rng.choice(("a ", "")) + " ".join(w for w in words if w)
-    drums = rng.choice(("with drums", "drums", "with a drum beat", "drum kit") if piece.drums else ("no drums", "without drums", "no percussion"))
+    drums = rng.choice(
+        ("with drums", "drums", "with a drum beat", "drum kit")
+        if piece.drums
+        else ("no drums", "without drums", "no percussion")
+    )
     bpm = piece.tempo_bpm + (rng.randint(-5, 5) if rng.random() < 0.3 else 0)
     tail = [key, rng.choice((f"{bpm} bpm", f"at {bpm} bpm", f"{bpm} BPM", f"{bpm}bpm"))]
     tail += [piece.dynamic] if piece.dynamic != "normal" else []
@@ -383,5 +389,3 @@ def _plain_caption(piece: Piece, style_said: bool, rng: random.Random) -> str:
         tail.insert(rng.randint(0, len(tail)), drums)
     text = ", ".join(w for w in (head, *tail) if w)
     return text if rng.random() < 0.5 else text[0].upper() + text[1:]
-
-

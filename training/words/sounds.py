@@ -77,8 +77,7 @@ SOLO = table({"solo": "solo, alone, unaccompanied, on its own, by itself, a capp
 
 MODES = table(
     {
-        "major": "in major, major key, in a major key, major scale, major chords, lydian, mixolydian, "
-        "major tonality",
+        "major": "in major, major key, in a major key, major scale, major chords, lydian, mixolydian, major tonality",
         "minor": "in minor, minor key, in a minor key, minor scale, minor chords, dorian, phrygian, "
         "harmonic minor, minor tonality, natural minor, aeolian",
     }

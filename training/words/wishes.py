@@ -24,6 +24,8 @@ TABLES: dict[str, Table] = {
     "tempo": moods.TEMPO_WORDS,
     "uses": moods.USES,
 }
+_PHRASES = {phrase.lower() for table in TABLES.values() for phrases in table.values() for phrase in phrases}
+NEUTRAL_WORDS = [w for w in (*spelling.LITTLE_WORDS, *spelling.COMMON_WORDS) if w.lower() not in _PHRASES]
 
 
 @dataclass(frozen=True)
@@ -142,12 +144,18 @@ class _Speaker:
         if self.language != "en":
             return languages.WITH[self.language]
         return self.rng.choice(
-            "with,with,with,featuring,using,played on,driven by,led by,on,feat.,made of,performed on,with some,and".split(",")
+            "with,with,with,featuring,using,played on,driven by,led by,on,feat.,made of,performed on,with some,and".split(
+                ","
+            )
         )
 
     @property
     def and_(self) -> str:
-        return languages.AND[self.language] if self.language != "en" else self.rng.choice(("and", "and", "and", "&", "plus"))
+        return (
+            languages.AND[self.language]
+            if self.language != "en"
+            else self.rng.choice(("and", "and", "and", "&", "plus"))
+        )
 
 
 def _instrument_phrases(wish: Wish, speaker: _Speaker) -> list[str]:
@@ -179,7 +187,9 @@ def _key_phrase(wish: Wish, speaker: _Speaker) -> str:
     name = rng.choice(sounds.TONIC_NAMES[wish.tonic].split(", "))
     if rng.random() < 0.15 and " " not in name:
         return rng.choice(("in {}", "key: {}", "{}")).format(name + ("m" if wish.mode == "minor" else "maj"))
-    return rng.choice(("in {} {}", "{} {}", "key of {} {}", "in the key of {} {}", "key: {} {}")).format(name, wish.mode)
+    return rng.choice(("in {} {}", "{} {}", "key of {} {}", "in the key of {} {}", "key: {} {}")).format(
+        name, wish.mode
+    )
 
 
 def _negations(wish: Wish, speaker: _Speaker) -> list[str]:
@@ -223,11 +233,16 @@ def _instrument_first(front: list[str], instruments: list[str], rest: list[str],
 
 
 def _said_of_it(front: list[str], instruments: list[str], rest: list[str], noun: str, speaker: _Speaker) -> str:
-    """"music that sounds dark and fast, like techno"."""
+    """ "music that sounds dark and fast, like techno"."""
     rng = speaker.rng
-    verb = rng.choice(("that is", "that sounds", "that feels", "which is", "that makes me feel", "in the style of", ":"))
+    verb = rng.choice(
+        ("that is", "that sounds", "that feels", "which is", "that makes me feel", "in the style of", ":")
+    )
     text = f"{speaker.opener}{noun or 'music'} {verb} {_join(front, speaker) or 'good'}"
-    return text + "".join(rng.choice((", ", " with ", ". ")) + phrase for phrase in rng.sample(instruments + rest, len(instruments + rest)))
+    return text + "".join(
+        rng.choice((", ", " with ", ". ")) + phrase
+        for phrase in rng.sample(instruments + rest, len(instruments + rest))
+    )
 
 
 _FORMS = (_sentence, _sentence, _tags, _tags, _rest_first, _instrument_first, _said_of_it)
@@ -258,7 +273,7 @@ def _plain_wording(wish: Wish, speaker: _Speaker) -> str:
 def _with_irrelevant_words(text: str, rng: random.Random, words: list[str]) -> str:
     for _ in range(rng.randint(1, 3)):
         tokens = text.split(" ")
-        some = [rng.choice(spelling.LITTLE_WORDS if rng.random() < 0.55 else words) for _ in range(rng.randint(1, 3))]
+        some = [rng.choice(NEUTRAL_WORDS if rng.random() < 0.7 else words) for _ in range(rng.randint(1, 3))]
         tokens.insert(rng.randint(0, len(tokens)), " ".join(some))
         text = " ".join(tokens)
     if rng.random() < 0.1:
@@ -303,8 +318,12 @@ def _sayable(wish: Wish, language: str) -> bool:
     """Whether the language has words for all that only words of its own can say."""
     own = languages.PHRASES[language]
     said = {"moods": wish.mood, "drums": wish.drums, "tempo": wish.tempo, "energies": wish.energy, "uses": wish.use}
-    return not wish.solo and not wish.without and not wish.density and not (wish.tonic) and all(
-        concept is None or concept in own.get(kind, {}) for kind, concept in said.items()
+    return (
+        not wish.solo
+        and not wish.without
+        and not wish.density
+        and not (wish.tonic)
+        and all(concept is None or concept in own.get(kind, {}) for kind, concept in said.items())
     )
 
 
@@ -314,7 +333,7 @@ def vocabulary() -> list[str]:
     texts += [p for tables in languages.PHRASES.values() for t in tables.values() for ps in t.values() for p in ps]
     texts += [n for some in (languages.NOUNS, languages.ARTICLES) for names in some.values() for n in names]
     texts += [*languages.WITH.values(), *languages.AND.values(), *sounds.TONIC_NAMES.values(), *moods.NOUNS]
-    texts += [*sounds.SOUND_WORDS, *sounds.PART_WORDS, *spelling.LITTLE_WORDS, *spelling.OPENERS]
+    texts += [*sounds.SOUND_WORDS, *sounds.PART_WORDS, *NEUTRAL_WORDS, *spelling.OPENERS]
     texts += [form for forms in spelling.MISSPELLED.values() for form in forms] + list(spelling.MISSPELLED)
     texts += [f"{t}{end}" for t in "CDEFGAB" for end in ("m", "maj", "#m", "bm")]
     return sorted({word.strip(",.:") for text in texts for word in text.split() if word.strip(",.:")})
