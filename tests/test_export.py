@@ -57,7 +57,9 @@ def test_transformers_and_our_loader_read_the_same_from_an_exported_folder(tmp_p
     tiny_tokenizer().save_pretrained(tokenizer)
     (tokenizer / "special_tokens_map.json").write_text("{}")
     save_model(written, tokenizer, tmp_path / "made")
-    upstream = MusicgenForConditionalGeneration.from_pretrained(tmp_path / "made", dtype=torch.float32)
+    upstream = MusicgenForConditionalGeneration.from_pretrained(
+        tmp_path / "made", dtype=torch.float32
+    )
     opened = checkpoint.open_checkpoint(tmp_path / "made")
     ours = checkpoint.load_lm(opened, torch.float32, torch.device("cpu"))
     for k, head in enumerate(upstream.decoder.lm_heads):

@@ -1,4 +1,7 @@
-"""Teaching words from text alone: what the decoder reads is what is compared, and only the text side changes."""
+"""Teaching words from text alone:
+
+what the decoder reads is what is compared, and only the text side changes.
+"""
 
 import sys
 from pathlib import Path
@@ -40,7 +43,9 @@ def test_the_listener_reads_what_the_decoder_reads(tmp_path):
     states, mask = torch.randn(1, 5, 32), torch.tensor([[1, 1, 1, 0, 0]])
     with torch.no_grad():
         ids = torch.randint(64, (4, 7))
-        model.decoder.model.decoder(input_ids=ids, encoder_hidden_states=states, encoder_attention_mask=mask)
+        model.decoder.model.decoder(
+            input_ids=ids, encoder_hidden_states=states, encoder_attention_mask=mask
+        )
         heard = Listener([attention]).hear(states, mask, torch.stack(asked))[0]
         torch.testing.assert_close(attention.out_proj(heard[0]), read[0], atol=1e-5, rtol=0)
 
@@ -84,7 +89,9 @@ def test_an_earlier_run_with_fewer_words_can_be_the_start(source):
     earlier.train_step()
     earlier.save()
     later = Polisher(source, source.parent, 1.0, earlier.path)
-    assert torch.equal(later.weights["enc_to_dec_proj.weight"], earlier.average["enc_to_dec_proj.weight"])
+    assert torch.equal(
+        later.weights["enc_to_dec_proj.weight"], earlier.average["enc_to_dec_proj.weight"]
+    )
     assert later.step == 0
 
 
@@ -94,7 +101,12 @@ def test_what_is_exported_reads_capitals_as_small_letters(source):
     polisher.export(source.parent / "made")
     from transformers import AutoTokenizer, MusicgenForConditionalGeneration
 
-    model = MusicgenForConditionalGeneration.from_pretrained(source.parent / "made", dtype=torch.float32)
-    table, ids = model.text_encoder.shared.weight, AutoTokenizer.from_pretrained(source.parent / "made").get_vocab()
+    model = MusicgenForConditionalGeneration.from_pretrained(
+        source.parent / "made", dtype=torch.float32
+    )
+    table, ids = (
+        model.text_encoder.shared.weight,
+        AutoTokenizer.from_pretrained(source.parent / "made").get_vocab(),
+    )
     assert torch.equal(table[ids["▁DRUMS"]], table[ids["▁drums"]])
     assert len(ids) == len(table)

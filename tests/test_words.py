@@ -1,4 +1,7 @@
-"""The tables of everyday words: each phrase has one meaning, and what a prompt says stands in the caption that it stands for."""
+"""The tables of everyday words:
+
+each phrase has one meaning, and what a prompt says stands in the caption that it stands for.
+"""
 
 import random
 import re
@@ -27,7 +30,9 @@ def _prompt(seed: int) -> str:
 
 
 def test_no_phrase_has_two_meanings():
-    phrases = Counter(p.lower() for table in TABLES.values() for some in table.values() for p in some)
+    phrases = Counter(
+        p.lower() for table in TABLES.values() for some in table.values() for p in some
+    )
     assert [phrase for phrase, count in phrases.items() if count > 1] == []
 
 
@@ -70,12 +75,20 @@ def test_an_instrument_that_is_not_wanted_neither_leads_nor_accompanies():
 
 
 def test_a_calm_or_sad_wish_without_a_genre_has_no_drums_and_a_happy_one_has():
-    captions = {mood: pocket.caption_for(pocket.piece_for(Wish(mood=mood))) for mood in ("calm", "sad", "happy")}
-    assert "no drums" in captions["calm"] and "no drums" in captions["sad"] and "with drums" in captions["happy"]
+    captions = {
+        mood: pocket.caption_for(pocket.piece_for(Wish(mood=mood)))
+        for mood in ("calm", "sad", "happy")
+    }
+    assert (
+        "no drums" in captions["calm"]
+        and "no drums" in captions["sad"]
+        and "with drums" in captions["happy"]
+    )
 
 
 @pytest.mark.parametrize(
-    ("bpm", "nearest"), [(80, 80), (93, 100), (124, 120), (150, 140), (160, 140), (60, 120), (200, 100)]
+    ("bpm", "nearest"),
+    [(80, 80), (93, 100), (124, 120), (150, 140), (160, 140), (60, 120), (200, 100)],
 )
 def test_a_tempo_goes_to_the_nearest_one_or_an_octave_of_it(bpm, nearest):
     assert pocket.nearest_tempo(bpm) == nearest

@@ -1,4 +1,7 @@
-"""What every stage shares: audio crops from the rendered shards, atomic checkpoints, CSV logs, clocks. Not run by itself."""
+"""What every stage shares:
+
+audio crops from the rendered shards, atomic checkpoints, CSV logs, clocks. Not run by itself.
+"""
 
 import csv
 import json
@@ -39,7 +42,9 @@ class AudioPool:
                 if line.pop("validation") == self.validation:
                     self.pieces.append(Piece(shard=len(self.shards) - 1, **line))
         if not self.pieces:
-            raise FileNotFoundError(f"got no rendered audio in {self.work_dir / 'audio'}; run training/render.py first")
+            raise FileNotFoundError(
+                f"got no rendered audio in {self.work_dir / 'audio'}; run training/render.py first"
+            )
 
     def audio(self, piece: Piece) -> np.ndarray:
         """float32 [T]"""
@@ -88,8 +93,15 @@ class Budget:
     `time.process_time` as the clock counts what this process computes, however busy the machine is.
     """
 
-    def __init__(self, hours: float, spent_s: float = 0.0, clock: Callable[[], float] = time.monotonic) -> None:
-        self.total_s, self.before_s, self.clock, self.started = hours * 3600, spent_s, clock, clock()
+    def __init__(
+        self, hours: float, spent_s: float = 0.0, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.total_s, self.before_s, self.clock, self.started = (
+            hours * 3600,
+            spent_s,
+            clock,
+            clock(),
+        )
 
     @property
     def spent_s(self) -> float:

@@ -1,10 +1,12 @@
-"""Measures an exported pocket model: codec, language model, how well it follows words, sanity. Two tables, then JSON.
+"""Measures an exported pocket model: codec, language model, how well it follows words, sanity. Two
+tables, then JSON.
 
-Run: `python training/evaluate.py --model models/pocket`. Needs FluidSynth: held-out pieces are composed and
-rendered on the spot from indices that no training stage uses, so nothing but the model folder is needed.
-The first table asks in the manner of the training captions, the second (`evaluate_everyday.py`) as strangers do. Sampling: top-k
-250, guidance 3 (and 1 for comparison), fixed seeds, by the product's own engines: float32, which gives transformers' tokens,
-and int8, which must not be heard.
+Run: `python training/evaluate.py --model models/pocket`. Needs FluidSynth: held-out pieces are
+composed and rendered on the spot from indices that no training stage uses, so nothing but the model
+folder is needed. The first table asks in the manner of the training captions, the second
+(`evaluate_everyday.py`) as strangers do. Sampling: top-k 250, guidance 3 (and 1 for comparison),
+fixed seeds, by the product's own engines: float32, which gives transformers' tokens, and int8,
+which must not be heard.
 """
 
 import argparse
@@ -52,7 +54,9 @@ def codec_figures(pocket: Pocket, items: int) -> tuple[dict[str, float], list]:
         opus = measures.opus_round_trip(audio)
         codes.append(tokens)
         versions = {"codec": made, "opus_6k": opus, "silence": np.zeros_like(audio)}
-        rows.append({f"{n}_mel_db": measures.mel_distance_db(v, audio) for n, v in versions.items()})
+        rows.append(
+            {f"{n}_mel_db": measures.mel_distance_db(v, audio) for n, v in versions.items()}
+        )
         rows[-1] |= {"original_flatness_db": measures.flatness_db(audio)}
         for name in ("codec", "opus_6k"):
             rows[-1][f"{name}_si_sdr_db"] = measures.si_sdr_db(versions[name], audio)
@@ -68,7 +72,9 @@ def codec_figures(pocket: Pocket, items: int) -> tuple[dict[str, float], list]:
 
 @torch.inference_mode()
 def lm_figures(pocket: Pocket, items: int) -> dict[str, float]:
-    """Cross-entropy of held-out pieces with their captions and without, beside the entropy of the codes alone."""
+    """Cross-entropy of held-out pieces with their captions and without, beside the entropy of the
+    codes alone.
+    """
     settings, conditional, null, codes = LmSettings(), [], [], []
     for index, (song, audio) in enumerate(held_out(items, first=10_000)):
         tokens = torch.from_numpy(pocket.reconstruct(audio[: 10 * SAMPLE_RATE])[1]).long()[None]
@@ -76,7 +82,9 @@ def lm_figures(pocket: Pocket, items: int) -> dict[str, float]:
         for drop, losses in ((False, conditional), (True, null)):
             dropped = torch.tensor([drop])
             losses.append(
-                codebook_losses(pocket.model, settings, tokens, text.input_ids, text.attention_mask, dropped).numpy()
+                codebook_losses(
+                    pocket.model, settings, tokens, text.input_ids, text.attention_mask, dropped
+                ).numpy()
             )
         codes.append(tokens[0].numpy())
     joined, figures = np.concatenate(codes, axis=1), {}
@@ -90,24 +98,41 @@ def lm_figures(pocket: Pocket, items: int) -> dict[str, float]:
 
 
 def engine_figures(pocket: Pocket, items: int, seconds: float = 10.0) -> dict[str, float]:
-    """Cross-entropy of held-out pieces under each engine, every step judged after the true past, mean of the codebooks."""
-    songs = [(song, audio) for song, audio in held_out(2 * items, first=40_000) if len(audio) >= seconds * SAMPLE_RATE]
+    """Cross-entropy of held-out pieces under each engine, every step judged after the true past,
+    mean of the codebooks.
+    """
+    songs = [
+        (song, audio)
+        for song, audio in held_out(2 * items, first=40_000)
+        if len(audio) >= seconds * SAMPLE_RATE
+    ]
     songs = songs[: min(items, MAX_BATCH)]
     tokens = torch.stack(
-        [torch.from_numpy(pocket.reconstruct(a[: round(seconds * SAMPLE_RATE)])[1]) for _, a in songs]
+        [
+            torch.from_numpy(pocket.reconstruct(a[: round(seconds * SAMPLE_RATE)])[1])
+            for _, a in songs
+        ]
     ).long()
-    encoded = pocket.text.encode([caption(song.facts, index) for index, (song, _) in enumerate(songs)])
+    encoded = pocket.text.encode(
+        [caption(song.facts, index) for index, (song, _) in enumerate(songs)]
+    )
     figures = {
-        f"ce_nats_{precision}": _cross_entropy(engine.prepare(memory_for(encoded, None, cfg=1), 2048), tokens)
+        f"ce_nats_{precision}": _cross_entropy(
+            engine.prepare(memory_for(encoded, None, cfg=1), 2048), tokens
+        )
         for precision, engine in pocket.engines.items()
     }
-    return figures | {"int8_worse_by_percent": 100 * (figures["ce_nats_int8"] / figures["ce_nats_fp32"] - 1)}
+    return figures | {
+        "int8_worse_by_percent": 100 * (figures["ce_nats_int8"] / figures["ce_nats_fp32"] - 1)
+    }
 
 
 def _cross_entropy(session, tokens: torch.Tensor) -> float:
     heard = delayed(tokens, LmSettings().special)
     total = torch.zeros(())
-    for step in range(tokens.shape[2]):  # the first codebook's delay is one step, each further one's one more
+    for step in range(
+        tokens.shape[2]
+    ):  # the first codebook's delay is one step, each further one's one more
         predicted = session.step(heard[:, :, step : step + 1])
         for k in range(min(step, tokens.shape[1] - 1) + 1):
             total += cross_entropy(predicted[:, k], tokens[:, k, step - k]) / tokens.shape[1]
@@ -115,14 +140,19 @@ def _cross_entropy(session, tokens: torch.Tensor) -> float:
 
 
 def asks(items: int, seed: int = 0) -> list[Ask]:
-    """Half solo without drums, half with drums; leads, tempi and modes evenly spread; words unlike the training templates."""
+    """Half solo without drums, half with drums;
+
+    leads, tempi and modes evenly spread; words unlike the training templates.
+    """
     rng, made = np.random.default_rng(seed), []
     for i in range(items):
         lead = list(LEADS)[i // 2 % len(LEADS)]
         mode = ("major", "minor")[i // (2 * len(LEADS)) % 2]
         tempo = int(rng.choice(TEMPI_BPM))
         mood = {"major": "happy", "minor": "sad"}[mode]
-        words = f"a {mood} {lead} tune with drums" if i % 2 else f"a {mood} solo {lead} tune, no drums"
+        words = (
+            f"a {mood} {lead} tune with drums" if i % 2 else f"a {mood} solo {lead} tune, no drums"
+        )
         made.append(Ask(f"{words}, in {mode}, {tempo} bpm", lead, bool(i % 2), tempo, mode))
     return made
 
@@ -133,19 +163,29 @@ def adherence(judges: Judges, wanted: list[Ask], clips: list[np.ndarray]) -> dic
     families = judges.solo_instrument.predict([c for _, c in solos])
     return {
         "drums": float(np.mean([d == str(a.drums) for a, d in zip(wanted, drums, strict=True)])),
-        "solo_instrument": float(np.mean([f == a.lead for (a, _), f in zip(solos, families, strict=True)])),
+        "solo_instrument": float(
+            np.mean([f == a.lead for (a, _), f in zip(solos, families, strict=True)])
+        ),
         "tempo": float(
             np.mean(
-                [measures.tempo_matches(measures.tempo_bpm(c), a.tempo_bpm) for a, c in zip(wanted, clips, strict=True)]
+                [
+                    measures.tempo_matches(measures.tempo_bpm(c), a.tempo_bpm)
+                    for a, c in zip(wanted, clips, strict=True)
+                ]
             )
         ),
-        "mode": float(np.mean([measures.mode(c) == a.mode for a, c in zip(wanted, clips, strict=True)])),
+        "mode": float(
+            np.mean([measures.mode(c) == a.mode for a, c in zip(wanted, clips, strict=True)])
+        ),
     }
 
 
 def sanity(judges: Judges, clips: list[np.ndarray]) -> dict[str, float]:
     faults = [measures.faults(c) for c in clips]
-    figures = {f"{name}_share": float(np.mean([name in f for f in faults])) for name in ("level", "clipped", "stuck")}
+    figures = {
+        f"{name}_share": float(np.mean([name in f for f in faults]))
+        for name in ("level", "clipped", "stuck")
+    }
     figures["onsets_per_s"] = float(np.mean([measures.onsets_per_s(c) for c in clips]))
     of_data = float(np.mean([h.sound.onsets_per_s for h in judges.heard]))
     return figures | {"onsets_per_s_of_data": of_data}
@@ -163,7 +203,9 @@ def judge_figures(judges: Judges, checked: int = 120) -> dict[str, float]:
     return {
         "drums_accuracy": judges.drums.accuracy,
         "solo_instrument_accuracy": judges.solo_instrument.accuracy,
-        "tempo_ceiling": float(np.mean([measures.tempo_matches(h.sound.tempo_bpm, h.tempo_bpm) for h in some])),
+        "tempo_ceiling": float(
+            np.mean([measures.tempo_matches(h.sound.tempo_bpm, h.tempo_bpm) for h in some])
+        ),
         "mode_ceiling": float(np.mean([h.sound.mode == h.mode for h in some])),
     }
 
@@ -174,7 +216,9 @@ def evaluate(args: argparse.Namespace) -> dict:
     judges = train_judges(pocket, 4 * items, args.judges)
     report["judges"] = judge_figures(judges)
     sampling = Sampling(temperature=args.temperature)
-    report["everyday"] = everyday_figures(pocket, judges, EVERYDAY, sampling, args.seconds, args.out / "everyday")
+    report["everyday"] = everyday_figures(
+        pocket, judges, EVERYDAY, sampling, args.seconds, args.out / "everyday"
+    )
     report["everyday_of_data"] = data_ceiling(judges)
     if not args.words_only:
         report["codec"], pages = codec_figures(pocket, min(items, 60))
@@ -185,13 +229,22 @@ def evaluate(args: argparse.Namespace) -> dict:
 
 
 def own_figures(pocket: Pocket, judges: Judges, args: argparse.Namespace) -> dict:
-    """Prompts in the manner of the training captions: with guidance and without, float32 and int8."""
+    """Prompts in the manner of the training captions:
+
+    with guidance and without, float32 and int8.
+    """
     wanted, report = asks(args.items), {}
-    for name, cfg, precision in (("cfg3", 3.0, "fp32"), ("cfg1", 1.0, "fp32"), ("cfg3_int8", 3.0, "int8")):
+    for name, cfg, precision in (
+        ("cfg3", 3.0, "fp32"),
+        ("cfg1", 1.0, "fp32"),
+        ("cfg3_int8", 3.0, "int8"),
+    ):
         started, sampling = time.perf_counter(), Sampling(temperature=args.temperature, cfg=cfg)
         clips = pocket.generate([a.text for a in wanted], args.seconds, sampling, 0, precision)
         speed = args.items * args.seconds / (time.perf_counter() - started)
-        report[f"adherence_{name}"] = adherence(judges, wanted, clips) | {"x_real_time_in_batches": speed}
+        report[f"adherence_{name}"] = adherence(judges, wanted, clips) | {
+            "x_real_time_in_batches": speed
+        }
         if name == "cfg3":
             report["sanity_cfg3"] = sanity(judges, clips)
             keep_audio(args.out, wanted, clips)
@@ -208,12 +261,20 @@ def print_table(report: dict) -> None:
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     add_arguments(parser)
-    parser.add_argument("--items", type=int, default=128, help="prompts; other counts follow from it")
-    parser.add_argument("--out", type=Path, default=Path("build/pocket/evaluation"), help="audio and spectrograms")
     parser.add_argument(
-        "--words-only", action="store_true", help="leave out codec and cross-entropy, which words do not change"
+        "--items", type=int, default=128, help="prompts; other counts follow from it"
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path("build/pocket/evaluation"), help="audio and spectrograms"
+    )
+    parser.add_argument(
+        "--words-only",
+        action="store_true",
+        help="leave out codec and cross-entropy, which words do not change",
     )
     return parser.parse_args()
 

@@ -1,8 +1,10 @@
-"""How a stranger's prompts are served, through the product's defaults. A table with the data's own ceiling, then JSON.
+"""How a stranger's prompts are served, through the product's defaults. A table with the data's own
+ceiling, then JSON.
 
-Run: `python training/evaluate_everyday.py --model models/pocket`. Two seeds a prompt; `--prompts FILE` takes other prompts
-(`everyday.read_prompts`). Judges are trained on rendered pieces after the codec, whose accuracy stands in the table; beat,
-tempo, mode and levels are signal analysis and know nothing of any training.
+Run: `python training/evaluate_everyday.py --model models/pocket`. Two seeds a prompt; `--prompts
+FILE` takes other prompts (`everyday.read_prompts`). Judges are trained on rendered pieces after the
+codec, whose accuracy stands in the table; beat, tempo, mode and levels are signal analysis and know
+nothing of any training.
 """
 
 import argparse
@@ -35,13 +37,17 @@ class Clip:
     family: str
 
 
-def play(pocket: Pocket, prompts: tuple[Expected, ...], sampling: Sampling, seconds: float) -> list[list[np.ndarray]]:
+def play(
+    pocket: Pocket, prompts: tuple[Expected, ...], sampling: Sampling, seconds: float
+) -> list[list[np.ndarray]]:
     """Audio by seed and prompt."""
     texts = [p.text for p in prompts]
     return [pocket.generate(texts, seconds, sampling, seed, PRECISION) for seed in SEEDS]
 
 
-def judge(judges: Judges, prompts: tuple[Expected, ...], audio: list[list[np.ndarray]]) -> list[Clip]:
+def judge(
+    judges: Judges, prompts: tuple[Expected, ...], audio: list[list[np.ndarray]]
+) -> list[Clip]:
     clips = []
     for row in audio:
         vectors = np.stack([measures.features(a) for a in row])
@@ -61,7 +67,9 @@ def figures(clips: list[Clip]) -> dict[str, float]:
         "unwanted_drums": [c.drums for c in unwanted],
         "beat_strength": [c.sound.beat for c in wanted],
         "steady": [c.sound.steady for c in wanted],
-        "tempo_exact": [measures.tempo_within(c.sound.beat_bpm, c.asked.bpm, octaves=(1,)) for c in timed],
+        "tempo_exact": [
+            measures.tempo_within(c.sound.beat_bpm, c.asked.bpm, octaves=(1,)) for c in timed
+        ],
         "tempo_octave": [measures.tempo_within(c.sound.beat_bpm, c.asked.bpm) for c in timed],
         "mode": [c.sound.mode == c.asked.mode for c in keyed],
         "mode_of_24_keys": [c.sound.mode_of_24_keys == c.asked.mode for c in keyed],
@@ -73,12 +81,22 @@ def figures(clips: list[Clip]) -> dict[str, float]:
 
 def variety(audio: list[list[np.ndarray]]) -> dict[str, float]:
     """How unlike two seeds of one prompt are, in notes and in rhythm."""
-    apart = np.array([measures.distance_in_time(one, other) for one, other in zip(*audio, strict=True)])
-    return {"variety_of_notes": float(apart[:, 0].mean()), "variety_of_rhythm": float(apart[:, 1].mean())}
+    apart = np.array(
+        [measures.distance_in_time(one, other) for one, other in zip(*audio, strict=True)]
+    )
+    return {
+        "variety_of_notes": float(apart[:, 0].mean()),
+        "variety_of_rhythm": float(apart[:, 1].mean()),
+    }
 
 
 def everyday_figures(
-    pocket: Pocket, judges: Judges, prompts: tuple[Expected, ...], sampling: Sampling, seconds: float, out: Path
+    pocket: Pocket,
+    judges: Judges,
+    prompts: tuple[Expected, ...],
+    sampling: Sampling,
+    seconds: float,
+    out: Path,
 ) -> dict[str, float]:
     audio = play(pocket, prompts, sampling, seconds)
     clips = judge(judges, prompts, audio)
@@ -93,8 +111,12 @@ def keep(out: Path, clips: list[Clip]) -> None:
         for number, clip in enumerate(clips):
             soundfile.write(out / f"{number:03}.wav", clip.audio, SAMPLE_RATE)
             s = clip.sound
-            heard = f"beat {s.beat:.2f} at {s.beat_bpm:.0f}, {'drums' if clip.drums else 'no drums'}, {s.mode}, {clip.family}"
-            lines.write(f"{number:03} {clip.asked.text!r}: {heard}, {s.lufs:.1f} LUFS {' '.join(s.faults)}\n")
+            drums = "drums" if clip.drums else "no drums"
+            heard = f"beat {s.beat:.2f} at {s.beat_bpm:.0f}, {drums}, {s.mode}, {clip.family}"
+            lines.write(
+                f"{number:03} {clip.asked.text!r}: {heard}, {s.lufs:.1f} LUFS"
+                f" {' '.join(s.faults)}\n"
+            )
     half = len(clips) // len(SEEDS)
     for start in range(0, half, 20):
         rows = [(c.asked.text, c.audio, None) for c in clips[start : min(start + 20, half)]]
@@ -104,23 +126,33 @@ def keep(out: Path, clips: list[Clip]) -> None:
 def print_table(made: dict[str, float], ceiling: dict[str, float]) -> None:
     print(f"{'':28} {'made':>8} {'data':>8}")
     for name, value in made.items():
-        print(f"{name:28} {value:8.3f} {ceiling[name]:8.3f}" if name in ceiling else f"{name:28} {value:8.3f}")
+        print(
+            f"{name:28} {value:8.3f} {ceiling[name]:8.3f}"
+            if name in ceiling
+            else f"{name:28} {value:8.3f}"
+        )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", type=Path, default=Path("models/pocket"))
     parser.add_argument("--seconds", type=float, default=8.0)
     parser.add_argument("--temperature", type=float, default=Sampling.temperature)
-    parser.add_argument("--judges", type=Path, help="keep there what the judges heard, or take it from there")
+    parser.add_argument(
+        "--judges", type=Path, help="keep there what the judges heard, or take it from there"
+    )
     parser.add_argument("--threads", type=int, default=2)
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     add_arguments(parser)
     parser.add_argument("--prompts", type=Path, help="JSON instead of the forty of everyday.py")
     parser.add_argument("--judged-pieces", type=int, default=512)
-    parser.add_argument("--out", type=Path, default=Path("build/pocket/everyday"), help="audio and spectrograms")
+    parser.add_argument(
+        "--out", type=Path, default=Path("build/pocket/everyday"), help="audio and spectrograms"
+    )
     return parser.parse_args()
 
 

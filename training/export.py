@@ -1,7 +1,9 @@
-"""Puts codec and LM together into one folder in the Hugging Face MusicGen layout, half precision, in shards.
+"""Puts codec and LM together into one folder in the Hugging Face MusicGen layout, half precision,
+in shards.
 
-Run: `python training/export.py --work-dir build/pocket --to models/pocket`. Then `transformers` loads the folder unmodified:
-`MusicgenForConditionalGeneration.from_pretrained("models/pocket")`, `AutoProcessor.from_pretrained("models/pocket")`.
+Run: `python training/export.py --work-dir build/pocket --to models/pocket`. Then `transformers`
+loads the folder unmodified: `MusicgenForConditionalGeneration.from_pretrained("models/pocket")`,
+`AutoProcessor.from_pretrained("models/pocket")`.
 """
 
 import argparse
@@ -39,7 +41,10 @@ def assemble(work_dir: Path) -> MusicgenForConditionalGeneration:
 
 
 def set_dtype_names(config: dict) -> None:
-    """The file holds float16; loaders that follow the config are to compute in float32, as CPUs need."""
+    """The file holds float16;
+
+    loaders that follow the config are to compute in float32, as CPUs need.
+    """
     config.pop("torch_dtype", None)
     config["dtype"] = "float32"
     for part in ("text_encoder", "audio_encoder", "decoder"):
@@ -61,7 +66,9 @@ def preprocessor(sample_rate: int) -> dict:
     }
 
 
-def in_shards(tensors: dict[str, Tensor], max_bytes: int = MAX_SHARD_BYTES) -> list[dict[str, Tensor]]:
+def in_shards(
+    tensors: dict[str, Tensor], max_bytes: int = MAX_SHARD_BYTES
+) -> list[dict[str, Tensor]]:
     """Every tensor once, part after part; a part that is too large is divided evenly."""
     shards = []
     for prefixes in PARTS:
@@ -76,22 +83,36 @@ def in_shards(tensors: dict[str, Tensor], max_bytes: int = MAX_SHARD_BYTES) -> l
         shards += divided
     left = sorted(set(tensors) - {name for shard in shards for name in shard})
     if left:
-        raise ValueError(f"got tensors of no known part ({left[0]} first), expected those of PARTS: add the part there")
+        raise ValueError(
+            f"got tensors of no known part ({left[0]} first), expected those of PARTS: add it there"
+        )
     return shards
 
 
 def write_shards(tensors: dict[str, Tensor], folder: Path) -> None:
-    """Files as transformers names them, and their index; other weights in the folder are removed."""
+    """Files as transformers names them, and their index;
+
+    other weights in the folder are removed.
+    """
     for old in folder.glob("model*.safetensors*"):
         old.unlink()
     shards, weight_map = in_shards(tensors), {}
     for number, shard in enumerate(shards, 1):
         name = f"model-{number:05}-of-{len(shards):05}.safetensors"
-        save_file({key: t.contiguous() for key, t in shard.items()}, folder / name, metadata={"format": "pt"})
+        save_file(
+            {key: t.contiguous() for key, t in shard.items()},
+            folder / name,
+            metadata={"format": "pt"},
+        )
         (folder / name).chmod(0o644)
         weight_map |= dict.fromkeys(shard, name)
-    index = {"metadata": {"total_size": sum(t.nbytes for t in tensors.values())}, "weight_map": weight_map}
-    (folder / "model.safetensors.index.json").write_text(json.dumps(index, indent=2, sort_keys=True) + "\n")
+    index = {
+        "metadata": {"total_size": sum(t.nbytes for t in tensors.values())},
+        "weight_map": weight_map,
+    }
+    (folder / "model.safetensors.index.json").write_text(
+        json.dumps(index, indent=2, sort_keys=True) + "\n"
+    )
 
 
 def save_model(model: MusicgenForConditionalGeneration, tokenizer: Path, folder: Path) -> None:
@@ -105,7 +126,9 @@ def save_model(model: MusicgenForConditionalGeneration, tokenizer: Path, folder:
     set_dtype_names(config)
     (folder / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
     sample_rate = config["audio_encoder"]["sampling_rate"]
-    (folder / "preprocessor_config.json").write_text(json.dumps(preprocessor(sample_rate), indent=2) + "\n")
+    (folder / "preprocessor_config.json").write_text(
+        json.dumps(preprocessor(sample_rate), indent=2) + "\n"
+    )
     for name in TOKENIZER_FILES:
         shutil.copyfile(tokenizer / name, folder / name)
     _check_size(folder)
@@ -115,7 +138,8 @@ def _check_size(folder: Path) -> None:
     total_mb = sum(f.stat().st_size for f in folder.iterdir()) / 1e6
     if total_mb > MAX_MEGABYTES:
         raise ValueError(
-            f"got {total_mb:.1f} MB in {folder}, expected at most {MAX_MEGABYTES}: choose a smaller LmSettings"
+            f"got {total_mb:.1f} MB in {folder}, expected at most {MAX_MEGABYTES}: "
+            "choose a smaller LmSettings"
         )
     print(f"{folder}: {total_mb:.1f} MB")
 
@@ -125,7 +149,9 @@ def export(work_dir: Path, folder: Path) -> None:
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--work-dir", type=Path, default=Path("build/pocket"))
     parser.add_argument("--to", type=Path, default=Path("models/pocket"))
     return parser.parse_args()

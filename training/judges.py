@@ -1,7 +1,8 @@
-"""Judges of what is heard: classifiers trained on rendered pieces after the codec, and what every measure says of such pieces.
+"""Judges of what is heard: classifiers trained on rendered pieces after the codec, and what every
+measure says of such pieces.
 
-Not run by itself. Listening to the pieces takes minutes; `--judges FILE` of the evaluations keeps what was heard, for a codec
-that stays the same.
+Not run by itself. Listening to the pieces takes minutes; `--judges FILE` of the evaluations keeps
+what was heard, for a codec that stays the same.
 """
 
 import itertools
@@ -41,7 +42,10 @@ class Judges:
 
 
 def train_judges(pocket: Pocket, items: int, kept: Path | None = None) -> Judges:
-    """`items` pieces with a lead for drums, as many solos for the lead's instrument; a fifth of each only to be judged."""
+    """`items` pieces with a lead for drums, as many solos for the lead's instrument;
+
+    a fifth of each only to be judged.
+    """
     pieces = _listen(pocket, items, kept)
     pairs = {
         "drums": [(p.features, str(p.drums)) for p in pieces[:items]],
@@ -72,7 +76,10 @@ def _listen(pocket: Pocket, items: int, kept: Path | None) -> list[Heard]:
 
 
 def judged_pieces(items: int):
-    """Songs with a lead and their audio: first `items` of any kind, then solos until there are `items` of those."""
+    """Songs with a lead and their audio:
+
+    first `items` of any kind, then solos until there are `items` of those.
+    """
     count = solos = 0
     for index in itertools.count(HELD_OUT_FROM + 20_000):
         song = compose(index)
@@ -86,7 +93,10 @@ def judged_pieces(items: int):
 
 
 def data_ceiling(judges: Judges) -> dict[str, float]:
-    """What the measures say of held-out pieces after the codec: nobody can be judged better than these."""
+    """What the measures say of held-out pieces after the codec:
+
+    nobody can be judged better than these.
+    """
     heard = judges.heard
     drummed, still = ([h.sound for h in heard if h.drums is wanted] for wanted in (True, False))
     ranges = [(0.96 * h.tempo_bpm, 1.04 * h.tempo_bpm) for h in heard]
@@ -95,7 +105,9 @@ def data_ceiling(judges: Judges) -> dict[str, float]:
         "beat_strength": np.mean([s.beat for s in drummed]),
         "beat_strength_without_drums": np.mean([s.beat for s in still]),
         "steady": np.mean([s.steady for s in drummed]),
-        "tempo_exact": np.mean([measures.tempo_within(h.sound.beat_bpm, r, octaves=(1,)) for h, r in rated]),
+        "tempo_exact": np.mean(
+            [measures.tempo_within(h.sound.beat_bpm, r, octaves=(1,)) for h, r in rated]
+        ),
         "tempo_octave": np.mean([measures.tempo_within(h.sound.beat_bpm, r) for h, r in rated]),
         "mode": np.mean([h.sound.mode == h.mode for h in heard]),
         "mode_of_24_keys": np.mean([h.sound.mode_of_24_keys == h.mode for h in heard]),

@@ -1,4 +1,5 @@
-"""Signal analysis for the evaluation: distances, features, a small classifier, tempo, mode, sanity. Not run by itself.
+"""Signal analysis for the evaluation: distances, features, a small classifier, tempo, mode, sanity.
+Not run by itself.
 
 It knows audio as float32 [T] at `SAMPLE_RATE` and nothing of models.
 """
@@ -26,7 +27,9 @@ KEY_PROFILES = {  # Krumhansl and Kessler's probe-tone ratings, from the tonic
 
 def log_mel_db(audio: np.ndarray) -> np.ndarray:
     """[64, frames] in dB, floored at -80."""
-    mel = librosa.feature.melspectrogram(y=audio, sr=SAMPLE_RATE, n_fft=1024, hop_length=HOP, n_mels=64)
+    mel = librosa.feature.melspectrogram(
+        y=audio, sr=SAMPLE_RATE, n_fft=1024, hop_length=HOP, n_mels=64
+    )
     return librosa.power_to_db(mel, ref=1.0, amin=1e-8, top_db=None)
 
 
@@ -45,7 +48,10 @@ def hiss_db(made: np.ndarray, wanted: np.ndarray, quietest: float = 0.3) -> floa
 
 
 def flatness_db(audio: np.ndarray) -> float:
-    """How much like noise it sounds: the mean spectral flatness, 0 dB for white noise, less for clear notes."""
+    """How much like noise it sounds:
+
+    the mean spectral flatness, 0 dB for white noise, less for clear notes.
+    """
     spectra = np.abs(librosa.stft(audio, n_fft=1024, hop_length=HOP))
     return float(10 * np.log10(librosa.feature.spectral_flatness(S=spectra) + 1e-9).mean())
 
@@ -54,7 +60,9 @@ def si_sdr_db(made: np.ndarray, wanted: np.ndarray) -> float:
     length = min(len(made), len(wanted))
     made, wanted = made[:length], wanted[:length]
     target = wanted * (made @ wanted) / (wanted @ wanted + 1e-9)
-    return float(10 * np.log10((target @ target + 1e-9) / ((made - target) @ (made - target) + 1e-9)))
+    return float(
+        10 * np.log10((target @ target + 1e-9) / ((made - target) @ (made - target) + 1e-9))
+    )
 
 
 def opus_round_trip(audio: np.ndarray, bit_rate: int = 6000) -> np.ndarray:
@@ -71,20 +79,34 @@ def opus_round_trip(audio: np.ndarray, bit_rate: int = 6000) -> np.ndarray:
     buffer.seek(0)
     with av.open(buffer) as container:
         resampler = av.AudioResampler(format="flt", layout="mono", rate=SAMPLE_RATE)
-        parts = [f.to_ndarray()[0] for frame in container.decode(audio=0) for f in resampler.resample(frame)]
+        parts = [
+            f.to_ndarray()[0]
+            for frame in container.decode(audio=0)
+            for f in resampler.resample(frame)
+        ]
     decoded = np.concatenate(parts)
     lag = int(np.argmax(np.correlate(decoded[:48000], audio[:32000], "valid")[:2000]))
     return decoded[lag : lag + len(audio)]
 
 
 def features(audio: np.ndarray) -> np.ndarray:
-    """One vector a clip, nearly blind to level, key and tempo: shape of the spectrum and of its changes."""
+    """One vector a clip, nearly blind to level, key and tempo:
+
+    shape of the spectrum and of its changes.
+    """
     mel = log_mel_db(audio)
     mel = np.maximum(mel, mel.max() - 60)
     mel -= mel.mean()
     change = np.maximum(0, np.diff(mel, axis=1))
     cepstrum = librosa.feature.mfcc(S=mel, n_mfcc=20)
-    parts = [mel.mean(1), mel.std(1), change.mean(1), change.std(1), cepstrum.mean(1), cepstrum.std(1)]
+    parts = [
+        mel.mean(1),
+        mel.std(1),
+        change.mean(1),
+        change.std(1),
+        cepstrum.mean(1),
+        cepstrum.std(1),
+    ]
     quantiles = [np.quantile(mel, q, axis=1) for q in (0.1, 0.9)]
     harmonic, percussive = librosa.decompose.hpss(librosa.db_to_amplitude(mel))
     ratio = np.log(percussive.sum(1) + 1e-6) - np.log(harmonic.sum(1) + 1e-6)
@@ -102,7 +124,9 @@ class Classifier:
         return list(self.model.predict(np.stack([features(c) for c in clips])))
 
 
-def train_classifier(train: list[tuple[np.ndarray, str]], test: list[tuple[np.ndarray, str]]) -> Classifier:
+def train_classifier(
+    train: list[tuple[np.ndarray, str]], test: list[tuple[np.ndarray, str]]
+) -> Classifier:
     """Pairs of (features, label)."""
     model = make_pipeline(StandardScaler(), LogisticRegression(C=0.05, max_iter=2000))
     model.fit(np.stack([x for x, _ in train]), [label for _, label in train])
@@ -115,15 +139,18 @@ def onset_envelope(audio: np.ndarray) -> np.ndarray:
 
 
 def tempo_bpm(audio: np.ndarray) -> float:
-    """The strongest periodicity, summed over its first multiples, between 55 and 180 bpm; the caller allows octaves."""
+    """The strongest periodicity, summed over its first multiples, between 55 and 180 bpm;
+
+    the caller allows octaves.
+    """
     envelope = onset_envelope(audio)
     rate_hz = SAMPLE_RATE / 160
     auto = librosa.autocorrelate(envelope - envelope.mean(), max_size=int(rate_hz * 5))
     grid = np.arange(55, 180.5, 0.5)
     lags = rate_hz * 60 / grid
-    scores = sum(np.interp(lags * m, np.arange(len(auto)), auto) for m in (1, 2, 4)) + 0.5 * np.interp(
-        lags / 2, np.arange(len(auto)), auto
-    )
+    scores = sum(
+        np.interp(lags * m, np.arange(len(auto)), auto) for m in (1, 2, 4)
+    ) + 0.5 * np.interp(lags / 2, np.arange(len(auto)), auto)
     return float(grid[np.argmax(scores)])
 
 
@@ -131,14 +158,17 @@ def tempo_matches(estimated: float, asked: float, tolerance: float = 0.08) -> bo
     return any(abs(estimated * octave / asked - 1) <= tolerance for octave in (0.5, 1, 2))
 
 
-def tempo_within(estimated: float, asked: tuple[float, float], octaves: tuple[float, ...] = (0.5, 1, 2)) -> bool:
+def tempo_within(
+    estimated: float, asked: tuple[float, float], octaves: tuple[float, ...] = (0.5, 1, 2)
+) -> bool:
     return any(asked[0] <= estimated * octave <= asked[1] for octave in octaves)
 
 
 def beat(audio: np.ndarray) -> tuple[float, float]:
     """How strongly a pulse repeats, and its bpm: 1 for exact repetition, near 0 for none.
 
-    The normalised autocorrelation of the onset envelope, averaged over one, two and four beats, at the best of 50 to 200 bpm.
+    The normalised autocorrelation of the onset envelope, averaged over one, two and four beats, at
+    the best of 50 to 200 bpm.
     """
     envelope = onset_envelope(audio)
     envelope = envelope - envelope.mean()
@@ -162,7 +192,9 @@ def chroma(audio: np.ndarray) -> np.ndarray:
 
 
 def mode(audio: np.ndarray, tonics: tuple[int, ...] = tuple(TONICS.values())) -> str:
-    """Major or minor: the best of the key profiles on the tonics, usually the sound world's, against the mean chroma."""
+    """Major or minor: the best of the key profiles on the tonics, usually the sound world's,
+    against the mean chroma.
+    """
     return _mode_of(chroma(audio).mean(1), tonics)
 
 
@@ -180,11 +212,16 @@ def loudness_lufs(audio: np.ndarray) -> float:
 
 def true_peak_db(audio: np.ndarray) -> float:
     """Of the waveform between the samples, at four times the rate."""
-    return float(20 * np.log10(np.abs(soxr.resample(audio, SAMPLE_RATE, 4 * SAMPLE_RATE)).max() + 1e-9))
+    return float(
+        20 * np.log10(np.abs(soxr.resample(audio, SAMPLE_RATE, 4 * SAMPLE_RATE)).max() + 1e-9)
+    )
 
 
 def floor_db(audio: np.ndarray) -> float:
-    """How far the quiet tenth of the spectrogram lies below its loud twentieth: what sounds between the notes, hiss above all."""
+    """How far the quiet tenth of the spectrogram lies below its loud twentieth:
+
+    what sounds between the notes, hiss above all.
+    """
     mel = log_mel_db(audio)
     return float(np.quantile(mel, 0.1) - np.quantile(mel, 0.95))
 
@@ -236,10 +273,15 @@ def listen(audio: np.ndarray) -> Sound:
     mean = chroma(audio).mean(1)
     modes = _mode_of(mean, tuple(TONICS.values())), _mode_of(mean, tuple(range(12)))
     levels = loudness_lufs(audio), true_peak_db(audio), floor_db(audio), flatness_db(audio)
-    return Sound(*beat(audio), tempo_bpm(audio), *modes, *levels, onsets_per_s(audio), tuple(faults(audio)))
+    return Sound(
+        *beat(audio), tempo_bpm(audio), *modes, *levels, onsets_per_s(audio), tuple(faults(audio))
+    )
 
 
 def distance_in_time(one: np.ndarray, other: np.ndarray) -> tuple[float, float]:
-    """How unlike two clips are, in notes and in rhythm: 1 minus the correlation of chroma and of onsets; 0 for the same music."""
+    """How unlike two clips are, in notes and in rhythm:
+
+    1 minus the correlation of chroma and of onsets; 0 for the same music.
+    """
     pairs = ((chroma(one), chroma(other)), (onset_envelope(one)[None], onset_envelope(other)[None]))
     return tuple(float(1 - np.corrcoef(a.ravel(), b.ravel())[0, 1]) for a, b in pairs)

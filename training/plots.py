@@ -1,4 +1,7 @@
-"""Draws loss curves and spectrograms. Run: `python training/plots.py --work-dir build/pocket` (writes PNGs beside the CSVs)."""
+"""Draws loss curves and spectrograms.
+
+Run: `python training/plots.py --work-dir build/pocket` (writes PNGs beside the CSVs).
+"""
 
 import argparse
 import csv
@@ -27,7 +30,11 @@ def curves(csv_path: Path) -> Path:
     figure, axes = pyplot.subplots(figsize=(9, 5))
     for name, points in _columns(csv_path).items():
         if points:
-            axes.plot(*zip(*points, strict=True), label=name, linestyle="--" if name.startswith("val") else "-")
+            axes.plot(
+                *zip(*points, strict=True),
+                label=name,
+                linestyle="--" if name.startswith("val") else "-",
+            )
     axes.set(xlabel="minutes of training", title=csv_path.stem)
     axes.grid(alpha=0.3)
     axes.legend(fontsize=7, ncols=3)
@@ -38,10 +45,18 @@ def curves(csv_path: Path) -> Path:
 
 
 def spectrogram_page(path: Path, rows: list[tuple[str, np.ndarray, np.ndarray | None]]) -> None:
-    """Rows of (title, audio, rendition or None): log-mel pictures, the rendition beside the original."""
+    """Rows of (title, audio, rendition or None):
+
+    log-mel pictures, the rendition beside the original.
+    """
     columns = 2 if any(r[2] is not None for r in rows) else 1
     across = columns if columns == 2 else 2
-    cells = [(t, a) for title, x, y in rows for t, a in ((title, x), (f"{title}: codec", y)) if a is not None]
+    cells = [
+        (t, a)
+        for title, x, y in rows
+        for t, a in ((title, x), (f"{title}: codec", y))
+        if a is not None
+    ]
     down = -(-len(cells) // across)
     figure, axes = pyplot.subplots(down, across, figsize=(9 * across, 2.4 * down), squeeze=False)
     for axis, (title, audio) in zip(axes.flat, cells, strict=False):
@@ -53,7 +68,9 @@ def spectrogram_page(path: Path, rows: list[tuple[str, np.ndarray, np.ndarray | 
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--work-dir", type=Path, default=Path("build/pocket"))
     for csv_file in sorted(parser.parse_args().work_dir.rglob("*.csv")):
         print(curves(csv_file))

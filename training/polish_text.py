@@ -1,13 +1,16 @@
-"""Teaches a trained model's text encoder everyday language, from text alone; decoder and codec stay as they are.
+"""Teaches a trained model's text encoder everyday language, from text alone; decoder and codec stay
+as they are.
 
-Run: `python training/polish_text.py --model models/pocket --to build/pocket/polished --hours 0.8`. Stopped, it goes on where
-its last checkpoint was (`polish/polish.pt` in `--work-dir`, written every ten minutes). Hours are hours of computing, one thread.
-`--start FILE` begins with the averaged weights of an earlier run's `polish.pt`, whose tables may have been smaller.
+Run: `python training/polish_text.py --model models/pocket --to build/pocket/polished --hours 0.8`.
+Stopped, it goes on where its last checkpoint was (`polish/polish.pt` in `--work-dir`, written every
+ten minutes). Hours are hours of computing, one thread. `--start FILE` begins with the averaged
+weights of an earlier run's `polish.pt`, whose tables may have been smaller.
 
-Every prompt stands for one caption (`words/pocket.py`). A decoder hears its text through its layers' cross-attention only, so
-the encoder is right when each layer reads the same out of the prompt's states as out of those that the old encoder gives for
-the caption. The layers' queries are recorded once, while the decoder makes music by itself; training needs no audio and
-no pass through the decoder.
+Every prompt stands for one caption (`words/pocket.py`). A decoder hears its text through its
+layers' cross-attention only, so the encoder is right when each layer reads the same out of the
+prompt's states as out of those that the old encoder gives for the caption. The layers' queries are
+recorded once, while the decoder makes music by itself; training needs no audio and no pass through
+the decoder.
 """
 
 import argparse
@@ -42,7 +45,9 @@ class PolishSettings:
     queries: int = 16  # of each layer, a step
     recorded_rows: int = 48
     recorded_frames: int = 260
-    recorded_all_before: int = 60  # of the later frames every fourth is kept: the words decide the beginning
+    recorded_all_before: int = (
+        60  # of the later frames every fourth is kept: the words decide the beginning
+    )
     lr: float = 2e-3
     lr_final: float = 2e-5
     warmup_steps: int = 100
@@ -52,7 +57,10 @@ class PolishSettings:
 
 
 class Prompts:
-    """Pairs of a prompt and the caption that it stands for; a seed gives the same pair every time."""
+    """Pairs of a prompt and the caption that it stands for;
+
+    a seed gives the same pair every time.
+    """
 
     def __init__(self, plain_share: float) -> None:
         self.plain_share, self.words = plain_share, irrelevant_words()
@@ -69,33 +77,53 @@ class Prompts:
         return put_into_words(wish, rng, self.words), caption_for(piece_for(wish))
 
     def draw(self, seed: int) -> tuple[str, str]:
-        return self.plain(seed) if random.Random(~seed).random() < self.plain_share else self.free(seed)
+        return (
+            self.plain(seed)
+            if random.Random(~seed).random() < self.plain_share
+            else self.free(seed)
+        )
 
 
 def words_to_know() -> tuple[list[str], list[str]]:
-    """Words to add to a tokenizer, and those that are known after another sign too, as in "piano/drums"."""
+    """Words to add to a tokenizer, and those that are known after another sign too, as in
+    "piano/drums".
+    """
     core = {
-        w for name in ("genres", "instruments", "drums") for ps in TABLES[name].values() for p in ps for w in p.split()
+        w
+        for name in ("genres", "instruments", "drums")
+        for ps in TABLES[name].values()
+        for p in ps
+        for w in p.split()
     }
     return vocabulary(), sorted(w for w in core if w.isalpha() and w.islower() and len(w) > 3)
 
 
 @torch.inference_mode()
-def record_queries(model: MusicgenForConditionalGeneration, tokenizer, settings: PolishSettings) -> Tensor:
-    """What the decoder layers ask their text while they make music from captions: float32 [layers, N, hidden]."""
+def record_queries(
+    model: MusicgenForConditionalGeneration, tokenizer, settings: PolishSettings
+) -> Tensor:
+    """What the decoder layers ask their text while they make music from captions:
+
+    float32 [layers, N, hidden].
+    """
     captions = [
-        caption_for(piece_for(draw_wish(random.Random(HELD_OUT_FROM - 1 - i)))) for i in range(settings.recorded_rows)
+        caption_for(piece_for(draw_wish(random.Random(HELD_OUT_FROM - 1 - i))))
+        for i in range(settings.recorded_rows)
     ]
     recorded: list[list[Tensor]] = [[] for _ in model.decoder.model.decoder.layers]
 
     def keep(layer: int):
-        return lambda _module, _inputs, made: recorded[layer].append(made[: len(captions)].flatten(0, 1).clone())
+        return lambda _module, _inputs, made: recorded[layer].append(
+            made[: len(captions)].flatten(0, 1).clone()
+        )
 
     layers = model.decoder.model.decoder.layers
     hooks = [one.encoder_attn.q_proj.register_forward_hook(keep(k)) for k, one in enumerate(layers)]
     text = tokenizer(captions, padding=True, return_tensors="pt")
     torch.manual_seed(settings.seed)
-    model.generate(**text, max_new_tokens=settings.recorded_frames, do_sample=True, guidance_scale=3.0)
+    model.generate(
+        **text, max_new_tokens=settings.recorded_frames, do_sample=True, guidance_scale=3.0
+    )
     for hook in hooks:
         hook.remove()
     kept = [i for i in range(len(recorded[0])) if i < settings.recorded_all_before or i % 4 == 0]
@@ -109,13 +137,18 @@ class Listener:
     layers: list[nn.Module]
 
     def hear(self, states: Tensor, mask: Tensor, queries: Tensor) -> list[Tensor]:
-        """What each layer reads, before its last projection: states [B, L, H], mask [B, L], queries [layers, N, H] -> [B, N, H]."""
+        """What each layer reads, before its last projection:
+
+        states [B, L, H], mask [B, L], queries [layers, N, H] -> [B, N, H].
+        """
         return [self._read(*pair, states, mask) for pair in zip(self.layers, queries, strict=True)]
 
     @staticmethod
     def _read(layer: nn.Module, queries: Tensor, states: Tensor, mask: Tensor) -> Tensor:
         heads, width = layer.num_heads, layer.head_dim
-        keys, values = (p(states).unflatten(2, (heads, width)) for p in (layer.k_proj, layer.v_proj))
+        keys, values = (
+            p(states).unflatten(2, (heads, width)) for p in (layer.k_proj, layer.v_proj)
+        )
         asked = queries.unflatten(1, (heads, width)) * width**-0.5
         scores = torch.einsum("nhd,blhd->bhnl", asked, keys).float()
         shares = scores.masked_fill(mask[:, None, None] == 0, -1e9).softmax(-1)
@@ -128,21 +161,33 @@ class Listener:
 
 
 def small_letters(pieces: list[str]) -> Tensor:
-    """For each piece the id of the same in small letters, or its own: capitals share their embedding while it is trained."""
+    """For each piece the id of the same in small letters, or its own:
+
+    capitals share their embedding while it is trained.
+    """
     ids = {piece: i for i, piece in enumerate(pieces)}
     return torch.tensor([ids.get(piece.lower(), i) for i, piece in enumerate(pieces)])
 
 
-def encode(model, tokenizer, texts: list[str], max_tokens: int, shared: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """Projected states [B, L, H] and their mask [B, L]; `shared` maps ids to those whose embeddings they use."""
-    text = tokenizer(texts, padding=True, truncation=True, max_length=max_tokens, return_tensors="pt")
+def encode(
+    model, tokenizer, texts: list[str], max_tokens: int, shared: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Projected states [B, L, H] and their mask [B, L];
+
+    `shared` maps ids to those whose embeddings they use.
+    """
+    text = tokenizer(
+        texts, padding=True, truncation=True, max_length=max_tokens, return_tensors="pt"
+    )
     ids = text.input_ids if shared is None else shared[text.input_ids]
     states = model.text_encoder(input_ids=ids, attention_mask=text.attention_mask).last_hidden_state
     return model.enc_to_dec_proj(states), text.attention_mask
 
 
 @torch.no_grad()
-def widen_embeddings(model: MusicgenForConditionalGeneration, pieces: list[str], known: dict[str, Tensor]) -> None:
+def widen_embeddings(
+    model: MusicgenForConditionalGeneration, pieces: list[str], known: dict[str, Tensor]
+) -> None:
     """Room for all pieces; one that is known, or known in small letters, starts as that one."""
     model.text_encoder.resize_token_embeddings(len(pieces), mean_resizing=False)
     model.config.text_encoder.vocab_size = len(pieces)
@@ -161,12 +206,16 @@ class Polisher:
     def __init__(self, source: Path, folder: Path, hours: float, start: Path | None = None) -> None:
         self.settings, self.path, self.folder = PolishSettings(), folder / "polish.pt", folder
         torch.manual_seed(self.settings.seed)
-        self.teacher = MusicgenForConditionalGeneration.from_pretrained(source, dtype=torch.float32).eval()
+        self.teacher = MusicgenForConditionalGeneration.from_pretrained(
+            source, dtype=torch.float32
+        ).eval()
         self.teacher.requires_grad_(False)
         self.teacher_tokenizer = AutoTokenizer.from_pretrained(source)
         self.tokenizer = self._tokenizer(source)
         self.queries = self._queries()
-        self.listener = Listener([layer.encoder_attn for layer in self.teacher.decoder.model.decoder.layers])
+        self.listener = Listener(
+            [layer.encoder_attn for layer in self.teacher.decoder.model.decoder.layers]
+        )
         self.prompts = Prompts(self.settings.plain_share)
         self.variances = self._variances()
         self.model = copy.deepcopy(self.teacher)
@@ -184,7 +233,9 @@ class Polisher:
         self.log = CsvLog(folder / "polish.csv", COLUMNS)
 
     def _widen(self, pieces: list[str], table: Tensor) -> None:
-        known = dict(zip(pieces, table[: len(pieces)], strict=True))  # a table may be longer than its vocabulary
+        known = dict(
+            zip(pieces, table[: len(pieces)], strict=True)
+        )  # a table may be longer than its vocabulary
         widen_embeddings(self.model, _pieces(self.tokenizer), known)
 
     def _tokenizer(self, source: Path):
@@ -196,15 +247,23 @@ class Polisher:
     def _queries(self) -> Tensor:
         path = self.folder / "queries.pt"
         if not path.exists():
-            save_atomically(record_queries(self.teacher, self.teacher_tokenizer, self.settings), path)
+            save_atomically(
+                record_queries(self.teacher, self.teacher_tokenizer, self.settings), path
+            )
         return torch.load(path, weights_only=True)
 
     def _optimizers(self) -> list[torch.optim.Optimizer]:
         """Muon for the matrices inside the layers, AdamW for the rest."""
-        inner = [p for n, p in self.weights.items() if ".block." in n and p.dim() == 2 and "bias" not in n]
+        inner = [
+            p
+            for n, p in self.weights.items()
+            if ".block." in n and p.dim() == 2 and "bias" not in n
+        ]
         known = {id(p) for p in inner}
         outer = [p for p in self.weights.values() if id(p) not in known]
-        muon = torch.optim.Muon(inner, weight_decay=self.settings.weight_decay, adjust_lr_fn="match_rms_adamw")
+        muon = torch.optim.Muon(
+            inner, weight_decay=self.settings.weight_decay, adjust_lr_fn="match_rms_adamw"
+        )
         return [muon, torch.optim.AdamW(outer, betas=(0.9, 0.98), weight_decay=0.0, fused=True)]
 
     def _resume(self, start: Path | None) -> tuple[int, float]:
@@ -241,12 +300,17 @@ class Polisher:
         save_atomically(state, self.path)
 
     def loss(self, pairs: list[tuple[str, str]]) -> Tensor:
-        """Share of the variance of what the layers read that is not explained: 1 is no better than the mean caption."""
+        """Share of the variance of what the layers read that is not explained:
+
+        1 is no better than the mean caption.
+        """
         queries = self._some_queries()
         with torch.autocast("cpu", torch.bfloat16):
             wanted = self._wanted([caption for _, caption in pairs], queries)
             texts = [text for text, _ in pairs]
-            states, mask = encode(self.model, self.tokenizer, texts, self.settings.max_tokens, self.shared)
+            states, mask = encode(
+                self.model, self.tokenizer, texts, self.settings.max_tokens, self.shared
+            )
             apart = self.listener.differences(self.listener.hear(states, mask, queries), wanted)
         return (apart / self.variances).mean()
 
@@ -255,7 +319,9 @@ class Polisher:
 
     @torch.no_grad()
     def _wanted(self, captions: list[str], queries: Tensor) -> list[Tensor]:
-        states, mask = encode(self.teacher, self.teacher_tokenizer, captions, self.settings.max_tokens)
+        states, mask = encode(
+            self.teacher, self.teacher_tokenizer, captions, self.settings.max_tokens
+        )
         return self.listener.hear(states, mask, queries)
 
     @torch.no_grad()
@@ -263,7 +329,9 @@ class Polisher:
         """Of what each layer reads, over captions [layers]."""
         captions = [self.prompts.draw(HELD_OUT_FROM - 1000 - i)[1] for i in range(256)]
         wanted = self._wanted(captions, self._some_queries())
-        return self.listener.differences(wanted, [w.mean(0, keepdim=True).expand_as(w) for w in wanted])
+        return self.listener.differences(
+            wanted, [w.mean(0, keepdim=True).expand_as(w) for w in wanted]
+        )
 
     def _batch(self) -> list[tuple[str, str]]:
         s = self.settings
@@ -308,7 +376,9 @@ class Polisher:
         figures = {}
         for name, draw in (("val_free", self.prompts.free), ("val_plain", self.prompts.plain)):
             firsts = [HELD_OUT_FROM + 1000 * b for b in range(batches)]
-            losses = [self.loss([draw(f + row) for row in range(self.settings.rows)]) for f in firsts]
+            losses = [
+                self.loss([draw(f + row) for row in range(self.settings.rows)]) for f in firsts
+            ]
             figures[name] = float(torch.stack(losses).mean())
         torch.set_rng_state(state)
         self._use(kept)
@@ -342,9 +412,14 @@ class Polisher:
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument(
-        "--model", type=Path, default=Path("build/pocket/unpolished"), help="whose text encoder is the teacher"
+        "--model",
+        type=Path,
+        default=Path("build/pocket/unpolished"),
+        help="whose text encoder is the teacher",
     )
     parser.add_argument("--to", type=Path, default=Path("build/pocket/model"))
     parser.add_argument("--work-dir", type=Path, default=Path("build/pocket"))

@@ -1,7 +1,9 @@
-"""The whole recipe: render, codec, tokens, language model, export, everyday words, evaluate. `make pocket` calls it.
+"""The whole recipe: render, codec, tokens, language model, export, everyday words, evaluate. `make
+pocket` calls it.
 
-Run: `python training/run.py --device cpu --hours 3`. Every stage resumes; what is finished is not done again. The hours are
-those of the three training stages together; rendering and encoding (about 25 minutes on two cores) and evaluation come on top.
+Run: `python training/run.py --device cpu --hours 3`. Every stage resumes; what is finished is not
+done again. The hours are those of the three training stages together; rendering and encoding (about
+25 minutes on two cores) and evaluation come on top.
 """
 
 import argparse
@@ -28,12 +30,17 @@ def stages(args: argparse.Namespace) -> list[Stage]:
     lm_hours = args.hours - codec_hours - words_hours
     unpolished = str(args.work_dir / "unpolished")
     return [
-        Stage("render.py", (*work, "--hours", str(args.music_hours), "--workers", str(args.workers))),
+        Stage(
+            "render.py", (*work, "--hours", str(args.music_hours), "--workers", str(args.workers))
+        ),
         Stage("train_codec.py", (*work, *device, "--hours", str(codec_hours))),
         Stage("encode_audio.py", (*work, *device, "--workers", str(workers))),
         Stage("train_lm.py", (*work, *device, "--hours", str(lm_hours), "--workers", str(workers))),
         Stage("export.py", (*work, "--to", unpolished)),
-        Stage("polish_text.py", (*work, "--model", unpolished, "--to", str(args.to), "--hours", str(words_hours))),
+        Stage(
+            "polish_text.py",
+            (*work, "--model", unpolished, "--to", str(args.to), "--hours", str(words_hours)),
+        ),
         Stage("plots.py", work),
         Stage("evaluate.py", ("--model", str(args.to), "--out", str(args.work_dir / "evaluation"))),
     ]
@@ -47,10 +54,15 @@ def run(args: argparse.Namespace) -> None:
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--work-dir", type=Path, default=Path("build/pocket"))
     parser.add_argument(
-        "--to", type=Path, default=Path("build/pocket/model"), help="models/pocket to replace the shipped one"
+        "--to",
+        type=Path,
+        default=Path("build/pocket/model"),
+        help="models/pocket to replace the shipped one",
     )
     parser.add_argument("--hours", type=float, default=3.0)
     parser.add_argument("--music-hours", type=float, default=28.0)

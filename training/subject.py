@@ -25,7 +25,9 @@ HELD_OUT_FROM = 1_000_000  # indices far above those of training
 
 @dataclass(frozen=True)
 class Pocket:
-    """Upstream's model, which encodes and is judged step by step, and the product's engines, which compose."""
+    """Upstream's model, which encodes and is judged step by step, and the product's engines, which
+    compose.
+    """
 
     model: MusicgenForConditionalGeneration
     tokenizer: object
@@ -48,7 +50,9 @@ class Pocket:
         clips = []
         for start in range(0, len(texts), MAX_BATCH):
             wanted = Generation(round(seconds * FRAME_RATE), seed + start, sampling)
-            frames = stream(self.engines[precision], wanted, self.text.encode(texts[start : start + MAX_BATCH]))
+            frames = stream(
+                self.engines[precision], wanted, self.text.encode(texts[start : start + MAX_BATCH])
+            )
             clips += list(self.codec.decode(torch.cat(list(frames), dim=2), 1)[:, 0].numpy())
         return clips
 

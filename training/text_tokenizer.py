@@ -1,7 +1,8 @@
-"""Counts the words of captions into the small Unigram tokenizer of the text encoder and saves it as a T5 tokenizer.
+"""Counts the words of captions into the small Unigram tokenizer of the text encoder and saves it as
+a T5 tokenizer.
 
-Run: `python training/text_tokenizer.py --work-dir build/pocket`. Needs no audio: captions come from composed facts.
-Ids are T5's: <pad> 0, </s> 1, <unk> 2, and </s> closes every text.
+Run: `python training/text_tokenizer.py --work-dir build/pocket`. Needs no audio: captions come from
+composed facts. Ids are T5's: <pad> 0, </s> 1, <unk> 2, and </s> closes every text.
 """
 
 import argparse
@@ -39,16 +40,21 @@ def _words() -> Counter[str]:
 def unigram_pieces() -> list[tuple[str, float]]:
     """Specials, then every word of the captions with its log share, then single characters.
 
-    The captions use some two hundred words, so whole words are pieces; the usual pruning would tear rare ones apart.
+    The captions use some two hundred words, so whole words are pieces; the usual pruning would tear
+    rare ones apart.
     """
     words = _words()
     total = sum(words.values())
     pieces = [(special, 0.0) for special in SPECIALS] + [("▁", -2.0)]
     pieces += [("▁" + word, math.log(count / total)) for word, count in words.most_common()]
     known = {word for word, _ in pieces}
-    pieces += [(number, -9.0) for number in map(str, range(60, 181)) if number not in known]  # after other signs
+    pieces += [
+        (number, -9.0) for number in map(str, range(60, 181)) if number not in known
+    ]  # after other signs
     pieces += [(word, -9.0) for word in ("bpm", "BPM")]
-    return pieces + [(c, SPELLED_SCORE) for c in string.ascii_letters + string.digits + string.punctuation]
+    return pieces + [
+        (c, SPELLED_SCORE) for c in string.ascii_letters + string.digits + string.punctuation
+    ]
 
 
 def train_tokenizer() -> Tokenizer:
@@ -63,7 +69,10 @@ def train_tokenizer() -> Tokenizer:
 
 
 def save_as_t5(tokenizer: Tokenizer, folder: Path) -> None:
-    """The three files that every T5 tokenizer of transformers loads; no sentencepiece file is needed."""
+    """The three files that every T5 tokenizer of transformers loads;
+
+    no sentencepiece file is needed.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer.save(str(folder / "tokenizer.json"))
     names = {"pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"}
@@ -73,17 +82,24 @@ def save_as_t5(tokenizer: Tokenizer, folder: Path) -> None:
 
 
 def _forms(word: str) -> tuple[str, ...]:
-    """As written, in small letters, with a capital, in capitals: no normaliser, which transformers 4 and 5 read differently."""
+    """As written, in small letters, with a capital, in capitals:
+
+    no normaliser, which transformers 4 and 5 read differently.
+    """
     return word, word.lower(), word[:1].upper() + word[1:].lower(), word.upper()
 
 
 def extended_pieces(pieces: list[list], words: list[str], bare: list[str]) -> list[list]:
-    """The pieces of a tokenizer with their ids, then `words` in four forms, `bare` words as they follow other signs, letters."""
+    """The pieces of a tokenizer with their ids, then `words` in four forms, `bare` words as they
+    follow other signs, letters.
+    """
     known, added = {piece for piece, _ in pieces}, []
     numbers = [str(n) for n in range(*NUMBERS)]
     candidates = [("▁" + form, WORD_SCORE) for word in [*words, *numbers] for form in _forms(word)]
     candidates += [(word, WORD_SCORE) for word in [*bare, *numbers]]
-    candidates += [(letter, SPELLED_SCORE) for letter in OTHER_LETTERS + OTHER_LETTERS.upper() + OTHER_SIGNS]
+    candidates += [
+        (letter, SPELLED_SCORE) for letter in OTHER_LETTERS + OTHER_LETTERS.upper() + OTHER_SIGNS
+    ]
     for piece, score in candidates:
         if piece not in known:
             known.add(piece)
@@ -92,7 +108,10 @@ def extended_pieces(pieces: list[list], words: list[str], bare: list[str]) -> li
 
 
 def extend(folder: Path, words: list[str], bare: list[str], to: Path) -> None:
-    """Writes the tokenizer in `folder` with more pieces into another folder; what it knew keeps its ids."""
+    """Writes the tokenizer in `folder` with more pieces into another folder;
+
+    what it knew keeps its ids.
+    """
     made = json.loads((folder / "tokenizer.json").read_text())
     made["model"]["vocab"] = extended_pieces(made["model"]["vocab"], words, bare)
     save_as_t5(Tokenizer.from_str(json.dumps(made)), to)
@@ -107,7 +126,9 @@ def load_tokenizer(work_dir: Path):
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--work-dir", type=Path, default=Path("build/pocket"))
     loaded = load_tokenizer(parser.parse_args().work_dir)
     for text in ("a happy piano tune with drums, 120 bpm", "Sad Solo Violin, no drums, slow"):

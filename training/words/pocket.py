@@ -1,7 +1,9 @@
-"""Pocket's sound world as its text encoder is to see it: a wish -> a piece -> the caption that its decoder was trained on.
+"""Pocket's sound world as its text encoder is to see it: a wish -> a piece -> the caption that its
+decoder was trained on.
 
-Not run by itself. Facts that a wish leaves out take the defaults of its genre, use or mood: this decoder was always told the
-tempo, the mode and whether there are drums, and plays the mean of several answers as mush. So each wish has one piece.
+Not run by itself. Facts that a wish leaves out take the defaults of its genre, use or mood: this
+decoder was always told the tempo, the mode and whether there are drums, and plays the mean of
+several answers as mush. So each wish has one piece.
 """
 
 import math
@@ -25,9 +27,9 @@ class Piece:
     drums: bool = True
     dynamic: str = "normal"
     density: str = "medium"
-    backing: str | None = (
-        None  # None: not said. Told of no chords and bass that nobody asked for, it keeps the beat better
-    )
+    # Not said unless a prompt says it: told of chords and bass that nobody asked for, the decoder
+    # keeps the beat less well.
+    backing: str | None = None
     bass: bool = False
     solo: bool = False
     tonic: str | None = None
@@ -84,8 +86,19 @@ GENRES = {
     "march": Piece("classical", "trumpet", 120, dynamic="loud"),
     "fanfare": Piece("classical", "trumpet", 100, dynamic="loud"),
     "ballad": Piece("ballad", "piano", 80),
-    "ambient": Piece("ballad", "strings", 80, "major", drums=False, density="sparse", backing="pad", dynamic="soft"),
-    "new age": Piece("ballad", "flute", 80, "major", drums=False, density="sparse", backing="pad", dynamic="soft"),
+    "ambient": Piece(
+        "ballad",
+        "strings",
+        80,
+        "major",
+        drums=False,
+        density="sparse",
+        backing="pad",
+        dynamic="soft",
+    ),
+    "new age": Piece(
+        "ballad", "flute", 80, "major", drums=False, density="sparse", backing="pad", dynamic="soft"
+    ),
     "lullaby": Piece("ballad", "music box", 80, "major", drums=False, dynamic="soft"),
     "nursery rhyme": Piece("folk", "music box", 120, "major", drums=False),
     "classical": Piece("classical", "strings", 100, "major", drums=False),
@@ -191,14 +204,38 @@ USE_PIECES = {
     "sad scene": replace(STILL, mode="minor"),
 }
 MOOD_MODES = {
-    "happy": "major", "hopeful": "major", "playful": "major", "romantic": "major", "calm": "major", "dreamy": "major",
-    "heroic": "major", "sad": "minor", "nostalgic": "minor", "dark": "minor", "tense": "minor", "angry": "minor",
-}  # fmt: skip
-MOOD_STEPS = {"energetic": 1, "angry": 1, "sad": -1, "calm": -1}  # along TEMPI_BPM, from the genre's tempo
+    "happy": "major",
+    "hopeful": "major",
+    "playful": "major",
+    "romantic": "major",
+    "calm": "major",
+    "dreamy": "major",
+    "heroic": "major",
+    "sad": "minor",
+    "nostalgic": "minor",
+    "dark": "minor",
+    "tense": "minor",
+    "angry": "minor",
+}
+MOOD_STEPS = {
+    "energetic": 1,
+    "angry": 1,
+    "sad": -1,
+    "calm": -1,
+}  # along TEMPI_BPM, from the genre's tempo
 MOOD_DYNAMICS = {
-    "calm": "soft", "dreamy": "soft", "romantic": "soft", "energetic": "loud", "angry": "loud", "heroic": "loud",
-}  # fmt: skip
-ERA_LEADS = {"80s": "synth", "50s": "guitar", "60s": "guitar"}  # of pop, where no instrument is named
+    "calm": "soft",
+    "dreamy": "soft",
+    "romantic": "soft",
+    "energetic": "loud",
+    "angry": "loud",
+    "heroic": "loud",
+}
+ERA_LEADS = {
+    "80s": "synth",
+    "50s": "guitar",
+    "60s": "guitar",
+}  # of pop, where no instrument is named
 TEMPO_STEPS = {"slow": 80, "medium": 100, "fast": 140}
 
 
@@ -206,7 +243,9 @@ def nearest_tempo(bpm: float) -> int:
     """Of those that the decoder knows; an octave away counts as being 15 % away."""
 
     def distance(tempo: int) -> float:
-        return min(abs(math.log(tempo / bpm / octave)) + 0.15 * (octave != 1) for octave in (0.5, 1, 2))
+        return min(
+            abs(math.log(tempo / bpm / octave)) + 0.15 * (octave != 1) for octave in (0.5, 1, 2)
+        )
 
     return min(TEMPI_BPM, key=distance)
 
@@ -251,7 +290,10 @@ def _without(piece: Piece, wish: Wish) -> Piece:
     """Another lead or accompaniment than those that the wish excludes."""
     unwanted = {"pad" if i == "pad" else LEADS.get(i) for i in wish.without}
     if piece.lead in unwanted and not wish.instruments:
-        piece = replace(piece, lead=next(lead for lead in ("piano", "strings", "guitar") if lead not in unwanted))
+        piece = replace(
+            piece,
+            lead=next(lead for lead in ("piano", "strings", "guitar") if lead not in unwanted),
+        )
     if unwanted & {piece.backing, *STYLE_BACKINGS[piece.style]}:
         left = [b for b in ("piano", "strings", "guitar") if b not in unwanted and b != piece.lead]
         piece = replace(piece, backing=left[0])
@@ -295,7 +337,9 @@ def piece_for(wish: Wish) -> Piece:
         piece = replace(piece, solo=True, drums=False)
     if wish.drums:
         piece = replace(piece, drums=wish.drums == "on")
-    return replace(piece, bass=bool({"bass", "synth bass"} & set(wish.instruments)) and not piece.solo)
+    return replace(
+        piece, bass=bool({"bass", "synth bass"} & set(wish.instruments)) and not piece.solo
+    )
 
 
 MOODS = {"major": "happy", "minor": "sad"}
@@ -328,25 +372,46 @@ def caption_for(piece: Piece) -> str:
 # ---- captions in the manner of those that the decoder knows: they must go on meaning what they say
 
 STYLE_WORDS = {
-    "pop": ("pop",), "rock": ("rock",), "electronic": ("electronic", "techno", "dance"), "jazz": ("jazz", "swing"),
-    "folk": ("folk", "country"), "waltz": ("waltz",), "ballad": ("ballad", "ambient", "lullaby"),
+    "pop": ("pop",),
+    "rock": ("rock",),
+    "electronic": ("electronic", "techno", "dance"),
+    "jazz": ("jazz", "swing"),
+    "folk": ("folk", "country"),
+    "waltz": ("waltz",),
+    "ballad": ("ballad", "ambient", "lullaby"),
     "classical": ("classical", "baroque"),
-}  # fmt: skip
+}
 LEAD_WORDS = {
-    "piano": ("piano", "grand piano"), "guitar": ("guitar", "acoustic guitar", "nylon guitar"),
-    "strings": ("strings", "violins", "string ensemble"), "flute": ("flute",), "trumpet": ("trumpet",),
-    "organ": ("organ", "church organ", "pipe organ"), "synth": ("synth", "synthesizer", "synth lead"),
+    "piano": ("piano", "grand piano"),
+    "guitar": ("guitar", "acoustic guitar", "nylon guitar"),
+    "strings": ("strings", "violins", "string ensemble"),
+    "flute": ("flute",),
+    "trumpet": ("trumpet",),
+    "organ": ("organ", "church organ", "pipe organ"),
+    "synth": ("synth", "synthesizer", "synth lead"),
     "music box": ("music box",),
-}  # fmt: skip
+}
 MOOD_WORDS = {
     "major": ("happy", "cheerful", "joyful", "bright", "sunny", "uplifting", "upbeat", "positive"),
-    "minor": ("sad", "melancholic", "melancholy", "dark", "gloomy", "mournful", "mysterious", "tense"),
+    "minor": (
+        "sad",
+        "melancholic",
+        "melancholy",
+        "dark",
+        "gloomy",
+        "mournful",
+        "mysterious",
+        "tense",
+    ),
 }
 NOUNS = ("tune", "song", "piece", "track", "melody")
 
 
 def draw_plain(rng: random.Random) -> tuple[str, Piece]:
-    """A caption of the old manner and its piece: lead, drums, mode and tempo said, the rest or not."""
+    """A caption of the old manner and its piece:
+
+    lead, drums, mode and tempo said, the rest or not.
+    """
     style = rng.choice(list(STYLE_WORDS))
     solo = rng.random() < 0.35
     piece = Piece(
@@ -367,7 +432,11 @@ def draw_plain(rng: random.Random) -> tuple[str, Piece]:
 
 def _plain_caption(piece: Piece, style_said: bool, rng: random.Random) -> str:
     mood = rng.choice(MOOD_WORDS[piece.mode])
-    key = f"in {piece.tonic} {piece.mode}" if piece.tonic else rng.choice((f"in {piece.mode}", f"{piece.mode} key", ""))
+    key = (
+        f"in {piece.tonic} {piece.mode}"
+        if piece.tonic
+        else rng.choice((f"in {piece.mode}", f"{piece.mode} key", ""))
+    )
     style = rng.choice(STYLE_WORDS[piece.style]) if style_said else ""
     noun = "waltz" if style == "waltz" else rng.choice(NOUNS)
     solo = "solo" if piece.solo else ""

@@ -11,9 +11,10 @@ INSTRUMENTS = table(
         "harpsichord": "harpsichord, clavinet, clavichord, spinet",
         "acoustic guitar": "acoustic guitar, guitar, guitars, acoustic guitars, nylon guitar, "
         "classical guitar, fingerpicked guitar, strummed guitar, steel guitar, spanish guitar, "
-        "fingerstyle guitar, guitarist, acoustic strumming, slide guitar, pedal steel, 12-string guitar",
-        "electric guitar": "electric guitar, electric guitars, clean guitar, guitar solo, guitar riff, "
-        "guitar riffs, lead guitar, rhythm guitar, wah guitar, guitar licks",
+        "fingerstyle guitar, guitarist, acoustic strumming, slide guitar, pedal steel, 12-string "
+        "guitar",
+        "electric guitar": "electric guitar, electric guitars, clean guitar, guitar solo, guitar "
+        "riff, guitar riffs, lead guitar, rhythm guitar, wah guitar, guitar licks",
         "distorted guitar": "distorted guitar, distorted guitars, distortion, power chords, "
         "overdriven guitar, fuzz guitar, shredding, crunchy guitars",
         "ukulele": "ukulele, uke, ukuleles",
@@ -33,12 +34,13 @@ INSTRUMENTS = table(
         "saxophone": "saxophone, sax, alto sax, tenor sax, saxophones, sax solo, soprano sax",
         "organ": "organ, church organ, pipe organ, organs, cathedral organ",
         "hammond": "hammond, hammond organ, rock organ, electric organ, farfisa",
-        "accordion": "accordion, harmonica, concertina, harmonium, melodica, mouth organ, bandoneon",
+        "accordion": "accordion, harmonica, concertina, harmonium, melodica, mouth organ, "
+        "bandoneon",
         "choir": "choir, voices, vocal choir, chorus, choirs, humming, vocal pads, chanting",
         "synth": "synth, synths, synthesizer, synthesizers, analog synth, synth lead, lead synth, "
         "synth stabs, arpeggiated synth, arpeggiator, moog, synth melody, electronic sounds, "
-        "sawtooth, synth arpeggios, theremin, plucky synth, electronic keyboard, square wave, samples, "
-        "synthesiser, synth riff",
+        "sawtooth, synth arpeggios, theremin, plucky synth, electronic keyboard, square wave, "
+        "samples, synthesiser, synth riff",
         "pad": "synth pad, synth pads, pads, pad, warm pad, lush pads, ethereal pads, drones, "
         "ambient pads, warm pads, soft pads, textures",
         "music box": "music box, toy piano, musical box, chimes, wind chimes, hand bells",
@@ -77,9 +79,10 @@ SOLO = table({"solo": "solo, alone, unaccompanied, on its own, by itself, a capp
 
 MODES = table(
     {
-        "major": "in major, major key, in a major key, major scale, major chords, lydian, mixolydian, major tonality",
-        "minor": "in minor, minor key, in a minor key, minor scale, minor chords, dorian, phrygian, "
-        "harmonic minor, minor tonality, natural minor, aeolian",
+        "major": "in major, major key, in a major key, major scale, major chords, lydian, "
+        "mixolydian, major tonality",
+        "minor": "in minor, minor key, in a minor key, minor scale, minor chords, dorian, "
+        "phrygian, harmonic minor, minor tonality, natural minor, aeolian",
     }
 )
 TONICS = "C C# D Eb E F F# G Ab A Bb B".split()
@@ -106,6 +109,7 @@ SOUND_WORDS = (
     "virtuoso, amazing, cool, wavy, detuned, reverb-soaked, wobbly, glittering, acoustic-sounding"
 ).split(", ")
 PART_WORDS = (
-    "melody, melodies, riff, riffs, solo part, chords, arpeggios, licks, line, lines, stabs, sound, "
-    "theme, motif, hook, part, accompaniment, harmonies, strumming, picking, improvisation, intro"
+    "melody, melodies, riff, riffs, solo part, chords, arpeggios, licks, line, lines, stabs, "
+    "sound, theme, motif, hook, part, accompaniment, harmonies, strumming, picking, "
+    "improvisation, intro"
 ).split(", ")

@@ -1,7 +1,9 @@
-"""Wishes (which concepts a prompt names) and their wording in everyday language. Knows the tables, not the sound world.
+"""Wishes (which concepts a prompt names) and their wording in everyday language. Knows the tables,
+not the sound world.
 
-Try it: `python training/words/show.py`. `put_into_words(wish, rng)` is all that another stage needs: fill in a `Wish`
-with what is true of a piece, leave out what the prompt is not to say, and it writes one of very many prompts for it.
+Try it: `python training/words/show.py`. `put_into_words(wish, rng)` is all that another stage
+needs: fill in a `Wish` with what is true of a piece, leave out what the prompt is not to say, and
+it writes one of very many prompts for it.
 """
 
 import random
@@ -24,8 +26,16 @@ TABLES: dict[str, Table] = {
     "tempo": moods.TEMPO_WORDS,
     "uses": moods.USES,
 }
-_PHRASES = {phrase.lower() for table in TABLES.values() for phrases in table.values() for phrase in phrases}
-NEUTRAL_WORDS = [w for w in (*spelling.LITTLE_WORDS, *spelling.COMMON_WORDS) if w.lower() not in _PHRASES]
+_PHRASES = {
+    phrase.lower() for table in TABLES.values() for phrases in table.values() for phrase in phrases
+}
+WITH_WORDS = (
+    "with,with,with,featuring,using,played on,driven by,led by,on,feat.,made of,performed on,"
+    "with some,and"
+).split(",")
+NEUTRAL_WORDS = [
+    w for w in (*spelling.LITTLE_WORDS, *spelling.COMMON_WORDS) if w.lower() not in _PHRASES
+]
 
 
 @dataclass(frozen=True)
@@ -53,7 +63,17 @@ def _some(rng: random.Random, share: float, choices) -> str | None:
 
 
 MOOD_SHARES = {"happy": 3, "calm": 3, "sad": 3, "dark": 2, "energetic": 2}  # the rest once
-CALM_USES = ("study", "sleep", "meditate", "wedding", "cafe", "nature", "sad scene", "scary scene", "morning")
+CALM_USES = (
+    "study",
+    "sleep",
+    "meditate",
+    "wedding",
+    "cafe",
+    "nature",
+    "sad scene",
+    "scary scene",
+    "morning",
+)
 
 
 def _draw_mood(rng: random.Random, use: str | None) -> str:
@@ -64,7 +84,9 @@ def _draw_mood(rng: random.Random, use: str | None) -> str:
 def _draw_tempo(rng: random.Random, wish: Wish) -> Wish:
     roll = rng.random()
     if roll < 0.24:
-        return replace(wish, tempo_bpm=rng.randint(45, 200) if rng.random() < 0.3 else rng.randint(70, 150))
+        return replace(
+            wish, tempo_bpm=rng.randint(45, 200) if rng.random() < 0.3 else rng.randint(70, 150)
+        )
     if roll < 0.5:
         return replace(wish, tempo=rng.choice(("slow", "slow", "medium", "fast", "fast")))
     return wish
@@ -97,7 +119,11 @@ def draw_wish(rng: random.Random) -> Wish:
     if rng.random() < (0.08 if mood else 0.2):
         tonic = _some(rng, 0.5, sounds.TONICS)
         wish = replace(wish, mode=rng.choice(("major", "minor")), tonic=tonic)
-    energy = None if mood in ("calm", "energetic", "angry", "dreamy") else _some(rng, 0.2, moods.ENERGIES)
+    energy = (
+        None
+        if mood in ("calm", "energetic", "angry", "dreamy")
+        else _some(rng, 0.2, moods.ENERGIES)
+    )
     return replace(
         wish,
         energy=energy,
@@ -122,7 +148,10 @@ class _Speaker:
         return phrases[0] if self.rng.random() < 0.15 else self.rng.choice(phrases)
 
     def _english_name(self, kind: str, concept: str) -> str:
-        """Genres and instruments keep their English names abroad; a speaker says nothing else that way."""
+        """Genres and instruments keep their English names abroad;
+
+        a speaker says nothing else that way.
+        """
         if kind in ("genres", "instruments", "eras"):
             return TABLES[kind][concept][0]
         return ""
@@ -143,11 +172,7 @@ class _Speaker:
     def with_(self) -> str:
         if self.language != "en":
             return languages.WITH[self.language]
-        return self.rng.choice(
-            "with,with,with,featuring,using,played on,driven by,led by,on,feat.,made of,performed on,with some,and".split(
-                ","
-            )
-        )
+        return self.rng.choice(WITH_WORDS)
 
     @property
     def and_(self) -> str:
@@ -186,10 +211,12 @@ def _key_phrase(wish: Wish, speaker: _Speaker) -> str:
     rng = speaker.rng
     name = rng.choice(sounds.TONIC_NAMES[wish.tonic].split(", "))
     if rng.random() < 0.15 and " " not in name:
-        return rng.choice(("in {}", "key: {}", "{}")).format(name + ("m" if wish.mode == "minor" else "maj"))
-    return rng.choice(("in {} {}", "{} {}", "key of {} {}", "in the key of {} {}", "key: {} {}")).format(
-        name, wish.mode
-    )
+        return rng.choice(("in {}", "key: {}", "{}")).format(
+            name + ("m" if wish.mode == "minor" else "maj")
+        )
+    return rng.choice(
+        ("in {} {}", "{} {}", "key of {} {}", "in the key of {} {}", "key: {} {}")
+    ).format(name, wish.mode)
 
 
 def _negations(wish: Wish, speaker: _Speaker) -> list[str]:
@@ -205,38 +232,63 @@ def _join(items: list[str], speaker: _Speaker) -> str:
     return ", ".join(items[:-1]) + f" {speaker.and_} {items[-1]}"
 
 
-def _sentence(front: list[str], instruments: list[str], rest: list[str], noun: str, speaker: _Speaker) -> str:
+def _sentence(
+    front: list[str], instruments: list[str], rest: list[str], noun: str, speaker: _Speaker
+) -> str:
     text = speaker.opener + " ".join([*front, noun])
     if instruments:
         text += f" {speaker.with_} {_join(instruments, speaker)}"
     for phrase in rest:
-        text += speaker.rng.choice((", ", ", ", f" {speaker.and_} ", f" {speaker.with_} ", " ", ". ")) + phrase
+        text += (
+            speaker.rng.choice((", ", ", ", f" {speaker.and_} ", f" {speaker.with_} ", " ", ". "))
+            + phrase
+        )
     return text
 
 
-def _tags(front: list[str], instruments: list[str], rest: list[str], noun: str, speaker: _Speaker) -> str:
+def _tags(
+    front: list[str], instruments: list[str], rest: list[str], noun: str, speaker: _Speaker
+) -> str:
     tags = front + instruments + rest + ([noun] if speaker.rng.random() < 0.5 else [])
     speaker.rng.shuffle(tags)
-    return speaker.rng.choice((", ", ", ", " ", "; ", " / ", ". ", " - ", ",", " | ", "\n")).join(tags)
+    return speaker.rng.choice((", ", ", ", " ", "; ", " / ", ". ", " - ", ",", " | ", "\n")).join(
+        tags
+    )
 
 
-def _rest_first(front: list[str], instruments: list[str], rest: list[str], noun: str, speaker: _Speaker) -> str:
+def _rest_first(
+    front: list[str], instruments: list[str], rest: list[str], noun: str, speaker: _Speaker
+) -> str:
     text = " ".join([*rest[:1], *front, noun])
     if instruments:
         text += f" {speaker.with_} {_join(instruments, speaker)}"
     return text + "".join(speaker.rng.choice((", ", " and ", " ")) + phrase for phrase in rest[1:])
 
 
-def _instrument_first(front: list[str], instruments: list[str], rest: list[str], noun: str, speaker: _Speaker) -> str:
-    text = " ".join([speaker.opener.strip(), *front[:1], _join(instruments, speaker), *front[1:], noun])
+def _instrument_first(
+    front: list[str], instruments: list[str], rest: list[str], noun: str, speaker: _Speaker
+) -> str:
+    text = " ".join(
+        [speaker.opener.strip(), *front[:1], _join(instruments, speaker), *front[1:], noun]
+    )
     return text + "".join(f", {phrase}" for phrase in rest)
 
 
-def _said_of_it(front: list[str], instruments: list[str], rest: list[str], noun: str, speaker: _Speaker) -> str:
+def _said_of_it(
+    front: list[str], instruments: list[str], rest: list[str], noun: str, speaker: _Speaker
+) -> str:
     """ "music that sounds dark and fast, like techno"."""
     rng = speaker.rng
     verb = rng.choice(
-        ("that is", "that sounds", "that feels", "which is", "that makes me feel", "in the style of", ":")
+        (
+            "that is",
+            "that sounds",
+            "that feels",
+            "which is",
+            "that makes me feel",
+            "in the style of",
+            ":",
+        )
     )
     text = f"{speaker.opener}{noun or 'music'} {verb} {_join(front, speaker) or 'good'}"
     return text + "".join(
@@ -259,12 +311,22 @@ def _plain_wording(wish: Wish, speaker: _Speaker) -> str:
         front.append(genre)
     instruments = _instrument_phrases(wish, speaker)
     if wish.solo:
-        instruments = [f"solo {instruments[0]}"] if rng.random() < 0.6 else [f"{instruments[0]} {say('solo', 'solo')}"]
+        instruments = (
+            [f"solo {instruments[0]}"]
+            if rng.random() < 0.6
+            else [f"{instruments[0]} {say('solo', 'solo')}"]
+        )
     drums = say("drums", wish.drums)
     if wish.drums == "on" and rng.random() < 0.5:
         instruments.insert(rng.randint(0, len(instruments)), drums)
         drums = ""
-    rest = [drums, *tempo, _key_phrase(wish, speaker), say("densities", wish.density), say("uses", wish.use)]
+    rest = [
+        drums,
+        *tempo,
+        _key_phrase(wish, speaker),
+        say("densities", wish.density),
+        say("uses", wish.use),
+    ]
     rest = [p for p in rest + _negations(wish, speaker) if p]
     rng.shuffle(rest)
     return rng.choice(_FORMS)(front, instruments, rest, speaker.noun, speaker)
@@ -273,7 +335,10 @@ def _plain_wording(wish: Wish, speaker: _Speaker) -> str:
 def _with_irrelevant_words(text: str, rng: random.Random, words: list[str]) -> str:
     for _ in range(rng.randint(1, 3)):
         tokens = text.split(" ")
-        some = [rng.choice(NEUTRAL_WORDS if rng.random() < 0.7 else words) for _ in range(rng.randint(1, 3))]
+        some = [
+            rng.choice(NEUTRAL_WORDS if rng.random() < 0.7 else words)
+            for _ in range(rng.randint(1, 3))
+        ]
         tokens.insert(rng.randint(0, len(tokens)), " ".join(some))
         text = " ".join(tokens)
     if rng.random() < 0.1:
@@ -301,7 +366,10 @@ def _in_capitals(text: str, rng: random.Random) -> str:
 
 
 def put_into_words(wish: Wish, rng: random.Random, words: list[str] | None = None) -> str:
-    """One of very many prompts that say this wish. `words` are irrelevant ones to strew in (`spelling.irrelevant_words`)."""
+    """One of very many prompts that say this wish.
+
+    `words` are irrelevant ones to strew in (`spelling.irrelevant_words`).
+    """
     language = rng.choice(languages.LANGUAGES) if rng.random() < 0.12 else "en"
     if language != "en" and not _sayable(wish, language):
         language = "en"
@@ -317,7 +385,13 @@ def put_into_words(wish: Wish, rng: random.Random, words: list[str] | None = Non
 def _sayable(wish: Wish, language: str) -> bool:
     """Whether the language has words for all that only words of its own can say."""
     own = languages.PHRASES[language]
-    said = {"moods": wish.mood, "drums": wish.drums, "tempo": wish.tempo, "energies": wish.energy, "uses": wish.use}
+    said = {
+        "moods": wish.mood,
+        "drums": wish.drums,
+        "tempo": wish.tempo,
+        "energies": wish.energy,
+        "uses": wish.use,
+    }
     return (
         not wish.solo
         and not wish.without
@@ -330,13 +404,33 @@ def _sayable(wish: Wish, language: str) -> bool:
 def vocabulary() -> list[str]:
     """Every word of the tables, as it stands there."""
     texts = [p for t in TABLES.values() for phrases in t.values() for p in phrases]
-    texts += [p for tables in languages.PHRASES.values() for t in tables.values() for ps in t.values() for p in ps]
-    texts += [n for some in (languages.NOUNS, languages.ARTICLES) for names in some.values() for n in names]
-    texts += [*languages.WITH.values(), *languages.AND.values(), *sounds.TONIC_NAMES.values(), *moods.NOUNS]
+    texts += [
+        p
+        for tables in languages.PHRASES.values()
+        for t in tables.values()
+        for ps in t.values()
+        for p in ps
+    ]
+    texts += [
+        n
+        for some in (languages.NOUNS, languages.ARTICLES)
+        for names in some.values()
+        for n in names
+    ]
+    texts += [
+        *languages.WITH.values(),
+        *languages.AND.values(),
+        *sounds.TONIC_NAMES.values(),
+        *moods.NOUNS,
+    ]
     texts += [*sounds.SOUND_WORDS, *sounds.PART_WORDS, *NEUTRAL_WORDS, *spelling.OPENERS]
-    texts += [form for forms in spelling.MISSPELLED.values() for form in forms] + list(spelling.MISSPELLED)
+    texts += [form for forms in spelling.MISSPELLED.values() for form in forms] + list(
+        spelling.MISSPELLED
+    )
     texts += [f"{t}{end}" for t in "CDEFGAB" for end in ("m", "maj", "#m", "bm")]
-    return sorted({word.strip(",.:") for text in texts for word in text.split() if word.strip(",.:")})
+    return sorted(
+        {word.strip(",.:") for text in texts for word in text.split() if word.strip(",.:")}
+    )
 
 
 def said_concepts(wish: Wish) -> set[str]:
