@@ -18,6 +18,7 @@ import copy
 import math
 import random
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,7 +43,8 @@ class PolishSettings:
     pooled: int = 4  # batches drawn together and sorted by length, so that little is padding
     plain_share: float = 0.2  # captions of the old manner, which go on meaning what they say
     max_tokens: int = 96
-    queries: int = 16  # of each layer, a step
+    layers: int = 2  # of the decoder, compared in a step of training
+    queries: int = 16  # of each of these layers
     recorded_rows: int = 48
     recorded_frames: int = 260
     recorded_all_before: int = (
@@ -136,10 +138,13 @@ class Listener:
 
     layers: list[nn.Module]
 
-    def hear(self, states: Tensor, mask: Tensor, queries: Tensor) -> list[Tensor]:
-        """What each layer reads, before its last projection:
+    def only(self, layers: list[int]) -> "Listener":
+        return Listener([self.layers[k] for k in layers])
 
-        states [B, L, H], mask [B, L], queries [layers, N, H] -> [B, N, H].
+    def hear(self, states: Tensor, mask: Tensor, queries: Tensor) -> list[Tensor]:
+        """What each layer reads, before its last projection.
+
+        States [B, L, H], mask [B, L], queries [layers, N, H] -> [B, N, H].
         """
         return [self._read(*pair, states, mask) for pair in zip(self.layers, queries, strict=True)]
 
@@ -170,7 +175,7 @@ def small_letters(pieces: list[str]) -> Tensor:
 
 
 def encode(
-    model, tokenizer, texts: list[str], max_tokens: int, shared: Tensor | None = None
+    model, tokenizer, texts: Sequence[str], max_tokens: int, shared: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
     """Projected states [B, L, H] and their mask [B, L];
 
@@ -216,6 +221,7 @@ class Polisher:
         self.listener = Listener(
             [layer.encoder_attn for layer in self.teacher.decoder.model.decoder.layers]
         )
+        self.all_layers = list(range(len(self.listener.layers)))
         self.prompts = Prompts(self.settings.plain_share)
         self.variances = self._variances()
         self.model = copy.deepcopy(self.teacher)
@@ -299,36 +305,37 @@ class Polisher:
         }
         save_atomically(state, self.path)
 
-    def loss(self, pairs: list[tuple[str, str]]) -> Tensor:
-        """Share of the variance of what the layers read that is not explained:
+    def loss(self, pairs: list[tuple[str, str]], layers: list[int]) -> Tensor:
+        """Share of the variance of what these layers read that is not explained.
 
         1 is no better than the mean caption.
         """
-        queries = self._some_queries()
+        queries, listener = self._some_queries(layers), self.listener.only(layers)
+        texts, captions = zip(*pairs, strict=True)
         with torch.autocast("cpu", torch.bfloat16):
-            wanted = self._wanted([caption for _, caption in pairs], queries)
-            texts = [text for text, _ in pairs]
+            wanted = self._wanted(captions, queries, listener)
             states, mask = encode(
                 self.model, self.tokenizer, texts, self.settings.max_tokens, self.shared
             )
-            apart = self.listener.differences(self.listener.hear(states, mask, queries), wanted)
-        return (apart / self.variances).mean()
+            apart = listener.differences(listener.hear(states, mask, queries), wanted)
+        return (apart / self.variances[layers]).mean()
 
-    def _some_queries(self) -> Tensor:
-        return self.queries[:, torch.randint(self.queries.shape[1], (self.settings.queries,))]
+    def _some_queries(self, layers: list[int]) -> Tensor:
+        chosen = torch.randint(self.queries.shape[1], (self.settings.queries,))
+        return self.queries[layers][:, chosen]
 
     @torch.no_grad()
-    def _wanted(self, captions: list[str], queries: Tensor) -> list[Tensor]:
+    def _wanted(self, captions: Sequence[str], queries: Tensor, listener: Listener) -> list[Tensor]:
         states, mask = encode(
             self.teacher, self.teacher_tokenizer, captions, self.settings.max_tokens
         )
-        return self.listener.hear(states, mask, queries)
+        return listener.hear(states, mask, queries)
 
     @torch.no_grad()
     def _variances(self) -> Tensor:
         """Of what each layer reads, over captions [layers]."""
         captions = [self.prompts.draw(HELD_OUT_FROM - 1000 - i)[1] for i in range(256)]
-        wanted = self._wanted(captions, self._some_queries())
+        wanted = self._wanted(captions, self._some_queries(self.all_layers), self.listener)
         return self.listener.differences(
             wanted, [w.mean(0, keepdim=True).expand_as(w) for w in wanted]
         )
@@ -346,7 +353,8 @@ class Polisher:
 
     def train_step(self) -> float:
         s = self.settings
-        loss = self.loss(self._batch())
+        layers = torch.randperm(len(self.all_layers))[: s.layers].tolist()
+        loss = self.loss(self._batch(), layers)
         for optimizer in self.optimizers:
             optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -377,7 +385,8 @@ class Polisher:
         for name, draw in (("val_free", self.prompts.free), ("val_plain", self.prompts.plain)):
             firsts = [HELD_OUT_FROM + 1000 * b for b in range(batches)]
             losses = [
-                self.loss([draw(f + row) for row in range(self.settings.rows)]) for f in firsts
+                self.loss([draw(f + row) for row in range(self.settings.rows)], self.all_layers)
+                for f in firsts
             ]
             figures[name] = float(torch.stack(losses).mean())
         torch.set_rng_state(state)
