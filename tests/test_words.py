@@ -69,6 +69,17 @@ def test_what_a_wish_says_stands_in_its_caption(seed):
         assert f"{wish.tempo_bpm} bpm" in caption
 
 
+@pytest.mark.parametrize("seed", range(60))
+def test_the_instrument_that_is_named_first_leads(seed):
+    wish = Wish(genre="rock", instruments=("flute", "trumpet"), mood="dark")
+    text = wishes.in_english(wish, random.Random(seed))
+    places = [
+        min(text.find(phrase) for phrase in TABLES["instruments"][name] if phrase in text)
+        for name in wish.instruments
+    ]
+    assert places[0] < places[1], text
+
+
 def test_an_instrument_that_is_not_wanted_neither_leads_nor_accompanies():
     caption = pocket.caption_for(pocket.piece_for(Wish(genre="ballad", without=("piano",))))
     assert "piano" not in caption

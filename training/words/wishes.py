@@ -33,6 +33,7 @@ WITH_WORDS = (
     "with,with,with,featuring,using,played on,driven by,led by,on,feat.,made of,performed on,"
     "with some,and"
 ).split(",")
+SAID_OF_IT = "that is,that sounds,that feels,which is,feeling,sounding,in the style of,:".split(",")
 NEUTRAL_WORDS = [
     w for w in (*spelling.LITTLE_WORDS, *spelling.COMMON_WORDS) if w.lower() not in _PHRASES
 ]
@@ -246,14 +247,20 @@ def _sentence(
     return text
 
 
+def _mixed(instruments: list[str], others: list[str], rng: random.Random) -> list[str]:
+    """In any order, but the instruments in theirs: the first one leads."""
+    playing, phrases = iter(instruments), [(True, p) for p in instruments]
+    phrases += [(False, p) for p in others]
+    rng.shuffle(phrases)
+    return [next(playing) if plays else phrase for plays, phrase in phrases]
+
+
 def _tags(
     front: list[str], instruments: list[str], rest: list[str], noun: str, speaker: _Speaker
 ) -> str:
-    tags = front + instruments + rest + ([noun] if speaker.rng.random() < 0.5 else [])
-    speaker.rng.shuffle(tags)
-    return speaker.rng.choice((", ", ", ", " ", "; ", " / ", ". ", " - ", ",", " | ", "\n")).join(
-        tags
-    )
+    others = front + rest + ([noun] if speaker.rng.random() < 0.5 else [])
+    between = speaker.rng.choice((", ", ", ", " ", "; ", " / ", ". ", " - ", ",", " | ", "\n"))
+    return between.join(_mixed(instruments, others, speaker.rng))
 
 
 def _rest_first(
@@ -277,23 +284,12 @@ def _instrument_first(
 def _said_of_it(
     front: list[str], instruments: list[str], rest: list[str], noun: str, speaker: _Speaker
 ) -> str:
-    """ "music that sounds dark and fast, like techno"."""
+    """As in: music that sounds dark and fast, with a piano."""
     rng = speaker.rng
-    verb = rng.choice(
-        (
-            "that is",
-            "that sounds",
-            "that feels",
-            "which is",
-            "that makes me feel",
-            "in the style of",
-            ":",
-        )
-    )
+    verb = rng.choice(SAID_OF_IT)
     text = f"{speaker.opener}{noun or 'music'} {verb} {_join(front, speaker) or 'good'}"
     return text + "".join(
-        rng.choice((", ", " with ", ". ")) + phrase
-        for phrase in rng.sample(instruments + rest, len(instruments + rest))
+        rng.choice((", ", " with ", ". ")) + phrase for phrase in _mixed(instruments, rest, rng)
     )
 
 
@@ -330,6 +326,11 @@ def _plain_wording(wish: Wish, speaker: _Speaker) -> str:
     rest = [p for p in rest + _negations(wish, speaker) if p]
     rng.shuffle(rest)
     return rng.choice(_FORMS)(front, instruments, rest, speaker.noun, speaker)
+
+
+def in_english(wish: Wish, rng: random.Random) -> str:
+    """Without slips, capitals or anything that does not belong to the wish."""
+    return _plain_wording(wish, _Speaker(rng, "en"))
 
 
 def _with_irrelevant_words(text: str, rng: random.Random, words: list[str]) -> str:
@@ -423,7 +424,14 @@ def vocabulary() -> list[str]:
         *sounds.TONIC_NAMES.values(),
         *moods.NOUNS,
     ]
-    texts += [*sounds.SOUND_WORDS, *sounds.PART_WORDS, *NEUTRAL_WORDS, *spelling.OPENERS]
+    texts += [
+        *SAID_OF_IT,
+        *WITH_WORDS,
+        *sounds.SOUND_WORDS,
+        *sounds.PART_WORDS,
+        *NEUTRAL_WORDS,
+        *spelling.OPENERS,
+    ]
     texts += [form for forms in spelling.MISSPELLED.values() for form in forms] + list(
         spelling.MISSPELLED
     )
