@@ -221,6 +221,7 @@ class Polisher:
         self.listener = Listener(
             [layer.encoder_attn for layer in self.teacher.decoder.model.decoder.layers]
         )
+        self.taught: dict[str, Tensor] = {}
         self.all_layers = list(range(len(self.listener.layers)))
         self.prompts = Prompts(self.settings.plain_share)
         self.variances = self._variances()
@@ -326,10 +327,21 @@ class Polisher:
 
     @torch.no_grad()
     def _wanted(self, captions: Sequence[str], queries: Tensor, listener: Listener) -> list[Tensor]:
+        self._remember(sorted(set(captions) - set(self.taught)))
+        states = nn.utils.rnn.pad_sequence([self.taught[c] for c in captions], True).float()
+        lengths = torch.tensor([len(self.taught[c]) for c in captions])
+        mask = torch.arange(states.shape[1]) < lengths[:, None]
+        return listener.hear(states, mask, queries)
+
+    def _remember(self, captions: list[str]) -> None:
+        """The old encoder's states of captions; a few thousand come again and again."""
+        if not captions:
+            return
         states, mask = encode(
             self.teacher, self.teacher_tokenizer, captions, self.settings.max_tokens
         )
-        return listener.hear(states, mask, queries)
+        for caption, own, heard in zip(captions, states, mask.sum(1).tolist(), strict=True):
+            self.taught[caption] = own[:heard].bfloat16()
 
     @torch.no_grad()
     def _variances(self) -> Tensor:
