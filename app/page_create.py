@@ -38,11 +38,11 @@ MAX_PAGE_SEED = 2**53 - 1
 
 # All within what pocket knows, so that a newcomer's first press works with any model.
 IDEAS = {
-    "Happy piano": "a happy pop piano tune with drums and bass, 120 bpm",
-    "Slow flute": "a slow, sad solo flute melody, no drums",
-    "Rock drums": "rock drum beat, loud and busy, 120 bpm",
-    "Synth chase": "a fast, tense electronic synth tune with drums and synth bass, 140 bpm",
-    "Organ": "a solemn baroque organ piece in minor, no drums, 80 bpm",
+    "Lo-fi evening": "lo-fi beat with mellow piano for a quiet evening",
+    "80s pop": "80s pop song with synths and punchy drums",
+    "Epic trailer": "epic orchestral trailer music with big drums",
+    "Music box": "a music box lullaby",
+    "House party": "upbeat house track, 124 bpm",
 }
 PRECISIONS = ["auto", "fp32", "fp16", "bf16"]
 

@@ -22,7 +22,8 @@ log = logging.getLogger("musicgraph")
 POCKET = "pocket"
 POCKET_FOLDER = Path(__file__).parent / "pocket"
 POCKET_WORLD = (
-    "piano, guitar, strings, flute, trumpet, organ, synth, music box, bass and one drum kit"
+    "everyday words for piano, guitar, strings, flute, trumpet, organ, synth, music box, bass and "
+    "one drum kit"
 )
 WEIGHTS_LICENCE = "CC-BY-NC-4.0"
 GB = 10**9
