@@ -411,19 +411,22 @@ class Polisher:
             parameter.copy_(values[name])
 
     def run(self, every: int = 100, check_every: int = 400, save_every_s: float = 600) -> None:
-        total, saved = 0.0, time.monotonic()
+        losses, saved = [], time.monotonic()
         while self.budget.share < 1:
-            total += self.train_step() / every
+            losses.append(self.train_step())
             if self.step % every == 0:
                 checked = self.validate() if self.step % check_every == 0 else {}
-                figures = {"lr": self.learning_rate(), "unexplained": total, **checked}
-                self.log.add(step=self.step, minutes=self.budget.spent_s / 60, **figures)
-                total = 0.0
+                self._report(unexplained=sum(losses) / len(losses), **checked)
+                losses = []
             if time.monotonic() - saved > save_every_s:
                 self.save()
                 saved = time.monotonic()
-        self.log.add(step=self.step, minutes=self.budget.spent_s / 60, **self.validate(12))
+        self._report(**self.validate(12))
         self.save()
+
+    def _report(self, **figures: float) -> None:
+        minutes, lr = self.budget.spent_s / 60, self.learning_rate()
+        self.log.add(step=self.step, minutes=minutes, lr=lr, **figures)
 
     def export(self, folder: Path) -> None:
         self._use(self.average)
