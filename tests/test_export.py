@@ -15,7 +15,7 @@ from musicgraph.models.places import POCKET_FOLDER
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
 
-from export import in_shards, save_model, write_shards  # noqa: E402
+from export import TEMPERATURE, in_shards, save_model, write_shards  # noqa: E402
 
 WORDS = ("text_encoder.", "enc_to_dec_proj.")
 MAX_SHARD_BYTES = 10**7  # what a hub takes as a plain file
@@ -65,6 +65,15 @@ def test_transformers_and_our_loader_read_the_same_from_an_exported_folder(tmp_p
     for k, head in enumerate(upstream.decoder.lm_heads):
         assert torch.equal(ours.heads.weight[64 * k : 64 * (k + 1)], head.weight)
     assert len({path.name for path in opened.files.values()}) == 3
+
+
+def test_the_proposed_temperature_is_written_down(tmp_path):
+    tokenizer = tmp_path / "tokenizer"
+    tiny_tokenizer().save_pretrained(tokenizer)
+    (tokenizer / "special_tokens_map.json").write_text("{}")
+    save_model(write_tiny_checkpoint(tmp_path / "plain"), tokenizer, tmp_path / "made")
+    said = json.loads((tmp_path / "made" / "generation_config.json").read_text())
+    assert said["temperature"] == TEMPERATURE and said["max_length"] == 1500
 
 
 def test_the_shipped_model_is_in_shards_that_hubs_take_and_its_words_have_one_of_their_own():
