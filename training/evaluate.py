@@ -28,8 +28,9 @@ from sound_world import LEADS, SAMPLE_RATE, TEMPI_BPM
 from subject import Pocket, held_out, load
 from torch.nn.functional import cross_entropy
 
-from musicgraph.models.conditioning import memory_for
+from musicgraph.models.conditioning import Conditioning
 from musicgraph.models.config import MAX_BATCH, Sampling
+from musicgraph.models.engine import Engine
 
 CLIP_S = 6
 # name, guidance, precision; the last is what the product plays on a CPU
@@ -119,9 +120,7 @@ def engine_figures(pocket: Pocket, items: int, seconds: float = 10.0) -> dict[st
         [caption(song.facts, index) for index, (song, _) in enumerate(songs)]
     )
     figures = {
-        f"ce_nats_{precision}": _cross_entropy(
-            engine.prepare(memory_for(encoded, None, cfg=1), 2048), tokens
-        )
+        f"ce_nats_{precision}": _cross_entropy(engine, encoded, tokens)
         for precision, engine in pocket.engines.items()
     }
     return figures | {
@@ -129,13 +128,15 @@ def engine_figures(pocket: Pocket, items: int, seconds: float = 10.0) -> dict[st
     }
 
 
-def _cross_entropy(session, tokens: torch.Tensor) -> float:
+def _cross_entropy(engine: Engine, encoded: Conditioning, tokens: torch.Tensor) -> float:
+    session = engine.open(len(encoded), tokens.shape[2])
+    slots = [session.admit([encoded.item(i)], tokens.shape[2]) for i in range(len(encoded))]
     heard = delayed(tokens, LmSettings().special)
     total = torch.zeros(())
     for step in range(
         tokens.shape[2]
     ):  # the first codebook's delay is one step, each further one's one more
-        predicted = session.step(heard[:, :, step : step + 1])
+        predicted = session.step(slots, heard[:, :, step : step + 1])
         for k in range(min(step, tokens.shape[1] - 1) + 1):
             total += cross_entropy(predicted[:, k], tokens[:, k, step - k]) / tokens.shape[1]
     return float(total / tokens.shape[2])
