@@ -14,10 +14,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
-from torch import Tensor, nn
+from torch import Tensor
 
 from .checkpoint_config import Settings, read_settings, shown
 from .config import LMConfig
@@ -29,6 +30,11 @@ from .lm import MusicGenLM
 from .refused import Refused
 from .text import TextEncoder
 from .tokenizer import load_tokenizer
+
+if TYPE_CHECKING:  # imported for the types only: it takes seconds
+    from transformers import PreTrainedConfig, PreTrainedModel
+
+Part = TypeVar("Part", bound="PreTrainedModel")
 
 DTYPES = {name: dtype for dtype, name in NAMES.items()}
 FLOATS = ("F32", "F16", "BF16")
@@ -341,7 +347,9 @@ ALIASES = {
 """How a name of transformers' modules may end → how that of an official file ends."""
 
 
-def _load_part(checkpoint: Checkpoint, part: str, kind: type, config: object) -> nn.Module:
+def _load_part(
+    checkpoint: Checkpoint, part: str, kind: type[Part], config: PreTrainedConfig
+) -> Part:
     """A transformers model with one part's tensors. It is made without storage, so that checking comes first."""
     with _quiet_transformers(), torch.device("meta"):
         model = kind(config)

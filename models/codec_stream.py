@@ -13,6 +13,7 @@ rearrange what they read, and a transposed convolution is a product of matrices 
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +21,16 @@ from torch.nn import functional as F
 
 from . import onednn
 from .refused import Refused
+
+if TYPE_CHECKING:  # imported for the types only: it takes seconds
+    from transformers.models.encodec.modeling_encodec import (
+        EncodecConv1d,
+        EncodecConvTranspose1d,
+        EncodecDecoder,
+        EncodecEncoder,
+        EncodecLSTM,
+        EncodecResnetBlock,
+    )
 
 _ROWS = 50  # frames that the slowest transposed convolution gets with each push
 
@@ -36,9 +47,6 @@ def _joined(*pieces: Tensor | None) -> Tensor:
 
 
 class _Identity:
-    def __init__(self, module: nn.Module):
-        pass
-
     def push(self, x: Tensor, final: bool) -> Tensor:
         return x
 
@@ -46,7 +54,7 @@ class _Identity:
 class _Elu:
     """The activation. It overwrites its input unless somebody else needs that (`inplace=False`)."""
 
-    def __init__(self, module: nn.Module, inplace: bool = True):
+    def __init__(self, module: nn.ELU, inplace: bool = True):
         self._alpha, self._inplace = module.alpha, inplace
 
     def push(self, x: Tensor, final: bool) -> Tensor:
@@ -56,8 +64,9 @@ class _Elu:
 class _Conv:
     """A convolution. Its first output waits until there is enough to reflect at the left end."""
 
-    def __init__(self, module: nn.Module):
+    def __init__(self, module: EncodecConv1d):
         conv = module.conv
+        assert isinstance(conv, nn.Conv1d), conv
         self._weight = conv.weight.unsqueeze(2).contiguous(
             memory_format=torch.channels_last
         )  # [out, in, 1, kernel]
@@ -127,8 +136,9 @@ class _ConvTranspose:
     The `stride` outputs that begin with a frame are sums over that frame and the one before it: products of matrices.
     """
 
-    def __init__(self, module: nn.Module):
+    def __init__(self, module: EncodecConvTranspose1d):
         conv = module.conv
+        assert isinstance(conv, nn.ConvTranspose1d) and conv.bias is not None, conv
         self._stride, self._channels = conv.stride[0], conv.out_channels
         taps = conv.weight.permute(0, 2, 1).flatten(1)  # [in, kernel · out]
         self._present, self._previous = taps.chunk(2, dim=1)
@@ -173,9 +183,9 @@ class _ConvTranspose:
 
 
 class _LSTM:
-    def __init__(self, module: nn.Module):
+    def __init__(self, module: EncodecLSTM):
         lstm = module.lstm
-        self._lstm = onednn.Lstm(lstm) if onednn.usable(lstm.weight_ih_l0) else lstm
+        self._lstm = onednn.Lstm(lstm) if onednn.usable(lstm.all_weights[0][0]) else lstm
         self._state: tuple[Tensor, Tensor] | None = None
 
     def push(self, x: Tensor, final: bool) -> Tensor:
@@ -189,8 +199,9 @@ class _LSTM:
 class _Residual:
     """block(x) + shortcut(x), where the block runs late: the shortcut waits for it."""
 
-    def __init__(self, module: nn.Module):
+    def __init__(self, module: EncodecResnetBlock):
         first, *rest = module.block
+        assert isinstance(first, nn.ELU), first
         self._block = [_Elu(first, inplace=False), *map(_stateful, rest)]
         self._shortcut = _stateful(module.shortcut)
         self._waiting: Tensor | None = None
@@ -208,23 +219,23 @@ class _Residual:
         return x.add_(beside[:, : x.shape[1]])
 
 
-_KINDS = {
-    "EncodecConv1d": _Conv,
-    "EncodecConvTranspose1d": _ConvTranspose,
-    "EncodecLSTM": _LSTM,
-    "EncodecResnetBlock": _Residual,
-    "ELU": _Elu,
-    "Identity": _Identity,
-}
-
-
 def _stateful(module: nn.Module) -> _Conv | _ConvTranspose | _LSTM | _Residual | _Elu | _Identity:
-    kind = _KINDS.get(type(module).__name__)
-    if kind is None:
-        raise Refused(
-            "codec", got=f"a layer {type(module).__name__}", expected=f"one of {', '.join(_KINDS)}"
-        )
-    return kind(module)
+    from transformers.models.encodec import modeling_encodec as upstream
+
+    match module:
+        case upstream.EncodecConv1d():
+            return _Conv(module)
+        case upstream.EncodecConvTranspose1d():
+            return _ConvTranspose(module)
+        case upstream.EncodecLSTM():
+            return _LSTM(module)
+        case upstream.EncodecResnetBlock():
+            return _Residual(module)
+        case nn.ELU():
+            return _Elu(module)
+        case nn.Identity():
+            return _Identity()
+    raise Refused("codec", got=f"a layer {type(module).__name__}", expected="EnCodec's own layers")
 
 
 def arrange(coder: nn.Module) -> None:
@@ -239,7 +250,7 @@ def arrange(coder: nn.Module) -> None:
 class LayerStream:
     """The layers of an encoder or a decoder with their state: `[N, channels, time]` in and out."""
 
-    def __init__(self, coder: nn.Module):
+    def __init__(self, coder: EncodecEncoder | EncodecDecoder):
         self._layers = [_stateful(module) for module in coder.layers]
 
     def push(self, x: Tensor, final: bool = False) -> Tensor:

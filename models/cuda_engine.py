@@ -216,9 +216,9 @@ class StaticStep:
         layers = range(config.num_layers)
         keys, values = ([like.new_zeros(shape) for _ in layers] for _ in range(2))
         self._text = Text(keys, values, like.new_zeros((rows, 1, 1, length)))
-        for row in range(0 if old is None else len(old.mask)):
-            one = [[cache[row : row + 1] for cache in caches] for caches in (old.keys, old.values)]
-            self._put_text(row, Text(*one, old.mask[row : row + 1]))
+        if old is not None:
+            for row in range(len(old.mask)):
+                self._put_text(row, _text_of(old, row))
 
     def _put_text(self, row: int, text: Text | None) -> None:
         assert self._text is not None
@@ -318,3 +318,11 @@ def rounded_up(count: int, multiple: int) -> int:
 def _added(seen: Tensor, dtype: torch.dtype) -> Tensor:
     """A bool mask as what is added to scores, 0 or −∞: made once a step, where a bool one is converted in each layer."""
     return torch.zeros_like(seen, dtype=dtype).masked_fill(~seen, float("-inf"))
+
+
+def _text_of(text: Text, row: int) -> Text:
+    """That of one row of several."""
+    one = slice(row, row + 1)
+    return Text(
+        [cache[one] for cache in text.keys], [cache[one] for cache in text.values], text.mask[one]
+    )

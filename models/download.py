@@ -196,7 +196,8 @@ class _Download:
             said = json.loads(body)
         except (ValueError, RecursionError):
             said = None
-        revision = said.get("sha") if isinstance(said, dict) else None
+        said = said if isinstance(said, dict) else {}
+        revision = said.get("sha")
         if not isinstance(revision, str) or not re.fullmatch(r"[0-9a-f]{12,64}", revision):
             raise self._refused("a list of files that cannot be read", "the hub's own")
         files = [file for entry in _entries(said) if (file := _hub_file(entry)) is not None]

@@ -107,7 +107,7 @@ class StreamLimiter:
         self._ceiling = ceiling
         self._reach = max(1, round(lookahead_s * sample_rate))
         self._sound: Tensor | None = None  # [C, ≤ 2·reach]: not given out yet
-        self._needed: Tensor | None = None  # [1, ≤ 4·reach]: gains from 2·reach before `_sound` on
+        self._needed = torch.ones(1, 2 * self._reach)  # gains from 2·reach before `_sound` on
 
     def push(self, sound: Tensor) -> Tensor:
         """The next piece in; out comes what is settled by it, `[C, N]` with N ≥ 0."""
@@ -123,7 +123,7 @@ class StreamLimiter:
     def _advanced(self, new: Tensor, keep: int) -> Tensor:
         if self._sound is None:
             self._sound = new[:, :0]
-            self._needed = new.new_ones(1, 2 * self._reach)
+            self._needed = self._needed.to(new)
         envelope = new.abs().amax(dim=0, keepdim=True)
         needed = (self._ceiling / envelope.clamp_min(1e-9)).clamp_max(1.0)
         sound = torch.cat([self._sound, new], dim=1)

@@ -5,14 +5,21 @@ Stereo models run the mono codec on left and right separately; their codebooks a
 
 from __future__ import annotations
 
+import functools
 import math
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from .codec_stream import LayerStream, arrange
+from .modules import all_of
 from .refused import Refused
+
+if TYPE_CHECKING:  # imported for the types only: it takes seconds
+    from transformers import EncodecModel
+    from transformers.models.encodec.modeling_encodec import EncodecVectorQuantization
 
 OWN_CODEC = "use the codec that the tokens were made for"
 BLOCK_FRAMES = (
@@ -21,7 +28,7 @@ BLOCK_FRAMES = (
 
 
 class Codec(nn.Module):
-    def __init__(self, encodec: nn.Module):
+    def __init__(self, encodec: EncodecModel):
         """Takes over a transformers `EncodecModel` and folds its weight norm."""
         super().__init__()
         config = encodec.config
@@ -57,7 +64,13 @@ class Codec(nn.Module):
 
     @property
     def _device(self) -> torch.device:
-        return self.quantizer.layers[0].codebook.embed.device
+        return self._quantizers()[0].codebook.embed.device
+
+    def _quantizers(self) -> list[EncodecVectorQuantization]:
+        """One a codebook, from coarse to fine."""
+        from transformers.models.encodec.modeling_encodec import EncodecVectorQuantization
+
+        return all_of(self.quantizer.layers, EncodecVectorQuantization)
 
     @torch.inference_mode()
     def encode(self, waveform: Tensor, num_codebooks: int) -> Tensor:
@@ -79,18 +92,19 @@ class Codec(nn.Module):
         """`[N, hidden, T]` → `[N, levels, T]`: each codebook takes what the ones before it left over."""
         _check_numbers(latent, "latents")
         residual, tokens = latent, []
-        for layer in self.quantizer.layers[:levels]:
+        for layer in self._quantizers()[:levels]:
             tokens.append(layer.encode(residual))
             residual = residual - layer.decode(tokens[-1])
         return torch.stack(tokens, dim=1)
 
     def _levels(self, num_codebooks: int, channels: int) -> int:
         levels, rest = divmod(num_codebooks, channels)
-        if rest or not 1 <= levels <= len(self.quantizer.layers):
+        most = len(self.quantizer.layers)
+        if rest or not 1 <= levels <= most:
             raise Refused(
                 "tokens",
                 got=f"{num_codebooks} codebooks for {channels} channel(s)",
-                expected=f"at most {len(self.quantizer.layers)} a channel",
+                expected=f"at most {most} a channel",
                 remedy=OWN_CODEC,
             )
         return levels
@@ -108,8 +122,9 @@ class Codec(nn.Module):
         per_channel = (
             tokens.unflatten(1, (levels, channels)).transpose(1, 2).flatten(0, 1).to(self._device)
         )
-        layers = self.quantizer.layers[:levels]
-        return sum(layer.decode(per_channel[:, level]) for level, layer in enumerate(layers))
+        layers = self._quantizers()[:levels]
+        vectors = [layer.decode(per_channel[:, level]) for level, layer in enumerate(layers)]
+        return functools.reduce(torch.add, vectors)
 
     def decode(self, tokens: Tensor, channels: int) -> Tensor:
         """`[B, K, T]` → waveform `[B, C, T · hop]`, float32 on the CPU."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from .refused import Refused
@@ -77,7 +77,7 @@ def _without_config(folder: Path, names: set[str]) -> tuple[str, str]:
     return "no config.json", "choose the folder that holds config.json"
 
 
-def _nested(folders: list[Path], levels: int) -> Iterable[Path]:
+def _nested(folders: list[Path], levels: int) -> Iterator[Path]:
     """Folders below that hold a config.json, the nearest first; looks at `MAX_ENTRIES` a level."""
     children = [
         child for folder in folders for child in sorted(folder.iterdir())[:MAX_ENTRIES]

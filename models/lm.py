@@ -20,6 +20,7 @@ from torch.nn import functional as F
 
 from .conditioning import Conditioning
 from .config import LMConfig
+from .modules import all_of
 
 
 @dataclass(frozen=True)
@@ -174,7 +175,7 @@ class MusicGenLM(nn.Module):
         weight = self.norm.weight
         mask = conditioning.mask.to(weight.device)
         states = self.text_projection(conditioning.states.to(weight)) * mask.unsqueeze(-1)
-        caches = [layer.text_cache(states) for layer in self.layers]
+        caches = [layer.text_cache(states) for layer in all_of(self.layers, Layer)]
         seen = mask | ~mask.any(dim=-1, keepdim=True)
         return Text([k for k, _ in caches], [v for _, v in caches], seen[:, None, None])
 

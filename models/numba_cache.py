@@ -8,6 +8,7 @@ whatever else is wrong with it means that it is compiled again.
 
 from __future__ import annotations
 
+import inspect
 import json
 import logging
 import os
@@ -33,7 +34,7 @@ def kept(function):
     """Compiled at its first call, and kept in the cache."""
     compiled = njit(nogil=True, error_model="numpy")(function)
     if hasattr(compiled, "_cache"):  # Numba's dispatcher asks it before it compiles
-        compiled._cache = _Kept(function)
+        compiled._cache = _Kept(function)  # pyright: ignore[reportAttributeAccessIssue]: a private part, which Numba's types leave out
     else:
         log.warning("compiled anew with each start: this release of Numba keeps nothing for us")
     return compiled
@@ -102,7 +103,7 @@ class _Kept:
             "function": self._function.__qualname__,
             "signature": str(signature),
             "sources": digest(),
-            "module": [module.__name__, os.path.abspath(module.__file__)],
+            "module": [module.__name__, os.path.abspath(inspect.getfile(module))],
             "versions": [numba.__version__, llvmlite.__version__, sys.version, sys.platform],
             "processor": [str(fact) for fact in codegen.magic_tuple()],
             "settings": sorted(item for item in os.environ.items() if item[0].startswith("NUMBA_")),

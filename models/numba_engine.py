@@ -38,7 +38,7 @@ class Threads:
 
     def __init__(self, count: int):
         self._count = count
-        self._pool = ThreadPoolExecutor(count - 1, "musicgraph") if count > 1 else None
+        self._pool = ThreadPoolExecutor(max(1, count - 1), "musicgraph")  # starts none before work
         self._lock = threading.Lock()
 
     def run(self, function, job: np.ndarray, phases: int, arrays: Iterable[object]) -> None:

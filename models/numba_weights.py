@@ -124,9 +124,11 @@ class Parameters:
 
     def embedded(self, tokens: Tensor) -> Tensor:
         """`[R, K, S]` → float32 `[R, S, d]`, the sum over the codebooks."""
-        return sum(
-            F.embedding(tokens[:, k], table).float() for k, table in enumerate(self._embeddings)
-        )
+        first, *rest = self._embeddings
+        total = F.embedding(tokens[:, 0], first).float()
+        for k, table in enumerate(rest, start=1):
+            total = total + F.embedding(tokens[:, k], table).float()
+        return total
 
     def projected(self, states: Tensor) -> Tensor:
         """Text states `[C, L, text_size]` → `[C, L, d]`."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -76,7 +76,7 @@ class Lstm:
             module, lambda: [self._pack(weights) for weights in module.all_weights]
         )
 
-    def _pack(self, weights: list[Tensor]) -> tuple[Tensor, ...]:
+    def _pack(self, weights: Sequence[Tensor]) -> tuple[Tensor, ...]:
         inputs, recurrent, *biases = weights
         reorder = torch.ops.mkldnn._reorder_mkldnn_rnn_layer_weight
         return *reorder(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +12,9 @@ from .conditioning import Conditioning
 from .refused import Refused
 from .tokenizer import Tokenizer
 
+if TYPE_CHECKING:  # imported for the types only: it takes seconds
+    from transformers import T5EncoderModel
+
 MAX_TOKENS = (
     512  # T5 was trained on no more; a longer prompt is refused rather than cut without a word
 )
@@ -18,7 +22,7 @@ MAX_CHARACTERS = 32768  # a text of 512 tokens is far shorter
 
 
 class TextEncoder(nn.Module):
-    def __init__(self, t5: nn.Module, tokenizer: Tokenizer):
+    def __init__(self, t5: T5EncoderModel, tokenizer: Tokenizer):
         super().__init__()
         self.t5 = t5
         self.tokenizer = tokenizer

@@ -6,7 +6,7 @@ Both read a stranger's file, so its kinds are checked before a library sees it. 
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ NORMALIZERS = frozenset(
     + ["StripAccents", "Prepend", "Replace"]
 )
 PRE_TOKENIZERS = frozenset(["Sequence", "WhitespaceSplit", "Whitespace", "Metaspace"])
+PIECES = "a list of [piece, score]"
 SPACES = " {2,}"  # the one pattern that T5's tokenizers have
 
 
@@ -76,12 +77,15 @@ def _from_json(path: Path) -> Tokenizer:
 
 def _checked(path: Path, described: dict[str, Any]) -> dict[str, Any]:
     """The parts that turn text into ids, and only those, once their kinds are known."""
-    model = described.get("model")
-    _expect(path, "model", isinstance(model, dict) and model.get("type") == "Unigram", model,
-            "a Unigram model, as T5 has")  # fmt: skip
+    model, kind = described.get("model"), "a Unigram model, as T5 has"
+    if not isinstance(model, dict):
+        raise _unfit(path, "model", model, kind)
+    _expect(path, "model", model.get("type") == "Unigram", model, kind)
     pieces, unknown = model.get("vocab"), model.get("unk_id")
-    fine = isinstance(pieces, list) and 0 < len(pieces) <= 2**20 and all(map(_is_piece, pieces))
-    _expect(path, "model.vocab", fine, pieces, "a list of [piece, score]")
+    if not isinstance(pieces, list):
+        raise _unfit(path, "model.vocab", pieces, PIECES)
+    fine = 0 < len(pieces) <= 2**20 and all(map(_is_piece, pieces))
+    _expect(path, "model.vocab", fine, pieces, PIECES)
     fine = type(unknown) is int and 0 <= unknown < len(pieces)
     _expect(path, "model.unk_id", fine, unknown, f"a number below {len(pieces)}")
     _check_stage(path, "normalizer", described.get("normalizer"), NORMALIZERS)
@@ -105,17 +109,17 @@ def _is_piece(piece: object) -> bool:
     )
 
 
-def _check_stage(path: Path, name: str, stage: object, kinds: Collection[str]) -> None:
+def _check_stage(path: Path, name: str, stage: object, kinds: frozenset[str]) -> None:
     """A stage is null, or an object of a known kind; a Sequence holds others, one level deep."""
     if stage is None:
         return
     known = sorted(kinds)  # a list, in which anything may be looked for
-    fine = isinstance(stage, dict) and stage.get("type") in known
-    _expect(path, name, fine, stage, f"one of {', '.join(known)}")
+    if not isinstance(stage, dict) or stage.get("type") not in known:
+        raise _unfit(path, name, stage, f"one of {', '.join(known)}")
     if stage["type"] == "Sequence":
         inner = next((stage[key] for key in ("normalizers", "pretokenizers") if key in stage), None)
-        fine = isinstance(inner, list) and len(inner) <= 16
-        _expect(path, name, fine, inner, "a sequence of at most 16")
+        if not isinstance(inner, list) or len(inner) > 16:
+            raise _unfit(path, name, inner, "a sequence of at most 16")
         for one in inner:
             _check_stage(path, name, one, kinds - {"Sequence"})
     if stage["type"] == "Precompiled":
@@ -149,7 +153,11 @@ def _plain(pattern: object) -> bool:
 
 def _expect(path: Path, what: str, fine: bool, got: object, expected: str) -> None:
     if not fine:
-        raise Refused(f"{path}: {what}", got=shown(got), expected=expected, remedy=REMEDY)
+        raise _unfit(path, what, got, expected)
+
+
+def _unfit(path: Path, what: str, got: object, expected: str) -> Refused:
+    return Refused(f"{path}: {what}", got=shown(got), expected=expected, remedy=REMEDY)
 
 
 # ---------------------------------------------------------------- spiece.model
