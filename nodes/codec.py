@@ -85,7 +85,8 @@ class DecodeStream:
         return self._audio(piece) if piece.shape[2] else None
 
     def close(self) -> tuple[dict[str, Any]]:
-        """The node's result: all of the sound."""
+        """The node's result: all of the sound. At least one push comes before it."""
+        assert self._stream is not None
         self._pieces.append(self._stream.close())
         return (self._audio(torch.cat(self._pieces, dim=2)),)
 
@@ -124,7 +125,7 @@ class EnCodecEncode:
 
     def encode(self, codec: wires.CodecPart, audio: dict[str, Any]) -> tuple[dict[str, Any]]:
         waveform, rate = wires.read_audio(audio)
-        encoder: Codec = codec.codec.ready()
+        encoder = codec.codec.ready()
         if rate != encoder.sample_rate or waveform.shape[1] != codec.channels:
             log.info(
                 "EnCodec Encode: %d Hz, %d channel(s) → %d Hz, %d channel(s)",

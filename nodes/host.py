@@ -15,7 +15,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -109,7 +109,7 @@ def called_by_hand() -> bool:
 def check_stop() -> None:
     """Raises if the user pressed stop. Cheap: call it at every step."""
     if inside_comfyui():
-        import comfy.model_management
+        import comfy.model_management  # pyright: ignore[reportMissingImports]
 
         comfy.model_management.throw_exception_if_processing_interrupted()
     elif current_run().stopped():
@@ -123,7 +123,7 @@ class Progress:
         self.total = total
         self._bar = None
         if inside_comfyui():
-            import comfy.utils
+            import comfy.utils  # pyright: ignore[reportMissingImports]
 
             self._bar = comfy.utils.ProgressBar(total)
 
@@ -146,8 +146,8 @@ def say(text: str) -> None:
 def show(text: str) -> None:
     """A word on the node in ComfyUI; nothing elsewhere."""
     if inside_comfyui():
-        from comfy_execution.utils import get_executing_context
-        from server import PromptServer
+        from comfy_execution.utils import get_executing_context  # pyright: ignore[reportMissingImports]
+        from server import PromptServer  # pyright: ignore[reportMissingImports]
 
         context = get_executing_context()
         if context is not None:
@@ -155,6 +155,7 @@ def show(text: str) -> None:
 
 
 Result = TypeVar("Result")
+Module = TypeVar("Module", bound=nn.Module)
 OnProgress = Callable[[int, int], None]
 """called with (done, total); what it raises ends the work"""
 
@@ -229,7 +230,7 @@ def register_model_folder() -> None:
     What is kept to save time goes to ComfyUI's user folder.
     """
     if inside_comfyui():
-        import folder_paths
+        import folder_paths  # pyright: ignore[reportMissingImports]
 
         folder_paths.add_model_folder_path(
             MODEL_FOLDER_KEY, os.path.join(folder_paths.models_dir, MODEL_FOLDER_KEY)
@@ -240,7 +241,7 @@ def register_model_folder() -> None:
 def model_folders() -> list[Path]:
     """Folders whose subfolders are checkpoints, in order of preference."""
     if inside_comfyui():
-        import folder_paths
+        import folder_paths  # pyright: ignore[reportMissingImports]
 
         return [Path(p) for p in folder_paths.get_folder_paths(MODEL_FOLDER_KEY)]
     named = os.environ.get("MUSICGRAPH_MODELS", "")
@@ -262,7 +263,7 @@ def may_download(model: str) -> bool:
 
 def default_device() -> torch.device:
     if inside_comfyui():
-        import comfy.model_management
+        import comfy.model_management  # pyright: ignore[reportMissingImports]
 
         return comfy.model_management.get_torch_device()
     if torch.cuda.is_available():
@@ -277,7 +278,7 @@ def supports(dtype: torch.dtype, device: torch.device) -> bool:
     if device.type == "cpu":
         return dtype is torch.float32
     if inside_comfyui():
-        import comfy.model_management as memory
+        import comfy.model_management as memory  # pyright: ignore[reportMissingImports]
 
         should_use = {
             torch.float16: memory.should_use_fp16,
@@ -290,25 +291,25 @@ def supports(dtype: torch.dtype, device: torch.device) -> bool:
 def loading_device(device: torch.device) -> torch.device:
     """Where a module that will work on `device` is loaded to: ComfyUI keeps it aside until it is needed."""
     if inside_comfyui():
-        import comfy.model_management
+        import comfy.model_management  # pyright: ignore[reportMissingImports]
 
         return comfy.model_management.unet_offload_device()
     return device
 
 
-class Resident:
+class Resident(Generic[Module]):
     """A module and the device it works on. Inside ComfyUI, ComfyUI's memory manager moves it in and out.
 
     Keep it in a node's output: ComfyUI holds weak references only, so its cache of outputs decides the lifetime.
     """
 
-    def __init__(self, module: nn.Module, device: torch.device):
+    def __init__(self, module: Module, device: torch.device):
         self.module = module
         self.device = device
         self._patcher = None
         if inside_comfyui():
-            import comfy.model_management
-            import comfy.model_patcher
+            import comfy.model_management  # pyright: ignore[reportMissingImports]
+            import comfy.model_patcher  # pyright: ignore[reportMissingImports]
 
             offload = comfy.model_management.unet_offload_device()
             self._patcher = comfy.model_patcher.ModelPatcher(
@@ -317,10 +318,10 @@ class Resident:
         else:
             module.to(device)
 
-    def ready(self, working_bytes: int = 0) -> nn.Module:
+    def ready(self, working_bytes: int = 0) -> Module:
         """The module, on its device, with room for `working_bytes` beside it."""
         if self._patcher is not None:
-            import comfy.model_management
+            import comfy.model_management  # pyright: ignore[reportMissingImports]
 
             comfy.model_management.load_models_gpu(
                 [self._patcher], memory_required=working_bytes, force_full_load=True

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from ..models import checkpoint, places
+from ..models.encodec import Codec
 from ..models.refused import Refused
+from ..models.text import TextEncoder
 from . import engines, host, wires
 
 log = logging.getLogger("musicgraph")
@@ -139,7 +140,7 @@ def _with_bytes(model: str) -> host.OnProgress:
     return on_progress
 
 
-def _other_parts(opened: checkpoint.Checkpoint) -> tuple[nn.Module, nn.Module]:
+def _other_parts(opened: checkpoint.Checkpoint) -> tuple[TextEncoder, Codec]:
     return checkpoint.load_text_encoder(opened), checkpoint.load_codec(opened)
 
 

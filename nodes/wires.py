@@ -9,7 +9,9 @@ import torch
 from torch import Tensor
 
 from ..models.config import LMConfig
+from ..models.encodec import Codec
 from ..models.refused import Refused
+from ..models.text import TextEncoder
 from .engines import Choice, Source
 from .host import Resident
 
@@ -36,14 +38,14 @@ class Model:
 class TextEncoderPart:
     """MUSICGEN_TEXT_ENCODER"""
 
-    encoder: Resident
+    encoder: Resident[TextEncoder]
 
 
 @dataclass(frozen=True)
 class CodecPart:
     """ENCODEC. `num_codebooks` and `channels` are those of the model it came with."""
 
-    codec: Resident
+    codec: Resident[Codec]
     num_codebooks: int
     channels: int
 
