@@ -71,7 +71,7 @@ class EmptyAudio:
         cls, duration: float | None, sample_rate: int | None, channels: int | None
     ) -> bool | str:
         """None stands for a linked input: then `create` checks."""
-        if None in (duration, sample_rate, channels):
+        if duration is None or sample_rate is None or channels is None:
             return True
         try:
             _silence_shape(duration, sample_rate, channels)

@@ -11,7 +11,7 @@ import copy
 import json
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -96,6 +96,7 @@ def make_music(
     """
     document = document_for(request, runner.classes)
     prompt, ui = document.prompt(runner.classes), document.ui
+    assert ui is not None, "the default graph is in UI format"
     saver = next(node for node in prompt.values() if node["class_type"] == request.save_as)
     sound, _ = saver["inputs"]["audio"]
     watch = _Stopwatch(str(node_of(ui, "MusicGenSampler")["id"]), listener)
@@ -156,7 +157,7 @@ def document_for(request: Request, classes: NodeClasses) -> Document:
     return with_overrides(Document(ui=ui), _overrides(request, ui), classes)
 
 
-def node_of(ui: dict[str, Any], kind: str) -> dict[str, Any]:
+def node_of(ui: Mapping[str, Any], kind: str) -> dict[str, Any]:
     """The first node of a class."""
     return next(node for node in ui["nodes"] if node["type"] == kind)
 

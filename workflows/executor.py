@@ -195,7 +195,7 @@ class _Job:
                 kept[self.keys[node_id]] = outcome
         return self._result()
 
-    def _reuse(self, node_id: str, kept: Mapping[str, Outcome]) -> None:
+    def _reuse(self, node_id: str, kept: dict[str, Outcome]) -> None:
         self.cached.append(node_id)
         self.emit(NodeCached(node_id))
         outcome = kept[self.keys[node_id]]

@@ -129,6 +129,7 @@ def _opened(path: str | Path) -> Iterator[tuple[Any, Any]]:
 def open_container(path: str | Path) -> Any:
     """PyAV's input container. Raises Refused for what is no file, too large, or no audio or video."""
     import av
+    from av.error import FFmpegError
 
     with open_file(path) as file:
         size = file.seek(0, 2)
@@ -144,20 +145,20 @@ def open_container(path: str | Path) -> Any:
         return av.open(
             str(Path(path).absolute()), container_options=options, metadata_errors="replace"
         )
-    except (av.FFmpegError, ValueError) as error:
+    except (FFmpegError, ValueError) as error:
         raise _not_audio(path, getattr(error, "strerror", None) or error) from error
 
 
 def _decoded(container: Any, stream: Any, path: str | Path) -> Iterator[np.ndarray]:
     """float32 `[C, N]`, frame by frame."""
-    import av
+    from av.error import FFmpegError
 
     channels = stream.codec_context.channels
     try:
         for frame in container.decode(stream):
             check_stop()
             yield _frame_samples(frame, channels, path)
-    except av.FFmpegError as error:
+    except FFmpegError as error:
         raise _not_audio(path, error.strerror or error) from error
 
 
@@ -335,6 +336,7 @@ def _encode(
     quality: str | None,
 ) -> None:
     import av
+    from av.error import FFmpegError
 
     channels = samples.shape[0]
     kept = channels if channels <= coding.max_channels else 2
@@ -348,7 +350,7 @@ def _encode(
             for frame in _frames(samples, rate, factor):
                 container.mux(stream.encode(frame))
             container.mux(stream.encode(None))
-    except (av.FFmpegError, ValueError) as error:
+    except (FFmpegError, ValueError) as error:
         raise Refused(f"cannot write {coding.muxer} at {rate} Hz", got=error) from error
 
 

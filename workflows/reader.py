@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from ..models.refused import Refused
 from .files import open_file
@@ -39,6 +39,7 @@ class Document:
         """The graph in API format. Where both are there, the API format is what really ran."""
         if self.api is not None:
             return plain_prompt(self.api)
+        assert self.ui is not None, "a document is in one format at least"
         return to_api(self.ui, classes)
 
     @property
@@ -108,11 +109,11 @@ def _unwrapped(data: dict[str, Any]) -> Document:
     return Document(api=data)
 
 
-def _is_ui(data: object) -> bool:
+def _is_ui(data: object) -> TypeGuard[dict[str, Any]]:
     return isinstance(data, dict) and isinstance(data.get("nodes"), list)
 
 
-def _is_sound(ui: object) -> bool:
+def _is_sound(ui: object) -> TypeGuard[dict[str, Any]]:
     """Whether a picture of the graph that comes with it can go along: the graph runs without it, too."""
     return _is_ui(ui) and all(
         isinstance(node, dict)

@@ -76,7 +76,7 @@ def with_widget(
     node = next((node for node in ui["nodes"] if str(node.get("id")) == node_id), None)
     node_class = classes.get(node.get("type")) if node is not None else None
     specs = declared_inputs(node_class) if node_class is not None else {}
-    if name not in specs or not specs[name].is_widget:
+    if node is None or name not in specs or not specs[name].is_widget:
         raise refused(
             f"node {node_id} has no widget {name}",
             f"it has {', '.join(specs) or 'no known inputs'}",
@@ -126,12 +126,12 @@ class _Node:
                 f"got the node {shown(data)}, expected an object with an id and a type",
             )
         node_id = str(data["id"])
-        title = data.get("title")
+        title, mode = data.get("title"), data.get("mode")
         return cls(
             id=node_id,
             type=data["type"],
             title=title if isinstance(title, str) else "",
-            mode=data.get("mode") if isinstance(data.get("mode"), int) else 0,
+            mode=mode if isinstance(mode, int) else 0,
             inputs=tuple(_slot(slot, node_id) for slot in _objects(data, "inputs", node_id)),
             output_types=tuple(slot.get("type") for slot in _objects(data, "outputs", node_id)),
             widgets_values=_widgets_values(data, node_id),
@@ -270,9 +270,9 @@ def _inputs(graph: _Graph, node: _Node, declared: DeclaredOnce) -> tuple[dict[st
     for slot in node.inputs:
         if slot.link is None:
             continue
-        origin = graph.nodes.get(graph.links.get(slot.link, (None, 0))[0])
-        if origin is not None and origin.type == PRIMITIVE:
-            _take_primitive(inputs, slot.name, origin)
+        origin = _origin(graph, slot.link)
+        if origin is not None and origin[0].type == PRIMITIVE:
+            _take_primitive(inputs, slot.name, origin[0])
             continue
         source, is_muted = _source(graph, slot)
         if source is not None:
@@ -313,6 +313,14 @@ def _take_primitive(inputs: dict[str, Any], name: str, primitive: _Node) -> None
         inputs[name] = _literal(primitive.widgets_values[0])
 
 
+def _origin(graph: _Graph, link: int | None) -> tuple[_Node, int] | None:
+    """The node and output slot that a link comes from; None if it leads nowhere."""
+    node_id, output = (None, 0) if link is None else graph.links.get(link, (None, 0))
+    if node_id is None or node_id not in graph.nodes:
+        return None
+    return graph.nodes[node_id], output
+
+
 _Source = tuple[list | None, bool]
 _NOWHERE: _Source = (None, False)
 
@@ -334,17 +342,17 @@ def _source(graph: _Graph, slot: _Slot) -> _Source:
 
 def _step(graph: _Graph, link: int | None, wanted: Any) -> tuple[_Source | None, int | None]:
     """Where a link comes from: the source, or the link to follow further."""
-    node_id, output = graph.links.get(link, (None, 0))
-    node = graph.nodes.get(node_id)
-    if node is None:
+    origin = _origin(graph, link)
+    if origin is None:
         return _NOWHERE, None
+    node, output = origin
     if node.type == REROUTE:  # whatever its mode
         return None, _link_at(node, 0)
     if node.mode == MUTED:
         return (None, True), None
     if node.mode == BYPASSED:
         return None, _link_at(node, _bypass_input(node, output, wanted))
-    return (_NOWHERE if node.type in PAGE_ONLY else ([node_id, output], False)), None
+    return (_NOWHERE if node.type in PAGE_ONLY else ([node.id, output], False)), None
 
 
 def _link_at(node: _Node, index: int | None) -> int | None:
