@@ -105,7 +105,7 @@ def failure(error: BaseException) -> ApiError:
     return ApiError(500, "failure", message, more={"id": number})
 
 
-def _refusal(error: Exception) -> Exception | None:
+def _refusal(error: Exception) -> BaseException | None:
     """The part of an error that says what is wrong with the request; None if it is the server's own fault.
 
     Which checkpoint a server offers, and what its files hold, is the server's own business.

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
-import secrets
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -18,7 +17,7 @@ from ..workflows.overrides import Override, with_overrides
 from ..workflows.problems import refused
 from . import follow
 from .choices import MAX_PROMPT_CHARACTERS, MAX_VARIATIONS, model_choices
-from .follow import Desk
+from .follow import Desk, visitor_of
 from .page_create import compose, request_from
 from .page_graph import Made, read_upload, run_graph
 from .settings import AppSettings
@@ -67,8 +66,10 @@ def build_endpoints(desk: Desk, shelf: Shelf, settings: AppSettings) -> None:
             0.0,
         )
         facts: dict[str, Any] = {"seed": wanted.seed}
-        takes: Sequence[Take] = ()
-        with contextlib.closing(compose(desk, shelf, settings, _visitor(request), wanted)) as run:
+        takes: Sequence[Take] = []
+        with contextlib.closing(
+            compose(desk, shelf, settings, visitor_of(request.session_hash), wanted)
+        ) as run:
             for shown in run:
                 takes = shown.takes or takes
                 yield [], facts
@@ -86,7 +87,7 @@ def build_endpoints(desk: Desk, shelf: Shelf, settings: AppSettings) -> None:
         classes = desk.studio.runner.classes
         document = with_overrides(read_upload(workflow), _overrides(values), classes)
         results: Sequence[Made] = ()
-        run = run_graph(desk, shelf, settings, _visitor(request), document)
+        run = run_graph(desk, shelf, settings, visitor_of(request.session_hash), document)
         with contextlib.closing(run):
             for shown in run:
                 results = shown.made
@@ -124,11 +125,6 @@ def _generate_inputs(settings: AppSettings) -> list[Any]:
             [suffix.removeprefix(".") for suffix in SUFFIXES], value="flac", label="file_format"
         ),
     ]
-
-
-def _visitor(request: gr.Request) -> str:
-    """A session's own name; one for each call where there is no session."""
-    return request.session_hash or secrets.token_hex(16)
 
 
 def _told(function: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:

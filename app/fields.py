@@ -227,10 +227,10 @@ def _prompt() -> Text:
 
 def _number(spec: InputSpec, *, more: str = "", **changes: float) -> Number:
     options = spec.options
-    low, high = changes.get("low", options["min"]), changes.get("high", options["max"])
-    default = changes.get("default", spec.default)
-    return Number(default, options["tooltip"] + more, low, high, whole=spec.type == "INT")
+    own = {"default": spec.default, "low": options["min"], "high": options["max"]} | changes
+    description, whole = options["tooltip"] + more, spec.type == "INT"
+    return Number(own["default"], description, own["low"], own["high"], whole=whole)
 
 
 def _choice(spec: InputSpec) -> Choice:
-    return Choice(spec.default, spec.options["tooltip"], tuple(spec.choices))
+    return Choice(spec.default, spec.options["tooltip"], tuple(spec.choices or ()))

@@ -54,6 +54,11 @@ class TellTale(Exception):
         super().__init__(f"{told.title}: {told.text}")
 
 
+def visitor_of(session: str | None) -> str:
+    """Who asks: a session's own name; one for each call where there is no session."""
+    return session or secrets.token_hex(16)
+
+
 class Desk:
     """Hands visitors' work to the studio, and stops a visitor's own work on request."""
 
@@ -152,7 +157,8 @@ class Watch:
         self.position = position
         for event in batch:
             if isinstance(event, NodeStarted):
-                self.done_nodes |= {self.node} - {None, event.node}
+                if self.node is not None and self.node != event.node:
+                    self.done_nodes.add(self.node)
                 self.composed |= self.composer is not None
                 self.node, self.node_share, self.node_since = event.node, 0.0, time.monotonic()
             elif isinstance(event, TokensFinished):

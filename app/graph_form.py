@@ -131,6 +131,7 @@ def widget(field: Field) -> Any:
     if field.kind == "check":
         return gr.Checkbox(bool(field.value), **common)
     if field.kind == "slider":
+        assert field.minimum is not None and field.maximum is not None, "else it is no slider"
         whole = isinstance(field.minimum, int) and isinstance(field.maximum, int) and not field.step
         return gr.Slider(
             field.minimum,

@@ -234,10 +234,10 @@ def _row_of(db: sqlite3.Connection, key: str) -> KeyRow:
     found = db.execute(
         "SELECT id, name, credits, made_at, hash FROM keys WHERE id = ?", (number,)
     ).fetchone()
-    *row, kept = found or (0, "", 0, 0.0, NO_HASH)
+    key_id, name, credits, made_at, kept = found or (0, "", 0, 0.0, NO_HASH)
     if not hmac.compare_digest(_hash(secret), kept):
         raise UnknownKey("no such key")
-    return KeyRow(*row)
+    return KeyRow(key_id, name, credits, made_at)
 
 
 def _split(key: str) -> tuple[int, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 
 from fastapi import Request as HttpRequest
@@ -143,8 +143,14 @@ async def pieces_from(
 class CancellingResponse(StreamingResponse):
     """Ends the work when the answer ends, however it does: a client that leaves stops its own run."""
 
-    def __init__(self, ticket: Ticket[Music], content: AsyncIterator[bytes], **more: object):
-        super().__init__(content, **more)
+    def __init__(
+        self,
+        ticket: Ticket[Music],
+        content: AsyncIterator[bytes],
+        headers: Mapping[str, str],
+        media_type: str,
+    ):
+        super().__init__(content, headers=headers, media_type=media_type)
         self._ticket = ticket
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

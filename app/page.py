@@ -6,7 +6,7 @@ import gradio as gr
 
 from . import theme
 from .endpoints import build_endpoints
-from .follow import Desk
+from .follow import Desk, visitor_of
 from .page_create import build_create
 from .page_graph import build_graph
 from .page_library import build_library
@@ -41,7 +41,7 @@ def build_page(studio: Studio, settings: AppSettings, shelf: Shelf) -> gr.Blocks
         build_endpoints(desk, shelf, settings)
 
         def leave(request: gr.Request) -> None:
-            desk.stop(request.session_hash)
+            desk.stop(visitor_of(request.session_hash))
 
         page.unload(leave)
         page.load(None, None, None, js=NAME_LIVE_PLAYER, api_visibility="private")

@@ -5,7 +5,7 @@ What the tab knows of a run it gets from events; every run is the default graph,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -25,7 +25,7 @@ from .choices import (
     model_choices,
     model_source,
 )
-from .follow import Desk, PageWork, Watch, explain, note
+from .follow import Desk, PageWork, Watch, explain, note, visitor_of
 from .live import LiveSound, can_stream
 from .settings import AppSettings
 from .shelf import Shelf, Take, write_takes
@@ -106,7 +106,7 @@ def values_of(request: Request) -> list[Any]:
 
 def compose(
     desk: Desk, shelf: Shelf, settings: AppSettings, visitor: str, request: Request
-) -> Iterator[Any]:
+) -> Generator[Shown, None, None]:
     """Yields Shown as the run goes on. Closing it, or Desk.stop, ends the run."""
     check_request(request, settings)
     named = replace(request, model=model_source(request.model, settings))
@@ -348,9 +348,8 @@ def _connect(
         heard = False
         yield [_silence(), note("Starting", busy=True), (), *_running(True), gr.skip()]
         try:
-            for shown in compose(
-                desk, shelf, settings, request.session_hash, request_from(*values)
-            ):
+            visitor = visitor_of(request.session_hash)
+            for shown in compose(desk, shelf, settings, visitor, request_from(*values)):
                 if shown.chunk is not None and not heard:
                     heard = True
                     yield [gr.update(visible=True), *[gr.skip()] * 5]
@@ -370,7 +369,7 @@ def _connect(
             yield [_silence(), explain(error), *[gr.skip()] * 4]
 
     def stop(request: gr.Request) -> None:
-        desk.stop(request.session_hash, PLACE)
+        desk.stop(visitor_of(request.session_hash), PLACE)
 
     widgets = tab.form.widgets()
     gr.on(

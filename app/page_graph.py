@@ -8,7 +8,7 @@ from __future__ import annotations
 import html
 import secrets
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -29,7 +29,7 @@ from ..workflows.reader import Document, read_document
 from ..workflows.registry import NodeClasses, title_of
 from ..workflows.validate import validate
 from .choices import MAX_VARIATIONS, check_duration, check_model, model_choices, model_source
-from .follow import Desk, PageWork, Watch, explain, note
+from .follow import Desk, PageWork, Watch, explain, note, visitor_of
 from .graph_form import LOADER, LOADER_INPUT, Field, overrides, sections, widget
 from .graph_picture import draw
 from .settings import AppSettings
@@ -83,21 +83,39 @@ class Shown:
     made: tuple[Made, ...]
 
 
+@dataclass(frozen=True)
+class _Places:
+    """A visitor's own folders."""
+
+    input_dir: Path
+    output_dir: Path
+    temp_dir: Path
+
+    def run(self, limits: Limits) -> Run:
+        return Run(
+            input_dir=self.input_dir,
+            output_dir=self.output_dir,
+            temp_dir=self.temp_dir,
+            limits=limits,
+        )
+
+
 def run_graph(
     desk: Desk, shelf: Shelf, settings: AppSettings, visitor: str, document: Document
-) -> Iterator[Shown]:
+) -> Generator[Shown, None, None]:
     """Yields Shown as the run goes on. Closing it, or Desk.stop, ends the run."""
     classes = desk.studio.runner.classes
-    places = {f"{name}_dir": shelf.folder(visitor, name) for name in ("input", "output", "temp")}
+    places = _Places(*(shelf.folder(visitor, name) for name in ("input", "output", "temp")))
     limits = Limits(music_s=MAX_VARIATIONS * settings.max_duration_s)
-    with running(Run(**places, limits=limits)):
+    with running(places.run(limits)):
         document = _allowed(document, settings, classes)
     prompt = document.prompt(classes)
 
     work: PageWork = partial(_run, prompt, document.extra_pnginfo, limits, places)
     if is_zero_gpu():
         work = on_lent_gpu(work, 2 * settings.max_duration_s)
-    watch, marks, made = Watch(0.0), {}, []
+    watch, marks = Watch(0.0), {}
+    made: list[Made] = []
     with desk.submitted(visitor, PLACE, work) as following:
         for batch in following.batches():
             watch.see(batch, following.ticket.position())
@@ -126,11 +144,12 @@ def read_upload(path: str) -> Document:
 
 def _run(
     prompt: Mapping[str, dict], extra: Mapping[str, Any] | None, limits: Limits,
-    places: Mapping[str, Path], runner: Runner, stopped: Callable[[], bool], listener: Listener,
+    places: _Places, runner: Runner, stopped: Callable[[], bool], listener: Listener,
 ) -> None:  # fmt: skip
     runner.run(
         prompt, extra_pnginfo=extra, listener=listener, stopped=stopped, stream=True,
-        limits=limits, **places,
+        limits=limits, input_dir=places.input_dir, output_dir=places.output_dir,
+        temp_dir=places.temp_dir,
     )  # fmt: skip
 
 
@@ -252,20 +271,26 @@ def build_graph(desk: Desk, shelf: Shelf, settings: AppSettings) -> None:
         except Exception as error:  # also what nobody foresaw: see follow.told
             return [gr.skip(), gr.skip(), explain(error), gr.skip()]
 
-    quiet = {"show_progress": "hidden", "api_visibility": "private"}
     shows = [document, picture, trouble, made]
     chosen.change(
         lambda name: load(lambda one: shipped_document(one, settings, classes), name),
         chosen,
         shows,
-        **quiet,
+        show_progress="hidden",
+        api_visibility="private",
     )
-    dropped.upload(lambda path: load(read_upload, path), dropped, shows, **quiet)
+    dropped.upload(
+        lambda path: load(read_upload, path),
+        dropped,
+        shows,
+        show_progress="hidden",
+        api_visibility="private",
+    )
 
     def end(request: gr.Request) -> None:
-        desk.stop(request.session_hash, PLACE)
+        desk.stop(visitor_of(request.session_hash), PLACE)
 
-    stop.click(end, None, None, queue=False, **quiet)
+    stop.click(end, None, None, queue=False, show_progress="hidden", api_visibility="private")
 
     with form:
 
@@ -295,7 +320,7 @@ def _form(
                     widgets.append(widget(field))
 
     def start(request: gr.Request, *values: Any) -> Iterator[list[Any]]:
-        visitor = request.session_hash
+        visitor = visitor_of(request.session_hash)
         yield [
             note("Starting", busy=True),
             gr.skip(),
@@ -352,7 +377,7 @@ def _result(one: Made) -> None:
             if path.suffix in AUDIO_SUFFIXES:
                 player(path, label)
             elif path.suffix in IMAGE_SUFFIXES:
-                gr.Image(path, label=label, interactive=False)
+                gr.Image(str(path), label=label, interactive=False)
             with gr.Row(elem_classes="mg-actions"):
                 gr.DownloadButton(path.name, value=path, size="sm")
         if one.text:

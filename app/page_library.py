@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import gradio as gr
 
+from .follow import visitor_of
 from .page_create import CreateTab, values_of
 from .shelf import Shelf
 from .take_card import take_card
@@ -21,7 +22,7 @@ def build_library(shelf: Shelf, create: CreateTab, shelf_changed: gr.State) -> N
 
     @gr.render(inputs=[shelf_changed], show_progress="hidden")
     def show(_: str, request: gr.Request) -> None:
-        takes = shelf.takes(request.session_hash)
+        takes = shelf.takes(visitor_of(request.session_hash))
         if not takes:
             gr.HTML(EMPTY.format(hours=hours))
         for take in takes:
@@ -33,7 +34,7 @@ def build_library(shelf: Shelf, create: CreateTab, shelf_changed: gr.State) -> N
 
 def _deleter(shelf: Shelf, take_id: str) -> Callable[[gr.Request], str]:
     def delete(request: gr.Request) -> str:
-        shelf.remove(request.session_hash, take_id)
+        shelf.remove(visitor_of(request.session_hash), take_id)
         return secrets.token_hex(4)
 
     return delete

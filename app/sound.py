@@ -134,6 +134,7 @@ class _Coded:
 
     def __init__(self, format: Format, sample_rate: int, channels: int, tags: Mapping[str, str]):
         import av
+        from av.audio.stream import AudioStream
 
         coding = CODINGS[format.suffix]
         self._rate = _fitting_rate(sample_rate, coding.rates)
@@ -147,9 +148,9 @@ class _Coded:
             self._written, mode="w", format=coding.muxer, container_options=options
         )
         self._container.metadata.update(tags)
-        self._stream = self._container.add_stream(
-            coding.encoder, rate=self._rate, layout=self._layout
-        )
+        stream = self._container.add_stream(coding.encoder, rate=self._rate, layout=self._layout)
+        assert isinstance(stream, AudioStream), coding.encoder
+        self._stream = stream
         set_quality(self._stream, coding, None, channels)
         self._done = 0
 

@@ -21,6 +21,7 @@ def make_usable() -> None:
         if getattr(sys, name) is None:
             mode = "r" if name == "stdin" else "w"
             setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))
+    assert isinstance(sys.stdout, io.TextIOWrapper) and isinstance(sys.stderr, io.TextIOWrapper)
     sys.stdout.reconfigure(errors="surrogateescape")
     encoding = sys.stderr.encoding
     sys.stderr = sys.__stderr__ = _Unfailing(

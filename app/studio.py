@@ -198,8 +198,8 @@ class Studio:
 
     def _leave(self, ticket: Ticket[Any]) -> None:
         with self._changed:
-            line = self._lines.get(ticket.owner, ())
-            if ticket not in line:
+            line = self._lines.get(ticket.owner)
+            if line is None or ticket not in line:
                 return
             line.remove(ticket)
             if not line:
@@ -209,24 +209,25 @@ class Studio:
     # ------------------------------------------------------------ the thread
 
     def _attend(self) -> None:
-        while self._take():
+        while (ticket := self._take()) is not None:
             started = time.monotonic()
-            self._running._run(self.runner)
+            ticket._run(self.runner)
             with self._changed:
                 self._running = None
                 self._usual_s += (time.monotonic() - started - self._usual_s) / 4
 
-    def _take(self) -> bool:
-        """Waits until there is something to run; False when the studio is closed. Forgets the model on the way."""
+    def _take(self) -> Ticket[Any] | None:
+        """Waits for the next to run; None when the studio is closed. Forgets the model on the way."""
         with self._changed:
             is_idle = not self._changed.wait_for(self._has_news, timeout=self.idle_unload_s)
         if is_idle:
             self._unload()
         with self._changed:
             self._changed.wait_for(self._has_news)
-            if not self._closed:
-                self._running = self._next()
-        return not self._closed
+            if self._closed:
+                return None
+            self._running = ticket = self._next()
+        return ticket
 
     def _has_news(self) -> bool:
         return self._closed or bool(self._lines)

@@ -13,13 +13,15 @@ import gradio as gr
 from ..workflows.default_graph import Request
 from .shelf import Take
 
-WAVE_COLOURS = {"waveform_color": "#c9bcd4", "waveform_progress_color": "#cf3f7c"}
+WAVE, WAVE_PLAYED = "#c9bcd4", "#cf3f7c"
 
 
 def player(path: Path, label: str) -> gr.Audio:
     return gr.Audio(
         path, label=label, show_label=False, interactive=False, buttons=[], container=False,
-        waveform_options=gr.WaveformOptions(**WAVE_COLOURS),
+        waveform_options=gr.WaveformOptions(
+            waveform_color=WAVE, waveform_progress_color=WAVE_PLAYED
+        ),
     )  # fmt: skip
 
 

@@ -5,17 +5,17 @@ Nothing here is fetched from anywhere.
 
 from __future__ import annotations
 
-import gradio as gr
+from gradio import themes
 
-RASPBERRY = gr.themes.Color(
+RASPBERRY = themes.Color(
     "#fdf2f7", "#fbe3ee", "#f7c6dd", "#f09bc0", "#e3659a", "#cf3f7c",
     "#aa2c62", "#8d2352", "#701d43", "#561935", "#360d20", name="raspberry",
 )  # fmt: skip
-AMBER = gr.themes.Color(
+AMBER = themes.Color(
     "#fff8ed", "#ffeed4", "#ffdaa8", "#fdc071", "#f9a045", "#ee7834",
     "#d95f1a", "#b44715", "#8f3918", "#733117", "#3e1609", name="amber",
 )  # fmt: skip
-INK = gr.themes.Color(
+INK = themes.Color(
     "#faf8fb", "#f2eff5", "#e5e0ea", "#cfc7d7", "#9f94ac", "#756b83",
     "#574e64", "#413a4d", "#2a2433", "#1b1723", "#100d16", name="ink",
 )  # fmt: skip
@@ -23,12 +23,12 @@ SYSTEM_FONT = ("ui-sans-serif", "system-ui", "-apple-system", "Segoe UI", "Robot
 MONO_FONT = ("ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace")
 
 
-def theme() -> gr.themes.Base:
-    return gr.themes.Base(
+def theme() -> themes.Base:
+    return themes.Base(
         primary_hue=RASPBERRY,
         secondary_hue=AMBER,
         neutral_hue=INK,
-        radius_size=gr.themes.sizes.radius_lg,
+        radius_size=themes.sizes.radius_lg,
         font=SYSTEM_FONT,
         font_mono=MONO_FONT,
     ).set(

@@ -25,7 +25,7 @@ EVENT, RESULT, REFUSAL = "event", "result", "refusal"
 
 def is_zero_gpu() -> bool:
     try:
-        from spaces.config import Config
+        from spaces.config import Config  # pyright: ignore[reportMissingImports]
     except ImportError:
         return False
     return bool(Config.zero_gpu)
@@ -33,7 +33,7 @@ def is_zero_gpu() -> bool:
 
 def announce() -> None:
     """Tells the Space that there is a function for its GPU, which Gradio's own launch would do."""
-    from spaces.zero import startup
+    from spaces.zero import startup  # pyright: ignore[reportMissingImports]
 
     _lent()
     startup()
@@ -61,7 +61,7 @@ def on_lent_gpu(work: PageWork, seconds: float) -> PageWork:
 
 @functools.cache
 def _lent() -> Callable[..., Iterator[tuple[str, Any]]]:
-    import spaces
+    import spaces  # pyright: ignore[reportMissingImports]
 
     return spaces.GPU(duration=lambda work, flag, seconds: round(MARGIN_S + seconds))(reports)
 
