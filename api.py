@@ -24,7 +24,7 @@ from starlette.types import Receive, Scope, Send
 from . import __version__
 from .app.answers import ApiError, explained, not_found, unauthorized
 from .app.api_docs import JSON_TYPE, MEANINGS, answers, body_of, page
-from .app.fields import all_fields, compatible_fields, read_fields
+from .app.fields import Number, all_fields, compatible_fields, read_fields
 from .app.keys import KeyStore, Reservation
 from .app.making import CancellingResponse, Handover, Order, first_piece, pieces_from, work_for
 from .app.offered import offered_model, offered_models
@@ -137,7 +137,9 @@ class _Api:
         owner, key = await self._who(http)
         values = read_fields(self.compatible, await read_json(http))
         if values["seed"] == -1:  # one that this route takes again
-            values["seed"] = secrets.randbelow(int(self.compatible["seed"].high) + 1)
+            seed = self.compatible["seed"]
+            assert isinstance(seed, Number)
+            values["seed"] = secrets.randbelow(int(seed.high) + 1)
         return await self._make(
             http, owner, key, await run_in_threadpool(self._order, values, "wav")
         )

@@ -63,7 +63,8 @@ def explained_errors() -> Iterator[None]:
         yield
     except Refused as error:
         _exit(str(error), BAD_INPUT)
-    except typer.BadParameter.__base__ as error:  # typer's usage errors
+    # typer's usage errors, whose class has no public name
+    except typer.BadParameter.__base__ as error:  # pyright: ignore[reportGeneralTypeIssues]: not None
         _exit_for_usage(error)
     except NodeError as error:
         if error.is_refusal:
@@ -267,8 +268,8 @@ def _music_bar(duration_s: float) -> Iterator:
 )
 def demo(context: typer.Context) -> None:
     """Open the page, with the HTTP API on the same port (demo --help: its options)."""
+    from .app.serve import main as serve
     from .app.stopping import leave_signals
-    from .gradio_app import main as serve
 
     leave_signals()
     serve(context.args)

@@ -14,10 +14,11 @@ if (
     spec = importlib.util.spec_from_file_location(
         "musicgraph", Path(__file__).with_name("__init__.py")
     )
+    assert spec is not None and spec.loader is not None
     sys.modules[spec.name] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(sys.modules[spec.name])
 
-from musicgraph.app.serve import build_app, main
+from musicgraph.app.serve import build_app, main  # pyright: ignore[reportMissingImports]: bound above, or by an installer's hook
 
 __all__ = ["build_app", "main"]
 
