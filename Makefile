@@ -12,7 +12,7 @@ demo: setup
 	$(BIN)/musicgraph demo --open
 
 test: setup
-	$(BIN)/python -m pytest -q -m "not slow and not browser"
+	$(BIN)/python -m pytest -q -m "not slow and not browser" --cov --cov-report=term:skip-covered
 
 test-browser: setup
 	$(BIN)/python -m pytest -q -m browser
@@ -26,6 +26,7 @@ test-floor: $(FLOOR)/ready
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/basedpyright --pythonpath $(BIN)/python
 
 format: setup
 	$(BIN)/ruff check --fix .
@@ -55,4 +56,4 @@ $(FLOOR)/ready: Makefile pyproject.toml constraints-floor.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(FLOOR) build *.egg-info .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(FLOOR) build *.egg-info .pytest_cache .ruff_cache .coverage
