@@ -112,10 +112,10 @@ def test_told_to_end_the_server_answers_all_who_wait_and_no_credit_is_lost(
             )
             for _ in range(5)
         ]
-        wait_for(lambda: httpx.get(address + "/health").json()["waiting"] == 4)
+        wait_for(lambda: httpx.get(address + "/health").json()["waiting"] == 4, 60)
         server.terminate()
         assert [one.result().status_code for one in asking] == [503] * 5
-        said = server.communicate(timeout=SOON)
+        said = server.communicate(timeout=60)
     assert server.returncode == 0
     left = [path.name for path in tmp_path.glob("musicgraph-*")]
     assert all("tests" in name for name in left), "visitors' files go"
@@ -127,7 +127,7 @@ def test_a_killed_server_keeps_no_credit_from_the_next_start_on(model, keys):
     key = keys.add("ann", 2)
     with process(model, keys) as (server, address):
         connection = sent(address, LONG, key)
-        wait_for(lambda: keys.rows()[0].credits == 1)
+        wait_for(lambda: keys.rows()[0].credits == 1, 60)
         server.kill()
         server.wait()
         connection.close()
