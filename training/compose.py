@@ -1,49 +1,38 @@
-"""Composes one short piece of music from a seed: facts (what a caption may say) and notes in beats.
+"""Composes one short piece of music from a seed: facts (what a caption may say) and every part's notes in beats.
 
-Knows the sound world, not captions, MIDI files or audio. Try it: `python training/compose.py 7`.
+Knows the sound world, not captions, MIDI events or audio. Try it: `python training/compose.py 7`.
 """
 
 import random
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
 from sound_world import (
     BACKINGS,
     BASSES,
-    CRASH,
-    DRUM_BARS,
-    DRUM_CHANNEL,
     FRAME_RATE,
+    INSTRUMENTS,
     LEADS,
-    PROGRESSIONS,
-    RHYTHMS,
     SCALES,
-    STYLES,
-    TEMPI_BPM,
     TONICS,
     Instrument,
-    Style,
 )
+from world import accompany, drums, form, melody
+from world.fluid import Voice
+from world.genres import GENRES, Genre
+from world.harmony import Progression
+from world.notes import Hit, Note, swing_hit, swing_note
 
-TEXTURES = {"solo": 0.3, "duo": 0.16, "trio": 0.12, "lead and drums": 0.1, "band": 0.28, "drums": 0.04}
-LEAD, BACKING, BASS = 0, 1, 2  # MIDI channels
-
-
-@dataclass(frozen=True)
-class Note:
-    start_beats: float
-    duration_beats: float
-    pitch: int
-    velocity: int
-    channel: int
+CHORD_HANDS = ("piano", "e-piano", "guitar", "ukulele", "steel guitar", "organ", "accordion", "harp", "music box", "celesta")
+HAND_PATTERNS = {4: ("0-1-2-1-", "r-x-x-x-", "01213121", "x-------", "r-1-2-1-"), 3: ("r-x-x-", "012121", "x-----")}
 
 
 @dataclass(frozen=True)
 class Facts:
     """What is true of the piece, and so what its caption may say."""
 
-    style: str
-    texture: str
+    style: str  # a genre
+    texture: str  # "solo", "duo", "trio", "lead and drums", "band" or "drums"
     lead: str | None  # None: drums alone
     backing: str | None
     bass: str | None
@@ -51,9 +40,23 @@ class Facts:
     tempo_bpm: int
     mode: str | None
     tonic: str | None
-    density: str
+    density: str  # of the lead: "sparse", "medium" or "busy"
     dynamic: str  # "soft", "normal" or "loud"
     beats_per_bar: int
+    second: str | None = None  # a further part
+    kit: str | None = None
+    ending: bool = False  # it closes and rings out; otherwise it stops on a bar line
+    sections: str = ""  # letters of the phrases that are heard
+
+
+@dataclass(frozen=True)
+class Part:
+    """`role`: "lead", "backing", "second" or "bass"."""
+
+    role: str
+    instrument: Instrument
+    voice: Voice
+    notes: tuple[Note, ...]
 
 
 @dataclass(frozen=True)
@@ -62,8 +65,17 @@ class Song:
     facts: Facts
     frames_per_beat: int
     bars: int
-    programs: dict[int, int] = field(default_factory=dict)  # channel -> General MIDI program
-    notes: tuple[Note, ...] = ()
+    parts: tuple[Part, ...] = ()
+    hits: tuple[Hit, ...] = ()
+
+    @property
+    def genre(self) -> Genre:
+        return GENRES[self.facts.style]
+
+    @property
+    def tonic(self) -> int | None:
+        """As a pitch class."""
+        return TONICS[self.facts.tonic] if self.facts.tonic else None
 
     @property
     def beat_s(self) -> float:
@@ -74,209 +86,165 @@ class Song:
         return self.bars * self.facts.beats_per_bar * self.beat_s
 
 
-@dataclass(frozen=True)
-class Harmony:
-    tonic: int  # pitch class
-    scale: tuple[int, ...]
-    degrees: tuple[int, ...]  # one chord a bar
-
-    def pitch_class(self, degree: int) -> int:
-        return (self.tonic + self.scale[degree % 7]) % 12
-
-    def chord(self, bar: int) -> tuple[int, int, int]:
-        """Pitch classes of root, third and fifth; the fifth degree of minor gets its leading note."""
-        root = self.degrees[bar % len(self.degrees)]
-        root_pc, third, fifth = (self.pitch_class(root + step) for step in (0, 2, 4))
-        if self.scale == SCALES["minor"] and root == 4:
-            third = (third + 1) % 12
-        return root_pc, third, fifth
-
-    def pitches(self, low: int, high: int) -> list[int]:
-        """Every scale pitch in a range."""
-        classes = {self.pitch_class(d) for d in range(7)}
-        return [p for p in range(low, high + 1) if p % 12 in classes]
-
-
 def _weighted(rng: random.Random, weights: dict):
     return rng.choices(list(weights), weights=list(weights.values()))[0]
 
 
-def _near(pitch_class: int, low: int) -> int:
-    """The lowest pitch of that class at or above `low`."""
-    return low + (pitch_class - low) % 12
-
-
-def choose_facts(rng: random.Random) -> Facts:
-    texture = _weighted(rng, TEXTURES)
-    lead = None if texture == "drums" else rng.choice(list(LEADS))
-    fitting = {s: STYLES[s].weight for s in STYLES if lead is None or lead in STYLES[s].leads}
-    style = STYLES[_weighted(rng, fitting)]
-    tempo_bpm = rng.choice([t for t in TEMPI_BPM if style.tempi_bpm[0] <= t <= style.tempi_bpm[1]])
-    return Facts(
-        style=style.name,
+def choose_facts(rng: random.Random, genre: Genre) -> tuple[Facts, int]:
+    """Facts and the codec frames a beat."""
+    texture = _weighted(rng, genre.textures)
+    lead = None if texture == "drums" else _weighted(rng, genre.leads)
+    frames = _weighted(rng, genre.beat_frames)
+    with_drums = texture in ("lead and drums", "band", "drums")
+    with_second = genre.seconds and texture == "band" and rng.random() < 0.5
+    mode = "minor" if rng.random() < genre.minor else "major"
+    facts = Facts(
+        style=genre.name,
         texture=texture,
         lead=lead,
-        backing=_choose_backing(rng, style, lead) if texture in ("duo", "trio", "band") else None,
-        bass=style.bass if texture in ("trio", "band") else None,
-        drums=texture in ("lead and drums", "band", "drums"),
-        tempo_bpm=tempo_bpm,
-        mode=rng.choice(("major", "minor")) if lead else None,
+        backing=_other(rng, genre.backings, lead) if texture in ("duo", "trio", "band") else None,
+        bass=_weighted(rng, genre.basses) if texture in ("trio", "band") else None,
+        drums=with_drums,
+        tempo_bpm=round(60 * FRAME_RATE / frames),
+        mode=mode if lead else None,
         tonic=rng.choice(list(TONICS)) if lead else None,
-        density=_weighted(rng, {"sparse": 0.12, "medium": 0.52, "busy": 0.36}),
-        dynamic=_weighted(rng, {"soft": 0.15, "normal": 0.6, "loud": 0.25}),
-        beats_per_bar=style.beats_per_bar,
+        density=_weighted(rng, genre.densities),
+        dynamic=_weighted(rng, genre.dynamics),
+        beats_per_bar=genre.beats_per_bar,
+        second=_other(rng, genre.seconds, lead) if with_second else None,
+        kit=rng.choice(genre.kits) if with_drums else None,
+        ending=rng.random() < 0.15,
     )
+    if facts.second in (facts.backing, facts.lead):
+        facts = replace(facts, second=None)
+    return facts, frames
 
 
-def _choose_backing(rng: random.Random, style: Style, lead: str | None) -> str:
-    return rng.choice([b for b in style.backings if b != lead] or ["piano"])
-
-
-def _melody_bar(rng, rhythm, chord, scale_pitches, position: int) -> tuple[list[tuple[float, float, int]], int]:
-    """One bar: (beat, duration, pitch); strong beats take chord notes, the others step along the scale."""
-    notes, beat = [], 0.0
-    for duration in rhythm:
-        position += rng.choice((-2, -1, -1, 1, 1, 2))
-        position = max(1, min(len(scale_pitches) - 2, position))
-        if beat % 2 == 0 or duration >= 2:
-            chordal = [i for i, p in enumerate(scale_pitches) if p % 12 in chord]
-            position = min(chordal, key=lambda i: abs(i - position))
-        notes.append((beat, duration, scale_pitches[position]))
-        beat += duration
-    return notes, position
-
-
-def _melody(rng: random.Random, facts: Facts, harmony: Harmony, lead: Instrument, bars: int, velocity: int):
-    """Phrases of four bars in the form A A' B A', so that motifs come back."""
-    scale_pitches = harmony.pitches(lead.low, lead.high)
-    position = len(scale_pitches) // 2 + rng.randint(-2, 2)
-    rhythms = [rng.choice(RHYTHMS[(facts.beats_per_bar, facts.density)]) for _ in range(4)]
-    rhythms[2] = rhythms[0]
-    phrases = {}
-    for name in "AB":
-        phrase = []
-        for bar in range(4):
-            notes, position = _melody_bar(rng, rhythms[bar], harmony.chord(bar), scale_pitches, position)
-            phrase.append(notes)
-        phrases[name] = phrase
-    for bar in range(bars):
-        phrase = phrases["AABA"[bar // 4 % 4]]
-        for beat, duration, pitch in phrase[bar % 4]:
-            accent = 8 if beat == 0 else 0
-            yield Note(bar * facts.beats_per_bar + beat, duration * 0.95, pitch, velocity + accent, LEAD)
-
-
-def _voicing(chord: tuple[int, int, int], low: int) -> list[int]:
-    return sorted(_near(pc, low) for pc in chord)
-
-
-def _backing_bar(pattern: str, chord: list[int], beats: int) -> list[tuple[float, float, int]]:
-    """One bar of accompaniment: (beat, duration, pitch)."""
-    if pattern == "block":
-        return [(0, beats * 0.97, p) for p in chord]
-    if pattern == "pulse":
-        return [(b, 0.8, p) for b in range(beats) for p in chord]
-    if pattern == "offbeat":
-        return [(b + 0.5, 0.4, p) for b in range(beats) for p in chord]
-    if pattern == "comp":
-        return [(b, d, p) for b, d in ((0, 1.2), (1 + 2 / 3, 0.6)) for p in chord]
-    if pattern == "boomchuck":
-        return [(b, 0.5, p) for b in range(1, beats, 1 if beats == 3 else 2) for p in chord]
-    if pattern == "arpeggio":
-        order = [chord[0], chord[1], chord[2], chord[1]]
-        return [(i / 2, 0.55, order[i % 4]) for i in range(2 * beats)]
-    raise ValueError(f"got backing pattern {pattern!r}, expected one that _backing_bar knows; see sound_world.STYLES")
-
-
-def _bass_bar(pattern: str, harmony: Harmony, bar: int, beats: int, low: int) -> list[tuple[float, float, int]]:
-    root, third, fifth = (_near(pc, low) for pc in harmony.chord(bar))
-    if pattern == "root":
-        return [(0, beats * 0.9, root)]
-    if pattern == "fifths":
-        return [(b, 0.9, (root, fifth)[b // 2 % 2]) for b in range(0, beats, 2)]
-    if pattern == "pump":
-        return [(b / 2, 0.42, root) for b in range(2 * beats)]
-    if pattern == "offbeat":
-        return [(b + 0.5, 0.42, root) for b in range(beats)]
-    if pattern == "walk":
-        following = _near(harmony.chord(bar + 1)[0], low)
-        approach = following + (1 if following < fifth else -1)
-        return [(b, 0.9, p) for b, p in enumerate((root, third, fifth, approach))]
-    raise ValueError(f"got bass pattern {pattern!r}, expected one that _bass_bar knows; see sound_world.STYLES")
-
-
-def _accompaniment(rng: random.Random, facts: Facts, harmony: Harmony, bars: int, velocity: int):
-    style, beats = STYLES[facts.style], facts.beats_per_bar
-    lead = LEADS[facts.lead] if facts.lead else None
-    if facts.backing:
-        pattern = rng.choice(style.backing_patterns)
-        gain, channel, low = BACKINGS[facts.backing].gain, BACKING, 52
-    elif facts.texture == "solo" and lead and lead.chords and rng.random() < 0.7:
-        pattern = rng.choice(("block", "arpeggio", "arpeggio"))  # the player's other hand
-        gain, channel, low = lead.gain, LEAD, lead.low - 12
-    else:
-        return
-    level = int(velocity * 0.78 * gain) if channel == BACKING else int(velocity * 0.78)
-    for bar in range(bars):
-        for beat, duration, pitch in _backing_bar(pattern, _voicing(harmony.chord(bar), low), beats):
-            yield Note(bar * beats + beat, duration, pitch, level, channel)
-
-
-def _bass_line(rng: random.Random, facts: Facts, harmony: Harmony, bars: int, velocity: int):
-    if not facts.bass:
-        return
-    bass = BASSES[facts.bass]
-    pattern = rng.choice(STYLES[facts.style].bass_patterns)
-    for bar in range(bars):
-        for beat, duration, pitch in _bass_bar(pattern, harmony, bar, facts.beats_per_bar, bass.low):
-            yield Note(bar * facts.beats_per_bar + beat, duration, pitch, int(velocity * 0.8 * bass.gain), BASS)
-
-
-def _drums(rng: random.Random, facts: Facts, bars: int, velocity: int):
-    if not facts.drums:
-        return
-    pattern = rng.choice(DRUM_BARS[facts.style])
-    for bar in range(bars):
-        start = bar * facts.beats_per_bar
-        if bar % 8 == 0 and facts.dynamic == "loud":
-            yield Note(start, 0.5, CRASH, 90, DRUM_CHANNEL)
-        for beat, key, strength in pattern:
-            yield Note(start + beat, 0.2, key, int(strength * velocity / 90), DRUM_CHANNEL)
-
-
-def _swung(note: Note) -> Note:
-    """Moves straight off-beats to the third triplet; notes of other channels are written as they sound."""
-    if note.channel != LEAD or note.start_beats % 1 != 0.5:
-        return note
-    return Note(note.start_beats + 1 / 6, note.duration_beats, note.pitch, note.velocity, note.channel)
+def _other(rng: random.Random, weights: dict[str, float], lead: str | None) -> str:
+    """Rarely the same instrument as the lead, unless the genre has no other."""
+    others = {n: w if n != lead else w * 0.25 for n, w in weights.items()}
+    return _weighted(rng, others)
 
 
 def compose(seed: int, long: bool = False) -> Song:
     """A whole piece of 12-16 s, or of about 31 s when `long`; the same seed gives the same piece."""
     rng = random.Random(seed)
-    facts = choose_facts(rng)
-    frames_per_beat = round(FRAME_RATE * 60 / facts.tempo_bpm)
-    bar_s = frames_per_beat * facts.beats_per_bar / FRAME_RATE
-    bars = round(31 / bar_s + 0.5) if long else max(4, round(rng.uniform(12, 16) / bar_s))
-    velocity = {"soft": 66, "normal": 88, "loud": 106}[facts.dynamic]
-    programs, notes = {}, []
-    if facts.lead:
-        lead = LEADS[facts.lead]
-        harmony = Harmony(TONICS[facts.tonic], SCALES[facts.mode], rng.choice(PROGRESSIONS[facts.mode]))
-        programs[LEAD] = lead.program
-        notes += _melody(rng, facts, harmony, lead, bars, int(velocity * lead.gain))
-        notes += _accompaniment(rng, facts, harmony, bars, velocity)
-        notes += _bass_line(rng, facts, harmony, bars, velocity)
+    genre = GENRES[_weighted(rng, {n: g.weight for n, g in GENRES.items()})]
+    return compose_in(genre, seed, long)
+
+
+def compose_in(genre: Genre, seed: int, long: bool = False) -> Song:
+    """A piece of that genre."""
+    rng = random.Random(f"{genre.name} {seed}")
+    facts, frames = choose_facts(rng, genre)
+    bar_s = frames * facts.beats_per_bar / FRAME_RATE
+    bars = round(31 / bar_s + 0.5) if long else max(3, round(rng.uniform(12, 16) / bar_s))
+    plan = form.plan(rng, bars, genre.phrase_bars, genre.crashes or facts.dynamic == "loud", facts.ending)
+    facts = replace(facts, sections="".join(b.section for b in plan if b.place == 0))
+    parts = _parts(rng, genre, facts, plan) if facts.lead else []
+    hits = _hits(rng, genre, facts, plan)
+    if genre.swing:
+        parts = [replace(p, notes=tuple(swing_note(n, *genre.swing) for n in p.notes)) for p in parts]
+        hits = [swing_hit(h, *genre.swing) for h in hits]
+    return Song(seed, facts, frames, bars, tuple(p for p in parts if p.notes), tuple(hits))
+
+
+VELOCITIES = {"soft": 62, "normal": 86, "loud": 106}
+
+
+def _parts(rng: random.Random, genre: Genre, facts: Facts, plan) -> list[Part]:
+    chords = genre.chords[facts.mode]
+    tonic = TONICS[facts.tonic]
+    progressions = {s: Progression.parse(tonic, rng.choice(texts)) for s, texts in zip("AB", chords, strict=True)}
+    velocity = VELOCITIES[facts.dynamic]
+    parts = [_lead(rng, genre, facts, plan, progressions, velocity)]
     if facts.backing:
-        programs[BACKING] = BACKINGS[facts.backing].program
+        parts.append(_backing(rng, genre, facts, plan, progressions, velocity))
+    elif facts.texture == "solo" and facts.lead in CHORD_HANDS and rng.random() < 0.75:
+        parts.append(_other_hand(rng, facts, plan, progressions, velocity))
+    if facts.second:
+        parts.append(_second(rng, genre, facts, plan, progressions, velocity))
     if facts.bass:
-        programs[BASS] = BASSES[facts.bass].program
-    notes += _drums(rng, facts, bars, velocity)
-    if STYLES[facts.style].swing:
-        notes = [_swung(n) for n in notes]
-    return Song(seed, facts, frames_per_beat, bars, programs, tuple(sorted(notes, key=lambda n: n.start_beats)))
+        parts.append(_bass(rng, genre, facts, plan, progressions, velocity))
+    return parts
+
+
+def _part(rng: random.Random, role: str, name: str, notes: list[Note]) -> Part:
+    instrument = INSTRUMENTS[name]
+    notes = [replace(n, velocity=max(1, min(127, n.velocity))) for n in notes]
+    return Part(role, instrument, rng.choice(instrument.voices), tuple(sorted(notes, key=lambda n: (n.start_beats, n.pitch))))
+
+
+def _lead(rng, genre: Genre, facts: Facts, plan, progressions, velocity: int) -> Part:
+    instrument = LEADS[facts.lead]
+    settings = melody.LeadSettings(
+        feel=genre.feel,
+        density=facts.density,
+        scale=_weighted(rng, genre.scales),
+        mode=facts.mode,
+        riff=rng.random() < genre.riff,
+        low=instrument.low,
+        high=min(instrument.high, instrument.low + 24),
+        velocity=velocity,
+        legato=genre.legato,
+    )
+    notes = melody.melody(rng, settings, plan, progressions, facts.beats_per_bar)
+    return _part(rng, "lead", facts.lead, notes)
+
+
+def _sections(rng, patterns: tuple[str, ...]) -> dict[str, str]:
+    """One pattern for A; another one for B half of the time."""
+    first = rng.choice(patterns)
+    return {"A": first, "B": first if rng.random() < 0.5 else rng.choice(patterns)}
+
+
+def _backing(rng, genre: Genre, facts: Facts, plan, progressions, velocity: int) -> Part:
+    instrument = BACKINGS[facts.backing]
+    settings = accompany.Backing(
+        patterns=_sections(rng, genre.backing_patterns),
+        low=40 if genre.low_chords else max(50, instrument.low - 3),
+        high=instrument.high,
+        velocity=int(velocity * 0.85),
+        strummed=instrument.family in ("guitar", "banjo", "harp", "electric guitar"),
+        rootless=facts.bass is not None,
+    )
+    return _part(rng, "backing", facts.backing, accompany.backing(rng, settings, plan, progressions, facts.beats_per_bar))
+
+
+def _other_hand(rng, facts: Facts, plan, progressions, velocity: int) -> Part:
+    """The player of a solo accompanies the tune below it, on the same instrument."""
+    lead = LEADS[facts.lead]
+    patterns = _sections(rng, HAND_PATTERNS[facts.beats_per_bar])
+    settings = accompany.Backing(patterns, lead.low - 9, lead.high, int(velocity * 0.72), False, False)
+    return _part(rng, "hand", facts.lead, accompany.backing(rng, settings, plan, progressions, facts.beats_per_bar))
+
+
+def _second(rng, genre: Genre, facts: Facts, plan, progressions, velocity: int) -> Part:
+    instrument = INSTRUMENTS[facts.second]
+    patterns = _sections(rng, genre.second_patterns)
+    low = max(57, instrument.low)
+    settings = accompany.Backing(patterns, low, instrument.high, int(velocity * 0.8), False, facts.bass is not None)
+    return _part(rng, "second", facts.second, accompany.backing(rng, settings, plan, progressions, facts.beats_per_bar))
+
+
+def _bass(rng, genre: Genre, facts: Facts, plan, progressions, velocity: int) -> Part:
+    instrument = BASSES[facts.bass]
+    patterns = _sections(rng, genre.bass_patterns)
+    settings = accompany.Bass(patterns, instrument.low, instrument.high, int(velocity * 0.95))
+    return _part(rng, "bass", facts.bass, accompany.bass_line(rng, settings, plan, progressions, facts.beats_per_bar))
+
+
+def _hits(rng, genre: Genre, facts: Facts, plan) -> list[Hit]:
+    if not facts.drums:
+        return []
+    loudness = {"soft": 0.72, "normal": 0.92, "loud": 1.08}[facts.dynamic]
+    made = drums.drums(rng, genre.name, genre.fills, plan, facts.beats_per_bar, loudness)
+    return sorted(made, key=lambda h: (h.start_beats, h.drum))
 
 
 if __name__ == "__main__":
     song = compose(int(sys.argv[1]) if len(sys.argv) > 1 else 0)
-    print(song.facts, f"{song.duration_s:.1f} s, {len(song.notes)} notes", sep="\n")
+    print(song.facts, f"{song.duration_s:.1f} s", sep="\n")
+    for part in song.parts:
+        print(f"{part.role}: {part.instrument.name} {part.voice}, {len(part.notes)} notes")
+    print(f"{len(song.hits)} hits")

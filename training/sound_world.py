@@ -1,236 +1,105 @@
-"""The sound world of the pocket model: instruments, styles, chords, rhythms and tempi.
+"""The sound world of the pocket model: rates, tempi, keys and instruments. What a genre makes of them: `world/genres.py`.
 
-Everything that the composer may use is listed here and nowhere else, so that this one page says what the model can know.
-It is narrow on purpose: a model of this size learns a few things well. It does not know MIDI files or audio.
+Everything that the composer may use is listed in these two and nowhere else, so that they say what the model can know.
+They know no MIDI events and no audio.
 """
 
 from dataclasses import dataclass
 
-SAMPLE_RATE = 16_000
-FRAME_RATE = 50  # codec frames a second; beats are whole numbers of frames, so that onsets meet the codec's grid
-TEMPI_BPM = (80, 100, 120, 140)  # every tempo from 70 to 150 is near one of them, and no two are an octave apart
-DRUM_CHANNEL = 9
+from world.fluid import Voice
+
+SAMPLE_RATE = 32_000  # any multiple of 16,000 up to 48,000 works; a hi-hat needs this one
+FRAME_RATE = 50  # codec frames a second; beats are whole numbers of frames: onsets meet the codec's grid
+# Thirteen tempi, 6 to 12 % apart, of which every tempo from 58 to 180 is near one.
+BEAT_FRAMES = (50, 46, 42, 38, 35, 32, 30, 27, 25, 23, 21, 19, 17)
+TEMPI_BPM = tuple(round(60 * FRAME_RATE / frames) for frames in BEAT_FRAMES)
+
+TONICS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "Bb": 10}
+SCALES = {"major": (0, 2, 4, 5, 7, 9, 11), "minor": (0, 2, 3, 5, 7, 8, 10)}
+
+CHIP = "chip"  # the font of voices that `world/chip.py` computes; their program is a name's place in its list
 
 
 @dataclass(frozen=True)
 class Instrument:
+    """What can play a part. `lead_s`: how long its tone takes to be there, by which its notes begin earlier."""
+
     name: str
-    program: int  # General MIDI program, counted from 0
     family: str
-    low: int  # lowest comfortable MIDI pitch of a melody
+    low: int  # lowest comfortable MIDI pitch of a melody or of a chord
     high: int
     chords: bool  # can play several notes at once
-    gain: float  # loudness relative to the piano, applied to velocities
-    words: tuple[str, ...]  # how captions call it
+    voices: tuple[Voice, ...]  # one is drawn for each piece
+    lead_s: float = 0.0
 
 
-def _instrument(name, program, family, low, high, chords, gain, *words) -> Instrument:
-    return Instrument(name, program, family, low, high, chords, gain, words or (name,))
+def _both(program: int, bank: int = 0) -> tuple[Voice, ...]:
+    return (Voice("fluid", program, bank), Voice("musescore", program, bank))
 
 
-LEADS = {
-    i.name: i
-    for i in (
-        _instrument("piano", 0, "piano", 60, 84, True, 1.0, "piano", "piano", "piano", "grand piano"),
-        _instrument("guitar", 24, "guitar", 55, 79, True, 1.1, "guitar", "guitar", "acoustic guitar", "nylon guitar"),
-        _instrument("strings", 48, "strings", 60, 84, True, 0.9, "strings", "strings", "violins", "string ensemble"),
-        _instrument("flute", 73, "flute", 67, 91, False, 1.0, "flute"),
-        _instrument("trumpet", 56, "brass", 60, 82, False, 0.85, "trumpet"),
-        _instrument("organ", 19, "organ", 60, 84, True, 0.8, "organ", "organ", "church organ", "pipe organ"),
-        _instrument("synth", 81, "synth", 60, 84, False, 0.75, "synth", "synth", "synthesizer", "synth lead"),
-        _instrument("music box", 10, "music box", 72, 96, True, 1.1, "music box"),
-    )
-}
-BACKINGS = {
-    "piano": LEADS["piano"],
-    "guitar": LEADS["guitar"],
-    "strings": LEADS["strings"],
-    "pad": _instrument("pad", 89, "synth", 55, 79, True, 0.9, "synth pad", "warm pad"),
-}
-BASSES = {
-    "bass": _instrument("bass", 33, "bass", 31, 50, False, 1.1, "bass", "bass", "bass line"),
-    "synth bass": _instrument("synth bass", 38, "bass", 31, 50, False, 1.0, "synth bass", "bass"),
-}
-
-# Drum keys of General MIDI.
-KICK, SNARE, RIM, HAT, OPEN_HAT, CRASH, RIDE = 36, 38, 37, 42, 46, 49, 51
-
-# One bar of drums: (beat, key, velocity). Beats count from 0.
-DrumBar = tuple[tuple[float, int, int], ...]
+def _fluid(program: int, bank: int = 0) -> tuple[Voice, ...]:
+    return (Voice("fluid", program, bank),)
 
 
-def _eighths(key: int, beats: int, strong: int, weak: int) -> DrumBar:
-    return tuple((b / 2, key, strong if b % 2 == 0 else weak) for b in range(2 * beats))
+def _musescore(program: int, bank: int = 0) -> tuple[Voice, ...]:
+    return (Voice("musescore", program, bank),)
 
 
-def _hits(key: int, velocity: int, *beats: float) -> DrumBar:
-    return tuple((b, key, velocity) for b in beats)
+def _chip(*programs: int) -> tuple[Voice, ...]:
+    return tuple(Voice(CHIP, program) for program in programs)
 
 
-DRUM_BARS: dict[str, tuple[DrumBar, ...]] = {
-    "pop": (
-        _hits(KICK, 105, 0, 2) + _hits(SNARE, 100, 1, 3) + _eighths(HAT, 4, 75, 55),
-        _hits(KICK, 105, 0, 1.5, 2) + _hits(SNARE, 100, 1, 3) + _eighths(HAT, 4, 75, 55),
-        _hits(KICK, 105, 0, 2, 2.5) + _hits(SNARE, 100, 1, 3) + _eighths(HAT, 4, 75, 55),
-    ),
-    "rock": (
-        _hits(KICK, 115, 0, 2, 2.5) + _hits(SNARE, 112, 1, 3) + _eighths(HAT, 4, 90, 75),
-        _hits(KICK, 115, 0, 0.5, 2) + _hits(SNARE, 112, 1, 3) + _eighths(RIDE, 4, 85, 70),
-    ),
-    "electronic": (
-        _hits(KICK, 115, 0, 1, 2, 3) + _hits(SNARE, 90, 1, 3) + _hits(OPEN_HAT, 70, 0.5, 1.5, 2.5, 3.5),
-        _hits(KICK, 115, 0, 1, 2, 3) + _hits(OPEN_HAT, 75, 0.5, 1.5, 2.5, 3.5),
-    ),
-    "jazz": (
-        _hits(RIDE, 90, 0, 1, 2, 3) + _hits(RIDE, 70, 1 + 2 / 3, 3 + 2 / 3) + _hits(HAT, 70, 1, 3) + _hits(KICK, 70, 0),
-    ),
-    "folk": (
-        _hits(KICK, 95, 0, 2) + _hits(RIM, 85, 1, 3) + _eighths(HAT, 4, 60, 45),
-        _hits(KICK, 95, 0, 2) + _hits(SNARE, 75, 0.5, 1.5, 2.5, 3.5),
-    ),
-    "waltz": (_hits(KICK, 100, 0) + _hits(SNARE, 70, 1, 2) + _hits(HAT, 65, 0, 1, 2),),
-    "ballad": (
-        _hits(KICK, 90, 0, 2.5) + _hits(RIM, 85, 2) + _eighths(HAT, 4, 60, 45),
-        _hits(KICK, 90, 0, 2) + _hits(RIM, 85, 1, 3) + _hits(HAT, 55, 0, 1, 2, 3),
-    ),
-    "classical": (_hits(KICK, 90, 0, 2) + _hits(SNARE, 75, 1, 3, 3.5),),
-}
-
-
-@dataclass(frozen=True)
-class Style:
-    name: str
-    words: tuple[str, ...]
-    beats_per_bar: int
-    tempi_bpm: tuple[int, int]  # lowest and highest
-    leads: tuple[str, ...]
-    backings: tuple[str, ...]
-    bass: str
-    backing_patterns: tuple[str, ...]
-    bass_patterns: tuple[str, ...]
-    swing: bool = False
-    weight: float = 1.0
-
-
-STYLES = {
-    s.name: s
-    for s in (
-        Style(
-            "pop",
-            ("pop",),
-            4,
-            (80, 140),
-            ("piano", "guitar", "synth", "strings", "flute"),
-            ("piano", "guitar", "pad"),
-            "bass",
-            ("block", "pulse", "arpeggio"),
-            ("root", "pump"),
-            weight=1.6,
-        ),
-        Style(
-            "rock",
-            ("rock",),
-            4,
-            (100, 160),
-            ("guitar", "organ", "synth", "trumpet"),
-            ("guitar", "piano"),
-            "bass",
-            ("pulse", "block"),
-            ("pump",),
-        ),
-        Style(
-            "electronic",
-            ("electronic", "techno", "dance"),
-            4,
-            (110, 150),
-            ("synth", "piano"),
-            ("pad", "piano"),
-            "synth bass",
-            ("block", "offbeat", "arpeggio"),
-            ("offbeat", "pump"),
-            weight=1.2,
-        ),
-        Style(
-            "jazz",
-            ("jazz", "swing"),
-            4,
-            (90, 160),
-            ("trumpet", "piano", "guitar", "flute"),
-            ("piano", "guitar"),
-            "bass",
-            ("comp",),
-            ("walk",),
-            swing=True,
-        ),
-        Style(
-            "folk",
-            ("folk", "country"),
-            4,
-            (80, 150),
-            ("guitar", "flute", "strings", "piano"),
-            ("guitar", "piano"),
-            "bass",
-            ("boomchuck", "arpeggio"),
-            ("fifths",),
-            weight=1.2,
-        ),
-        Style(
-            "waltz",
-            ("waltz",),
-            3,
-            (90, 160),
-            ("piano", "strings", "flute", "music box", "organ", "trumpet"),
-            ("piano", "strings", "guitar"),
-            "bass",
-            ("boomchuck",),
-            ("root",),
-            weight=0.8,
-        ),
-        Style(
-            "ballad",
-            ("ballad", "ambient", "lullaby"),
-            4,
-            (70, 90),
-            ("piano", "flute", "strings", "music box", "guitar"),
-            ("piano", "strings", "pad", "guitar"),
-            "bass",
-            ("block", "arpeggio"),
-            ("root",),
-            weight=1.2,
-        ),
-        Style(
-            "classical",
-            ("classical", "baroque"),
-            4,
-            (70, 140),
-            ("piano", "organ", "strings", "flute", "trumpet", "music box"),
-            ("piano", "strings"),
-            "bass",
-            ("block", "arpeggio"),
-            ("root", "fifths"),
-            weight=1.2,
-        ),
-    )
-}
-
-TONICS = {"C": 0, "D": 2, "G": 7}
-SCALES = {"major": (0, 2, 4, 5, 7, 9, 11), "minor": (0, 2, 3, 5, 7, 8, 10)}
-# Scale degrees from 0; one chord a bar. Every progression opens on the tonic, which keeps the mode audible.
-PROGRESSIONS = {
-    "major": ((0, 4, 5, 3), (0, 5, 3, 4), (0, 3, 4, 0), (0, 3, 0, 4), (0, 2, 3, 4), (0, 1, 4, 0)),
-    "minor": ((0, 5, 2, 6), (0, 3, 4, 0), (0, 6, 5, 4), (0, 5, 3, 4), (0, 3, 0, 4), (0, 6, 5, 6)),
-}
-# Rhythms of one bar of melody as durations in beats, by beats per bar and density.
-RHYTHMS: dict[tuple[int, str], tuple[tuple[float, ...], ...]] = {
-    (4, "sparse"): ((2, 2), (4,), (3, 1), (2, 1, 1), (1, 1, 2)),
-    (4, "medium"): ((1, 1, 1, 1), (1.5, 0.5, 1, 1), (1, 0.5, 0.5, 2), (0.5, 0.5, 1, 1, 1), (1, 1, 0.5, 0.5, 1)),
-    (4, "busy"): (
-        (0.5,) * 8,
-        (0.5, 0.5, 0.5, 0.5, 1, 1),
-        (1, 0.5, 0.5, 0.5, 0.5, 1),
-        (0.5, 0.5, 1, 0.5, 0.5, 1),
-    ),
-    (3, "sparse"): ((3,), (2, 1)),
-    (3, "medium"): ((1, 1, 1), (2, 1), (1.5, 0.5, 1)),
-    (3, "busy"): ((0.5,) * 6, (1, 0.5, 0.5, 1), (0.5, 0.5, 1, 1)),
-}
+# Fonts by measurement: level of a held note's harmonics over the rest, cents out of tune, time to half its level.
+# MuseScore's piano and saw lead are cleaner; FluidR3's strings, choir and pads are there sooner, its synth basses purer.
+_INSTRUMENTS = (
+    Instrument("piano", "piano", 57, 84, True, _musescore(0)),
+    Instrument("e-piano", "e-piano", 55, 81, True, _both(4)),
+    Instrument("music box", "music box", 72, 93, True, _both(10)),
+    Instrument("celesta", "music box", 72, 93, True, _both(8)),
+    Instrument("vibraphone", "vibraphone", 57, 84, True, _both(11)),
+    Instrument("marimba", "marimba", 55, 84, True, _both(12)),
+    Instrument("organ", "organ", 55, 81, True, _fluid(19), 0.06),
+    Instrument("hammond organ", "hammond organ", 55, 81, True, _both(17), 0.01),
+    Instrument("accordion", "accordion", 57, 81, True, _both(21), 0.03),
+    Instrument("harmonica", "harmonica", 60, 84, False, _both(22), 0.02),
+    Instrument("guitar", "guitar", 52, 76, True, _both(24)),
+    Instrument("ukulele", "guitar", 60, 81, True, _both(24, 8)),
+    Instrument("steel guitar", "guitar", 52, 76, True, _both(25)),
+    Instrument("clean guitar", "electric guitar", 52, 79, True, _both(27)),
+    Instrument("distorted guitar", "distorted guitar", 52, 79, True, _both(30), 0.01),
+    Instrument("mandolin", "banjo", 60, 84, True, _both(25, 16)),
+    Instrument("banjo", "banjo", 55, 81, True, _both(105)),
+    Instrument("harp", "harp", 55, 88, True, _both(46)),
+    Instrument("strings", "strings", 55, 84, True, _fluid(48), 0.06),
+    Instrument("choir", "choir", 57, 79, True, _both(53), 0.05),
+    Instrument("trumpet", "trumpet", 60, 81, False, _both(56)),
+    Instrument("trombone", "trombone", 46, 67, False, _both(57), 0.03),
+    Instrument("horn", "horn", 48, 72, True, _both(60), 0.05),
+    Instrument("brass", "brass", 55, 79, True, _both(61), 0.03),
+    Instrument("sax", "sax", 55, 79, False, _both(66), 0.02),
+    Instrument("clarinet", "clarinet", 58, 84, False, _both(71), 0.025),
+    Instrument("flute", "flute", 67, 91, False, _fluid(73), 0.035),
+    Instrument("recorder", "flute", 67, 91, False, _both(74), 0.015),
+    Instrument("pan flute", "flute", 67, 88, False, _both(75), 0.03),
+    Instrument("synth", "synth", 57, 84, True, (*_musescore(81), *_chip(3))),
+    Instrument("square lead", "chip", 60, 88, True, _chip(0, 1, 2)),
+    Instrument("synth stab", "synth", 55, 79, True, _chip(4)),
+    Instrument("pad", "pad", 52, 76, True, (*_chip(5), *_fluid(91)), 0.06),
+    Instrument("bass", "bass", 28, 48, False, _both(33)),
+    Instrument("pick bass", "bass", 28, 48, False, _both(34), 0.015),
+    Instrument("acoustic bass", "bass", 28, 50, False, _fluid(32), 0.01),
+    Instrument("slap bass", "bass", 28, 50, False, _both(36)),
+    Instrument("synth bass", "synth bass", 28, 48, False, (*_fluid(39), *_fluid(38), *_chip(6))),
+    Instrument("808 bass", "synth bass", 26, 43, False, _chip(7)),
+    Instrument("chip bass", "chip", 36, 55, False, _chip(8)),
+    Instrument("tuba", "bass", 29, 48, False, _both(58), 0.04),
+    Instrument("low strings", "strings", 36, 55, False, _fluid(48), 0.06),
+)
+INSTRUMENTS = {i.name: i for i in _INSTRUMENTS}
+_BASS_NAMES = (
+    *("bass", "pick bass", "acoustic bass", "slap bass", "synth bass", "808 bass", "chip bass"),
+    *("tuba", "low strings"),
+)
+BASSES = {name: INSTRUMENTS[name] for name in _BASS_NAMES}
+LEADS = {i.name: i for i in _INSTRUMENTS if i.name not in BASSES and i.name != "synth stab"}
+BACKINGS = {i.name: i for i in _INSTRUMENTS if i.chords}
