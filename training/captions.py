@@ -1,110 +1,183 @@
-"""Writes an English caption for a piece, always true and varied in wording. Try it: `python training/captions.py`.
+"""Writes an English caption for a piece, always true. Try it: `python training/captions.py`.
 
-Nearly every caption names the lead instrument, whether there are drums, the mode or a mood, and the tempo: what a small
-model is to follow it must be told each time. Facts that are left out are left out at random.
+`canonical` says every fact in one fixed form. `caption` is one of many wordings, and leaves 20 to 40 % of the facts out, as
+people do: the model is to learn what a genre implies when nothing else is said.
 """
 
 import random
 
 from compose import Facts, compose
-from sound_world import BACKINGS, BASSES, LEADS, STYLES
-
-MOODS = {
-    "major": ("happy", "happy", "cheerful", "joyful", "bright", "sunny", "uplifting", "upbeat", "positive"),
-    "minor": ("sad", "sad", "melancholic", "melancholy", "dark", "gloomy", "mournful", "mysterious", "tense"),
-}
-NOUNS = ("tune", "song", "piece", "track", "melody")  # "music" is the beginning of an instrument
+from sound_world import BEAT_FRAMES, FRAME_RATE
+from world import phrases
+from world.genres import GENRES
 
 
-def tempo_word(bpm: int) -> str:
-    return "slow" if bpm <= 80 else "medium tempo" if bpm <= 120 else "fast"
+def tempo_words(bpm: int) -> tuple[str, ...]:
+    return next(words for most, words in phrases.TEMPI.items() if bpm <= most)
+
+
+def near_tempi(bpm: int) -> range:
+    """Every whole number that is nearer to this tempo than to any other of the grid, and at most 8 away."""
+    exact = sorted(60 * FRAME_RATE / frames for frames in BEAT_FRAMES)
+    place = min(range(len(exact)), key=lambda i: abs(exact[i] - bpm))
+    low = (exact[place - 1] + exact[place]) / 2 if place else exact[place] - 4
+    high = (exact[place + 1] + exact[place]) / 2 if place + 1 < len(exact) else exact[place] + 8
+    return range(max(int(low) + 1, bpm - 8), min(int(high), bpm + 8) + 1)
+
+
+def canonical(facts: Facts) -> str:
+    """Every fact, in one form: the caption that free wordings of the same piece are to be understood as."""
+    genre = phrases.GENRES[facts.style][0]
+    if facts.lead is None:
+        said = [f"{genre} drum beat", "drums only"]
+    else:
+        mood = phrases.MOODS[(facts.mode, facts.dynamic)][0]
+        said = [f"{mood} {genre} {'solo' if facts.texture == 'solo' else 'song'}", _usual(facts.lead)]
+        said += [f"{_usual(facts.backing)} chords"] if facts.backing else []
+        said += [_usual(name) for name in (facts.second, facts.bass) if name]
+        said += ["drums" if facts.drums else "no drums"]
+    said += [f"{facts.tempo_bpm} bpm"]
+    said += [f"in {facts.tonic} {facts.mode}"] if facts.mode else []
+    said += [facts.dynamic] if facts.dynamic != "normal" else []
+    said += [phrases.DENSITIES[facts.density][1]] if facts.density != "medium" and facts.lead else []
+    return ", ".join(said)
+
+
+def _usual(instrument: str) -> str:
+    return phrases.INSTRUMENTS[instrument][0]
+
+
+def _instrument(rng: random.Random, name: str, style: str) -> str:
+    words = phrases.INSTRUMENTS[name]
+    if style not in phrases.WALKING:
+        words = tuple(w for w in words if w != "walking bass")
+    return rng.choice(words)
 
 
 def _tempo(rng: random.Random, facts: Facts) -> list[str]:
-    word = tempo_word(facts.tempo_bpm)
-    bpm = facts.tempo_bpm + (rng.randint(-5, 5) if rng.random() < 0.3 else 0)  # so that numbers between are words too
+    bpm = rng.choice(near_tempi(facts.tempo_bpm)) if rng.random() < 0.4 else facts.tempo_bpm
     number = rng.choice((f"{bpm} bpm", f"{bpm} bpm", f"{bpm} BPM", f"at {bpm} bpm", f"{bpm}bpm"))
-    said = (
-        word
-        if word.endswith("tempo")
-        else rng.choice((word, f"{word} tempo", {"slow": "slowly", "fast": "quick"}[word]))
-    )
-    return rng.choice(([number], [number], [number], [said], [word, number]))
+    word = rng.choice(tempo_words(facts.tempo_bpm))
+    return rng.choice(([number], [number], [word], [word], [word, number]))
 
 
-def _mode(rng: random.Random, facts: Facts) -> tuple[str, list[str]]:
-    """An adjective for the head of the caption (or ""), and phrases for its tail."""
-    if facts.mode is None:
-        return "", []
-    mood = rng.choice(MOODS[facts.mode])
-    named = rng.choice((f"in {facts.mode}", f"{facts.mode} key", f"in {facts.tonic} {facts.mode}"))
-    return rng.choice(((mood, []), (mood, []), (mood, [named]), ("", [named])))
+def _key(rng: random.Random, facts: Facts) -> list[str]:
+    named = (f"in {facts.mode}", f"{facts.mode} key", f"in {facts.tonic} {facts.mode}", f"{facts.tonic} {facts.mode}")
+    return [rng.choice(named)]
 
 
 def _drums(rng: random.Random, facts: Facts) -> list[str]:
-    if facts.texture == "solo" and rng.random() < 0.25:
-        return []
-    if facts.drums:
-        return [rng.choice(("with drums", "with drums", "drums", "with a drum beat", "drum kit"))]
-    return [rng.choice(("no drums", "without drums", "no percussion"))]
+    if not facts.drums:
+        return [rng.choice(phrases.NO_DRUMS)]
+    named = phrases.ONE_KIT.get(facts.kit, ())
+    return [rng.choice(named if named and rng.random() < 0.4 else phrases.DRUMS)]
 
 
-def _others(rng: random.Random, facts: Facts) -> list[str]:
-    """Accompaniment, dynamics and density: each is said about half of the time."""
-    phrases = []
+def _mood(rng: random.Random, facts: Facts) -> str:
+    """An adjective; half of them true of any loudness."""
+    moods = phrases.MOODS[(facts.mode, rng.choice(("normal", facts.dynamic)))]
+    return rng.choice([m for m in moods if facts.tempo_bpm >= 90 or m not in phrases.NOT_SLOW])
+
+
+def _groove_without_its_band(facts: Facts) -> bool:
+    """A trumpet alone is no reggae: its caption does not say so."""
+    return facts.texture == "solo" and GENRES[facts.style].textures.get("solo", 0) < 0.1
+
+
+def _tail(rng: random.Random, facts: Facts) -> dict[str, list[str]]:
+    """Phrases by fact, all that there are but those of the head."""
+    tail = {"tempo": _tempo(rng, facts)}
+    if facts.lead:
+        tail["drums"] = _drums(rng, facts)
+        tail["key"] = _key(rng, facts)
     if facts.backing:
-        word = rng.choice(BACKINGS[facts.backing].words)
-        phrases += [rng.choice((f"{word} chords", f"{word} accompaniment", f"accompanied by {word}"))]
-    if facts.bass:
-        phrases += [rng.choice(BASSES[facts.bass].words)]
+        word = _instrument(rng, facts.backing, facts.style)
+        forms = (f"{word} chords", f"{word} accompaniment", f"accompanied by {word}", f"over {word}", word)
+        tail["backing"] = [rng.choice(forms)]
+    for name in ("bass", "second"):
+        instrument = getattr(facts, name)
+        if instrument:
+            tail[name] = [_instrument(rng, instrument, facts.style)]
     if facts.dynamic != "normal":
-        phrases += [
-            rng.choice(
-                {"soft": ("soft", "quiet", "calm", "gentle"), "loud": ("loud", "energetic", "strong")}[facts.dynamic]
-            )
-        ]
+        tail["dynamic"] = [rng.choice(phrases.DYNAMICS[facts.dynamic])]
     if facts.density != "medium" and facts.lead:
-        phrases += [rng.choice({"sparse": ("sparse", "long notes"), "busy": ("busy", "many notes")}[facts.density])]
-    return [p for p in phrases if rng.random() < 0.6]
+        tail["density"] = [rng.choice(phrases.DENSITIES[facts.density])]
+    if facts.ending:
+        tail["ending"] = [rng.choice(("with an ending", "outro", "final chord", "ends with a ring-out"))]
+    return tail
 
 
-def _head(rng: random.Random, facts: Facts, mood: str) -> str:
-    style = rng.choice(STYLES[facts.style].words) if rng.random() < 0.6 else ""
-    noun = "waltz" if style == "waltz" else rng.choice(NOUNS)
-    style = "" if style == "waltz" else style
+WEIGHT = {"tempo": 1.15, "drums": 1.1, "key": 0.6, "second": 0.8, "density": 0.6, "ending": 0.7}  # of being said
+
+
+def _head(rng: random.Random, facts: Facts, share: float) -> str:
+    """Mood, genre, lead and a noun, in some order; each may be left out, but not all."""
+    genre = rng.choice(phrases.GENRES[facts.style]) if rng.random() < share * 1.2 else ""
+    if _groove_without_its_band(facts):
+        genre = ""
     if facts.lead is None:
-        return " ".join(w for w in (style, rng.choice(("drum beat", "drum solo", "drums only", "solo drums"))) if w)
-    lead = rng.choice(LEADS[facts.lead].words)
-    solo = "solo" if facts.texture == "solo" else ""
-    return rng.choice(
-        (
-            " ".join(w for w in (mood, solo, style, lead, noun) if w),
-            " ".join(w for w in (mood, style, solo, lead, noun) if w),
-            " ".join(w for w in (mood, solo, lead, style, noun) if w),
-            " ".join(w for w in (mood, style, noun, "for", solo, lead) if w),
-        )
-    )
+        return " ".join(w for w in (genre, rng.choice(("drum beat", "drum solo", "drums only", "solo drums"))) if w)
+    mood = _mood(rng, facts) if rng.random() < share else ""
+    lead = _instrument(rng, facts.lead, facts.style) if not genre or rng.random() < share * 1.1 else ""
+    solo = "solo" if facts.texture == "solo" and lead else ""
+    noun = rng.choice(phrases.NOUNS)
+    orders = [(mood, genre, solo, lead, noun), (mood, solo, lead, genre, noun)]
+    if lead:
+        orders += [(mood, genre, noun, "for", solo, lead), (mood, genre, noun, "with", solo, lead)]
+    return " ".join(w for w in rng.choice(orders) if w)
 
 
 def caption(facts: Facts, seed: int) -> str:
-    """One of many captions that fit; the same seed gives the same words."""
+    """One of many captions that are true; the same seed gives the same words."""
     rng = random.Random(seed)
-    mood, tail = _mode(rng, facts)
-    head = _head(rng, facts, mood)
-    if rng.random() < 0.4:
+    share = rng.uniform(0.6, 0.8)
+    head = _head(rng, facts, share)
+    if rng.random() < 0.35:
         head = ("an " if head[0] in "aeiou" else "a ") + head
-    phrases = tail + _drums(rng, facts) + _tempo(rng, facts) + _others(rng, facts)
-    if facts.lead is None:
-        phrases = [p for p in phrases if "drum" not in p]
-    rng.shuffle(phrases)
-    drums_first = [p for p in phrases if p.startswith("with ")]
-    if drums_first and rng.random() < 0.5:
-        phrases.remove(drums_first[0])
-        head += " " + drums_first[0]
-    text = ", ".join([head, *phrases])
-    return text if rng.random() < 0.5 else text[0].upper() + text[1:]
+    said = [p for name, ps in _tail(rng, facts).items() if rng.random() < share * WEIGHT.get(name, 1) for p in ps]
+    if rng.random() < 0.15 and not _groove_without_its_band(facts):
+        said += [u for u in [rng.choice(phrases.USES[facts.style])] if _fits(u, facts)]
+    rng.shuffle(said)
+    joined = [p for p in said if p.startswith("with ")]
+    if joined and rng.random() < 0.5:
+        said.remove(joined[0])
+        head += " " + joined[0]
+    text = rng.choice((", ", ", ", ", ", " ", ". ")).join([head, *said])
+    return text if rng.random() < 0.6 else text[0].upper() + text[1:]
+
+
+def _fits(use: str, facts: Facts) -> bool:
+    """Whether a genre's usual word is true of this piece."""
+    if use in ("four on the floor", "808s", "off-beat", "no beat", "shuffle", "boom bap", "vinyl crackle"):
+        return facts.texture in ("band", "drums") or (use == "no beat" and not facts.drums) or use == "vinyl crackle"
+    return True
+
+
+def typical(style: str, **said) -> Facts:
+    """The facts that a genre implies where nothing else is `said`: the likeliest of each."""
+    genre = GENRES[style]
+    frames = max(genre.beat_frames, key=genre.beat_frames.get)
+    texture = said.pop("texture", max(genre.textures, key=genre.textures.get))
+    lead = None if texture == "drums" else max(genre.leads, key=genre.leads.get)
+    with_backing, with_bass = texture in ("duo", "trio", "band"), texture in ("trio", "band")
+    with_drums = texture in ("lead and drums", "band", "drums")
+    implied = {
+        "lead": lead,
+        "backing": max(genre.backings, key=genre.backings.get) if with_backing else None,
+        "bass": max(genre.basses, key=genre.basses.get) if with_bass else None,
+        "drums": with_drums,
+        "tempo_bpm": round(60 * FRAME_RATE / frames),
+        "mode": ("minor" if genre.minor >= 0.5 else "major") if lead else None,
+        "tonic": "C" if lead else None,
+        "density": max(genre.densities, key=genre.densities.get),
+        "dynamic": max(genre.dynamics, key=genre.dynamics.get),
+        "beats_per_bar": genre.beats_per_bar,
+        "kit": genre.kits[0] if with_drums else None,
+    }
+    return Facts(style=style, texture=texture, **(implied | said))
 
 
 if __name__ == "__main__":
-    for seed in range(20):
-        print(caption(compose(seed).facts, seed))
+    for seed in range(30):
+        facts = compose(seed).facts
+        print(caption(facts, seed), "|", canonical(facts), sep="  ")

@@ -4,11 +4,12 @@ Everything that the composer may use is listed in these two and nowhere else, so
 They know no MIDI events and no audio.
 """
 
+import os
 from dataclasses import dataclass
 
 from world.fluid import Voice
 
-SAMPLE_RATE = 32_000  # any multiple of 16,000 up to 48,000 works; a hi-hat needs this one
+SAMPLE_RATE = int(os.environ.get("MUSICGRAPH_SAMPLE_RATE", "32000"))  # 16000 for models of that rate; a hi-hat needs 32000
 FRAME_RATE = 50  # codec frames a second; beats are whole numbers of frames: onsets meet the codec's grid
 # Thirteen tempi, 6 to 12 % apart, of which every tempo from 58 to 180 is near one.
 BEAT_FRAMES = (50, 46, 42, 38, 35, 32, 30, 27, 25, 23, 21, 19, 17)

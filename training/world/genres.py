@@ -13,82 +13,82 @@ PUSHED = "x--x--x-"
 
 # Chords by mode: of the A sections, then of the B sections.
 POP = {
-    "major": (("I V vi IV", "I vi IV V", "I IV vi V", "vi IV I V", "I iii IV V"), ("IV V I vi", "vi IV I V", "ii V I IV")),
-    "minor": (("i bVI bIII bVII", "i iv bVI V", "i bVII bVI bVII", "i v bVI iv"), ("bVI bVII i i", "iv bVII bIII bVI")),
+    "major": (("I V vi IV", "I IV I V", "I V I IV", "I IV V I", "I V IV I"), ("IV V I I", "IV I V I", "ii V I I")),
+    "minor": (("i bVI iv V", "i iv i V", "i bVII i bVI", "i iv bVI V", "i bVI i V"), ("bVI V i i", "iv i V i")),
 }
 ROCK = {
-    "major": (("I5 IV5 V5 IV5", "I5 bVII5 IV5 I5", "I5 V5 IV5 IV5"), ("IV5 V5 I5 I5", "vi5 IV5 I5 V5")),
-    "minor": (("i5 bVII5 bVI5 bVII5", "i5 bIII5 bVII5 iv5", "i5 bVI5 bVII5 i5"), ("bVI5 bVII5 i5 i5", "iv5 bVI5 bVII5 i5")),
+    "major": (("I5 IV5 V5 IV5", "I5 IV5 I5 V5", "I5 V5 IV5 I5"), ("IV5 V5 I5 I5", "IV5 I5 V5 I5")),
+    "minor": (("i5 bVII5 bVI5 V5", "i5 i5 bVI5 bVII5", "i5 iv5 i5 V5"), ("bVI5 V5 i5 i5", "iv5 i5 V5 i5")),
 }
 METAL = {
-    "major": (("I5 I5 bVII5 IV5", "I5 IV5 V5 V5"), ("IV5 V5 I5 I5",)),
-    "minor": (("i5 i5 bVI5 bVII5", "i5 i5 iv5 bVI5", "i5 bVI5 i5 bVII5"), ("bVI5 bVII5 i5 v5", "i5 i5 bVI5 bVI5")),
+    "major": (("I5 I5 IV5 V5", "I5 IV5 V5 I5"), ("IV5 V5 I5 I5",)),
+    "minor": (("i5 i5 bVI5 V5", "i5 i5 iv5 bVI5", "i5 bVI5 i5 V5"), ("bVI5 V5 i5 i5", "i5 i5 bVI5 V5")),
 }
 FUNK = {
-    "major": (("I9 I9 IV9 I9", "I7 I7 IV7 IV7"), ("IV9 IV9 I9 I9", "IV7 V7 I7 I7")),
-    "minor": (("i7 i7 IV9 i7", "i7 i7 iv7 i7", "i9 i9 i9 bVII9"), ("iv7 iv7 i7 i7", "bVI9 bVII9 i7 i7")),
+    "major": (("I9 I9 IV9 I9", "I7 I7 IV7 I7"), ("IV9 IV9 I9 I9", "IV7 V7 I7 I7")),
+    "minor": (("i7 i7 iv7 i7", "i7 i7 i7 V7", "i9 i9 iv9 i9"), ("iv7 iv7 i7 i7", "bVI7 V7 i7 i7")),
 }
 HOUSE = {
-    "major": (("Imaj7 vi7 IVmaj7 V", "IVmaj7 V vi7 Imaj7", "Imaj7 iii7 vi7 IVmaj7"), ("IVmaj7 V vi7 vi7",)),
-    "minor": (("i7 bVI i7 bVII", "i7 iv7 bVI bVII", "i bVI bIII bVII"), ("bVI bVII i7 i7", "iv7 i7 bVI bVII")),
+    "major": (("I I IV V", "I IV I V", "I V IV I"), ("IV V I I",)),
+    "minor": (("i7 iv7 i7 V", "i7 i7 iv7 V", "i bVI i V"), ("bVI V i i", "iv7 i7 V i")),
 }
 TECHNO = {
     "major": (("I I I I", "I I IV I"), ("IV IV I I",)),
-    "minor": (("i i i i", "i i bVI i", "i i i bVII"), ("bVI bVI i i", "iv iv i i")),
+    "minor": (("i i i i", "i i iv i", "i i i V"), ("bVI bVI i i", "iv iv i i")),
 }
 TRAP = {
-    "major": (("I vi IV V", "vi vi IV V"), ("IV V vi vi",)),
-    "minor": (("i i bVI bVI", "i bVI iv V", "i i iv V", "i bVI bVII i"), ("bVI bVI i i", "iv iv i V")),
+    "major": (("I I IV V", "I IV I V"), ("IV V I I",)),
+    "minor": (("i i bVI V", "i bVI iv V", "i i iv V", "i iv i V"), ("bVI V i i", "iv iv i V")),
 }
 SOUL = {
-    "major": (("Imaj7 vi7 ii7 V7", "ii7 V7 Imaj7 vi7", "IVmaj7 iii7 ii7 Imaj7", "Imaj7 IVmaj7 iii7 vi7"), ("IVmaj7 V7 iii7 vi7",)),
-    "minor": (("i7 iv7 bVImaj7 V7", "i7 bVImaj7 iv7 bVII7", "iv7 bVII7 bIIImaj7 bVImaj7", "i9 iv9 i9 iv9"), ("bVImaj7 bVII7 i7 i7",)),
+    "major": (("Imaj7 Imaj7 ii7 V7", "Imaj7 IVmaj7 Imaj7 V7", "Imaj7 vi7 ii7 V7"), ("IVmaj7 V7 Imaj7 Imaj7",)),
+    "minor": (("i7 iv7 i7 V7", "i7 i7 bVImaj7 V7", "i9 iv9 i9 iv9", "i7 iv7 bVImaj7 V7"), ("bVImaj7 V7 i7 i7",)),
 }
 COUNTRY = {
-    "major": (("I I IV I", "I IV I V", "I V I I", "I IV V I", "I I V V"), ("IV IV I I", "IV I V V")),
-    "minor": (("i i bVII i", "i iv i V", "i bVII bVI V"), ("bIII bVII i i", "iv iv i V")),
+    "major": (("I I IV I", "I IV I V", "I V I I", "I IV V I", "I I V I"), ("IV IV I I", "IV I V I")),
+    "minor": (("i i iv i", "i iv i V", "i bVI i V"), ("bVI V i i", "iv iv i V")),
 }
 JAZZ = {
     "major": (
-        ("ii7 V7 Imaj7 Imaj7", "Imaj7/vi7 ii7/V7 iii7/vi7 ii7/V7", "Imaj7 vi7 ii7 V7", "I6 #io7 ii7 V7"),
-        ("iii7 VI7 ii7 V7", "IVmaj7 iv7 iii7/VI7 ii7/V7"),
+        ("Imaj7 Imaj7 ii7 V7", "Imaj7/vi7 ii7/V7 Imaj7/vi7 ii7/V7", "Imaj7 vi7 ii7 V7", "I6 IV7 I6 V7"),
+        ("ii7 V7 Imaj7 Imaj7", "IVmaj7 iv7 Imaj7 ii7/V7"),
     ),
     "minor": (
-        ("iih7 V7 i7 i7", "i6 bVI7 iih7 V7", "i7 iv7 iih7 V7", "i7/bVI7 iih7/V7 i7 V7"),
-        ("iv7 bVII7 bIIImaj7 bVImaj7", "iv7 i7 iih7 V7"),
+        ("i7 i7 iih7 V7", "i6 bVI7 iih7 V7", "i7 iv7 i7 iih7/V7", "i7/bVI7 iih7/V7 i7 V7"),
+        ("iv7 iv7 i7 i7", "iv7 i7 iih7 V7"),
     ),
 }
 BOSSA = {
-    "major": (("Imaj7 Imaj7 ii7 V7", "Imaj7 II7 ii7 V7", "Imaj7 vi7 ii7 V7"), ("IVmaj7 iv6 iii7 VI7", "ii7 V7 Imaj7 VI7")),
-    "minor": (("i7 i7 iih7 V7", "i9 iv7 bVII7 bIIImaj7", "i7 iv7 iih7 V7"), ("iv7 bVII7 bIIImaj7 bVImaj7",)),
+    "major": (("Imaj7 Imaj7 ii7 V7", "Imaj7 II7 ii7 V7", "Imaj7 ii7 V7 Imaj7"), ("IVmaj7 iv6 Imaj7 V7", "ii7 V7 Imaj7 Imaj7")),
+    "minor": (("i7 i7 iih7 V7", "i9 iv7 i9 V7", "i7 iv7 iih7 V7"), ("iv7 V7 i7 i7",)),
 }
 CLASSICAL = {
-    "major": (("I V I V", "I IV V I", "I vi ii V", "I V7 vi IV"), ("V V7 I I", "vi iii IV V", "ii V I I")),
-    "minor": (("i iv V i", "i V i V", "i bVI iv V", "i bVII bIII V"), ("bIII bVII i V", "iv i V V", "bVI bIII iv V")),
+    "major": (("I V I V", "I IV V I", "I IV I V", "I vi ii V", "I V7 I IV"), ("V V7 I I", "IV I V I", "ii V I I")),
+    "minor": (("i iv V i", "i V i V", "i bVI iv V", "i iv i V"), ("V V7 i i", "iv i V i", "bVI iv i V")),
 }
 EPIC = {
-    "major": (("I V vi IV", "vi IV I V", "I bVII IV I"), ("IV I V vi", "bVI bVII I I")),
-    "minor": (("i bVI bIII bVII", "i i bVI bVII", "i iv bVI V", "i bVII iv V"), ("bVI bVII i i", "iv bVI i V")),
+    "major": (("I V vi IV", "I V I IV", "I IV I V"), ("IV V I I", "IV I V I")),
+    "minor": (("i bVI i V", "i i bVI V", "i iv bVI V", "i bVII bVI V"), ("bVI V i i", "iv bVI i V")),
 }
 AMBIENT = {
-    "major": (("Imaj7 Imaj7 IVmaj7 IVmaj7", "Iadd9 vi7 IVmaj7 Isus4", "Imaj7 iii7 IVmaj7 IVmaj7"), ("vi7 vi7 IVmaj7 IVmaj7",)),
-    "minor": (("i7 i7 bVImaj7 bVImaj7", "iadd9 bVI bIII bVII", "i7 v7 bVImaj7 bVImaj7"), ("iv7 iv7 i7 i7",)),
+    "major": (("Imaj7 Imaj7 IVmaj7 IVmaj7", "Iadd9 IVmaj7 Iadd9 Isus4", "I I IVmaj7 I"), ("IVmaj7 IVmaj7 I I",)),
+    "minor": (("i7 i7 iv7 iv7", "iadd9 iv iadd9 V", "i7 i7 bVImaj7 i7"), ("iv7 iv7 i7 i7",)),
 }
 BLUES = {
     "major": (("I7 I7 I7 I7 IV7 IV7 I7 I7 V7 IV7 I7 V7", "I7 IV7 I7 I7 IV7 IV7 I7 I7 V7 IV7 I7 V7"),) * 2,
-    "minor": (("i7 i7 i7 i7 iv7 iv7 i7 i7 bVI7 V7 i7 V7", "i7 iv7 i7 i7 iv7 iv7 i7 i7 v7 iv7 i7 V7"),) * 2,
+    "minor": (("i7 i7 i7 i7 iv7 iv7 i7 i7 bVI7 V7 i7 V7", "i7 iv7 i7 i7 iv7 iv7 i7 i7 V7 iv7 i7 V7"),) * 2,
 }
 REGGAE = {
-    "major": (("I IV I IV", "I V vi IV", "I ii I ii", "I IV V IV"), ("IV IV I I", "vi V IV V")),
-    "minor": (("i iv i iv", "i bVII i bVII", "i bVI bVII i", "i i iv iv"), ("bVI bVII i i", "iv iv i i")),
+    "major": (("I IV I IV", "I V I IV", "I I IV V", "I IV V IV"), ("IV IV I I", "IV V I I")),
+    "minor": (("i iv i iv", "i iv i V", "i bVI i V", "i i iv iv"), ("bVI V i i", "iv iv i i")),
 }
 LATIN = {
-    "major": (("I IV V IV", "I V V I", "I vi ii V"), ("IV V I I", "ii V I VI7")),
+    "major": (("I IV V IV", "I V V I", "I IV I V"), ("IV V I I", "ii V I I")),
     "minor": (("i iv V iv", "i V V i", "i bVII bVI V"), ("iv V i i", "bVI V i i")),
 }
 MARCH = {
-    "major": (("I I V V", "I V I V", "I IV V I", "I vi II7 V"), ("IV I V I", "IV IV I V")),
-    "minor": (("i V i V", "i iv V i", "i bVII bIII V"), ("bIII bVII bIII V", "iv i V i")),
+    "major": (("I I V V", "I V I V", "I IV V I", "I I II7 V"), ("IV I V I", "IV IV I V")),
+    "minor": (("i V i V", "i iv V i", "i i V V"), ("iv i V i", "iv iv i V")),
 }
 
 
@@ -124,8 +124,8 @@ class Genre:
     weight: float = 1.0
 
 
-BAND = {"band": 0.66, "trio": 0.08, "duo": 0.06, "solo": 0.06, "lead and drums": 0.06, "drums": 0.08}
-BEATS = {"band": 0.74, "trio": 0.04, "solo": 0.04, "duo": 0.04, "lead and drums": 0.06, "drums": 0.08}
+BAND = {"band": 0.7, "trio": 0.07, "duo": 0.06, "solo": 0.05, "lead and drums": 0.06, "drums": 0.06}
+BEATS = {"band": 0.78, "trio": 0.03, "solo": 0.03, "duo": 0.03, "lead and drums": 0.06, "drums": 0.07}
 QUIET = {"solo": 0.4, "duo": 0.3, "trio": 0.15, "band": 0.15}
 
 _GENRES = (
@@ -155,14 +155,14 @@ _GENRES = (
         {"brass": 2, "sax": 2, "hammond organ": 1, "clean guitar": 2, "e-piano": 1, "trumpet": 1}, {"clean guitar": 3, "e-piano": 1, "hammond organ": 1}, {"slap bass": 4, "bass": 1},
         ("..s...s...s.s.s.", "s.s...ss..s.s.ss", "..ss..s...ss..s.", "s..s..s...s.s.s."), ("1--1..8..1.7..5.", "1.1...87..1.5.7.", "1..g1.8.g.1.7.8.", "1.g8..1.7.5.g11."), "sixteenth",
         kits=("studio", "standard", "room"), seconds={"brass": 2, "strings": 0.5}, second_patterns=("x.......x..x....", "....x.......xx..", "x--.......x-...."),
-        scales={"pentatonic": 2, "blues": 1}, minor=0.6, textures=BAND, riff=0.6, fills=("snare",), legato=0.7, jitter_s=0.003,
+        scales={"pentatonic": 2, "blues": 1}, minor=0.6, textures=BAND, riff=0.6, fills=("snare",), legato=0.7, jitter_s=0.003, crashes=False,
     ),
     Genre(
         "reggae", REGGAE, {46: 1, 42: 3, 38: 3, 35: 1},
         {"hammond organ": 2, "clean guitar": 2, "trombone": 1, "trumpet": 1, "sax": 1, "harmonica": 1, "flute": 0.5}, {"clean guitar": 3, "hammond organ": 1, "piano": 1}, {"bass": 1},
         ("..s...s...s...s.", "..s...s...s...ss", "..ss..ss..ss..ss"), ("1..1..5...3.1...", "..1.3.5...1.3.5.", "1--.1-5-..3-5-..", "1---5-3-....5-3-"), "straight",
         kits=("studio", "standard"), seconds={"hammond organ": 2}, second_patterns=(".s.s.s.s", "..ss..ss..ss..ss"), scales={"pentatonic": 1, "diatonic": 1}, minor=0.4,
-        textures=BAND, dynamics={"soft": 0.2, "normal": 0.8}, fills=("snare", "toms"), swing=(0.25, 0.58), legato=0.8,
+        textures=BAND, dynamics={"soft": 0.2, "normal": 0.8}, fills=("snare", "toms"), swing=(0.25, 0.58), legato=0.8, crashes=False,
     ),
     Genre(
         "house", HOUSE, {25: 4, 23: 2, 27: 1},
@@ -181,14 +181,14 @@ _GENRES = (
         "trap", TRAP, {23: 3, 21: 3, 25: 1},
         {"piano": 2, "music box": 1, "synth": 1, "flute": 1.5, "guitar": 1.5, "strings": 0.7, "vibraphone": 1, "choir": 0.5}, {"piano": 1, "pad": 3, "strings": 1, "guitar": 1}, {"808 bass": 1},
         (BLOCK, HALVES, BROKEN), ("1------1--1-----", "1-----1----1----", "1---------1---1-", "1-----------8---"), "sixteenth",
-        kits=("trap",), seconds={"pad": 1, "choir": 1}, minor=0.9, textures=BEATS, densities={"sparse": 0.5, "medium": 0.4, "busy": 0.1}, riff=0.8, fills=("hats",), jitter_s=0.0,
+        kits=("trap",), seconds={"pad": 1, "choir": 1}, minor=0.9, textures=BEATS, densities={"sparse": 0.5, "medium": 0.4, "busy": 0.1}, riff=0.8, fills=("hats",), jitter_s=0.0, crashes=False,
     ),
     Genre(
         "hip hop", SOUL, {35: 3, 32: 3, 38: 1},
         {"piano": 2, "e-piano": 2, "sax": 1, "trumpet": 1, "flute": 1, "strings": 1, "vibraphone": 1, "synth": 1}, {"e-piano": 2, "piano": 2, "strings": 1, "clean guitar": 1}, {"bass": 2, "synth bass": 2},
         (BLOCK, HALVES, "x--x----", "x..x..x-"), ("1------1..1.....", "1--1......1-5---", "1-----5-..1---7-"), "sixteenth",
         kits=("boombap", "studio", "tr808"), seconds={"strings": 1, "choir": 0.5}, scales={"pentatonic": 2, "diatonic": 1}, minor=0.7, textures=BEATS,
-        densities={"sparse": 0.4, "medium": 0.5, "busy": 0.1}, riff=0.7, swing=(0.25, 0.56), fills=("snare", "hats"),
+        densities={"sparse": 0.4, "medium": 0.5, "busy": 0.1}, riff=0.7, swing=(0.25, 0.56), fills=("snare", "hats"), crashes=False,
     ),
     Genre(
         "lo-fi", SOUL, {42: 2, 38: 3, 35: 3},
@@ -228,7 +228,7 @@ _GENRES = (
         "latin", LATIN, {30: 1, 27: 2, 25: 2, 23: 2},
         {"trumpet": 2, "brass": 2, "flute": 1, "piano": 1, "guitar": 2, "accordion": 1, "marimba": 1}, {"piano": 3, "guitar": 2}, {"bass": 1, "acoustic bass": 1},
         ("0.21.2.02.1.2.0.", "x.xx.xx.xx.xx.x.", "x..x..x.x..x..x."), ("1-----5-5-----8-", "..1---5---1-----", "1--5--8-1--5--8-"), "sixteenth",
-        kits=("standard", "room"), seconds={"brass": 1}, second_patterns=("x.......x..x....", "......x-......xx"), minor=0.5, textures=BAND, fills=("snare",), legato=0.8,
+        kits=("standard", "room"), seconds={"brass": 1}, second_patterns=("x.......x..x....", "......x-......xx"), minor=0.5, textures=BAND, fills=("snare",), legato=0.8, crashes=False,
     ),
     Genre(
         "orchestral", EPIC, {46: 1, 42: 1, 38: 2, 35: 2, 32: 2, 30: 2, 27: 1, 25: 1},
@@ -252,8 +252,8 @@ _GENRES = (
     ),
     Genre(
         "ambient", AMBIENT, {50: 4, 46: 2, 42: 1},
-        {"pad": 3, "piano": 2, "choir": 1.5, "e-piano": 1, "strings": 1.5, "flute": 0.7, "vibraphone": 0.7, "guitar": 0.7, "synth": 0.5}, {"pad": 4, "strings": 1, "choir": 1}, {"low strings": 1},
-        (BLOCK,), ("1-------",), "long", minor=0.5, textures={"solo": 0.18, "duo": 0.6, "trio": 0.22}, densities={"sparse": 0.7, "medium": 0.3}, dynamics={"soft": 0.8, "normal": 0.2},
+        {"pad": 3, "piano": 2, "choir": 1.5, "e-piano": 1, "strings": 1.5, "flute": 0.7, "vibraphone": 0.7, "guitar": 0.7, "synth": 0.5}, {"pad": 5, "choir": 0.5}, {"low strings": 1},
+        (BLOCK,), ("1-------",), "long", minor=0.5, textures={"solo": 0.18, "duo": 0.6, "trio": 0.22}, densities={"sparse": 0.35, "medium": 0.5, "busy": 0.15}, dynamics={"soft": 0.8, "normal": 0.2},
         seconds={}, fills=(), crashes=False, legato=1.05, effects=("hall",), weight=1.3,
     ),
     Genre(

@@ -47,7 +47,8 @@ class Sound:
 
 def _font(font: str, program: int, **gains: float) -> dict[str, Sound]:
     voice = Voice(font, program, DRUM_BANK)
-    return {d: Sound(font=voice, key=k, gain_db=gains.get(d, 0.0)) for d, k in KEYS.items()}
+    levels = {"crash": -9.0, "ride": -5.0, "open": -4.0, "hat": -3.0} | gains
+    return {d: Sound(font=voice, key=k, gain_db=levels.get(d, 0.0)) for d, k in KEYS.items()}
 
 
 _TIMPANI = {

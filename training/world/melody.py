@@ -93,6 +93,11 @@ class _Line:
         fits = [i for i, p in enumerate(self.pitches) if p % 12 in chord.classes]
         return min(fits, key=lambda i: (abs(i - position), i)) if fits else position
 
+    def home(self, position: int) -> int:
+        """The place of the tonic nearest to `position`."""
+        tonics = [i for i, p in enumerate(self.pitches) if p % 12 == self.tonic]
+        return min(tonics, key=lambda i: (abs(i - position), i)) if tonics else position
+
     def clip(self, position: int) -> int:
         return max(0, min(len(self.pitches) - 1, position))
 
@@ -166,6 +171,8 @@ def _realise(rng, line: _Line, motifs, progression: Progression, beats: int, let
     for place in range(bars):
         motif = motifs[place % 8]
         chord = progression.at(place)
+        if place == 0:  # the tonic first, or a note of its chord: the key is to be heard
+            starts[motif] = line.home(home) if rng.random() < 0.6 else line.chordal(home, chord)
         anchor = starts.setdefault(motif, line.chordal(line.clip(home + rng.randint(-2, 2)), chord))
         made.append(_bar_notes(line, motif, anchor, progression, place, beats, cadence=place == bars - 1))
     return made

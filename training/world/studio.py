@@ -62,6 +62,9 @@ class Studio:
             tonic = song.tonic or 0
             stems["drums"] = self.drummer.render(song.facts.kit, hits, length_s, tonic)
         levels = {role: mix.ROLE_DB[role] for role in stems}
+        for role, crest_db in mix.CRESTS_DB.items():
+            if role in stems:
+                stems[role] = mix.rounded(stems[role], crest_db, self.sample_rate)
         return {r: mix.at_level(a, levels[r], self.sample_rate) for r, a in stems.items()}
 
     def _fonts(self, song, rng, length_s: float) -> dict[str, np.ndarray]:
