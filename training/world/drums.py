@@ -153,9 +153,8 @@ GROOVES: dict[str, tuple[tuple[Groove, ...], tuple[Groove, ...]]] = {
     ),
     "orchestral": (
         (
-            _groove(timpani_lo="X...............", timpani_hi="..............xx"),
-            _groove(timpani_lo="X.......X.......", timpani_hi="............x.x.", snare="....o.oo....o.oo"),
-            _groove(timpani_lo="X.....x.X.....x.", big_drum="X...............", snare="..o.o.o...o.o.oo"),
+            _groove(timpani_lo="X.......X.......", timpani_hi="............x.x.", snare="....x.oo....x.oo"),
+            _groove(timpani_lo="X.....x.X.....x.", big_drum="X.......x.......", snare="..o.x.o...o.x.oo"),
         ),
         (
             _groove(timpani_lo="X..x..x.X..x..x.", big_drum="X.......X.......", snare="o.oox.ooo.oox.oo"),

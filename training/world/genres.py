@@ -121,6 +121,7 @@ class Genre:
     jitter_s: float = 0.004
     legato: float = 0.92
     effects: tuple[str, ...] = ()  # of `mix.py`
+    levels: dict[str, float] = field(default_factory=dict)  # dB by role, added to those of `mix.py`
     weight: float = 1.0
 
 
@@ -140,48 +141,48 @@ _GENRES = (
         "rock", ROCK, {27: 1, 25: 2, 23: 3, 21: 3, 19: 1.5},
         {"distorted guitar": 5, "clean guitar": 1, "hammond organ": 1, "synth": 0.5, "harmonica": 0.5}, {"distorted guitar": 5, "clean guitar": 1}, {"pick bass": 2, "bass": 1},
         (EIGHTHS, QUARTERS, HALVES, "x--x--x-", "x-xx.xxx"), ("11111111", "1-111-11", "1--1--11"), "straight",
-        kits=("power", "rock", "studio"), seconds={"hammond organ": 1, "piano": 0.5}, scales={"pentatonic": 3, "diatonic": 1, "blues": 1}, minor=0.55,
-        textures=BAND, dynamics={"normal": 0.4, "loud": 0.6}, riff=0.35, low_chords=True, weight=1.5,
+        kits=("power", "rock", "studio"), seconds={"hammond organ": 1, "piano": 0.5}, scales={"pentatonic": 2, "diatonic": 2}, minor=0.55,
+        textures=BAND, dynamics={"normal": 0.4, "loud": 0.6}, riff=0.35, low_chords=True, weight=1.5, levels={"backing": 2.5, "lead": -1},
     ),
     Genre(
         "metal", METAL, {23: 1, 21: 2, 19: 3, 17: 3},
         {"distorted guitar": 1}, {"distorted guitar": 1}, {"pick bass": 1},
         ("xxxxxxxxxxxxxxxx", "x-xxx-xxx-xxx-xx", "x--xx-x-x--xx-x-", "x---xxxxx---xxxx"), ("1111111111111111", "1-111-111-111-11", "1-1-1-1-1-1-1-1-"), "riff",
         kits=("power", "rock"), scales={"diatonic": 2, "pentatonic": 1}, minor=0.92, textures={"band": 0.85, "trio": 0.05, "lead and drums": 0.04, "drums": 0.06},
-        dynamics={"loud": 1}, riff=0.5, low_chords=True, legato=0.85,
+        dynamics={"loud": 1}, riff=0.5, low_chords=True, legato=0.85, levels={"backing": 3, "lead": -2, "drums": 1},
     ),
     Genre(
         "funk", FUNK, {32: 1, 30: 2, 27: 3, 25: 1},
         {"brass": 2, "sax": 2, "hammond organ": 1, "clean guitar": 2, "e-piano": 1, "trumpet": 1}, {"clean guitar": 3, "e-piano": 1, "hammond organ": 1}, {"slap bass": 4, "bass": 1},
         ("..s...s...s.s.s.", "s.s...ss..s.s.ss", "..ss..s...ss..s.", "s..s..s...s.s.s."), ("1--1..8..1.7..5.", "1.1...87..1.5.7.", "1..g1.8.g.1.7.8.", "1.g8..1.7.5.g11."), "sixteenth",
         kits=("studio", "standard", "room"), seconds={"brass": 2, "strings": 0.5}, second_patterns=("x.......x..x....", "....x.......xx..", "x--.......x-...."),
-        scales={"pentatonic": 2, "blues": 1}, minor=0.6, textures=BAND, riff=0.6, fills=("snare",), legato=0.7, jitter_s=0.003, crashes=False,
+        scales={"pentatonic": 2, "blues": 1}, minor=0.6, textures=BAND, riff=0.6, fills=("snare",), legato=0.7, jitter_s=0.003, crashes=False, levels={"backing": 1, "bass": 2.5},
     ),
     Genre(
         "reggae", REGGAE, {46: 1, 42: 3, 38: 3, 35: 1},
         {"hammond organ": 2, "clean guitar": 2, "trombone": 1, "trumpet": 1, "sax": 1, "harmonica": 1, "flute": 0.5}, {"clean guitar": 3, "hammond organ": 1, "piano": 1}, {"bass": 1},
         ("..s...s...s...s.", "..s...s...s...ss", "..ss..ss..ss..ss"), ("1..1..5...3.1...", "..1.3.5...1.3.5.", "1--.1-5-..3-5-..", "1---5-3-....5-3-"), "straight",
         kits=("studio", "standard"), seconds={"hammond organ": 2}, second_patterns=(".s.s.s.s", "..ss..ss..ss..ss"), scales={"pentatonic": 1, "diatonic": 1}, minor=0.4,
-        textures=BAND, dynamics={"soft": 0.2, "normal": 0.8}, fills=("snare", "toms"), swing=(0.25, 0.58), legato=0.8, crashes=False,
+        textures=BAND, dynamics={"soft": 0.2, "normal": 0.8}, fills=("snare", "toms"), swing=(0.25, 0.58), legato=0.8, crashes=False, levels={"backing": 4, "bass": 2, "lead": -2},
     ),
     Genre(
         "house", HOUSE, {25: 4, 23: 2, 27: 1},
         {"synth": 3, "piano": 3, "e-piano": 1, "brass": 0.5, "vibraphone": 0.7}, {"piano": 2, "synth stab": 3, "e-piano": 1, "pad": 1}, {"synth bass": 1},
         ("x.....x.....x...", "..x..x....x..x..", "x..x..x...x..x..", "..x...x...x...x."), ("..1...1...1...1.", "..11..11..11..18", "1..1..1...1..8..", "..1-..1-..8-..1-"), "dance",
-        kits=("house", "club"), seconds={"pad": 2, "strings": 1}, minor=0.55, textures=BEATS, riff=0.7, fills=("hats", "snare"), jitter_s=0.0, effects=("duck",),
+        kits=("house", "club"), seconds={"pad": 2, "strings": 1}, minor=0.55, textures=BEATS, riff=0.7, fills=("hats", "snare"), jitter_s=0.0, effects=("duck",), levels={"drums": 1, "lead": -1},
     ),
     Genre(
         "techno", TECHNO, {23: 3, 21: 3, 25: 1},
         {"synth": 3, "square lead": 0.3}, {"synth stab": 3, "pad": 1}, {"synth bass": 1},
         ("..x...x...x...x.", "...x..x...x..x..", "x..x..x..x..x..."), ("..11..11..11..11", ".111.111.111.111", "1.11.11.1.11.118", "..1.1.1...1.1.8."), "dance",
         kits=("techno", "club"), seconds={"pad": 1}, scales={"diatonic": 1, "pentatonic": 1}, minor=0.88, textures=BEATS | {"drums": 0.16}, riff=1.0,
-        dynamics={"normal": 0.5, "loud": 0.5}, fills=("hats",), jitter_s=0.0, legato=0.6, effects=("duck",),
+        dynamics={"normal": 0.5, "loud": 0.5}, fills=("hats",), jitter_s=0.0, legato=0.6, effects=("duck",), levels={"lead": -3, "drums": 1.5, "bass": 1},
     ),
     Genre(
         "trap", TRAP, {23: 3, 21: 3, 25: 1},
         {"piano": 2, "music box": 1, "synth": 1, "flute": 1.5, "guitar": 1.5, "strings": 0.7, "vibraphone": 1, "choir": 0.5}, {"piano": 1, "pad": 3, "strings": 1, "guitar": 1}, {"808 bass": 1},
         (BLOCK, HALVES, BROKEN), ("1------1--1-----", "1-----1----1----", "1---------1---1-", "1-----------8---"), "sixteenth",
-        kits=("trap",), seconds={"pad": 1, "choir": 1}, minor=0.9, textures=BEATS, densities={"sparse": 0.5, "medium": 0.4, "busy": 0.1}, riff=0.8, fills=("hats",), jitter_s=0.0, crashes=False,
+        kits=("trap",), seconds={"pad": 1, "choir": 1}, minor=0.9, textures=BEATS, densities={"sparse": 0.5, "medium": 0.4, "busy": 0.1}, riff=0.8, fills=("hats",), jitter_s=0.0, crashes=False, levels={"bass": 2.5, "drums": 1},
     ),
     Genre(
         "hip hop", SOUL, {35: 3, 32: 3, 38: 1},
@@ -202,7 +203,7 @@ _GENRES = (
         {"banjo": 3, "steel guitar": 3, "harmonica": 1, "mandolin": 1, "clean guitar": 1, "piano": 0.5, "accordion": 0.4}, {"steel guitar": 4, "banjo": 1, "piano": 0.5}, {"acoustic bass": 1, "bass": 2},
         ("..x...x...x...x.", "..X-x-X-..X-x-X-", STRUM, "01210121"), ("1---5---", "1-..5-..", "1---5-3-"), "straight",
         kits=("studio", "brush", "standard"), seconds={"banjo": 1, "strings": 0.5}, second_patterns=("01210321", "02130213"), scales={"pentatonic": 2, "diatonic": 1}, minor=0.15,
-        textures=BAND, fills=("snare",), crashes=False,
+        textures=BAND, fills=("snare",), crashes=False, levels={"backing": 2},
     ),
     Genre(
         "folk", COUNTRY, {38: 1, 35: 1, 32: 2, 30: 2, 27: 2, 25: 1},
@@ -222,7 +223,7 @@ _GENRES = (
         "bossa nova", BOSSA, {27: 2, 25: 3, 23: 2, 30: 1},
         {"guitar": 3, "flute": 2, "sax": 1.5, "piano": 1, "vibraphone": 1, "clarinet": 0.7}, {"guitar": 5, "piano": 1}, {"acoustic bass": 1},
         ("x--x--x---x--x--", "x-..x-.x..x-..x.", "x..x..x...x..x.."), ("1-----5-5-----1-", "1--5----5--1----", "1-----5-1-----5-"), "straight",
-        kits=("brush", "jazz", "standard"), seconds={"strings": 1}, minor=0.4, textures=BAND, dynamics={"soft": 0.5, "normal": 0.5}, fills=(), crashes=False,
+        kits=("brush", "jazz", "standard"), seconds={"strings": 1}, minor=0.4, textures=BAND, dynamics={"soft": 0.5, "normal": 0.5}, fills=(), crashes=False, levels={"backing": 2},
     ),
     Genre(
         "latin", LATIN, {30: 1, 27: 2, 25: 2, 23: 2},
@@ -233,13 +234,13 @@ _GENRES = (
     Genre(
         "orchestral", EPIC, {46: 1, 42: 1, 38: 2, 35: 2, 32: 2, 30: 2, 27: 1, 25: 1},
         {"strings": 4, "horn": 2, "trumpet": 1.5, "flute": 1, "choir": 1.5, "brass": 1, "clarinet": 0.5}, {"strings": 4, "horn": 1, "harp": 1, "choir": 1}, {"low strings": 1},
-        (BLOCK, EIGHTHS, "x-xxx-xx", HALVES, "xxxxxxxxxxxxxxxx"), ("1-------", "1---1---", "11111111", "1-111-11"), "long",
+        (EIGHTHS, "x-xxx-xx", HALVES, "xx.xxx.x", QUARTERS), ("1-------", "1---1---", "11111111", "1-111-11"), "long",
         kits=("orchestra",), seconds={"brass": 1, "choir": 2, "harp": 1, "horn": 1}, second_patterns=(BLOCK, HALVES), minor=0.65, textures={"band": 0.6, "trio": 0.2, "duo": 0.2},
-        dynamics={"soft": 0.2, "normal": 0.4, "loud": 0.4}, fills=("timpani",), effects=("hall",), legato=1.0, weight=1.3,
+        dynamics={"soft": 0.2, "normal": 0.4, "loud": 0.4}, fills=("timpani",), effects=("hall",), legato=1.0, weight=1.3, levels={"second": 2, "drums": 2},
     ),
     Genre(
         "classical", CLASSICAL, {42: 1, 38: 1, 35: 1, 32: 2, 30: 2, 27: 2, 25: 2, 23: 1},
-        {"piano": 5, "strings": 2, "flute": 1, "clarinet": 1, "organ": 2, "harp": 1, "trumpet": 0.5, "recorder": 0.5}, {"piano": 2, "strings": 3, "organ": 0.7, "harp": 1}, {"low strings": 1},
+        {"piano": 5, "strings": 2, "flute": 1, "clarinet": 1, "organ": 2, "harp": 1, "trumpet": 0.5, "recorder": 0.5}, {"piano": 3, "strings": 2, "harp": 1}, {"low strings": 1},
         (ALBERTI, BROKEN, BLOCK, "r-x-x-x-", HALVES, ROLLING), ("1---5---", "1-------", "1---3---"), "straight",
         kits=("orchestra",), textures={"solo": 0.44, "duo": 0.28, "trio": 0.18, "band": 0.1}, dynamics={"soft": 0.3, "normal": 0.5, "loud": 0.2}, fills=("timpani",), crashes=False, effects=("room",), weight=1.3,
     ),
@@ -272,7 +273,7 @@ _GENRES = (
         "disco", HOUSE, {27: 3, 25: 4},
         {"strings": 2, "brass": 2, "synth": 1, "piano": 1, "clean guitar": 1, "flute": 0.6}, {"clean guitar": 2, "e-piano": 1, "piano": 1, "strings": 1}, {"bass": 2, "slap bass": 1},
         ("..ss..ss..ss..ss", "s.ss.ss.s.ss.ss.", "x..x..x...x..x.."), ("1.8.1.8.1.8.1.8.", "1.8.1.8.5.8.7.8.", "1181118111811187"), "dance",
-        kits=("standard", "studio", "room"), seconds={"strings": 4, "brass": 1}, second_patterns=(BLOCK, "x-------x-----xx", "x.......x..x...."), minor=0.6, textures=BEATS, fills=("toms", "snare"), jitter_s=0.002,
+        kits=("standard", "studio", "room"), seconds={"strings": 4, "brass": 1}, second_patterns=(BLOCK, "x-------x-----xx", "x.......x..x...."), minor=0.6, textures=BEATS, fills=("toms", "snare"), jitter_s=0.002, levels={"second": 2, "bass": 1.5},
     ),
     Genre(
         "march", MARCH, {30: 1, 27: 3, 25: 3},

@@ -114,7 +114,7 @@ KITS: dict[str, dict[str, Sound]] = {
         "rim": Sound("perc_snap", gain_db=-2),
     },
     "orchestra": _TIMPANI | {
-        d: Sound(font=Voice("fluid", 48, DRUM_BANK), key=k, gain_db=-4) for d, k in ORCHESTRA_KEYS.items()
+        d: Sound(font=Voice("fluid", 48, DRUM_BANK), key=k, gain_db=-2) for d, k in ORCHESTRA_KEYS.items()
     },
     "march": {
         "kick": Sound(font=Voice("fluid", 48, DRUM_BANK), key=36, gain_db=2),

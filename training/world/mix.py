@@ -16,7 +16,7 @@ CRESTS_DB = {"drums": 12.0, "bass": 9.0}
 MOST_LIMITING_DB = 2.0  # peaks that stick out further make the piece quieter instead
 # Loudness of each role below the lead's. The weighting of LUFS hears little below 100 Hz.
 ROLE_DB = {"lead": 0.0, "hand": -5.0, "backing": -6.0, "second": -9.0, "bass": -5.5, "drums": -1.5}
-REVERB = {"hall": (2.2, -11.0), "room": (0.9, -15.0), "small": (0.45, -20.0)}  # seconds to -60 dB, level in dB
+REVERB = {"hall": (1.8, -14.0), "room": (0.9, -15.0), "small": (0.45, -20.0)}  # seconds to -60 dB, level in dB
 GATE_DB = -25.0  # blocks that far below the loudest are pauses
 
 

@@ -61,7 +61,7 @@ class Studio:
             hits = [(PREROLL_S + h.start_beats * song.beat_s + _jitter(rng, jitter), h) for h in song.hits]
             tonic = song.tonic or 0
             stems["drums"] = self.drummer.render(song.facts.kit, hits, length_s, tonic)
-        levels = {role: mix.ROLE_DB[role] for role in stems}
+        levels = {r: mix.ROLE_DB[r] + song.genre.levels.get(r, 0.0) for r in stems}
         for role, crest_db in mix.CRESTS_DB.items():
             if role in stems:
                 stems[role] = mix.rounded(stems[role], crest_db, self.sample_rate)
