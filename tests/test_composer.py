@@ -96,7 +96,9 @@ def test_hits_lie_in_the_piece_and_every_kit_has_every_drum_of_its_genre(songs):
             assert 0 <= hit.start_beats < song.bars * song.facts.beats_per_bar
             assert hit.drum in KITS[song.facts.kit]
     for genre in GENRES.values():
-        used = {d for grooves in drums.GROOVES.get(genre.name, ()) for groove in grooves for d in groove}
+        used = {
+            d for grooves in drums.GROOVES.get(genre.name, ()) for groove in grooves for d in groove
+        }
         assert all(used <= set(KITS[kit]) for kit in genre.kits)
 
 
@@ -162,12 +164,18 @@ def test_phrases_fill_at_their_end_and_come_back():
 
 def test_bars_of_the_same_phrase_and_section_have_the_same_tune():
     long = (compose(seed, long=True) for seed in range(99))
-    song = next(s for s in long if s.facts.sections[:2] == "AA" and s.bars > s.genre.phrase_bars + 4)
+    song = next(
+        s for s in long if s.facts.sections[:2] == "AA" and s.bars > s.genre.phrase_bars + 4
+    )
     beats, lead = song.facts.beats_per_bar, song.parts[0].notes
     length = song.genre.phrase_bars * beats
 
     def heard(start: float) -> list[tuple[float, int]]:
-        return [(round(n.start_beats - start, 6), n.pitch) for n in lead if start <= n.start_beats < start + 4 * beats]
+        return [
+            (round(n.start_beats - start, 6), n.pitch)
+            for n in lead
+            if start <= n.start_beats < start + 4 * beats
+        ]
 
     assert heard(0) == heard(length)
 
@@ -185,7 +193,9 @@ def test_captions_never_contradict_the_facts(songs):
             if facts.drums:
                 assert not DENIED.search(text), text
             elif facts.style not in OWN_NAMES:
-                assert not re.search(r"\bdrums?\b|\bpercussion\b|\bbeat\b", DENIED.sub("", text)), text
+                assert not re.search(r"\bdrums?\b|\bpercussion\b|\bbeat\b", DENIED.sub("", text)), (
+                    text
+                )
             wrong = {"major": {"minor", "sad", "dark"}, "minor": {"major", "happy", "cheerful"}}
             assert not wrong.get(facts.mode, set()) & set(words), text
             if facts.lead and facts.texture != "solo":
@@ -205,7 +215,11 @@ def test_captions_leave_facts_out_and_the_canonical_one_says_all():
     texts = [caption(facts, seed).lower() for seed in range(200)]
     said = sum("bpm" in t or any(w in t for w in phrases.TEMPI[999]) or "tempo" in t for t in texts)
     assert 40 < said < 200
-    for wanted in (f"{facts.tempo_bpm} bpm", f"in {facts.tonic} {facts.mode}", phrases.INSTRUMENTS[facts.lead][0]):
+    for wanted in (
+        f"{facts.tempo_bpm} bpm",
+        f"in {facts.tonic} {facts.mode}",
+        phrases.INSTRUMENTS[facts.lead][0],
+    ):
         assert wanted in canonical(facts)
 
 

@@ -32,14 +32,19 @@ def canonical(facts: Facts) -> str:
         said = [f"{genre} drum beat", "drums only"]
     else:
         mood = phrases.MOODS[(facts.mode, facts.dynamic)][0]
-        said = [f"{mood} {genre} {'solo' if facts.texture == 'solo' else 'song'}", _usual(facts.lead)]
+        said = [
+            f"{mood} {genre} {'solo' if facts.texture == 'solo' else 'song'}",
+            _usual(facts.lead),
+        ]
         said += [f"{_usual(facts.backing)} chords"] if facts.backing else []
         said += [_usual(name) for name in (facts.second, facts.bass) if name]
         said += ["drums" if facts.drums else "no drums"]
     said += [f"{facts.tempo_bpm} bpm"]
     said += [f"in {facts.tonic} {facts.mode}"] if facts.mode else []
     said += [facts.dynamic] if facts.dynamic != "normal" else []
-    said += [phrases.DENSITIES[facts.density][1]] if facts.density != "medium" and facts.lead else []
+    said += (
+        [phrases.DENSITIES[facts.density][1]] if facts.density != "medium" and facts.lead else []
+    )
     return ", ".join(said)
 
 
@@ -62,7 +67,12 @@ def _tempo(rng: random.Random, facts: Facts) -> list[str]:
 
 
 def _key(rng: random.Random, facts: Facts) -> list[str]:
-    named = (f"in {facts.mode}", f"{facts.mode} key", f"in {facts.tonic} {facts.mode}", f"{facts.tonic} {facts.mode}")
+    named = (
+        f"in {facts.mode}",
+        f"{facts.mode} key",
+        f"in {facts.tonic} {facts.mode}",
+        f"{facts.tonic} {facts.mode}",
+    )
     return [rng.choice(named)]
 
 
@@ -92,7 +102,13 @@ def _tail(rng: random.Random, facts: Facts) -> dict[str, list[str]]:
         tail["key"] = _key(rng, facts)
     if facts.backing:
         word = _instrument(rng, facts.backing, facts.style)
-        forms = (f"{word} chords", f"{word} accompaniment", f"accompanied by {word}", f"over {word}", word)
+        forms = (
+            f"{word} chords",
+            f"{word} accompaniment",
+            f"accompanied by {word}",
+            f"over {word}",
+            word,
+        )
         tail["backing"] = [rng.choice(forms)]
     for name in ("bass", "second"):
         instrument = getattr(facts, name)
@@ -103,11 +119,20 @@ def _tail(rng: random.Random, facts: Facts) -> dict[str, list[str]]:
     if facts.density != "medium" and facts.lead:
         tail["density"] = [rng.choice(phrases.DENSITIES[facts.density])]
     if facts.ending:
-        tail["ending"] = [rng.choice(("with an ending", "outro", "final chord", "ends with a ring-out"))]
+        tail["ending"] = [
+            rng.choice(("with an ending", "outro", "final chord", "ends with a ring-out"))
+        ]
     return tail
 
 
-WEIGHT = {"tempo": 1.15, "drums": 1.1, "key": 0.6, "second": 0.8, "density": 0.6, "ending": 0.7}  # of being said
+WEIGHT = {
+    "tempo": 1.15,
+    "drums": 1.1,
+    "key": 0.6,
+    "second": 0.8,
+    "density": 0.6,
+    "ending": 0.7,
+}  # of being said
 
 
 def _head(rng: random.Random, facts: Facts, share: float) -> str:
@@ -116,9 +141,15 @@ def _head(rng: random.Random, facts: Facts, share: float) -> str:
     if _groove_without_its_band(facts):
         genre = ""
     if facts.lead is None:
-        return " ".join(w for w in (genre, rng.choice(("drum beat", "drum solo", "drums only", "solo drums"))) if w)
+        return " ".join(
+            w
+            for w in (genre, rng.choice(("drum beat", "drum solo", "drums only", "solo drums")))
+            if w
+        )
     mood = _mood(rng, facts) if rng.random() < share else ""
-    lead = _instrument(rng, facts.lead, facts.style) if not genre or rng.random() < share * 1.1 else ""
+    lead = (
+        _instrument(rng, facts.lead, facts.style) if not genre or rng.random() < share * 1.1 else ""
+    )
     solo = "solo" if facts.texture == "solo" and lead else ""
     noun = rng.choice(phrases.NOUNS)
     orders = [(mood, genre, solo, lead, noun), (mood, solo, lead, genre, noun)]
@@ -134,7 +165,12 @@ def caption(facts: Facts, seed: int) -> str:
     head = _head(rng, facts, share)
     if rng.random() < 0.35:
         head = ("an " if head[0] in "aeiou" else "a ") + head
-    said = [p for name, ps in _tail(rng, facts).items() if rng.random() < share * WEIGHT.get(name, 1) for p in ps]
+    said = [
+        p
+        for name, ps in _tail(rng, facts).items()
+        if rng.random() < share * WEIGHT.get(name, 1)
+        for p in ps
+    ]
     if rng.random() < 0.15 and not _groove_without_its_band(facts):
         said += [u for u in [rng.choice(phrases.USES[facts.style])] if _fits(u, facts)]
     rng.shuffle(said)
@@ -148,8 +184,20 @@ def caption(facts: Facts, seed: int) -> str:
 
 def _fits(use: str, facts: Facts) -> bool:
     """Whether a genre's usual word is true of this piece."""
-    if use in ("four on the floor", "808s", "off-beat", "no beat", "shuffle", "boom bap", "vinyl crackle"):
-        return facts.texture in ("band", "drums") or (use == "no beat" and not facts.drums) or use == "vinyl crackle"
+    if use in (
+        "four on the floor",
+        "808s",
+        "off-beat",
+        "no beat",
+        "shuffle",
+        "boom bap",
+        "vinyl crackle",
+    ):
+        return (
+            facts.texture in ("band", "drums")
+            or (use == "no beat" and not facts.drums)
+            or use == "vinyl crackle"
+        )
     return True
 
 

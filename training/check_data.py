@@ -32,7 +32,9 @@ PROFILES = {  # probe-tone ratings from the tonic
 def onset_envelope(audio: np.ndarray) -> np.ndarray:
     """At `ENVELOPE_HZ`, without its mean."""
     hop = SAMPLE_RATE // ENVELOPE_HZ
-    envelope = librosa.onset.onset_strength(y=audio, sr=SAMPLE_RATE, hop_length=hop, n_fft=2048, n_mels=64)
+    envelope = librosa.onset.onset_strength(
+        y=audio, sr=SAMPLE_RATE, hop_length=hop, n_fft=2048, n_mels=64
+    )
     return envelope - envelope.mean()
 
 
@@ -48,18 +50,24 @@ def beat(envelope: np.ndarray) -> tuple[float, float]:
         usable = [m * length for m in (1, 2, 4) if m * length < 0.8 * len(envelope)]
         peaks = [np.interp([lag - 1, lag, lag + 1], lags, alike).max() for lag in usable]
         strengths.append(np.mean(peaks))
-    likely = np.exp(-0.5 * (np.log2(bpm / 115) / 0.8) ** 2)  # between octaves, the one people would tap
+    likely = np.exp(
+        -0.5 * (np.log2(bpm / 115) / 0.8) ** 2
+    )  # between octaves, the one people would tap
     best = int(np.argmax(np.array(strengths) * likely))
     return float(strengths[best]), float(bpm[best])
 
 
-def within(estimated: float, wanted: float, octaves: tuple[float, ...], tolerance: float = 0.04) -> bool:
+def within(
+    estimated: float, wanted: float, octaves: tuple[float, ...], tolerance: float = 0.04
+) -> bool:
     return any(abs(estimated * octave / wanted - 1) <= tolerance for octave in octaves)
 
 
 def _with_overtones(profile: tuple[float, ...]) -> np.ndarray:
     """What a profile looks like in audio, where each note brings its overtones' pitch classes (after Gomez, 2006)."""
-    return sum(0.7**number * np.roll(profile, step) for number, step in enumerate((0, 0, 7, 0, 4, 7)))
+    return sum(
+        0.7**number * np.roll(profile, step) for number, step in enumerate((0, 0, 7, 0, 4, 7))
+    )
 
 
 def key(audio: np.ndarray) -> tuple[int, str]:
@@ -69,7 +77,11 @@ def key(audio: np.ndarray) -> tuple[int, str]:
     harmonic = librosa.decompose.hpss(notes, kernel_size=(9, 17))[0]
     chroma = harmonic.reshape(5, 12, -1).sum((0, 2))
     heard = {m: _with_overtones(p) for m, p in PROFILES.items()}
-    scores = {(t, m): np.corrcoef(np.roll(p, t), chroma)[0, 1] for m, p in heard.items() for t in range(12)}
+    scores = {
+        (t, m): np.corrcoef(np.roll(p, t), chroma)[0, 1]
+        for m, p in heard.items()
+        for t in range(12)
+    }
     return max(scores, key=scores.get)
 
 
@@ -79,12 +91,21 @@ def true_peak_db(audio: np.ndarray) -> float:
 
 def spectral_features(audio: np.ndarray) -> np.ndarray:
     """A vector nearly blind to level and key: the mel spectrum's mean, spread, changes, and their cepstra."""
-    power = librosa.feature.melspectrogram(y=audio, sr=SAMPLE_RATE, n_fft=1024, hop_length=512, n_mels=64)
+    power = librosa.feature.melspectrogram(
+        y=audio, sr=SAMPLE_RATE, n_fft=1024, hop_length=512, n_mels=64
+    )
     mel = librosa.power_to_db(power, top_db=60)
     mel -= mel.mean()
     change = np.maximum(0, np.diff(mel, axis=1))
     cepstra = librosa.feature.mfcc(S=mel, n_mfcc=20)
-    parts = [mel.mean(1), mel.std(1), change.mean(1), change.std(1), cepstra.mean(1), cepstra.std(1)]
+    parts = [
+        mel.mean(1),
+        mel.std(1),
+        change.mean(1),
+        change.std(1),
+        cepstra.mean(1),
+        cepstra.std(1),
+    ]
     return np.concatenate(parts)
 
 
@@ -173,7 +194,9 @@ def picture(song: Song, audio: np.ndarray, path: Path) -> None:
 
     path.parent.mkdir(parents=True, exist_ok=True)
     clip = audio[: 10 * SAMPLE_RATE]
-    power = librosa.feature.melspectrogram(y=clip, sr=SAMPLE_RATE, n_fft=2048, hop_length=320, n_mels=160)
+    power = librosa.feature.melspectrogram(
+        y=clip, sr=SAMPLE_RATE, n_fft=2048, hop_length=320, n_mels=160
+    )
     figure, axes = pyplot.subplots(figsize=(16, 6))
     axes.imshow(librosa.power_to_db(power, top_db=70), origin="lower", aspect="auto", cmap="magma")
     bar_frames = song.beat_s * song.facts.beats_per_bar * 100
@@ -191,7 +214,9 @@ def picture(song: Song, audio: np.ndarray, path: Path) -> None:
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--pieces", type=int, default=200)
     parser.add_argument("--pictures", type=Path, help="folder for spectrograms")
     parser.add_argument("--per-genre", type=int, default=2, help="spectrograms of each genre")

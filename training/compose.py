@@ -23,8 +23,22 @@ from world.genres import GENRES, Genre
 from world.harmony import Progression
 from world.notes import Hit, Note, swing_hit, swing_note
 
-CHORD_HANDS = ("piano", "e-piano", "guitar", "ukulele", "steel guitar", "organ", "accordion", "harp", "music box", "celesta")
-HAND_PATTERNS = {4: ("0-1-2-1-", "r-x-x-x-", "01213121", "x-------", "r-1-2-1-"), 3: ("r-x-x-", "012121", "x-----")}
+CHORD_HANDS = (
+    "piano",
+    "e-piano",
+    "guitar",
+    "ukulele",
+    "steel guitar",
+    "organ",
+    "accordion",
+    "harp",
+    "music box",
+    "celesta",
+)
+HAND_PATTERNS = {
+    4: ("0-1-2-1-", "r-x-x-x-", "01213121", "x-------", "r-1-2-1-"),
+    3: ("r-x-x-", "012121", "x-----"),
+}
 
 
 @dataclass(frozen=True)
@@ -139,12 +153,16 @@ def compose_in(genre: Genre, seed: int, long: bool = False) -> Song:
     facts, frames = choose_facts(rng, genre)
     bar_s = frames * facts.beats_per_bar / FRAME_RATE
     bars = round(31 / bar_s + 0.5) if long else max(3, round(rng.uniform(12, 16) / bar_s))
-    plan = form.plan(rng, bars, genre.phrase_bars, genre.crashes or facts.dynamic == "loud", facts.ending)
+    plan = form.plan(
+        rng, bars, genre.phrase_bars, genre.crashes or facts.dynamic == "loud", facts.ending
+    )
     facts = replace(facts, sections="".join(b.section for b in plan if b.place == 0))
     parts = _parts(rng, genre, facts, plan) if facts.lead else []
     hits = _hits(rng, genre, facts, plan)
     if genre.swing:
-        parts = [replace(p, notes=tuple(swing_note(n, *genre.swing) for n in p.notes)) for p in parts]
+        parts = [
+            replace(p, notes=tuple(swing_note(n, *genre.swing) for n in p.notes)) for p in parts
+        ]
         hits = [swing_hit(h, *genre.swing) for h in hits]
     return Song(seed, facts, frames, bars, tuple(p for p in parts if p.notes), tuple(hits))
 
@@ -155,7 +173,10 @@ VELOCITIES = {"soft": 62, "normal": 86, "loud": 106}
 def _parts(rng: random.Random, genre: Genre, facts: Facts, plan) -> list[Part]:
     chords = genre.chords[facts.mode]
     tonic = TONICS[facts.tonic]
-    progressions = {s: Progression.parse(tonic, rng.choice(texts)) for s, texts in zip("AB", chords, strict=True)}
+    progressions = {
+        s: Progression.parse(tonic, rng.choice(texts))
+        for s, texts in zip("AB", chords, strict=True)
+    }
     velocity = VELOCITIES[facts.dynamic]
     parts = [_lead(rng, genre, facts, plan, progressions, velocity)]
     if facts.backing:
@@ -172,7 +193,12 @@ def _parts(rng: random.Random, genre: Genre, facts: Facts, plan) -> list[Part]:
 def _part(rng: random.Random, role: str, name: str, notes: list[Note]) -> Part:
     instrument = INSTRUMENTS[name]
     notes = [replace(n, velocity=max(1, min(127, n.velocity))) for n in notes]
-    return Part(role, instrument, rng.choice(instrument.voices), tuple(sorted(notes, key=lambda n: (n.start_beats, n.pitch))))
+    return Part(
+        role,
+        instrument,
+        rng.choice(instrument.voices),
+        tuple(sorted(notes, key=lambda n: (n.start_beats, n.pitch))),
+    )
 
 
 def _lead(rng, genre: Genre, facts: Facts, plan, progressions, velocity: int) -> Part:
@@ -208,30 +234,54 @@ def _backing(rng, genre: Genre, facts: Facts, plan, progressions, velocity: int)
         strummed=instrument.family in ("guitar", "banjo", "harp", "electric guitar"),
         rootless=facts.bass is not None,
     )
-    return _part(rng, "backing", facts.backing, accompany.backing(rng, settings, plan, progressions, facts.beats_per_bar))
+    return _part(
+        rng,
+        "backing",
+        facts.backing,
+        accompany.backing(rng, settings, plan, progressions, facts.beats_per_bar),
+    )
 
 
 def _other_hand(rng, facts: Facts, plan, progressions, velocity: int) -> Part:
     """The player of a solo accompanies the tune below it, on the same instrument."""
     lead = LEADS[facts.lead]
     patterns = _sections(rng, HAND_PATTERNS[facts.beats_per_bar])
-    settings = accompany.Backing(patterns, lead.low - 9, lead.high, int(velocity * 0.72), False, False)
-    return _part(rng, "hand", facts.lead, accompany.backing(rng, settings, plan, progressions, facts.beats_per_bar))
+    settings = accompany.Backing(
+        patterns, lead.low - 9, lead.high, int(velocity * 0.72), False, False
+    )
+    return _part(
+        rng,
+        "hand",
+        facts.lead,
+        accompany.backing(rng, settings, plan, progressions, facts.beats_per_bar),
+    )
 
 
 def _second(rng, genre: Genre, facts: Facts, plan, progressions, velocity: int) -> Part:
     instrument = INSTRUMENTS[facts.second]
     patterns = _sections(rng, genre.second_patterns)
     low = max(57, instrument.low)
-    settings = accompany.Backing(patterns, low, instrument.high, int(velocity * 0.8), False, facts.bass is not None)
-    return _part(rng, "second", facts.second, accompany.backing(rng, settings, plan, progressions, facts.beats_per_bar))
+    settings = accompany.Backing(
+        patterns, low, instrument.high, int(velocity * 0.8), False, facts.bass is not None
+    )
+    return _part(
+        rng,
+        "second",
+        facts.second,
+        accompany.backing(rng, settings, plan, progressions, facts.beats_per_bar),
+    )
 
 
 def _bass(rng, genre: Genre, facts: Facts, plan, progressions, velocity: int) -> Part:
     instrument = BASSES[facts.bass]
     patterns = _sections(rng, genre.bass_patterns)
     settings = accompany.Bass(patterns, instrument.low, instrument.high, int(velocity * 0.95))
-    return _part(rng, "bass", facts.bass, accompany.bass_line(rng, settings, plan, progressions, facts.beats_per_bar))
+    return _part(
+        rng,
+        "bass",
+        facts.bass,
+        accompany.bass_line(rng, settings, plan, progressions, facts.beats_per_bar),
+    )
 
 
 def _hits(rng, genre: Genre, facts: Facts, plan) -> list[Hit]:

@@ -39,13 +39,18 @@ def tune(song: Song) -> list[tuple[int, int, int]]:
     notes = next((p.notes for p in song.parts if p.role == "lead"), ())
     beat = song.frames_per_beat
     return [
-        (round(n.start_beats * beat), round((n.start_beats + n.duration_beats) * beat), n.pitch) for n in notes
+        (round(n.start_beats * beat), round((n.start_beats + n.duration_beats) * beat), n.pitch)
+        for n in notes
     ]
 
 
 def render_shard(folder: Path, shard: int) -> float:
     """Seconds of music rendered; 0 when the shard was there."""
-    names = [folder / f"shard-{shard:04}.npy", folder / f"tune-{shard:04}.jsonl", folder / f"shard-{shard:04}.jsonl"]
+    names = [
+        folder / f"shard-{shard:04}.npy",
+        folder / f"tune-{shard:04}.jsonl",
+        folder / f"shard-{shard:04}.jsonl",
+    ]
     if all(name.exists() for name in names):
         return 0.0
     pieces, lines, tunes, offset = [], [], [], 0
@@ -54,7 +59,9 @@ def render_shard(folder: Path, shard: int) -> float:
         audio = np.round(synthesize(song) * 32767).astype(np.int16)
         bar_frames = song.frames_per_beat * song.facts.beats_per_bar
         line = {"index": index, "offset": offset, "samples": len(audio), "bar_frames": bar_frames}
-        lines.append({**line, "validation": is_validation(index), "facts": dataclasses.asdict(song.facts)})
+        lines.append(
+            {**line, "validation": is_validation(index), "facts": dataclasses.asdict(song.facts)}
+        )
         tunes.append(tune(song))
         pieces.append(audio)
         offset += len(audio)
@@ -79,11 +86,15 @@ def render(work_dir: Path, hours: float, workers: int) -> None:
     os.environ["OMP_NUM_THREADS"] = "1"  # one thread a worker
     with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
         total_s = sum(pool.map(render_shard, [folder] * shards, range(shards)))
-    print(f"rendered {total_s / 3600:.2f} h of new music; {shards} shards in {folder} ({FRAME_RATE} frames/s grid)")
+    print(
+        f"rendered {total_s / 3600:.2f} h of new music; {shards} shards in {folder} ({FRAME_RATE} frames/s grid)"
+    )
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--work-dir", type=Path, default=Path("build/pocket"))
     parser.add_argument("--hours", type=float, default=20.0, help="hours of music to have in all")
     parser.add_argument("--workers", type=int, default=2)

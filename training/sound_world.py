@@ -9,8 +9,12 @@ from dataclasses import dataclass
 
 from world.fluid import Voice
 
-SAMPLE_RATE = int(os.environ.get("MUSICGRAPH_SAMPLE_RATE", "32000"))  # 16000 for models of that rate; a hi-hat needs 32000
-FRAME_RATE = 50  # codec frames a second; beats are whole numbers of frames: onsets meet the codec's grid
+SAMPLE_RATE = int(
+    os.environ.get("MUSICGRAPH_SAMPLE_RATE", "32000")
+)  # 16000 for models of that rate; a hi-hat needs 32000
+FRAME_RATE = (
+    50  # codec frames a second; beats are whole numbers of frames: onsets meet the codec's grid
+)
 # Thirteen tempi, 6 to 12 % apart, of which every tempo from 58 to 180 is near one.
 BEAT_FRAMES = (50, 46, 42, 38, 35, 32, 30, 27, 25, 23, 21, 19, 17)
 TEMPI_BPM = tuple(round(60 * FRAME_RATE / frames) for frames in BEAT_FRAMES)

@@ -25,7 +25,13 @@ class Backing:
     rootless: bool  # a bass plays the roots
 
 
-def backing(rng: random.Random, settings: Backing, form: tuple[Bar, ...], progressions: dict[str, Progression], beats: int):
+def backing(
+    rng: random.Random,
+    settings: Backing,
+    form: tuple[Bar, ...],
+    progressions: dict[str, Progression],
+    beats: int,
+):
     notes, before = [], None
     for bar in form:
         progression = progressions[bar.section]
@@ -33,7 +39,9 @@ def backing(rng: random.Random, settings: Backing, form: tuple[Bar, ...], progre
         for start, duration, sign in events(pattern, beats):
             if bar.drop and start >= beats - 2:
                 continue
-            chord = progressions["A"].at(0) if bar.last else progression.at(bar.place, start / beats)
+            chord = (
+                progressions["A"].at(0) if bar.last else progression.at(bar.place, start / beats)
+            )
             pitches = voicing(chord, settings.low, before, settings.rootless)
             before = pitches
             level = int(settings.velocity * bar.swell) + rng.randint(-4, 4)
@@ -62,7 +70,13 @@ class Bass:
     velocity: int
 
 
-def bass_line(rng: random.Random, settings: Bass, form: tuple[Bar, ...], progressions: dict[str, Progression], beats: int):
+def bass_line(
+    rng: random.Random,
+    settings: Bass,
+    form: tuple[Bar, ...],
+    progressions: dict[str, Progression],
+    beats: int,
+):
     notes = []
     for number, bar in enumerate(form):
         following = form[number + 1] if number + 1 < len(form) else form[0]
@@ -74,9 +88,13 @@ def bass_line(rng: random.Random, settings: Bass, form: tuple[Bar, ...], progres
             progression = progressions["A"] if bar.last else progressions[bar.section]
             chord = progression.at(0 if bar.last else bar.place, start / beats)
             pitch = _bass_pitch(chord, sign, settings, target)
-            level = int(settings.velocity * bar.swell) + (6 if start == 0 else 0) + rng.randint(-3, 3)
+            level = (
+                int(settings.velocity * bar.swell) + (6 if start == 0 else 0) + rng.randint(-3, 3)
+            )
             length = min(duration, 0.12) if sign == "g" else duration * 0.92
-            notes.append(Note(bar.index * beats + start, length, pitch, level - 30 if sign == "g" else level))
+            notes.append(
+                Note(bar.index * beats + start, length, pitch, level - 30 if sign == "g" else level)
+            )
     return notes
 
 

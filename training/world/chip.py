@@ -18,7 +18,9 @@ TABLE = 2048
 class Wave:
     shape: str  # "pulse", "saw", "triangle" or "sine"
     duty: float = 0.5
-    bright: float = 1.0  # harmonics fall off as n to the power of minus this, beyond the shape's own
+    bright: float = (
+        1.0  # harmonics fall off as n to the power of minus this, beyond the shape's own
+    )
     dull: float | None = None  # the same after `fade_s`, for voices whose brightness decays
     fade_s: float = 0.3
     attack_s: float = 0.004
@@ -93,7 +95,9 @@ def _envelope(wave: Wave, t: np.ndarray, seconds: float) -> np.ndarray:
     envelope = np.minimum(1, t / wave.attack_s)
     if wave.decay_s:
         envelope = envelope * np.exp(-t / wave.decay_s)
-    return (envelope * np.clip((seconds + wave.release_s - t) / wave.release_s, 0, 1)).astype(np.float32)
+    return (envelope * np.clip((seconds + wave.release_s - t) / wave.release_s, 0, 1)).astype(
+        np.float32
+    )
 
 
 def render(program: int, notes: list[TimedNote], length_s: float, sample_rate: int) -> np.ndarray:

@@ -24,7 +24,14 @@ GROOVES: dict[str, tuple[tuple[Groove, ...], tuple[Groove, ...]]] = {
             _groove(kick="X.....x.X.......", snare="....X.......X...", hat="x.o.x.o.x.o.x.o."),
             _groove(kick="X.......X.x.....", snare="....X.......X...", hat="x.o.x.o.x.o.x.o."),
         ),
-        (_groove(kick="X.....x.X.x.....", snare="....X.......X...", hat="x.x.x.x.x.x.x...", open="..............x."),),
+        (
+            _groove(
+                kick="X.....x.X.x.....",
+                snare="....X.......X...",
+                hat="x.x.x.x.x.x.x...",
+                open="..............x.",
+            ),
+        ),
     ),
     "rock": (
         (
@@ -52,9 +59,21 @@ GROOVES: dict[str, tuple[tuple[Groove, ...], tuple[Groove, ...]]] = {
         (
             _groove(kick="X.x.......x..x..", snare="....X..o.o..X..o", hat="x.o.x.o.x.o.x.o."),
             _groove(kick="X..x....x.x.....", snare="....X..o.o..X...", hat="xoxoxoxoxoxoxoxo"),
-            _groove(kick="X.x...x...x..x..", snare="....X..o....X..o", hat="x.x.x.x.x.x.x...", open="..............x."),
+            _groove(
+                kick="X.x...x...x..x..",
+                snare="....X..o....X..o",
+                hat="x.x.x.x.x.x.x...",
+                open="..............x.",
+            ),
         ),
-        (_groove(kick="X.x...xx..x.....", snare="....X..o.o..X.oo", hat="xoxoxo..xoxoxo..", open="......x.......x."),),
+        (
+            _groove(
+                kick="X.x...xx..x.....",
+                snare="....X..o.o..X.oo",
+                hat="xoxoxo..xoxoxo..",
+                open="......x.......x.",
+            ),
+        ),
     ),
     "reggae": (
         (
@@ -62,15 +81,39 @@ GROOVES: dict[str, tuple[tuple[Groove, ...], tuple[Groove, ...]]] = {
             _groove(kick="........X.......", rim="........X..o..o.", hat="..x...x...x...x."),
             _groove(kick="X...X...X...X...", rim="........X.......", hat="x.o.x.o.x.o.x.o."),
         ),
-        (_groove(kick="........X.......", snare="........X.....o.", hat="x.xxx.xxx.xxx.x.", open="..............o."),),
+        (
+            _groove(
+                kick="........X.......",
+                snare="........X.....o.",
+                hat="x.xxx.xxx.xxx.x.",
+                open="..............o.",
+            ),
+        ),
     ),
     "house": (
         (
             _groove(kick="X...X...X...X...", clap="....X.......X...", open="..x...x...x...x."),
-            _groove(kick="X...X...X...X...", clap="....X.......X...", open="..x...x...x...x.", hat="o.o.o.o.o.o.o.o."),
-            _groove(kick="X...X...X...X...", clap="....X.......X...", open="..x...x...x...x.", shaker="xoxoxoxoxoxoxoxo"),
+            _groove(
+                kick="X...X...X...X...",
+                clap="....X.......X...",
+                open="..x...x...x...x.",
+                hat="o.o.o.o.o.o.o.o.",
+            ),
+            _groove(
+                kick="X...X...X...X...",
+                clap="....X.......X...",
+                open="..x...x...x...x.",
+                shaker="xoxoxoxoxoxoxoxo",
+            ),
         ),
-        (_groove(kick="X...X...X...X...", clap="....X.......X..x", open="..X...X...X...X.", hat="xoxoxoxoxoxoxoxo"),),
+        (
+            _groove(
+                kick="X...X...X...X...",
+                clap="....X.......X..x",
+                open="..X...X...X...X.",
+                hat="xoxoxoxoxoxoxoxo",
+            ),
+        ),
     ),
     "techno": (
         (
@@ -78,7 +121,14 @@ GROOVES: dict[str, tuple[tuple[Groove, ...], tuple[Groove, ...]]] = {
             _groove(kick="X...X...X...X...", hat="..X...X...X...X.", rim="...x..x....x..x."),
             _groove(kick="X...X...X...X...", hat="o.x.o.x.o.x.o.x.", tom_lo="...o..o....o.o.."),
         ),
-        (_groove(kick="X...X...X...X...", hat="xoxoxoxoxoxoxoxo", clap="....x.......x...", open="..x...x...x...x."),),
+        (
+            _groove(
+                kick="X...X...X...X...",
+                hat="xoxoxoxoxoxoxoxo",
+                clap="....x.......x...",
+                open="..x...x...x...x.",
+            ),
+        ),
     ),
     "trap": (
         (
@@ -104,7 +154,14 @@ GROOVES: dict[str, tuple[tuple[Groove, ...], tuple[Groove, ...]]] = {
             _groove(kick="X..x......x.....", snare="....X.......X...", hat="x.x.x.x.x.x.x.x."),
             _groove(kick="X.....x..xx.....", snare="....X.......X..o", hat="x.x.x.x.x.x.x.x."),
         ),
-        (_groove(kick="X.x......xx.....", snare="....X.......X...", hat="x.xxx.x.x.xxx...", open="..............x."),),
+        (
+            _groove(
+                kick="X.x......xx.....",
+                snare="....X.......X...",
+                hat="x.xxx.x.x.xxx...",
+                open="..............x.",
+            ),
+        ),
     ),
     "lo-fi": (
         (
@@ -112,7 +169,14 @@ GROOVES: dict[str, tuple[tuple[Groove, ...], tuple[Groove, ...]]] = {
             _groove(kick="X.....x...x.....", rim="....x.......x...", hat="x.o.x.o.x.o.x.oo"),
             _groove(kick="X..x......x.....", snare="....x.......x..o", hat="x.x.x.x.x.x.x.x."),
         ),
-        (_groove(kick="X......x..x..x..", snare="....x.......x...", hat="x.o.xoo.x.o.x...", open="..............o."),),
+        (
+            _groove(
+                kick="X......x..x..x..",
+                snare="....x.......x...",
+                hat="x.o.xoo.x.o.x...",
+                open="..............o.",
+            ),
+        ),
     ),
     "country": (
         (
@@ -124,18 +188,36 @@ GROOVES: dict[str, tuple[tuple[Groove, ...], tuple[Groove, ...]]] = {
     ),
     "folk": (
         (
-            _groove(kick="X.......X.......", tambourine="....x.......x...", shaker="o.o.o.o.o.o.o.o."),
+            _groove(
+                kick="X.......X.......", tambourine="....x.......x...", shaker="o.o.o.o.o.o.o.o."
+            ),
             _groove(kick="X.....x.X.......", tambourine="....x.......x..."),
             _groove(kick="X.......X.......", rim="....x.......x...", shaker="x.o.x.o.x.o.x.o."),
         ),
-        (_groove(kick="X.......X.......", snare="....x.......x...", tambourine="x.o.x.o.x.o.x.o."),),
+        (
+            _groove(
+                kick="X.......X.......", snare="....x.......x...", tambourine="x.o.x.o.x.o.x.o."
+            ),
+        ),
     ),
     "jazz": (
         (
-            _groove(ride="x...x.x.x...x.x.", pedal="....x.......x...", kick="o...............", snare="..........o....."),
+            _groove(
+                ride="x...x.x.x...x.x.",
+                pedal="....x.......x...",
+                kick="o...............",
+                snare="..........o.....",
+            ),
             _groove(ride="X...x.x.x...x.x.", pedal="....x.......x...", snare="......o.......o."),
         ),
-        (_groove(ride="X...x.x.X...x.x.", pedal="....x.......x...", kick="o.....o.........", snare="..o.......o...o."),),
+        (
+            _groove(
+                ride="X...x.x.X...x.x.",
+                pedal="....x.......x...",
+                kick="o.....o.........",
+                snare="..o.......o...o.",
+            ),
+        ),
     ),
     "bossa nova": (
         (
@@ -146,19 +228,50 @@ GROOVES: dict[str, tuple[tuple[Groove, ...], tuple[Groove, ...]]] = {
     ),
     "latin": (
         (
-            _groove(conga_lo="x......x........", conga_hi="..x.....x.x...xx", clave="x.....x.....x...", shaker="x.o.x.o.x.o.x.o.", kick="x.....x.x.....x."),
-            _groove(conga_lo="......xx......xx", conga_hi="..x.......x.x...", cowbell="x...x.x.x...x.x.", kick="X.....x.X.....x."),
+            _groove(
+                conga_lo="x......x........",
+                conga_hi="..x.....x.x...xx",
+                clave="x.....x.....x...",
+                shaker="x.o.x.o.x.o.x.o.",
+                kick="x.....x.x.....x.",
+            ),
+            _groove(
+                conga_lo="......xx......xx",
+                conga_hi="..x.......x.x...",
+                cowbell="x...x.x.x...x.x.",
+                kick="X.....x.X.....x.",
+            ),
         ),
-        (_groove(conga_lo="......xx......xx", conga_hi="..x.......x.x...", cowbell="X.x.x.xxX.x.x.x.", kick="X.....x.X.....x.", clap="....o.......o..."),),
+        (
+            _groove(
+                conga_lo="......xx......xx",
+                conga_hi="..x.......x.x...",
+                cowbell="X.x.x.xxX.x.x.x.",
+                kick="X.....x.X.....x.",
+                clap="....o.......o...",
+            ),
+        ),
     ),
     "orchestral": (
         (
-            _groove(timpani_lo="X.......X.......", timpani_hi="............x.x.", snare="....x.oo....x.oo"),
-            _groove(timpani_lo="X.....x.X.....x.", big_drum="X.......x.......", snare="..o.x.o...o.x.oo"),
+            _groove(
+                timpani_lo="X.......X.......",
+                timpani_hi="............x.x.",
+                snare="....x.oo....x.oo",
+            ),
+            _groove(
+                timpani_lo="X.....x.X.....x.", big_drum="X.......x.......", snare="..o.x.o...o.x.oo"
+            ),
         ),
         (
-            _groove(timpani_lo="X..x..x.X..x..x.", big_drum="X.......X.......", snare="o.oox.ooo.oox.oo"),
-            _groove(timpani_lo="X...x...X...x.xx", big_drum="X.......x.......", cymbal="x..............."),
+            _groove(
+                timpani_lo="X..x..x.X..x..x.", big_drum="X.......X.......", snare="o.oox.ooo.oox.oo"
+            ),
+            _groove(
+                timpani_lo="X...x...X...x.xx",
+                big_drum="X.......x.......",
+                cymbal="x...............",
+            ),
         ),
     ),
     "classical": (
@@ -194,10 +307,28 @@ GROOVES: dict[str, tuple[tuple[Groove, ...], tuple[Groove, ...]]] = {
     ),
     "disco": (
         (
-            _groove(kick="X...X...X...X...", snare="....X.......X...", open="..x...x...x...x.", hat="x...x...x...x..."),
-            _groove(kick="X...X...X...X...", snare="....X.......X...", open="..X...X...X...X.", hat="xo.ox.oox.oox.oo"),
+            _groove(
+                kick="X...X...X...X...",
+                snare="....X.......X...",
+                open="..x...x...x...x.",
+                hat="x...x...x...x...",
+            ),
+            _groove(
+                kick="X...X...X...X...",
+                snare="....X.......X...",
+                open="..X...X...X...X.",
+                hat="xo.ox.oox.oox.oo",
+            ),
         ),
-        (_groove(kick="X...X...X...X...", clap="....X.......X...", snare="....X.......X...", open="..X...X...X...X.", tambourine="x.xxx.xxx.xxx.xx"),),
+        (
+            _groove(
+                kick="X...X...X...X...",
+                clap="....X.......X...",
+                snare="....X.......X...",
+                open="..X...X...X...X.",
+                tambourine="x.xxx.xxx.xxx.xx",
+            ),
+        ),
     ),
     "march": (
         (
@@ -205,7 +336,11 @@ GROOVES: dict[str, tuple[tuple[Groove, ...], tuple[Groove, ...]]] = {
             _groove(kick="X.......X.......", march_snare="..x...x...x...xx"),
             _groove(kick="X...X...X...X...", march_snare="X..ox.xxX..ox.oo"),
         ),
-        (_groove(kick="X...X...X...X...", march_snare="X.ooX.ooX.ooXxxx", cymbal="x.......x......."),),
+        (
+            _groove(
+                kick="X...X...X...X...", march_snare="X.ooX.ooX.ooXxxx", cymbal="x.......x......."
+            ),
+        ),
     ),
     "ballad": (
         (
@@ -219,13 +354,18 @@ GROOVES: dict[str, tuple[tuple[Groove, ...], tuple[Groove, ...]]] = {
 # The last beat or two of a phrase, in sixteenths (or triplets), high drums to low ones.
 _FILLS = {
     "snare": {"small": ("oxxx", "x.xx", ".x.x"), "full": ("x.xxxxxx", "xxxxxxXX", "o.oxo.xX")},
-    "toms": {"small": ("hhml", "sh.l", "s.ml"), "full": ("sshhmmll", "s.shh.ml", "hhhhmmll", "sssshhml")},
+    "toms": {
+        "small": ("hhml", "sh.l", "s.ml"),
+        "full": ("sshhmmll", "s.shh.ml", "hhhhmmll", "sssshhml"),
+    },
     "hats": {"small": ("oooo", "x.xx"), "full": ("x.x.xxxx", "xxxxxxxx")},
     "timpani": {"small": ("l.lh", "llll"), "full": ("oooollLL", "l.l.lhlh")},
 }
 _SIGNS = {
     "snare": {"o": ("snare", "o"), "x": ("snare", "x"), "X": ("snare", "X")},
-    "toms": {s: (d, "x") for s, d in zip("shml", ("snare", "tom_hi", "tom_mid", "tom_lo"), strict=True)},
+    "toms": {
+        s: (d, "x") for s, d in zip("shml", ("snare", "tom_hi", "tom_mid", "tom_lo"), strict=True)
+    },
     "hats": {"o": ("hat", "o"), "x": ("hat", "x")},
     "timpani": {
         "o": ("timpani_lo", "o"),
@@ -237,7 +377,12 @@ _SIGNS = {
 
 
 def drums(
-    rng: random.Random, genre: str, fills: tuple[str, ...], form: tuple[Bar, ...], beats: int, loudness: float
+    rng: random.Random,
+    genre: str,
+    fills: tuple[str, ...],
+    form: tuple[Bar, ...],
+    beats: int,
+    loudness: float,
 ) -> list[Hit]:
     """The hits of a piece; `fills` are keys of `_FILLS`, none for a groove that never changes."""
     first, second = GROOVES[genre]
@@ -251,7 +396,9 @@ def drums(
 def _bar(rng, groove: Groove, fills, bar: Bar, beats: int, loudness: float) -> list[Hit]:
     start = bar.index * beats
     if bar.last:
-        return [Hit(start, d, int(100 * loudness)) for d in groove if d in _LAST] + _crash(bar, start, loudness)
+        return [Hit(start, d, int(100 * loudness)) for d in groove if d in _LAST] + _crash(
+            bar, start, loudness
+        )
     until = beats
     hits = _crash(bar, start, loudness)
     if bar.fill and fills:
@@ -275,14 +422,18 @@ def _crash(bar: Bar, start: float, loudness: float) -> list[Hit]:
     return [Hit(start, "crash", _clip(100 * loudness))] if bar.crash else []
 
 
-def _fill(rng, kind: str, size: str, end: float, beats: int, loudness: float) -> tuple[list[Hit], float]:
+def _fill(
+    rng, kind: str, size: str, end: float, beats: int, loudness: float
+) -> tuple[list[Hit], float]:
     pattern = rng.choice(_FILLS[kind][size])
     length = len(pattern) / 4
     hits = []
     for at, _, sign in events(pattern, 1):
         drum, strength = _SIGNS[kind][sign]
         rise = 0.85 + 0.15 * at  # fills lead to the next bar
-        hits.append(Hit(end - length + at * length, drum, _clip(STRENGTH[strength] * loudness * rise)))
+        hits.append(
+            Hit(end - length + at * length, drum, _clip(STRENGTH[strength] * loudness * rise))
+        )
     return hits, length
 
 

@@ -88,7 +88,9 @@ class Synth:
     def _font(self, name: str) -> ctypes.c_void_p:
         if name not in self.fonts:
             number = self.lib.fluid_synth_sfload(self.keeper, str(_font_path(name)).encode(), 0)
-            self.fonts[name] = ctypes.c_void_p(self.lib.fluid_synth_get_sfont_by_id(self.keeper, number))
+            self.fonts[name] = ctypes.c_void_p(
+                self.lib.fluid_synth_get_sfont_by_id(self.keeper, number)
+            )
             self.lib.fluid_synth_remove_sfont(self.keeper, self.fonts[name])
         return self.fonts[name]
 
@@ -96,23 +98,33 @@ class Synth:
         if voice not in self.pinned:
             self.lib.fluid_synth_pin_preset(synth, number, voice.bank, voice.program)
             self.pinned.add(voice)
-        if self.lib.fluid_synth_program_select(synth, channel, number, voice.bank, voice.program) != 0:
+        if (
+            self.lib.fluid_synth_program_select(synth, channel, number, voice.bank, voice.program)
+            != 0
+        ):
             raise ValueError(f"got {voice}, expected a preset of {FONTS[voice.font]}")
 
-    def render(self, voices: dict[int, Voice], notes: list[TimedNote], length_s: float) -> np.ndarray:
-        """float32 [PARTS, T]: the mono output of every channel. The same notes give the same samples."""
+    def render(
+        self, voices: dict[int, Voice], notes: list[TimedNote], length_s: float
+    ) -> dict[int, np.ndarray]:
+        """Mono float32 [T] of every channel in `voices`. The same notes give the same samples."""
         synth = self._new()
         fonts = {name: self._font(name) for name in sorted({v.font for v in voices.values()})}
-        numbers = {name: self.lib.fluid_synth_add_sfont(synth, font) for name, font in fonts.items()}
+        numbers = {
+            name: self.lib.fluid_synth_add_sfont(synth, font) for name, font in fonts.items()
+        }
         for channel, voice in voices.items():
             self._select(synth, channel, voice, numbers[voice.font])
         out = self._played(synth, notes, length_s)
         for font in fonts.values():
             self.lib.fluid_synth_remove_sfont(synth, font)
         self.lib.delete_fluid_synth(synth)
-        return (out[0::2] + out[1::2]) / 2
+        left = {channel: 2 * (channel % PARTS) for channel in voices}
+        return {channel: (out[row] + out[row + 1]) / 2 for channel, row in left.items()}
 
-    def _played(self, synth: ctypes.c_void_p, notes: list[TimedNote], length_s: float) -> np.ndarray:
+    def _played(
+        self, synth: ctypes.c_void_p, notes: list[TimedNote], length_s: float
+    ) -> np.ndarray:
         """float32 [2 * PARTS, T], left and right of every channel."""
         blocks = -(-round(length_s * self.sample_rate) // BLOCK)
         out = np.zeros((2 * PARTS, blocks * BLOCK), np.float32)

@@ -22,11 +22,18 @@ class Bar:
     swell: float = 1.0  # factor on velocities: phrases grow a little and relax
 
 
-def plan(rng: random.Random, bars: int, phrase_bars: int, crashes: bool, ending: bool) -> tuple[Bar, ...]:
+def plan(
+    rng: random.Random, bars: int, phrase_bars: int, crashes: bool, ending: bool
+) -> tuple[Bar, ...]:
     first = rng.choices(range(len(FORM)), (4, 3, 1, 4))[0]
-    opens = crashes and rng.random() < 0.35  # what is heard first depends on the words alone: let it be the music
+    opens = (
+        crashes and rng.random() < 0.35
+    )  # what is heard first depends on the words alone: let it be the music
     drops = rng.random() < 0.25
-    return tuple(_bar(rng, i, bars, phrase_bars, first, drops, opens if i == 0 else crashes, ending) for i in range(bars))
+    return tuple(
+        _bar(rng, i, bars, phrase_bars, first, drops, opens if i == 0 else crashes, ending)
+        for i in range(bars)
+    )
 
 
 def _bar(rng, index, bars, phrase_bars, first, drops, crashes, ending) -> Bar:

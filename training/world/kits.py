@@ -18,7 +18,15 @@ from .notes import Hit
 
 SAMPLES = Path(os.environ.get("MUSICGRAPH_DRUM_SAMPLES", "/usr/share/sonic-pi/samples"))
 LAYERS = (48, 84, 118)  # velocities at which a font's drum is recorded
-RING_S = {"crash": 2.5, "ride": 1.6, "open": 1.0, "cymbal": 2.5, "timpani_lo": 1.8, "timpani_hi": 1.8, "big_drum": 1.5}
+RING_S = {
+    "crash": 2.5,
+    "ride": 1.6,
+    "open": 1.0,
+    "cymbal": 2.5,
+    "timpani_lo": 1.8,
+    "timpani_hi": 1.8,
+    "big_drum": 1.5,
+}
 CHOKED = ("hat", "open", "pedal")  # each of them ends the one before
 # General MIDI's keys.
 KEYS = {
@@ -142,14 +150,18 @@ class Drummer:
         self.synth, self.sample_rate = synth, synth.sample_rate
         self.layers = lru_cache(maxsize=None)(self._layers)
 
-    def render(self, kit: str, hits: list[tuple[float, Hit]], length_s: float, tonic: int) -> np.ndarray:
+    def render(
+        self, kit: str, hits: list[tuple[float, Hit]], length_s: float, tonic: int
+    ) -> np.ndarray:
         """float32 [T] of hits at their times in seconds; `tonic` as a pitch class, for timpani."""
         out = np.zeros(round(length_s * self.sample_rate), np.float32)
         choking = sorted(at for at, hit in hits if hit.drum in CHOKED)
         for at, hit in hits:
             sound = KITS[kit].get(hit.drum)
             if sound is None:
-                raise ValueError(f"got drum {hit.drum!r} for kit {kit!r}, expected one of {sorted(KITS[kit])}")
+                raise ValueError(
+                    f"got drum {hit.drum!r} for kit {kit!r}, expected one of {sorted(KITS[kit])}"
+                )
             made = self._hit(_in_tune(sound, tonic), hit)
             if hit.drum in CHOKED:
                 made = self._choked(made, at, choking)
@@ -164,7 +176,9 @@ class Drummer:
             return made
         end = round((following - at) * self.sample_rate)
         fade = min(end, self.sample_rate // 100)
-        return np.concatenate([made[: end - fade], made[end - fade : end] * np.linspace(1, 0, fade)])
+        return np.concatenate(
+            [made[: end - fade], made[end - fade : end] * np.linspace(1, 0, fade)]
+        )
 
     def _hit(self, sound: Sound, hit: Hit) -> np.ndarray:
         layers = self.layers(sound, hit.drum)
@@ -191,7 +205,7 @@ class Drummer:
         layers = []
         for velocity in LAYERS:
             note = TimedNote(DRUM_CHANNEL, 0.0, length, sound.key, velocity)
-            out = self.synth.render({DRUM_CHANNEL: sound.font}, [note], length)[1]
+            out = self.synth.render({DRUM_CHANNEL: sound.font}, [note], length)[DRUM_CHANNEL]
             layers.append(_from_onset(out, self.sample_rate))
         peak = np.abs(layers[-1]).max()
         if peak < 1e-4:
@@ -204,10 +218,14 @@ class Drummer:
 
     def _shaped(self, layer: np.ndarray, sound: Sound) -> np.ndarray:
         if sound.high_hz:
-            layer = sosfilt(butter(4, sound.high_hz, "high", fs=self.sample_rate, output="sos"), layer)
+            layer = sosfilt(
+                butter(4, sound.high_hz, "high", fs=self.sample_rate, output="sos"), layer
+            )
         if sound.cut_s:
             t = np.arange(len(layer)) / self.sample_rate
-            layer = (layer * np.exp(-t * 3 / sound.cut_s))[: round(1.5 * sound.cut_s * self.sample_rate)]
+            layer = (layer * np.exp(-t * 3 / sound.cut_s))[
+                : round(1.5 * sound.cut_s * self.sample_rate)
+            ]
         return (_peak(layer) if sound.high_hz else layer).astype(np.float32)
 
 
@@ -247,17 +265,25 @@ def made(name: str, sample_rate: int) -> np.ndarray:
     t = np.arange(round(0.5 * sample_rate)) / sample_rate
     noise = rng.standard_normal(len(t))
     if name == "clap":  # three short bursts and a tail
-        bursts = sum(np.where(t >= d, np.exp(-np.maximum(0, t - d) / 0.006), 0) for d in (0, 0.011, 0.022))
+        bursts = sum(
+            np.where(t >= d, np.exp(-np.maximum(0, t - d) / 0.006), 0) for d in (0, 0.011, 0.022)
+        )
         tail = np.where(t >= 0.03, np.exp(-np.maximum(0, t - 0.03) / 0.07), 0)
-        return _peak(_band(noise * (bursts + 0.7 * tail), 700, 5000, sample_rate)).astype(np.float32)
+        return _peak(_band(noise * (bursts + 0.7 * tail), 700, 5000, sample_rate)).astype(
+            np.float32
+        )
     if name in ("hat", "open", "shaker"):
         length = {"hat": 0.018, "open": 0.12, "shaker": 0.03}[name]
         envelope = np.exp(-t / length) * np.minimum(1, t / (0.02 if name == "shaker" else 0.001))
         low = 5000 if name == "shaker" else 7000
-        return _peak(_band(noise * envelope, low, 0.47 * sample_rate, sample_rate)).astype(np.float32)
+        return _peak(_band(noise * envelope, low, 0.47 * sample_rate, sample_rate)).astype(
+            np.float32
+        )
     if name.startswith("tom") or name.startswith("chip tom"):
         hz = {"lo": 90, "mid": 130, "hi": 180}[name.split()[-1]] * (1 + 0.8 * np.exp(-t / 0.03))
-        return (0.5 * np.sin(2 * np.pi * np.cumsum(hz) / sample_rate) * np.exp(-t / 0.12)).astype(np.float32)
+        return (0.5 * np.sin(2 * np.pi * np.cumsum(hz) / sample_rate) * np.exp(-t / 0.12)).astype(
+            np.float32
+        )
     return _chip_drum(name, t, rng, sample_rate)
 
 
@@ -265,12 +291,21 @@ def _chip_drum(name: str, t: np.ndarray, rng: np.random.Generator, sample_rate: 
     """Noise that changes some thousand times a second, as a game console's did."""
     if name == "chip kick":
         hz = 45 + 260 * np.exp(-t / 0.02)
-        wave = np.sign(np.sin(2 * np.pi * np.cumsum(hz) / sample_rate)) * 0.5 + np.sin(2 * np.pi * np.cumsum(hz) / sample_rate)
+        wave = np.sign(np.sin(2 * np.pi * np.cumsum(hz) / sample_rate)) * 0.5 + np.sin(
+            2 * np.pi * np.cumsum(hz) / sample_rate
+        )
         return _peak(wave * np.exp(-t / 0.06)).astype(np.float32)
-    rate, decay = {"chip snare": (9000, 0.06), "chip hat": (15000, 0.015), "chip crash": (12000, 0.2)}[name]
+    rate, decay = {
+        "chip snare": (9000, 0.06),
+        "chip hat": (15000, 0.015),
+        "chip crash": (12000, 0.2),
+    }[name]
     held = rng.choice((-1.0, 1.0), size=int(rate * 0.5) + 1)[(t * rate).astype(int)]
     return _peak(held * np.exp(-t / decay)).astype(np.float32)
 
 
 def _band(audio: np.ndarray, low_hz: float, high_hz: float, sample_rate: int) -> np.ndarray:
-    return sosfilt(butter(2, (low_hz, min(high_hz, 0.47 * sample_rate)), "band", fs=sample_rate, output="sos"), audio)
+    return sosfilt(
+        butter(2, (low_hz, min(high_hz, 0.47 * sample_rate)), "band", fs=sample_rate, output="sos"),
+        audio,
+    )

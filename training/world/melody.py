@@ -63,7 +63,11 @@ RHYTHMS: dict[str, dict[str, tuple[str, ...]]] = {
         "busy": ("x.xxx.x.xx.xx.x.", "xxx.xxx.xxx.xx..", "x.xx.xx.x.xx.xx."),
     },
 }
-CADENCES = {8: ("x-x-x---", "x---x---", "x-x-----"), 16: ("x-x-x-x-x-------", "x---x---x-------"), 6: ("x-x---", "x-----")}
+CADENCES = {
+    8: ("x-x-x---", "x---x---", "x-x-----"),
+    16: ("x-x-x-x-x-------", "x---x---x-------"),
+    6: ("x-x---", "x-----"),
+}
 
 
 @dataclass(frozen=True)
@@ -131,13 +135,19 @@ def _motif(rng: random.Random, rhythm: str) -> _Motif:
 
 
 def melody(
-    rng: random.Random, settings: LeadSettings, form: tuple[Bar, ...], progressions: dict[str, Progression], beats: int
+    rng: random.Random,
+    settings: LeadSettings,
+    form: tuple[Bar, ...],
+    progressions: dict[str, Progression],
+    beats: int,
 ) -> list[Note]:
     line = _Line(rng, settings, progressions["A"].tonic)
     phrases = {letter: _phrase(rng, settings) for letter in "AB"}
     phrase_bars = max(bar.place for bar in form) + 1
     composed = {
-        letter: _realise(rng, line, phrases[letter], progressions[letter], beats, letter, max(8, phrase_bars))
+        letter: _realise(
+            rng, line, phrases[letter], progressions[letter], beats, letter, max(8, phrase_bars)
+        )
         for letter in "AB"
     }
     notes = []
@@ -148,7 +158,9 @@ def melody(
         for start, duration, pitch in composed[bar.section][bar.place]:
             strong = 6 if start == 0 else 3 if start == beats / 2 else 0
             velocity = int((settings.velocity + strong) * bar.swell) + rng.randint(-4, 4)
-            notes.append(Note(bar.index * beats + start, duration * settings.legato, pitch, velocity))
+            notes.append(
+                Note(bar.index * beats + start, duration * settings.legato, pitch, velocity)
+            )
     return notes
 
 
@@ -162,7 +174,9 @@ def _phrase(rng: random.Random, settings: LeadSettings) -> list[_Motif]:
     return [m, n, m, k, m, n, rng.choice((m, n)), c]
 
 
-def _realise(rng, line: _Line, motifs, progression: Progression, beats: int, letter: str, bars: int):
+def _realise(
+    rng, line: _Line, motifs, progression: Progression, beats: int, letter: str, bars: int
+):
     """Every bar as (start, duration, pitch); B lies higher than A. A bar that repeats a motif repeats its notes as
     nearly as the chord allows."""
     middle = len(line.pitches) // 2
@@ -174,11 +188,15 @@ def _realise(rng, line: _Line, motifs, progression: Progression, beats: int, let
         if place == 0:  # the tonic first, or a note of its chord: the key is to be heard
             starts[motif] = line.home(home) if rng.random() < 0.6 else line.chordal(home, chord)
         anchor = starts.setdefault(motif, line.chordal(line.clip(home + rng.randint(-2, 2)), chord))
-        made.append(_bar_notes(line, motif, anchor, progression, place, beats, cadence=place == bars - 1))
+        made.append(
+            _bar_notes(line, motif, anchor, progression, place, beats, cadence=place == bars - 1)
+        )
     return made
 
 
-def _bar_notes(line, motif, anchor, progression, place, beats, cadence) -> list[tuple[float, float, int]]:
+def _bar_notes(
+    line, motif, anchor, progression, place, beats, cadence
+) -> list[tuple[float, float, int]]:
     notes, position = [], anchor
     for number, (start, duration, _) in enumerate(events(motif.rhythm, beats)):
         chord = progression.at(place, start / beats)
@@ -196,7 +214,11 @@ def _bar_notes(line, motif, anchor, progression, place, beats, cadence) -> list[
 
 
 def _tonic_near(line: _Line, pitch: int) -> int:
-    return min((p for p in line.pitches if p % 12 == line.tonic), key=lambda p: abs(p - pitch), default=pitch)
+    return min(
+        (p for p in line.pitches if p % 12 == line.tonic),
+        key=lambda p: abs(p - pitch),
+        default=pitch,
+    )
 
 
 def _final(line: _Line, settings: LeadSettings, bar: Bar, beats: int) -> Note:

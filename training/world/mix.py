@@ -3,6 +3,7 @@
 Knows audio as float32 [T] at one sample rate, and names of roles and effects; nothing of genres and notes.
 """
 
+import functools
 from functools import lru_cache
 
 import numpy as np
@@ -16,7 +17,11 @@ CRESTS_DB = {"drums": 12.0, "bass": 9.0}
 MOST_LIMITING_DB = 2.0  # peaks that stick out further make the piece quieter instead
 # Loudness of each role below the lead's. The weighting of LUFS hears little below 100 Hz.
 ROLE_DB = {"lead": 0.0, "hand": -5.0, "backing": -6.0, "second": -9.0, "bass": -5.5, "drums": -1.5}
-REVERB = {"hall": (1.8, -14.0), "room": (0.9, -15.0), "small": (0.45, -20.0)}  # seconds to -60 dB, level in dB
+REVERB = {
+    "hall": (1.8, -14.0),
+    "room": (0.9, -15.0),
+    "small": (0.45, -20.0),
+}  # seconds to -60 dB, level in dB
 GATE_DB = -25.0  # blocks that far below the loudest are pauses
 
 
@@ -69,7 +74,9 @@ def reverberant(audio: np.ndarray, name: str, sample_rate: int) -> np.ndarray:
     return audio + oaconvolve(audio, _impulse(name, sample_rate))[: len(audio)].astype(np.float32)
 
 
-def ducked(audio: np.ndarray, kicks_s: list[float], sample_rate: int, depth: float = 0.65) -> np.ndarray:
+def ducked(
+    audio: np.ndarray, kicks_s: list[float], sample_rate: int, depth: float = 0.65
+) -> np.ndarray:
     """Quieter under each kick, back after a fifth of a second: the pump of dance music."""
     gain = np.ones(len(audio), np.float32)
     shape = 1 - depth * np.exp(-np.arange(round(0.35 * sample_rate)) / (0.09 * sample_rate))
@@ -85,13 +92,18 @@ def low_fidelity(audio: np.ndarray, sample_rate: int, seed: int) -> np.ndarray:
     rng = np.random.default_rng(seed)
     band = butter(2, (60, 5200), "band", fs=sample_rate, output="sos")
     audio = sosfilt(band, audio).astype(np.float32)
-    hiss = sosfilt(butter(1, (400, 7000), "band", fs=sample_rate, output="sos"), rng.standard_normal(len(audio)))
+    hiss = sosfilt(
+        butter(1, (400, 7000), "band", fs=sample_rate, output="sos"),
+        rng.standard_normal(len(audio)),
+    )
     crackle = np.zeros(len(audio))
     places = rng.integers(0, len(audio), size=max(1, len(audio) * 6 // sample_rate))
     crackle[places] = rng.standard_normal(len(places)) * 14
     crackle = sosfilt(butter(1, (900, 6000), "band", fs=sample_rate, output="sos"), crackle)
     noise = (hiss + crackle).astype(np.float32)
-    return audio + noise * np.float32(np.sqrt((audio**2).mean() / (noise**2).mean()) * 10 ** (-38 / 20))
+    return audio + noise * np.float32(
+        np.sqrt((audio**2).mean() / (noise**2).mean()) * 10 ** (-38 / 20)
+    )
 
 
 def mastered(audio: np.ndarray, sample_rate: int) -> np.ndarray:
@@ -101,20 +113,29 @@ def mastered(audio: np.ndarray, sample_rate: int) -> np.ndarray:
     measured = pyloudnorm.Meter(sample_rate).integrated_loudness(audio.astype(np.float64))
     audio = audio * np.float32(10 ** ((TARGET_LUFS - measured) / 20))
     ceiling = 10 ** (CEILING_DB / 20)
-    excess_db = 20 * np.log10(peaks(audio).max() / ceiling)
+    sticking_out = peaks(audio)
+    excess_db = 20 * np.log10(sticking_out.max() / ceiling)
     if excess_db > MOST_LIMITING_DB:
-        audio = audio * np.float32(10 ** ((MOST_LIMITING_DB - excess_db) / 20))
-    return limited(audio, ceiling, sample_rate)
+        quieter = np.float32(10 ** ((MOST_LIMITING_DB - excess_db) / 20))
+        audio, sticking_out = audio * quieter, sticking_out * quieter
+    return limited(audio, sticking_out, ceiling, sample_rate)
 
 
 def peaks(audio: np.ndarray) -> np.ndarray:
     """The greatest absolute value of the waveform around each sample, [T]."""
-    return np.abs(resample_poly(audio, OVERSAMPLING, 1)).reshape(-1, OVERSAMPLING).max(1)
+    finer = np.abs(resample_poly(audio, OVERSAMPLING, 1))
+    between = (finer[first::OVERSAMPLING] for first in range(OVERSAMPLING))
+    return functools.reduce(np.maximum, between)
 
 
-def limited(audio: np.ndarray, ceiling: float, sample_rate: int) -> np.ndarray:
-    """Looks 4 ms ahead: the gain is down before a peak comes, and rises over 4 ms after it."""
-    wanted = np.minimum(1.0, ceiling / np.maximum(peaks(audio), 1e-9))
+def limited(
+    audio: np.ndarray, heights: np.ndarray, ceiling: float, sample_rate: int
+) -> np.ndarray:
+    """Looks 4 ms ahead: the gain is down before a peak comes, and rises over 4 ms after it.
+
+    `heights` [T]: `peaks` of the audio.
+    """
+    wanted = np.minimum(1.0, ceiling / np.maximum(heights, 1e-9))
     width = 2 * (sample_rate // 250) + 1
     gain = uniform_filter1d(minimum_filter1d(wanted, width), width // 2 * 2 - 1)
     return (audio * gain).astype(np.float32)

@@ -55,10 +55,15 @@ class Studio:
         for part in song.parts:
             if part.voice.font == CHIP:
                 notes = self.timed(part, 0, song, rng)
-                stems[part.role] = chip.render(part.voice.program, notes, length_s, self.sample_rate)
+                stems[part.role] = chip.render(
+                    part.voice.program, notes, length_s, self.sample_rate
+                )
         if song.hits:
             jitter = song.genre.jitter_s
-            hits = [(PREROLL_S + h.start_beats * song.beat_s + _jitter(rng, jitter), h) for h in song.hits]
+            hits = [
+                (PREROLL_S + h.start_beats * song.beat_s + _jitter(rng, jitter), h)
+                for h in song.hits
+            ]
             tonic = song.tonic or 0
             stems["drums"] = self.drummer.render(song.facts.kit, hits, length_s, tonic)
         levels = {r: mix.ROLE_DB[r] + song.genre.levels.get(r, 0.0) for r in stems}
@@ -71,11 +76,13 @@ class Studio:
         parts = [p for p in song.parts if p.voice.font != CHIP]
         if not parts:
             return {}
-        notes = [n for channel, part in enumerate(parts) for n in self.timed(part, channel, song, rng)]
+        notes = [
+            n for channel, part in enumerate(parts) for n in self.timed(part, channel, song, rng)
+        ]
         voices = {channel: part.voice for channel, part in enumerate(parts)}
         out = self.synth.render(voices, notes, length_s)
         length = round(length_s * self.sample_rate)
-        return {part.role: out[channel, :length] for channel, part in enumerate(parts)}
+        return {part.role: out[channel][:length] for channel, part in enumerate(parts)}
 
     def timed(self, part, channel: int, song, rng: random.Random) -> list[TimedNote]:
         """A part's notes in seconds, a note of a pitch over before the next of that pitch begins."""
@@ -86,14 +93,20 @@ class Studio:
             end = start + note.duration_beats * song.beat_s
             before = sounding.get(note.pitch)
             if before is not None and made[before].end_s > start - REPEAT_GAP_S:
-                made[before] = replace(made[before], end_s=max(made[before].start_s + 0.02, start - REPEAT_GAP_S))
+                made[before] = replace(
+                    made[before], end_s=max(made[before].start_s + 0.02, start - REPEAT_GAP_S)
+                )
             sounding[note.pitch] = len(made)
             made.append(TimedNote(channel, start, end, note.pitch, note.velocity))
         return made
 
 
 def _jitter(rng: random.Random, deviation_s: float) -> float:
-    return max(-LONGEST_JITTER_S, min(LONGEST_JITTER_S, rng.gauss(0, deviation_s))) if deviation_s else 0.0
+    return (
+        max(-LONGEST_JITTER_S, min(LONGEST_JITTER_S, rng.gauss(0, deviation_s)))
+        if deviation_s
+        else 0.0
+    )
 
 
 @lru_cache(maxsize=2)
