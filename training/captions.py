@@ -1,7 +1,8 @@
 """Writes an English caption for a piece, always true. Try it: `python training/captions.py`.
 
-`canonical` says every fact in one fixed form. `caption` is one of many wordings, and leaves 20 to 40 % of the facts out, as
-people do: the model is to learn what a genre implies when nothing else is said.
+`canonical` says every fact in one fixed form. `caption` is one of many wordings, and leaves 20
+to 40 % of the facts out, as people do: the model is to learn what a genre implies when nothing
+else is said.
 """
 
 import random
@@ -17,7 +18,9 @@ def tempo_words(bpm: int) -> tuple[str, ...]:
 
 
 def near_tempi(bpm: int) -> range:
-    """Every whole number that is nearer to this tempo than to any other of the grid, and at most 8 away."""
+    """Every whole number that is nearer to this tempo than to any other of the grid, and at most 8
+    away.
+    """
     exact = sorted(60 * FRAME_RATE / frames for frames in BEAT_FRAMES)
     place = min(range(len(exact)), key=lambda i: abs(exact[i] - bpm))
     low = (exact[place - 1] + exact[place]) / 2 if place else exact[place] - 4
@@ -26,7 +29,9 @@ def near_tempi(bpm: int) -> range:
 
 
 def canonical(facts: Facts) -> str:
-    """Every fact, in one form: the caption that free wordings of the same piece are to be understood as."""
+    """Every fact, in one form: the caption that free wordings of the same piece are to be
+    understood as.
+    """
     genre = phrases.GENRES[facts.style][0]
     if facts.lead is None:
         said = [f"{genre} drum beat", "drums only"]

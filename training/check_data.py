@@ -1,8 +1,10 @@
-"""Judges composed and rendered pieces: does one hear what their facts say? A table by genre, and spectrograms.
+"""Judges composed and rendered pieces: does one hear what their facts say? A table by genre, and
+spectrograms.
 
-Run: `python training/check_data.py --pieces 200 --pictures build/pocket/pictures`. The judges know audio only. Tempo within
-4 % (and with octaves), beat strength, loudness and true peak, mode by Krumhansl and Kessler's profiles, and how often a
-classifier of the spectrum tells the genre: what a model trained on this data can at most be asked for.
+Run: `python training/check_data.py --pieces 200 --pictures build/pocket/pictures`. The judges
+know audio only. Tempo within 4 % (and with octaves), beat strength, loudness and true peak, mode
+by Krumhansl and Kessler's profiles, and how often a classifier of the spectrum tells the genre:
+what a model trained on this data can at most be asked for.
 """
 
 import argparse
@@ -39,8 +41,9 @@ def onset_envelope(audio: np.ndarray) -> np.ndarray:
 
 
 def beat(envelope: np.ndarray) -> tuple[float, float]:
-    """Strength and tempo in bpm: the beat length of 50 to 200 bpm at which the envelope is most like itself, one, two
-    and four beats later; 1 is perfectly alike."""
+    """Strength and tempo in bpm: the beat length of 50 to 200 bpm at which the envelope is most
+    like itself, one, two and four beats later; 1 is perfectly alike.
+    """
     raw = np.correlate(envelope, envelope, "full")[len(envelope) - 1 :]
     lags = np.arange(len(raw))
     alike = raw * len(envelope) / np.maximum(1, len(envelope) - lags) / (raw[0] + 1e-9)
@@ -64,14 +67,18 @@ def within(
 
 
 def _with_overtones(profile: tuple[float, ...]) -> np.ndarray:
-    """What a profile looks like in audio, where each note brings its overtones' pitch classes (after Gomez, 2006)."""
+    """What a profile looks like in audio, where each note brings its overtones' pitch classes
+    (after Gomez, 2006).
+    """
     return sum(
         0.7**number * np.roll(profile, step) for number, step in enumerate((0, 0, 7, 0, 4, 7))
     )
 
 
 def key(audio: np.ndarray) -> tuple[int, str]:
-    """Pitch class and mode of the best of 24 profiles; what is not held is left out, as drums have no key."""
+    """Pitch class and mode of the best of 24 profiles; what is not held is left out, as drums have
+    no key.
+    """
     low = librosa.note_to_hz("C2")
     notes = np.abs(librosa.cqt(audio, sr=SAMPLE_RATE, hop_length=1024, fmin=low, n_bins=60))
     harmonic = librosa.decompose.hpss(notes, kernel_size=(9, 17))[0]
@@ -90,7 +97,9 @@ def true_peak_db(audio: np.ndarray) -> float:
 
 
 def spectral_features(audio: np.ndarray) -> np.ndarray:
-    """A vector nearly blind to level and key: the mel spectrum's mean, spread, changes, and their cepstra."""
+    """A vector nearly blind to level and key: the mel spectrum's mean, spread, changes, and their
+    cepstra.
+    """
     power = librosa.feature.melspectrogram(
         y=audio, sr=SAMPLE_RATE, n_fft=1024, hop_length=512, n_mels=64
     )
@@ -204,8 +213,9 @@ def picture(song: Song, audio: np.ndarray, path: Path) -> None:
         axes.axvline(line, color="cyan", linewidth=0.5)
     facts = song.facts
     axes.set_title(
-        f"{facts.style} {facts.texture}: {facts.lead}, {facts.backing}, {facts.second}, {facts.bass}, {facts.kit}; "
-        f"{facts.tempo_bpm} bpm {facts.tonic} {facts.mode} {facts.density} {facts.dynamic} {facts.sections}",
+        f"{facts.style} {facts.texture}: {facts.lead}, {facts.backing}, {facts.second}, "
+        f"{facts.bass}, {facts.kit}; {facts.tempo_bpm} bpm {facts.tonic} {facts.mode} "
+        f"{facts.density} {facts.dynamic} {facts.sections}",
         fontsize=9,
     )
     figure.tight_layout()

@@ -1,4 +1,5 @@
-"""Composes one short piece of music from a seed: facts (what a caption may say) and every part's notes in beats.
+"""Composes one short piece of music from a seed: facts (what a caption may say) and every part's
+notes in beats.
 
 Knows the sound world, not captions, MIDI events or audio. Try it: `python training/compose.py 7`.
 """
@@ -13,7 +14,6 @@ from sound_world import (
     FRAME_RATE,
     INSTRUMENTS,
     LEADS,
-    SCALES,
     TONICS,
     Instrument,
 )
@@ -141,7 +141,7 @@ def _other(rng: random.Random, weights: dict[str, float], lead: str | None) -> s
 
 
 def compose(seed: int, long: bool = False) -> Song:
-    """A whole piece of 12-16 s, or of about 31 s when `long`; the same seed gives the same piece."""
+    """A piece of 12-16 s, or of about 31 s when `long`; the same seed gives the same piece."""
     rng = random.Random(seed)
     genre = GENRES[_weighted(rng, {n: g.weight for n, g in GENRES.items()})]
     return compose_in(genre, seed, long)

@@ -1,9 +1,10 @@
 """Renders composed pieces into shards of 16-bit audio with their facts.
 
-Run: `python training/render.py --work-dir build/pocket --hours 20`. It resumes: finished shards are kept, and the same
-index gives the same piece. A shard is `shard-NNNN.npy` (int16, all pieces end to end), `shard-NNNN.jsonl` (one line a piece:
-offset, samples, facts) and `tune-NNNN.jsonl` (one line a piece: the lead's notes as start, end in codec frames, pitch).
-Pieces whose index divides by `VALIDATION_EVERY` are for validation only; no other stage decides that again.
+Run: `python training/render.py --work-dir build/pocket --hours 20`. It resumes: finished shards
+are kept, and the same index gives the same piece. A shard is `shard-NNNN.npy` (int16, all pieces
+end to end), `shard-NNNN.jsonl` (one line a piece: offset, samples, facts) and `tune-NNNN.jsonl`
+(one line a piece: the lead's notes as start, end in codec frames, pitch). Pieces whose index
+divides by `VALIDATION_EVERY` are for validation only; no other stage decides that again.
 """
 
 import argparse
@@ -87,7 +88,8 @@ def render(work_dir: Path, hours: float, workers: int) -> None:
     with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
         total_s = sum(pool.map(render_shard, [folder] * shards, range(shards)))
     print(
-        f"rendered {total_s / 3600:.2f} h of new music; {shards} shards in {folder} ({FRAME_RATE} frames/s grid)"
+        f"rendered {total_s / 3600:.2f} h of new music; "
+        f"{shards} shards in {folder} ({FRAME_RATE} frames/s grid)"
     )
 
 

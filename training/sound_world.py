@@ -1,7 +1,8 @@
-"""The sound world of the pocket model: rates, tempi, keys and instruments. What a genre makes of them: `world/genres.py`.
+"""The sound world of the pocket model: rates, tempi, keys and instruments. What a genre makes of
+them: `world/genres.py`.
 
-Everything that the composer may use is listed in these two and nowhere else, so that they say what the model can know.
-They know no MIDI events and no audio.
+Everything that the composer may use is listed in these two and nowhere else, so that they say
+what the model can know. They know no MIDI events and no audio.
 """
 
 import os
@@ -22,12 +23,14 @@ TEMPI_BPM = tuple(round(60 * FRAME_RATE / frames) for frames in BEAT_FRAMES)
 TONICS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "Bb": 10}
 SCALES = {"major": (0, 2, 4, 5, 7, 9, 11), "minor": (0, 2, 3, 5, 7, 8, 10)}
 
-CHIP = "chip"  # the font of voices that `world/chip.py` computes; their program is a name's place in its list
+CHIP = "chip"  # the font of voices that `world/chip.py` computes; a program is a place in its list
 
 
 @dataclass(frozen=True)
 class Instrument:
-    """What can play a part. `lead_s`: how long its tone takes to be there, by which its notes begin earlier."""
+    """What can play a part. `lead_s`: how long its tone takes to be there, by which its notes begin
+    earlier.
+    """
 
     name: str
     family: str
@@ -54,8 +57,9 @@ def _chip(*programs: int) -> tuple[Voice, ...]:
     return tuple(Voice(CHIP, program) for program in programs)
 
 
-# Fonts by measurement: level of a held note's harmonics over the rest, cents out of tune, time to half its level.
-# MuseScore's piano and saw lead are cleaner; FluidR3's strings, choir and pads are there sooner, its synth basses purer.
+# Fonts by measurement: level of a held note's harmonics over the rest, cents out of tune, time to
+# half its level. MuseScore's piano and saw lead are cleaner; FluidR3's strings, choir and pads are
+# there sooner, its synth basses purer.
 _INSTRUMENTS = (
     Instrument("piano", "piano", 57, 84, True, _musescore(0)),
     Instrument("e-piano", "e-piano", 55, 81, True, _both(4)),

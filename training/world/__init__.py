@@ -1,1 +1,3 @@
-"""What the composer and the renderer are made of, one concern a file; `compose.py` and `render.py` put it together."""
+"""What the composer and the renderer are made of, one concern a file; `compose.py` and `render.py`
+put it together.
+"""

@@ -1,8 +1,9 @@
 """Backing and bass: patterns of a genre over its chords.
 
-Signs of a backing pattern: `x` the chord, `X` the same louder, `s` the same short and sharp, a digit one of its voices
-(counted from the lowest, over the octave where it has fewer), `r` its root below. Signs of a bass pattern: `1` root,
-`3` third, `5` fifth, `7` seventh (or octave), `8` octave, `a` a step towards the next root, `g` a dead note on the root.
+Signs of a backing pattern: `x` the chord, `X` the same louder, `s` the same short and sharp, a
+digit one of its voices (counted from the lowest, over the octave where it has fewer), `r` its
+root below. Signs of a bass pattern: `1` root, `3` third, `5` fifth, `7` seventh (or octave), `8`
+octave, `a` a step towards the next root, `g` a dead note on the root.
 """
 
 import random

@@ -1,7 +1,9 @@
-"""Electronic voices computed here: pulse, saw and triangle waves without aliasing, a stab, a pad, basses.
+"""Electronic voices computed here: pulse, saw and triangle waves without aliasing, a stab, a pad,
+basses.
 
-Each voice is one period as a table of harmonics below the Nyquist frequency, read at the note's pitch, in a bright and a
-dull form between which the note decays. Knows notes in seconds; nothing of fonts.
+Each voice is one period as a table of harmonics below the Nyquist frequency, read at the note's
+pitch, in a bright and a dull form between which the note decays. Knows notes in seconds; nothing
+of fonts.
 """
 
 from dataclasses import dataclass

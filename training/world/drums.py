@@ -1,6 +1,8 @@
-"""Drum grooves: one bar a pattern, a line a drum in the step notation; fills, crashes and the last stroke.
+"""Drum grooves: one bar a pattern, a line a drum in the step notation; fills, crashes and the last
+stroke.
 
-Signs: `X` accent, `x` stroke, `o` soft stroke. Knows the names of drums, not their sounds (`kits.py`).
+Signs: `X` accent, `x` stroke, `o` soft stroke. Knows the names of drums, not their sounds
+(`kits.py`).
 """
 
 import random

@@ -1,7 +1,8 @@
-"""FluidSynth's library by ctypes: one synthesizer a process, one output a part, notes in seconds in, audio out.
+"""FluidSynth's library by ctypes: one synthesizer a process, one output a part, notes in seconds
+in, audio out.
 
-The program `fluidsynth` would load its fonts for every piece and mix all parts before they can be brought to a level.
-Knows soundfonts and MIDI numbers; nothing of pieces, genres or levels.
+The program `fluidsynth` would load its fonts for every piece and mix all parts before they can
+be brought to a level. Knows soundfonts and MIDI numbers; nothing of pieces, genres or levels.
 """
 
 import ctypes
@@ -44,7 +45,7 @@ def _font_path(font: str) -> Path:
     if not path.exists():
         raise FileNotFoundError(
             f"got no {path.name} in {FOLDER}, expected it there: install fluid-soundfont-gm and "
-            "musescore-general-soundfont-lossless, or set MUSICGRAPH_SOUNDFONTS to a folder with both"
+            "musescore-general-soundfont-lossless, or set MUSICGRAPH_SOUNDFONTS to their folder"
         )
     return path
 
@@ -60,10 +61,11 @@ def _library() -> ctypes.CDLL:
 
 
 class Synth:
-    """Renders parts at `sample_rate` without reverb and chorus; presets stay in memory once they were used.
+    """Renders parts at `sample_rate` without reverb and chorus; presets stay in memory once they
+    were used.
 
-    A fresh synthesizer of the library plays each piece: its voices remember what they played before, even when they are
-    told to be silent. The fonts move from one to the next.
+    A fresh synthesizer of the library plays each piece: its voices remember what they played
+    before, even when they are told to be silent. The fonts move from one to the next.
     """
 
     def __init__(self, sample_rate: int) -> None:

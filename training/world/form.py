@@ -1,7 +1,8 @@
-"""The plan of a piece, bar by bar: phrases of eight bars (or of a genre's own length) in the form AABA, cut to its length.
+"""The plan of a piece, bar by bar: phrases of eight bars (or of a genre's own length) in the form
+AABA, cut to its length.
 
-It says where in its phrase each bar stands, where the drums fill, where a cymbal crashes, where the groove drops out,
-and which bar rings out at the end. Knows no notes.
+It says where in its phrase each bar stands, where the drums fill, where a cymbal crashes, where
+the groove drops out, and which bar rings out at the end. Knows no notes.
 """
 
 import random

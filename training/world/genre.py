@@ -1,6 +1,7 @@
 """What a genre consists of, and how the tables write it.
 
-`weights("piano 3, strings 1")` are chances, `patterns("x---x--- xxxxxxxx")` patterns of one bar in the step notation.
+`weights("piano 3, strings 1")` are chances, `patterns("x---x--- xxxxxxxx")` patterns of one bar
+in the step notation.
 """
 
 from dataclasses import dataclass, field

@@ -1,4 +1,6 @@
-"""The genres by name: what makes each of them itself. Grooves are in `drums.py` under the same names."""
+"""The genres by name: what makes each of them itself. Grooves are in `drums.py` under the same
+names.
+"""
 
 from .genre import Genre
 from .genres_acoustic import ACOUSTIC

@@ -1,6 +1,7 @@
 """Chords from Roman numerals, and their voicings: close to the one before, inside a range.
 
-`ii7`, `bVI`, `Imaj7`, `i5`: an accidental, a degree of the major scale (small letters are minor), a colour.
+`ii7`, `bVI`, `Imaj7`, `i5`: an accidental, a degree of the major scale (small letters are
+minor), a colour.
 """
 
 import re

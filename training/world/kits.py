@@ -1,7 +1,8 @@
-"""Drum kits: one-shots by the name of a drum, from Sonic Pi's CC0 samples, from the soundfonts, and computed here.
+"""Drum kits: one-shots by the name of a drum, from Sonic Pi's CC0 samples, from the soundfonts, and
+computed here.
 
-Mixed in numpy: hits have no synthesizer behind them, and begin on the sample that they should. Only samples that Debian's
-copyright file lists as CC0 are used, and none of the loops.
+Mixed in numpy: hits have no synthesizer behind them, and begin on the sample that they should.
+Only samples that Debian's copyright file lists as CC0 are used, and none of the loops.
 """
 
 import os
@@ -30,10 +31,25 @@ RING_S = {
 CHOKED = ("hat", "open", "pedal")  # each of them ends the one before
 # General MIDI's keys.
 KEYS = {
-    "kick": 36, "snare": 38, "rim": 37, "clap": 39, "hat": 42, "pedal": 44, "open": 46, "crash": 49, "ride": 51,
-    "tom_lo": 43, "tom_mid": 47, "tom_hi": 50, "tambourine": 54, "cowbell": 56, "shaker": 70, "clave": 75,
-    "conga_hi": 63, "conga_lo": 64,
-}  # fmt: skip
+    "kick": 36,
+    "snare": 38,
+    "rim": 37,
+    "clap": 39,
+    "hat": 42,
+    "pedal": 44,
+    "open": 46,
+    "crash": 49,
+    "ride": 51,
+    "tom_lo": 43,
+    "tom_mid": 47,
+    "tom_hi": 50,
+    "tambourine": 54,
+    "cowbell": 56,
+    "shaker": 70,
+    "clave": 75,
+    "conga_hi": 63,
+    "conga_lo": 64,
+}
 ORCHESTRA_KEYS = {"snare": 38, "big_drum": 36, "cymbal": 59, "crash": 57}
 TIMPANI_LOW = 41  # keys from here to 53 are timpani of that pitch
 
@@ -72,16 +88,20 @@ _TOMS = {
     "tom_mid": Sound("drum_tom_mid_hard", "drum_tom_mid_soft"),
     "tom_hi": Sound("drum_tom_hi_hard", "drum_tom_hi_soft"),
 }
-_ACOUSTIC = _PERCUSSION | _TOMS | {
-    "kick": Sound("drum_bass_hard", "drum_bass_soft", gain_db=2),
-    "snare": Sound("drum_snare_hard", "drum_snare_soft"),
-    "hat": Sound("drum_cymbal_closed", gain_db=-6),
-    "pedal": Sound("drum_cymbal_pedal", gain_db=-6),
-    "open": Sound("drum_cymbal_open", gain_db=-8, cut_s=0.8),
-    "crash": Sound("drum_cymbal_hard", "drum_cymbal_soft", gain_db=-5),
-    "clap": Sound(made="clap", gain_db=-3),
-    "cowbell": Sound("drum_cowbell", gain_db=-6),
-}  # fmt: skip
+_ACOUSTIC = (
+    _PERCUSSION
+    | _TOMS
+    | {
+        "kick": Sound("drum_bass_hard", "drum_bass_soft", gain_db=2),
+        "snare": Sound("drum_snare_hard", "drum_snare_soft"),
+        "hat": Sound("drum_cymbal_closed", gain_db=-6),
+        "pedal": Sound("drum_cymbal_pedal", gain_db=-6),
+        "open": Sound("drum_cymbal_open", gain_db=-8, cut_s=0.8),
+        "crash": Sound("drum_cymbal_hard", "drum_cymbal_soft", gain_db=-5),
+        "clap": Sound(made="clap", gain_db=-3),
+        "cowbell": Sound("drum_cowbell", gain_db=-6),
+    }
+)
 _ELECTRONIC = _PERCUSSION | {
     "hat": Sound("drum_cymbal_closed", gain_db=-6, cut_s=0.06, high_hz=6000),
     "pedal": Sound("drum_cymbal_closed", gain_db=-8, cut_s=0.1, high_hz=6000),
@@ -105,24 +125,32 @@ KITS: dict[str, dict[str, Sound]] = {
     "brush": _font("musescore", 40, snare=3),
     "brushes": _font("fluid", 40, snare=3),
     "tr808": _font("fluid", 25),
-    "house": _ELECTRONIC | {"kick": Sound("bd_haus", gain_db=3), "snare": Sound("sn_dub", gain_db=-2)},
-    "club": _ELECTRONIC | {"kick": Sound("bd_klub", gain_db=3), "snare": Sound("elec_hi_snare", gain_db=-3)},
-    "techno": _ELECTRONIC | {"kick": Sound("bd_tek", gain_db=3), "snare": Sound("sn_dolf", gain_db=-3)},
-    "trap": _ELECTRONIC | {
+    "house": _ELECTRONIC
+    | {"kick": Sound("bd_haus", gain_db=3), "snare": Sound("sn_dub", gain_db=-2)},
+    "club": _ELECTRONIC
+    | {"kick": Sound("bd_klub", gain_db=3), "snare": Sound("elec_hi_snare", gain_db=-3)},
+    "techno": _ELECTRONIC
+    | {"kick": Sound("bd_tek", gain_db=3), "snare": Sound("sn_dolf", gain_db=-3)},
+    "trap": _ELECTRONIC
+    | {
         "kick": Sound("bd_808", gain_db=2, cut_s=0.4),
         "clap": Sound(made="clap"),
         "snare": Sound("sn_zome", gain_db=-3),
         "hat": Sound(made="hat", gain_db=-9),
         "open": Sound(made="open", gain_db=-10),
     },
-    "boombap": _ACOUSTIC | {"kick": Sound("drum_heavy_kick", gain_db=2), "snare": Sound("sn_dolf", gain_db=-2)},
-    "dusty": _ACOUSTIC | {
+    "boombap": _ACOUSTIC
+    | {"kick": Sound("drum_heavy_kick", gain_db=2), "snare": Sound("sn_dolf", gain_db=-2)},
+    "dusty": _ACOUSTIC
+    | {
         "kick": Sound("drum_bass_soft", gain_db=3),
         "snare": Sound("drum_snare_soft", gain_db=0),
         "rim": Sound("perc_snap", gain_db=-2),
     },
-    "orchestra": _TIMPANI | {
-        d: Sound(font=Voice("fluid", 48, DRUM_BANK), key=k, gain_db=-2) for d, k in ORCHESTRA_KEYS.items()
+    "orchestra": _TIMPANI
+    | {
+        d: Sound(font=Voice("fluid", 48, DRUM_BANK), key=k, gain_db=-2)
+        for d, k in ORCHESTRA_KEYS.items()
     },
     "march": {
         "kick": Sound(font=Voice("fluid", 48, DRUM_BANK), key=36, gain_db=2),
@@ -140,7 +168,7 @@ KITS: dict[str, dict[str, Sound]] = {
         "tom_mid": Sound(made="chip tom mid", gain_db=-2),
         "tom_hi": Sound(made="chip tom hi", gain_db=-2),
     },
-}  # fmt: skip
+}
 
 
 class Drummer:
@@ -252,7 +280,8 @@ def read_sample(name: str, sample_rate: int) -> np.ndarray:
     path = SAMPLES / f"{name}.flac"
     if not path.exists():
         raise FileNotFoundError(
-            f"got no {path}, expected it: install sonic-pi-samples or set MUSICGRAPH_DRUM_SAMPLES to its folder"
+            f"got no {path}, expected it: install sonic-pi-samples, "
+            "or set MUSICGRAPH_DRUM_SAMPLES to its folder"
         )
     audio, rate = soundfile.read(path, dtype="float32", always_2d=True)
     mono = resample_poly(audio.mean(1), sample_rate, rate)

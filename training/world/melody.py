@@ -1,7 +1,8 @@
-"""The lead: a motif of one bar that comes back, steps along a scale, chord notes on strong beats, cadences.
+"""The lead: a motif of one bar that comes back, steps along a scale, chord notes on strong beats,
+cadences.
 
-A phrase is made of bars that share rhythms: m n m k, m n m c with k a half cadence and c one on the tonic. Riffs repeat
-one bar or two. Sections of the same letter are the same music.
+A phrase is made of bars that share rhythms: m n m k, m n m c with k a half cadence and c one on
+the tonic. Riffs repeat one bar or two. Sections of the same letter are the same music.
 """
 
 import random
@@ -106,7 +107,9 @@ class _Line:
         return max(0, min(len(self.pitches) - 1, position))
 
     def sounding(self, position: int, chord: Chord) -> int:
-        """Its pitch; a note that would rub against a chord note from outside the scale becomes that note."""
+        """Its pitch; a note that would rub against a chord note from outside the scale becomes that
+        note.
+        """
         pitch = self.pitches[self.clip(position)]
         if pitch % 12 in chord.classes:
             return pitch
@@ -177,8 +180,9 @@ def _phrase(rng: random.Random, settings: LeadSettings) -> list[_Motif]:
 def _realise(
     rng, line: _Line, motifs, progression: Progression, beats: int, letter: str, bars: int
 ):
-    """Every bar as (start, duration, pitch); B lies higher than A. A bar that repeats a motif repeats its notes as
-    nearly as the chord allows."""
+    """Every bar as (start, duration, pitch); B lies higher than A. A bar that repeats a motif
+    repeats its notes as nearly as the chord allows.
+    """
     middle = len(line.pitches) // 2
     home = line.clip(middle + (2 if letter == "B" else 0) + rng.randint(-1, 1))
     made, starts = [], {}

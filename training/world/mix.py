@@ -1,10 +1,11 @@
-"""From parts to a piece: levels by role, rooms, a low-fidelity record, ducking; loudness and limiter at the end.
+"""From parts to a piece: levels by role, rooms, a low-fidelity record, ducking; loudness and
+limiter at the end.
 
-Knows audio as float32 [T] at one sample rate, and names of roles and effects; nothing of genres and notes.
+Knows audio as float32 [T] at one sample rate, and names of roles and effects; nothing of genres
+and notes.
 """
 
-import functools
-from functools import lru_cache
+from functools import lru_cache, reduce
 
 import numpy as np
 from scipy.ndimage import minimum_filter1d, uniform_filter1d
@@ -27,7 +28,7 @@ GATE_DB = -25.0  # blocks that far below the loudest are pauses
 
 @lru_cache(maxsize=8)
 def _weighting(sample_rate: int) -> np.ndarray:
-    """Second-order sections near BS.1770's K weighting: a shelf above 1.5 kHz, nothing below 40 Hz."""
+    """Sections near BS.1770's K weighting: a shelf above 1.5 kHz, nothing below 40 Hz."""
     high_pass = butter(2, 38.0, "high", fs=sample_rate, output="sos")
     gain, w = 10 ** (4 / 20), np.tan(np.pi * 1680 / sample_rate)
     # A first-order high shelf by the bilinear transform: 1 at low frequencies, `gain` at high ones.
@@ -37,7 +38,9 @@ def _weighting(sample_rate: int) -> np.ndarray:
 
 
 def loudness_db(audio: np.ndarray, sample_rate: int) -> float:
-    """Weighted power of the blocks of 0.1 s that are no pauses; -100 for silence. Within 0.3 of LUFS on music."""
+    """Weighted power of the blocks of 0.1 s that are no pauses; -100 for silence. Half a dB
+    above LUFS on music.
+    """
     weighted = sosfilt(_weighting(sample_rate), audio)
     size = sample_rate // 10
     blocks = (weighted[: len(weighted) // size * size].reshape(-1, size) ** 2).mean(1)
@@ -53,7 +56,7 @@ def at_level(audio: np.ndarray, level_db: float, sample_rate: int) -> np.ndarray
 
 
 def rounded(audio: np.ndarray, crest_db: float, sample_rate: int) -> np.ndarray:
-    """Peaks bent towards a limit that far above its loudness, as tape would: kicks take less room."""
+    """Peaks bent towards a limit that far above its loudness, as tape would."""
     limit = np.float32(10 ** ((loudness_db(audio, sample_rate) + crest_db) / 20))
     return limit * np.tanh(audio / limit)
 
@@ -125,12 +128,10 @@ def peaks(audio: np.ndarray) -> np.ndarray:
     """The greatest absolute value of the waveform around each sample, [T]."""
     finer = np.abs(resample_poly(audio, OVERSAMPLING, 1))
     between = (finer[first::OVERSAMPLING] for first in range(OVERSAMPLING))
-    return functools.reduce(np.maximum, between)
+    return reduce(np.maximum, between)
 
 
-def limited(
-    audio: np.ndarray, heights: np.ndarray, ceiling: float, sample_rate: int
-) -> np.ndarray:
+def limited(audio: np.ndarray, heights: np.ndarray, ceiling: float, sample_rate: int) -> np.ndarray:
     """Looks 4 ms ahead: the gain is down before a peak comes, and rises over 4 ms after it.
 
     `heights` [T]: `peaks` of the audio.

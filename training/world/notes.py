@@ -1,7 +1,8 @@
 """Notes, drum hits and the step notation in which every pattern of the sound world is written.
 
-A pattern is a string of equal steps over one bar: a letter or a digit begins something, `-` holds it, `.` is silence.
-`x---x-x.` over 4 beats is a half note, a quarter that is cut short, and so on; what a letter means is its reader's matter.
+A pattern is a string of equal steps over one bar: a letter or a digit begins something, `-`
+holds it, `.` is silence. `x---x-x.` over 4 beats is a half note, a quarter that is cut short,
+and so on; what a letter means is its reader's matter.
 """
 
 from collections.abc import Iterator
@@ -24,7 +25,9 @@ class Hit:
 
 
 def events(pattern: str, beats: int) -> Iterator[tuple[float, float, str]]:
-    """(start, duration, sign) of everything that a pattern of one bar begins, in beats from its bar line."""
+    """(start, duration, sign) of everything that a pattern of one bar begins, in beats from its bar
+    line.
+    """
     step = beats / len(pattern)
     for place, sign in enumerate(pattern):
         if sign in ".-":
@@ -36,7 +39,9 @@ def events(pattern: str, beats: int) -> Iterator[tuple[float, float, str]]:
 
 
 def swung(beats: float, unit: float, share: float) -> float:
-    """A time moved so that the first of two `unit`s takes that share of both: 1/2 is straight, 2/3 a triplet."""
+    """A time moved so that the first of two `unit`s takes that share of both: 1/2 is straight, 2/3
+    a triplet.
+    """
     pair = 2 * unit
     whole, within = divmod(beats + 1e-9, pair)
     within -= 1e-9

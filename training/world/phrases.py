@@ -1,4 +1,5 @@
-"""How captions call what the sound world knows: concept -> phrases, the usual one first. Tables only.
+"""How captions call what the sound world knows: concept -> phrases, the usual one first. Tables
+only.
 
 A phrase that stands twice is drawn twice as often.
 """
@@ -12,12 +13,12 @@ def listed(table: dict) -> dict:
 GENRES = listed(
     {
         "pop": "pop, pop, pop music, catchy pop, radio pop, indie pop, mainstream pop",
-        "rock": "rock, rock, rock music, hard rock, punk rock, alternative rock, classic rock, grunge",
+        "rock": "rock, rock, rock music, hard rock, punk rock, alternative rock, grunge",
         "metal": "metal, heavy metal, thrash metal, metal music, death metal",
         "funk": "funk, funky, funk music, groovy funk, soul funk",
         "reggae": "reggae, reggae music, roots reggae, dub, ska",
         "house": "house, house music, deep house, dance, club, electronic dance, edm",
-        "techno": "techno, techno music, electronic, rave, trance, industrial techno, warehouse techno",
+        "techno": "techno, techno music, electronic, rave, trance, industrial techno",
         "trap": "trap, trap beat, trap music, drill, drill beat",
         "hip hop": "hip hop, hip-hop, rap beat, boom bap, hip hop beat, r&b, old school hip hop",
         "lo-fi": "lo-fi, lofi, lo-fi hip hop, lofi beat, chillhop, chill, lofi hip hop",
@@ -26,7 +27,8 @@ GENRES = listed(
         "jazz": "jazz, jazz music, swing, smooth jazz, bebop, cool jazz, swing jazz",
         "bossa nova": "bossa nova, bossa, samba, brazilian",
         "latin": "latin, salsa, latin music, tango, cumbia, mambo",
-        "orchestral": "orchestral, cinematic, epic orchestral, film score, symphonic, soundtrack, movie score",
+        "orchestral": "orchestral, cinematic, epic orchestral, film score, symphonic, soundtrack, "
+        "movie score",
         "classical": "classical, classical music, baroque, chamber music, romantic classical",
         "chiptune": "chiptune, 8-bit, 8 bit, video game, retro game, arcade, chip music",
         "ambient": "ambient, ambient music, drone, meditation, new age, soundscape, atmospheric",
@@ -84,9 +86,10 @@ INSTRUMENTS = listed(
         "harmonica": "harmonica, mouth organ, blues harp",
         "guitar": "guitar, acoustic guitar, nylon guitar, classical guitar, spanish guitar",
         "ukulele": "ukulele, uke",
-        "steel guitar": "acoustic guitar, steel guitar, guitar, western guitar, steel string guitar",
+        "steel guitar": "acoustic guitar, steel guitar, guitar, western guitar",
         "clean guitar": "electric guitar, clean guitar, guitar, clean electric guitar",
-        "distorted guitar": "distorted guitar, electric guitar, heavy guitar, loud guitar, overdriven guitar",
+        "distorted guitar": "distorted guitar, electric guitar, heavy guitar, loud guitar, "
+        "overdriven guitar",
         "mandolin": "mandolin",
         "banjo": "banjo",
         "harp": "harp",

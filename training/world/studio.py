@@ -85,7 +85,7 @@ class Studio:
         return {part.role: out[channel][:length] for channel, part in enumerate(parts)}
 
     def timed(self, part, channel: int, song, rng: random.Random) -> list[TimedNote]:
-        """A part's notes in seconds, a note of a pitch over before the next of that pitch begins."""
+        """Notes in seconds; one of a pitch is over before the next of that pitch begins."""
         ahead = PREROLL_S - part.instrument.lead_s
         made, sounding = [], {}
         for note in part.notes:
