@@ -19,13 +19,13 @@ from world.kits import KITS  # noqa: E402
 from world.melody import CADENCES, RHYTHMS  # noqa: E402
 from world.notes import events, swung  # noqa: E402
 
-SEEDS = range(300)
+SEEDS = range(200)
 
 
 @pytest.fixture(scope="module")
 def songs() -> list[Song]:
-    """A dozen of every genre."""
-    return [compose_in(genre, seed) for genre in GENRES.values() for seed in range(12)]
+    """Six of every genre."""
+    return [compose_in(genre, seed) for genre in GENRES.values() for seed in range(6)]
 
 
 def test_the_same_seed_gives_the_same_piece_and_caption():
@@ -232,3 +232,14 @@ def test_a_genre_implies_facts_that_what_is_said_replaces():
 def test_every_instrument_and_genre_has_words():
     assert set(phrases.INSTRUMENTS) == set(INSTRUMENTS)
     assert set(phrases.GENRES) == set(phrases.USES) == set(GENRES)
+
+
+def test_drums_are_sampled_only_from_what_is_given_away_piece_by_piece():
+    used = {
+        n for kit in KITS.values() for sound in kit.values() for n in (sound.sample, sound.soft)
+    }
+    of_the_package_as_a_whole = {"sn_generic", "bd_mehackit", "perc_bell2", "perc_door"}
+    assert not used & of_the_package_as_a_whole
+    assert not any(
+        name.startswith(("loop_", "glitch_", "mehackit_", "perc_impact")) for name in used
+    )

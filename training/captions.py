@@ -12,6 +12,8 @@ from sound_world import BEAT_FRAMES, FRAME_RATE
 from world import phrases
 from world.genres import GENRES
 
+CANONICAL = 4  # so that the model knows the form in which everything is said
+
 
 def tempo_words(bpm: int) -> tuple[str, ...]:
     return next(words for most, words in phrases.TEMPI.items() if bpm <= most)
@@ -47,9 +49,8 @@ def canonical(facts: Facts) -> str:
     said += [f"{facts.tempo_bpm} bpm"]
     said += [f"in {facts.tonic} {facts.mode}"] if facts.mode else []
     said += [facts.dynamic] if facts.dynamic != "normal" else []
-    said += (
-        [phrases.DENSITIES[facts.density][1]] if facts.density != "medium" and facts.lead else []
-    )
+    if facts.density != "medium" and facts.lead:
+        said += [phrases.DENSITIES[facts.density][1]]
     return ", ".join(said)
 
 
@@ -164,8 +165,12 @@ def _head(rng: random.Random, facts: Facts, share: float) -> str:
 
 
 def caption(facts: Facts, seed: int) -> str:
-    """One of many captions that are true; the same seed gives the same words."""
+    """One of many captions that are true; the same seed gives the same words. One in `CANONICAL`
+    is the canonical one.
+    """
     rng = random.Random(seed)
+    if rng.randrange(CANONICAL) == 0:
+        return canonical(facts)
     share = rng.uniform(0.6, 0.8)
     head = _head(rng, facts, share)
     if rng.random() < 0.35:

@@ -32,7 +32,7 @@ def backing(
     form: tuple[Bar, ...],
     progressions: dict[str, Progression],
     beats: int,
-):
+) -> list[Note]:
     notes, before = [], None
     for bar in form:
         progression = progressions[bar.section]
@@ -77,7 +77,7 @@ def bass_line(
     form: tuple[Bar, ...],
     progressions: dict[str, Progression],
     beats: int,
-):
+) -> list[Note]:
     notes = []
     for number, bar in enumerate(form):
         following = form[number + 1] if number + 1 < len(form) else form[0]
