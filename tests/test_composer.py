@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
 
 from captions import canonical, caption, near_tempi, typical  # noqa: E402
 from compose import Song, compose, compose_in  # noqa: E402
-from sound_world import BASSES, BEAT_FRAMES, INSTRUMENTS, SCALES, TEMPI_BPM, TONICS  # noqa: E402
+from sound_world import BASSES, BEAT_FRAMES, INSTRUMENTS, LEADS, SCALES, TEMPI_BPM, TONICS  # noqa: E402
 from world import drums, form, phrases  # noqa: E402
 from world.genres import GENRES  # noqa: E402
 from world.harmony import Progression, chord, voicing  # noqa: E402
@@ -36,6 +36,14 @@ def test_the_same_seed_gives_the_same_piece_and_caption():
 
 def test_every_genre_is_reached():
     assert {compose(seed).facts.style for seed in SEEDS} == set(GENRES)
+
+
+def test_every_lead_can_be_heard_alone():
+    for lead in LEADS:
+        genre = next(g for g in GENRES.values() if lead in g.leads)
+        song = compose_in(genre, 1, alone=lead)
+        assert (song.facts.texture, song.facts.lead, song.facts.drums) == ("solo", lead, False)
+        assert {part.instrument.name for part in song.parts} == {lead}
 
 
 def test_beats_are_whole_codec_frames_of_the_tempo_that_is_said(songs):

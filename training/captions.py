@@ -39,10 +39,9 @@ def canonical(facts: Facts) -> str:
         said = [f"{genre} drum beat", "drums only"]
     else:
         mood = phrases.MOODS[(facts.mode, facts.dynamic)][0]
-        said = [
-            f"{mood} {genre} {'solo' if facts.texture == 'solo' else 'song'}",
-            _usual(facts.lead),
-        ]
+        words = (mood, "" if _groove_without_its_band(facts) else genre)
+        kind = "solo" if facts.texture == "solo" else "song"
+        said = [" ".join(w for w in (*words, kind) if w), _usual(facts.lead)]
         said += [f"{_usual(facts.backing)} chords"] if facts.backing else []
         said += [_usual(name) for name in (facts.second, facts.bass) if name]
         said += ["drums" if facts.drums else "no drums"]
@@ -97,7 +96,8 @@ def _mood(rng: random.Random, facts: Facts) -> str:
 
 def _groove_without_its_band(facts: Facts) -> bool:
     """A trumpet alone is no reggae: its caption does not say so."""
-    return facts.texture == "solo" and GENRES[facts.style].textures.get("solo", 0) < 0.1
+    own = GENRES[facts.style].textures.get(facts.texture, 0)
+    return facts.texture in ("solo", "duo") and own < 0.1
 
 
 def _tail(rng: random.Random, facts: Facts) -> dict[str, list[str]]:

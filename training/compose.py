@@ -40,6 +40,8 @@ HAND_PATTERNS = {
     3: ("r-x-x-", "012121", "x-----"),
 }
 
+PORTRAITS = 0.12  # pieces that are solos of any lead, all equally often
+
 
 @dataclass(frozen=True)
 class Facts:
@@ -104,10 +106,10 @@ def _weighted(rng: random.Random, weights: dict):
     return rng.choices(list(weights), weights=list(weights.values()))[0]
 
 
-def choose_facts(rng: random.Random, genre: Genre) -> tuple[Facts, int]:
+def choose_facts(rng: random.Random, genre: Genre, alone: str | None) -> tuple[Facts, int]:
     """Facts and the codec frames a beat."""
-    texture = _weighted(rng, genre.textures)
-    lead = None if texture == "drums" else _weighted(rng, genre.leads)
+    texture = "solo" if alone else _weighted(rng, genre.textures)
+    lead = None if texture == "drums" else alone or _weighted(rng, genre.leads)
     frames = _weighted(rng, genre.beat_frames)
     with_drums = texture in ("lead and drums", "band", "drums")
     with_second = genre.seconds and texture == "band" and rng.random() < 0.5
@@ -143,14 +145,18 @@ def _other(rng: random.Random, weights: dict[str, float], lead: str | None) -> s
 def compose(seed: int, long: bool = False) -> Song:
     """A piece of 12-16 s, or of about 31 s when `long`; the same seed gives the same piece."""
     rng = random.Random(seed)
+    if rng.random() < PORTRAITS:
+        lead = rng.choice(list(LEADS))
+        fitting = {n: g.leads[lead] for n, g in GENRES.items() if lead in g.leads}
+        return compose_in(GENRES[_weighted(rng, fitting)], seed, long, lead)
     genre = GENRES[_weighted(rng, {n: g.weight for n, g in GENRES.items()})]
     return compose_in(genre, seed, long)
 
 
-def compose_in(genre: Genre, seed: int, long: bool = False) -> Song:
-    """A piece of that genre."""
+def compose_in(genre: Genre, seed: int, long: bool = False, alone: str | None = None) -> Song:
+    """A piece of that genre; `alone`: a solo of that lead."""
     rng = random.Random(f"{genre.name} {seed}")
-    facts, frames = choose_facts(rng, genre)
+    facts, frames = choose_facts(rng, genre, alone)
     bar_s = frames * facts.beats_per_bar / FRAME_RATE
     bars = round(31 / bar_s + 0.5) if long else max(3, round(rng.uniform(12, 16) / bar_s))
     plan = form.plan(

@@ -57,7 +57,7 @@ def _struck(settings: Backing, pitches, root, at, duration, sign, level) -> list
     if sign.isdigit():
         octave, voice = divmod(int(sign), len(pitches))
         return [Note(at, duration * 1.05, pitches[voice] + 12 * octave, level)]
-    length = min(duration, 0.2) if sign == "s" else duration * 0.95
+    length = min(duration * 0.7, 0.2) if sign == "s" else duration * 0.95
     level += 12 if sign == "X" else 0
     spread = STRUM_BEATS if settings.strummed and duration >= 0.5 else 0.0
     return [Note(at + i * spread, length - i * spread, p, level) for i, p in enumerate(pitches)]

@@ -57,7 +57,7 @@ BAND = (
         textures=weights("band 0.85, trio 0.05, lead and drums 0.04, drums 0.06"),
         dynamics=weights("loud 1"),
         backing_patterns=patterns(
-            "xxxxxxxxxxxxxxxx x-xxx-xxx-xxx-xx x--xx-x-x--xx-x- x---xxxxx---xxxx"
+            "ssssssssssssssss s.sss.sss.sss.ss s..ss.s.s..ss.s. X---ssssX---ssss"
         ),
         bass_patterns=patterns("1111111111111111 1-111-111-111-11 1-1-1-1-1-1-1-1-"),
         feel="riff",
@@ -66,7 +66,7 @@ BAND = (
         riff=0.5,
         low_chords=True,
         legato=0.85,
-        levels={"backing": 3, "lead": -2, "drums": 1},
+        levels={"backing": 2, "lead": -1, "drums": 3},
     ),
     Genre(
         name="funk",

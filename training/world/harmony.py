@@ -73,7 +73,7 @@ def voicing(wanted: Chord, low: int, before: list[int] | None, rootless: bool) -
     """Pitches from `low` upwards, in the inversion that moves least from the one before."""
     if wanted.intervals == COLOURS["5"]:  # power chords keep their shape and move along the neck
         root = near(wanted.root, low)
-        return [root, root + 7, root + 12]
+        return [root, root + 7]
     classes = list(dict.fromkeys(wanted.classes))
     if rootless and len(classes) > 3:
         classes = classes[1:]
