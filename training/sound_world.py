@@ -8,6 +8,7 @@ what the model can know. They know no MIDI events and no audio.
 import os
 from dataclasses import dataclass
 
+from world import chip
 from world.fluid import Voice
 
 SAMPLE_RATE = int(
@@ -22,8 +23,6 @@ TEMPI_BPM = tuple(round(60 * FRAME_RATE / frames) for frames in BEAT_FRAMES)
 
 TONICS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "Bb": 10}
 SCALES = {"major": (0, 2, 4, 5, 7, 9, 11), "minor": (0, 2, 3, 5, 7, 8, 10)}
-
-CHIP = "chip"  # the font of voices that `world/chip.py` computes; a program is a place in its list
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ def _musescore(program: int, bank: int = 0) -> tuple[Voice, ...]:
 
 
 def _chip(*programs: int) -> tuple[Voice, ...]:
-    return tuple(Voice(CHIP, program) for program in programs)
+    return tuple(Voice(chip.FONT, program) for program in programs)
 
 
 # Fonts by measurement: level of a held note's harmonics over the rest, cents out of tune, time to

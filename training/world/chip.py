@@ -13,6 +13,7 @@ import numpy as np
 
 from .fluid import TimedNote
 
+FONT = "chip"  # what a voice of these names as its font; its program is a place in `WAVES`
 TABLE = 2048
 
 

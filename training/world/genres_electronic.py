@@ -149,7 +149,6 @@ ELECTRONIC = (
         crashes=False,
         jitter_s=0.0,
         legato=0.8,
-        effects=("dry",),
         weight=1.1,
     ),
     Genre(

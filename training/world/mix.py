@@ -21,7 +21,6 @@ ROLE_DB = {"lead": 0.0, "hand": -5.0, "backing": -6.0, "second": -9.0, "bass": -
 REVERB = {
     "hall": (1.8, -14.0),
     "room": (0.9, -15.0),
-    "small": (0.45, -20.0),
 }  # seconds to -60 dB, level in dB
 GATE_DB = -25.0  # blocks that far below the loudest are pauses
 

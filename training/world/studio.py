@@ -16,7 +16,6 @@ from .kits import Drummer
 PREROLL_S = 0.4  # before the first bar line, cut off: tones that are slow to come begin there
 LONGEST_JITTER_S = 0.009  # below half a codec frame
 REPEAT_GAP_S = 0.006
-CHIP = "chip"
 
 
 class Studio:
@@ -53,7 +52,7 @@ class Studio:
         length_s = PREROLL_S + song.duration_s + 0.1
         stems = self._fonts(song, rng, length_s)
         for part in song.parts:
-            if part.voice.font == CHIP:
+            if part.voice.font == chip.FONT:
                 notes = self.timed(part, 0, song, rng)
                 stems[part.role] = chip.render(
                     part.voice.program, notes, length_s, self.sample_rate
@@ -73,7 +72,7 @@ class Studio:
         return {r: mix.at_level(a, levels[r], self.sample_rate) for r, a in stems.items()}
 
     def _fonts(self, song, rng, length_s: float) -> dict[str, np.ndarray]:
-        parts = [p for p in song.parts if p.voice.font != CHIP]
+        parts = [p for p in song.parts if p.voice.font != chip.FONT]
         if not parts:
             return {}
         notes = [
