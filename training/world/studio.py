@@ -101,11 +101,10 @@ class Studio:
 
 
 def _jitter(rng: random.Random, deviation_s: float) -> float:
-    return (
-        max(-LONGEST_JITTER_S, min(LONGEST_JITTER_S, rng.gauss(0, deviation_s)))
-        if deviation_s
-        else 0.0
-    )
+    """None for machines."""
+    if not deviation_s:
+        return 0.0
+    return max(-LONGEST_JITTER_S, min(LONGEST_JITTER_S, rng.gauss(0, deviation_s)))
 
 
 @lru_cache(maxsize=2)
