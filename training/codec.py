@@ -1,32 +1,54 @@
-"""The codec: transformers' EncodecModel in a small shape, its residual quantiser in training form, and their export.
+"""The codec: transformers' EncodecModel in a small shape, its residual quantiser in training form,
+its file, and its export.
 
-Weight norm is folded away while training (it costs time and gains nothing here) and made again at export, so that the
-exported model is exactly what transformers builds from the config. Not run by itself; see train_codec.py.
+Weight norm is folded away while training (it costs time and gains nothing here) and made again at
+export, so that the exported model is exactly what transformers builds from the config. Not run by
+itself; see train_codec.py.
 """
 
+import json
+import math
+import os
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import torch
-from sound_world import SAMPLE_RATE
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from transformers import EncodecConfig, EncodecModel
 
+CODEC_FILE = "codec.safetensors"
+
 
 @dataclass(frozen=True)
 class CodecSettings:
-    upsampling_ratios: tuple[int, ...] = (2, 4, 5, 8)  # the largest stride next to the waveform
-    num_filters: int = 16
+    """`upsampling_ratios` as EncodecConfig writes them: the decoder's, the last next to the audio.
+
+    The first four are those of a codec at 16 kHz with 16 filters: channels halve with each stage, so
+    a fifth of 8 lies around them, and all that lies within can keep its weights (extend_codec.py).
+    """
+
+    sample_rate: int = 32_000
+    upsampling_ratios: tuple[int, ...] = (2, 4, 5, 8, 2)
+    num_filters: int = 8
     hidden_size: int = 96
     num_lstm_layers: int = 1
     codebooks: int = 4
     codebook_size: int = 1024
 
+    @property
+    def hop(self) -> int:
+        """Samples a frame."""
+        return math.prod(self.upsampling_ratios)
+
 
 def codec_config(settings: CodecSettings) -> EncodecConfig:
     bits = (settings.codebook_size - 1).bit_length()
+    frame_rate = settings.sample_rate // settings.hop
     return EncodecConfig(
-        sampling_rate=SAMPLE_RATE,
+        sampling_rate=settings.sample_rate,
         audio_channels=1,
         normalize=False,
         hidden_size=settings.hidden_size,
@@ -35,7 +57,7 @@ def codec_config(settings: CodecSettings) -> EncodecConfig:
         upsampling_ratios=list(settings.upsampling_ratios),
         num_lstm_layers=settings.num_lstm_layers,
         codebook_size=settings.codebook_size,
-        target_bandwidths=[50 * bits * settings.codebooks / 1000],
+        target_bandwidths=[frame_rate * bits * settings.codebooks / 1000],
         norm_type="weight_norm",
         use_causal_conv=False,
         pad_mode="reflect",
@@ -43,7 +65,7 @@ def codec_config(settings: CodecSettings) -> EncodecConfig:
     )
 
 
-def _fold_weight_norm(model: nn.Module) -> None:
+def fold_weight_norm(model: nn.Module) -> None:
     for module in model.modules():
         if parametrize.is_parametrized(module):
             parametrize.remove_parametrizations(module, "weight")
@@ -59,7 +81,9 @@ def kmeans(x: Tensor, clusters: int, iterations: int = 12) -> Tensor:
     centres = x[torch.randperm(len(x))[:clusters]].clone()
     for _ in range(iterations):
         index = nearest(x, centres)
-        count = torch.zeros(clusters, device=x.device).index_add_(0, index, torch.ones(len(x), device=x.device))
+        count = torch.zeros(clusters, device=x.device).index_add_(
+            0, index, torch.ones(len(x), device=x.device)
+        )
         total = torch.zeros_like(centres).index_add_(0, index, x)
         empty = count == 0
         centres = total / count.clamp(min=1)[:, None]
@@ -84,11 +108,17 @@ class ResidualQuantizer(nn.Module):
     @torch.no_grad()
     def initialise(self, latents: Tensor) -> None:
         """latents [N, D] of the encoder: k-means level by level on what the levels before left over."""
-        residual = latents
-        for level in range(len(self.codebooks)):
-            centres = kmeans(residual, self.codebooks.shape[1])
-            self.codebooks[level], self.sums[level] = centres, centres
-            residual = residual - centres[nearest(residual, centres)]
+        residual, learnt = latents, []
+        for _ in range(len(self.codebooks)):
+            learnt.append(kmeans(residual, self.codebooks.shape[1]))
+            residual = residual - learnt[-1][nearest(residual, learnt[-1])]
+        self.set_codebooks(torch.stack(learnt))
+
+    @torch.no_grad()
+    def set_codebooks(self, codebooks: Tensor) -> None:
+        """Learnt ones [K, V, D], each code as if used once."""
+        self.codebooks.copy_(codebooks)
+        self.sums.copy_(codebooks)
         self.counts.fill_(1.0)
         self.ready.fill_(True)
 
@@ -118,7 +148,9 @@ class ResidualQuantizer(nn.Module):
         self.sums[level].lerp_(sums, 1 - self.DECAY)
         fair = len(residual) / len(counts)
         dead = (self.counts[level] < self.DEAD_SHARE * fair).nonzero()[:, 0]
-        dead = dead[torch.randperm(len(dead), device=dead.device)[:8]]  # a few a step, so that the rest can settle
+        dead = dead[
+            torch.randperm(len(dead), device=dead.device)[:8]
+        ]  # a few a step, so that the rest can settle
         fresh = residual[torch.randint(len(residual), (len(dead),), device=dead.device)]
         self.counts[level, dead], self.sums[level, dead] = fair, fresh * fair
         self.codebooks[level] = self.sums[level] / self.counts[level].clamp(min=1e-6)[:, None]
@@ -132,7 +164,7 @@ class TrainingCodec(nn.Module):
         self.settings = settings
         shell = EncodecModel(codec_config(settings))
         self.encoder, self.decoder = shell.encoder, shell.decoder
-        _fold_weight_norm(self)
+        fold_weight_norm(self)
         self.quantizer = ResidualQuantizer(settings)
 
     def forward(self, audio: Tensor, learn: bool = False, half: bool = False):
@@ -179,11 +211,39 @@ def to_transformers(codec: TrainingCodec) -> EncodecModel:
     return model
 
 
-def checkpoint(codec: TrainingCodec) -> dict:
-    return {"settings": asdict(codec.settings), "weights": codec.state_dict()}
+def save_codec(codec: TrainingCodec, path: Path, facts: dict[str, str]) -> None:
+    """Weights and codebooks in half precision, with the settings and `facts` as the file's metadata.
+
+    What only training needs (the codebooks' running sums) is left out. An interruption leaves the old
+    file or the new one.
+    """
+    tensors = {
+        name: value.detach().half().cpu().contiguous()
+        for name, value in codec.state_dict().items()
+        if name not in ("quantizer.counts", "quantizer.sums", "quantizer.ready")
+    }
+    beside = path.with_suffix(".tmp")
+    save_file(tensors, beside, {"settings": json.dumps(asdict(codec.settings)), **facts})
+    beside.chmod(0o644)  # safetensors lets nobody else read
+    os.replace(beside, path)
 
 
-def from_checkpoint(state: dict) -> TrainingCodec:
-    codec = TrainingCodec(CodecSettings(**state["settings"]))
-    codec.load_state_dict(state["weights"])
-    return codec.eval()
+def load_codec(path: Path, device: str = "cpu") -> TrainingCodec:
+    """What `save_codec` wrote, for encoding and for training on. Needs its codebooks to be learnt."""
+    with safe_open(path, "pt") as file:
+        settings = json.loads(file.metadata()["settings"])
+        tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
+    settings["upsampling_ratios"] = tuple(settings["upsampling_ratios"])
+    codec = TrainingCodec(CodecSettings(**settings))
+    codebooks = tensors.pop("quantizer.codebooks")
+    codec.quantizer.set_codebooks(codebooks)
+    missing = codec.load_state_dict(tensors, strict=False)
+    if missing.unexpected_keys or any(not n.startswith("quantizer.") for n in missing.missing_keys):
+        raise ValueError(f"got {path} with {missing}, expected the weights of {settings}")
+    return codec.to(device).eval()
+
+
+def codec_facts(path: Path) -> dict[str, str]:
+    """The metadata beside the settings: `frozen`, whether encoder and codebooks are final, and minutes."""
+    with safe_open(path, "pt") as file:
+        return {name: value for name, value in file.metadata().items() if name != "settings"}

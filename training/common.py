@@ -1,19 +1,17 @@
-"""What every stage shares:
-
-audio crops from the rendered shards, atomic checkpoints, CSV logs, clocks. Not run by itself.
-"""
+"""What every stage shares: crops of rendered shards, checkpoints, CSV logs, clocks. Not run by itself."""
 
 import csv
+import dataclasses
 import json
 import os
+import signal
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from sound_world import SAMPLE_RATE
 
 
 @dataclass(frozen=True)
@@ -26,24 +24,30 @@ class Piece:
     facts: dict
 
 
-@dataclass
+def read_pieces(folder: Path, validation: bool) -> list[Piece]:
+    """Of one split, from the JSON lines beside a folder's shards; keys that no stage here needs are left."""
+    known, pieces = {f.name for f in dataclasses.fields(Piece)} - {"shard"}, []
+    for path in sorted(folder.glob("shard-*.jsonl")):
+        shard = int(path.stem.removeprefix("shard-"))
+        for line in map(json.loads, path.read_text().splitlines()):
+            if line["validation"] == validation:
+                pieces.append(Piece(shard=shard, **{name: line[name] for name in known}))
+    return pieces
+
+
 class AudioPool:
-    """The rendered pieces of one split, memory-mapped."""
+    """The rendered pieces of one split, memory-mapped. Raises FileNotFoundError when there are none."""
 
-    work_dir: Path
-    validation: bool
-    pieces: list[Piece] = field(default_factory=list)
-    shards: list[np.ndarray] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        for meta_path in sorted((self.work_dir / "audio").glob("shard-*.jsonl")):
-            self.shards.append(np.load(meta_path.with_suffix(".npy"), mmap_mode="r"))
-            for line in map(json.loads, meta_path.read_text().splitlines()):
-                if line.pop("validation") == self.validation:
-                    self.pieces.append(Piece(shard=len(self.shards) - 1, **line))
+    def __init__(self, work_dir: Path, validation: bool) -> None:
+        folder = work_dir / "audio"
+        self.pieces = read_pieces(folder, validation)
+        self.shards = {
+            shard: np.load(folder / f"shard-{shard:04}.npy", mmap_mode="r")
+            for shard in sorted({piece.shard for piece in self.pieces})
+        }
         if not self.pieces:
             raise FileNotFoundError(
-                f"got no rendered audio in {self.work_dir / 'audio'}; run training/render.py first"
+                f"got no rendered audio in {folder}; run training/render.py first"
             )
 
     def audio(self, piece: Piece) -> np.ndarray:
@@ -51,14 +55,13 @@ class AudioPool:
         raw = self.shards[piece.shard][piece.offset : piece.offset + piece.samples]
         return raw.astype(np.float32) / 32768
 
-    def crops(self, rng: np.random.Generator, count: int, seconds: float) -> torch.Tensor:
+    def crops(self, rng: np.random.Generator, count: int, samples: int) -> torch.Tensor:
         """float32 [B, 1, T], each from a random place of a random piece."""
-        length = round(seconds * SAMPLE_RATE)
-        batch = np.empty((count, 1, length), np.float32)
+        batch = np.empty((count, 1, samples), np.float32)
         for row in range(count):
             piece = self.pieces[rng.integers(len(self.pieces))]
-            start = piece.offset + int(rng.integers(piece.samples - length))
-            batch[row, 0] = self.shards[piece.shard][start : start + length]
+            start = piece.offset + int(rng.integers(piece.samples - samples))
+            batch[row, 0] = self.shards[piece.shard][start : start + samples]
         return torch.from_numpy(batch / 32768)
 
 
@@ -87,21 +90,17 @@ class CsvLog:
         print(" ".join(f"{c}={values[c]:.4g}" for c in self.columns if c in values), flush=True)
 
 
+def clock_for(device: str) -> Callable[[], float]:
+    """Seconds of this process's own work on a CPU, which a busy machine does not stretch; else of the wall."""
+    return time.process_time if device == "cpu" else time.monotonic
+
+
 class Budget:
-    """Training time spent, counted over interruptions; `share` runs from 0 to 1.
+    """Training time spent, counted over interruptions; `share` runs from 0 to 1."""
 
-    `time.process_time` as the clock counts what this process computes, however busy the machine is.
-    """
-
-    def __init__(
-        self, hours: float, spent_s: float = 0.0, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        self.total_s, self.before_s, self.clock, self.started = (
-            hours * 3600,
-            spent_s,
-            clock,
-            clock(),
-        )
+    def __init__(self, hours: float, spent_s: float, clock: Callable[[], float]) -> None:
+        self.total_s, self.before_s = hours * 3600, spent_s
+        self.clock, self.started = clock, clock()
 
     @property
     def spent_s(self) -> float:
@@ -109,4 +108,29 @@ class Budget:
 
     @property
     def share(self) -> float:
-        return min(1.0, self.spent_s / self.total_s)
+        return min(1.0, self.spent_s / self.total_s) if self.total_s else 1.0
+
+
+class Every:
+    """True once per `seconds` of the wall: when a running stage is to write its state."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds, self.last = seconds, time.monotonic()
+
+    def due(self) -> bool:
+        if time.monotonic() - self.last < self.seconds:
+            return False
+        self.last = time.monotonic()
+        return True
+
+
+class Stop:
+    """Whether the process was asked to end (SIGTERM, SIGINT): a stage then ends after its step and its state."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._ask)
+
+    def _ask(self, number: int, frame: object) -> None:
+        self.asked = True

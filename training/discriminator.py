@@ -14,7 +14,7 @@ from torch.nn import functional
 
 @dataclass(frozen=True)
 class DiscriminatorSettings:
-    ffts: tuple[int, ...] = (1024, 512, 256)
+    ffts: tuple[int, ...] = (2048, 1024, 512)  # 64, 32 and 16 ms at 32 kHz
     channels: int = 16
     compression: float = 0.3  # the exponent of the magnitude
 
@@ -27,9 +27,16 @@ class SpectrogramDiscriminator(nn.Module):
         self.fft, self.compression = fft, settings.compression
         self.register_buffer("window", torch.hann_window(fft))
         channels = settings.channels
-        shapes = [(2, 1), (channels, 1), (channels, 2), (channels, 4)]  # channels in, dilation in time
+        shapes = [
+            (2, 1),
+            (channels, 1),
+            (channels, 2),
+            (channels, 4),
+        ]  # channels in, dilation in time
         self.layers = nn.ModuleList(
-            nn.Conv2d(into, channels, (3, 9), stride=(1, 2), dilation=(ahead, 1), padding=(ahead, 4))
+            nn.Conv2d(
+                into, channels, (3, 9), stride=(1, 2), dilation=(ahead, 1), padding=(ahead, 4)
+            )
             for into, ahead in shapes
         )
         self.verdict = nn.Conv2d(channels, 1, (3, 3), padding=(1, 1))
@@ -37,7 +44,9 @@ class SpectrogramDiscriminator(nn.Module):
     def compressed(self, audio: Tensor) -> Tensor:
         """[B, 2, frames, bins]: real and imaginary part, the magnitude raised to `compression`."""
         window = self.window
-        spectrum = torch.stft(audio[:, 0].float(), self.fft, self.fft // 4, window=window, return_complex=True)
+        spectrum = torch.stft(
+            audio[:, 0].float(), self.fft, self.fft // 4, window=window, return_complex=True
+        )
         parts = torch.view_as_real(spectrum.transpose(1, 2)) / window.sum() * 2
         magnitude = (parts.pow(2).sum(-1, keepdim=True) + 1e-8).sqrt()
         return (parts * magnitude.pow(self.compression - 1)).permute(0, 3, 1, 2)
@@ -55,7 +64,9 @@ class Discriminator(nn.Module):
 
     def __init__(self, settings: DiscriminatorSettings) -> None:
         super().__init__()
-        self.scales = nn.ModuleList(SpectrogramDiscriminator(fft, settings) for fft in settings.ffts)
+        self.scales = nn.ModuleList(
+            SpectrogramDiscriminator(fft, settings) for fft in settings.ffts
+        )
         self.to(memory_format=torch.channels_last)
 
     def forward(self, audio: Tensor, half: bool = False) -> list[tuple[Tensor, list[Tensor]]]:
@@ -74,7 +85,8 @@ def deceiving_loss(of_rendered: list, of_made: list, matching: float = 2.0) -> T
     """Hinge loss of the decoder, and `matching` times the difference of the feature maps over the rendered audio's size."""
     hinge = [functional.relu(1 - verdict.float()).mean() for verdict, _ in of_made]
     differences = [
-        (made.float() - real.float().detach()).abs().mean() / (real.float().detach().abs().mean() + 1e-4)
+        (made.float() - real.float().detach()).abs().mean()
+        / (real.float().detach().abs().mean() + 1e-4)
         for (_, reals), (_, mades) in zip(of_rendered, of_made, strict=True)
         for real, made in zip(reals, mades, strict=True)
     ]

@@ -1,22 +1,29 @@
-"""Trains the codec for a time budget and leaves `codec.pt` in the work folder.
+"""Trains the codec for a time budget and leaves `codec.safetensors` in the work folder.
 
-Run: `python training/train_codec.py --work-dir build/pocket --hours 1`. Stopped, it goes on where its last checkpoint was.
+Run: `python training/train_codec.py --work-dir build/pocket --start models/pocket --hours 1`. Stopped,
+it goes on where its last state (`codec.pt`, written every ten minutes) was; without that file but with
+`codec.safetensors`, it goes on with what that file says is next. `--start` extends the codec of a
+MusicGen folder by one stage next to the audio (extend_codec.py), or takes it as it is when the shapes are
+the same; given a codec file of another work folder, it trains that one's body further.
 
-The order of things matters more than their size. The waveform error comes first: started on spectral losses, the decoder
-stays in stationary noise. Then the quantiser joins with k-means codebooks, then log-mel losses blend in. At last encoder and
-codebooks freeze, so that tokens can be computed while the decoder still improves: first as before, then with a discriminator that
+Two stages, each with its budget. **Body** (`--hours`): encoder, codebooks and decoder, on the waveform's
+error and log-mel spectra; first the new outer stage alone, so that its random weights do no harm within;
+k-means codebooks when the latents have settled. Begun from nothing, the waveform must come first: started
+on spectral losses, the decoder stays in stationary noise. **Detail** (`--detail-hours`): encoder and
+codebooks are final, so tokens can be computed while the decoder trains on with a discriminator that
 listens, because spectral losses alone smooth the upper harmonics into noise.
 """
 
 import argparse
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from codec import CodecSettings, TrainingCodec, checkpoint
-from common import AudioPool, Budget, CsvLog, save_atomically
+from codec import CODEC_FILE, CodecSettings, TrainingCodec, codec_facts, load_codec, save_codec
+from codec_losses import MelLoss, wave_error
+from common import AudioPool, Budget, CsvLog, Every, Stop, clock_for, save_atomically
 from discriminator import (
     Discriminator,
     DiscriminatorSettings,
@@ -24,18 +31,15 @@ from discriminator import (
     deceiving_loss,
     judging_loss,
 )
-from sound_world import SAMPLE_RATE
+from extend_codec import extend, outer_stage, read_codec
 from torch import Tensor, nn
 
+LOSSES = ("wave", "mel", "commitment", "deceiving", "judging")
 COLUMNS = (
     "step",
     "minutes",
     "lr",
-    "wave",
-    "mel",
-    "commitment",
-    "deceiving",
-    "judging",
+    *LOSSES,
     "val_nmse",
     "val_mel",
     "used0",
@@ -43,165 +47,245 @@ COLUMNS = (
     "used2",
     "used3",
 )
+STATE_EVERY_S = 600
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """Shares of the time budget."""
+    """Shares of the body's budget."""
 
-    quantise_at: float = 0.12
-    mel_from: float = 0.15
-    mel_full: float = 0.35
-    cool_from: float = 0.41
-    freeze_encoder_at: float = 0.5
-    judge_from: float = 0.6
+    outer_until: float = 0.04
+    quantise_at: float = 0.3
+    mel_from: float = 0.0
+    mel_full: float = 0.02
+    cool_from: float = 0.6
+
+
+FROM_NOTHING = Schedule(
+    outer_until=0.0, quantise_at=0.24, mel_from=0.3, mel_full=0.7, cool_from=0.82
+)
 
 
 @dataclass(frozen=True)
 class TrainSettings:
-    batch: int = 10
+    batch: int = 6
     crop_s: float = 1.0
-    lr: float = 1e-3
-    lr_decoder: float = 6e-4
+    gain_db: tuple[float, float] = (-9.0, 1.0)  # crops are played at any level between
+    lr: float = 6e-4
+    lr_detail: float = 5e-4
     lr_final: float = 5e-5
     lr_judge: float = 3e-4
     warmup_steps: int = 100
     mel_weight: float = 0.6
     commitment_weight: float = 0.1
-    judged_batch: int = 6  # the discriminator triples the cost of a second of music
-    judged_shares: tuple[float, float, float] = (0.5, 1.5, 1.5)  # of the gradient: waveform, mel, discriminator
+    detail_batch: int = 6  # the discriminator triples the cost of a second of music
+    detail_cool_from: float = 0.5
+    detail_shares: tuple[float, float, float] = (
+        0.5,
+        1.5,
+        1.5,
+    )  # of the gradient: waveform, mel, discriminator
+    average: float = 0.998  # of the decoder's weights in the detail stage, a step
     seed: int = 0
 
 
-class MelLoss(nn.Module):
-    """Mean absolute difference of log-mel spectra at several resolutions, on audio [B, 1, T]."""
-
-    FLOOR = 2e-4  # -74 dB: what is quieter is not asked for
-
-    def __init__(
-        self, ffts: tuple[int, ...] = (256, 512, 1024, 2048), mels: tuple[int, ...] = (32, 48, 64, 96)
-    ) -> None:
-        super().__init__()
-        self.ffts = ffts
-        for fft, bands in zip(ffts, mels, strict=True):
-            self.register_buffer(f"bank{fft}", _mel_bank(fft, bands))
-            self.register_buffer(f"window{fft}", torch.hann_window(fft))
-
-    def log_mel(self, audio: Tensor, fft: int) -> Tensor:
-        window = getattr(self, f"window{fft}")
-        spectrum = torch.stft(audio[:, 0], fft, fft // 4, window=window, return_complex=True)
-        magnitude = torch.sqrt(spectrum.real**2 + spectrum.imag**2 + 1e-9) * (2 / window.sum())
-        return torch.log(getattr(self, f"bank{fft}") @ magnitude + self.FLOOR)
-
-    def forward(self, made: Tensor, wanted: Tensor) -> Tensor:
-        return sum((self.log_mel(made, f) - self.log_mel(wanted, f)).abs().mean() for f in self.ffts) / len(self.ffts)
+def cooled(share: float, start: float, highest: float, lowest: float) -> float:
+    """Flat until `start`, then a cosine down to the end."""
+    done = max(0.0, (share - start) / (1 - start))
+    return lowest + (highest - lowest) * (1 + math.cos(math.pi * done)) / 2
 
 
-def _mel_bank(fft: int, bands: int) -> Tensor:
-    """Triangular filters [bands, fft // 2 + 1] with unit peaks."""
-    top = 2595 * math.log10(1 + SAMPLE_RATE / 2 / 700)
-    edges_hz = 700 * (10 ** (torch.linspace(0, top, bands + 2) / 2595) - 1)
-    bins_hz = torch.linspace(0, SAMPLE_RATE / 2, fft // 2 + 1)
-    width_hz = SAMPLE_RATE / fft  # no filter narrower than one bin
-    rise = (bins_hz - edges_hz[:-2, None]) / (edges_hz[1:-1] - edges_hz[:-2]).clamp(min=width_hz)[:, None]
-    fall = (edges_hz[2:, None] - bins_hz) / (edges_hz[2:] - edges_hz[1:-1]).clamp(min=width_hz)[:, None]
-    return torch.minimum(rise, fall).clamp(min=0)
-
-
-def wave_error(made: Tensor, wanted: Tensor) -> Tensor:
-    """Squared error over the clip's own power, so that quiet clips count as much as loud ones."""
-    return ((made - wanted).pow(2).mean((1, 2)) / (wanted.pow(2).mean((1, 2)) + 1e-4)).mean()
-
-
-def learning_rate(settings: TrainSettings, schedule: Schedule, step: int, share: float) -> float:
-    """Flat, then a cosine down to the freeze; the decoder alone starts once more, lower, and cools to the end."""
-    if share < schedule.freeze_encoder_at:
-        highest, start, end = settings.lr, schedule.cool_from, schedule.freeze_encoder_at
-    else:
-        highest, start, end = settings.lr_decoder, schedule.freeze_encoder_at, 1.0
-    cooled = min(1.0, max(0.0, (share - start) / (end - start)))
-    falling = settings.lr_final + (highest - settings.lr_final) * (1 + math.cos(math.pi * cooled)) / 2
-    return falling * min(1.0, (step + 1) / settings.warmup_steps)
+def start_codec(
+    work_dir: Path, start: Path | None, settings: CodecSettings
+) -> tuple[TrainingCodec, Schedule, bool]:
+    """What training begins with, by what plan, and whether the body is already done."""
+    if (work_dir / CODEC_FILE).exists():
+        done = codec_facts(work_dir / CODEC_FILE)["frozen"] == "True"
+        return load_codec(work_dir / CODEC_FILE).train(), Schedule(outer_until=0.0), done
+    if start is None:
+        return TrainingCodec(settings), FROM_NOTHING, False
+    inner = load_codec(start).train() if start.is_file() else read_codec(start)
+    if inner.settings == settings:
+        return inner, Schedule(outer_until=0.0), False
+    return extend(inner, settings), Schedule(), False
 
 
 class Trainer:
-    def __init__(self, work_dir: Path, hours: float, device: str) -> None:
-        self.settings, self.schedule, self.device = TrainSettings(), Schedule(), device
-        self.path, self.work_dir = work_dir / "codec.pt", work_dir
-        torch.manual_seed(self.settings.seed)
-        self.codec = TrainingCodec(CodecSettings()).to(device)
-        self.mel = MelLoss().to(device)
-        self.optimizer = torch.optim.Adam(self.codec.parameters(), betas=(0.9, 0.99))
-        self.judge = Discriminator(DiscriminatorSettings()).to(device)
-        self.judge_optimizer = torch.optim.Adam(self.judge.parameters(), self.settings.lr_judge, betas=(0.5, 0.9))
-        self.step, spent_s = self._resume()
-        self.budget = Budget(hours, spent_s)
-        self.pool, self.held_out = AudioPool(work_dir, False), AudioPool(work_dir, True)
-        self.rng = np.random.default_rng((self.settings.seed, self.step))
-        self.log = CsvLog(work_dir / "codec.csv", COLUMNS)
+    """`hours` and `detail_hours` are the budgets of the two stages, counted by `clock`."""
 
-    def _resume(self) -> tuple[int, float]:
-        if not self.path.exists():
-            return 0, 0.0
-        state = torch.load(self.path, map_location=self.device, weights_only=True)
-        self.codec.load_state_dict(state["weights"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.judge.load_state_dict(state["judge"])
-        self.judge_optimizer.load_state_dict(state["judge_optimizer"])
-        return state["step"], state["spent_s"]
+    def __init__(
+        self,
+        work_dir: Path,
+        hours: float,
+        detail_hours: float,
+        device: str = "cpu",
+        start: Path | None = None,
+        audio: Path | None = None,
+        settings: CodecSettings | None = None,
+        train: TrainSettings | None = None,
+        clock=None,
+    ) -> None:
+        self.settings, self.device, self.work_dir = train or TrainSettings(), device, work_dir
+        torch.manual_seed(self.settings.seed)
+        begun = start_codec(work_dir, start, settings or CodecSettings())
+        self.codec, self.schedule, self.frozen = begun[0].to(device), *begun[1:]
+        self.mel = MelLoss(self.codec.settings.sample_rate).to(device)
+        self.judge = Discriminator(DiscriminatorSettings()).to(device)
+        self.optimizer = torch.optim.Adam(self.codec.parameters(), betas=(0.9, 0.99))
+        self.judge_optimizer = torch.optim.Adam(
+            self.judge.parameters(), self.settings.lr_judge, betas=(0.5, 0.9)
+        )
+        self.average, self.step, self.spent_s = (
+            self._decoder_weights(),
+            0,
+            {"body": 0.0, "detail": 0.0},
+        )
+        self._resume()
+        self.hours = {"body": hours, "detail": detail_hours}
+        self.clock = clock or clock_for(device)
+        self._start_budget()
+        self.pool, self.held_out = (
+            AudioPool(audio or work_dir, validation) for validation in (False, True)
+        )
+        self.log, self.state_due = CsvLog(work_dir / "codec.csv", COLUMNS), Every(STATE_EVERY_S)
+
+    def _decoder_weights(self) -> dict[str, Tensor]:
+        return {name: p.detach().clone() for name, p in self.codec.decoder.named_parameters()}
+
+    @property
+    def stage(self) -> str:
+        return "detail" if self.frozen else "body"
+
+    def _start_budget(self) -> None:
+        self.codec.encoder.requires_grad_(not self.frozen)
+        self.budget = Budget(self.hours[self.stage], self.spent_s[self.stage], self.clock)
+
+    # State
+
+    def _parts(self) -> dict:
+        parts = {"weights": self.codec, "optimizer": self.optimizer, "judge": self.judge}
+        return parts | {"judge_optimizer": self.judge_optimizer}
+
+    def _resume(self) -> None:
+        path = self.work_dir / "codec.pt"
+        if not path.exists():
+            return
+        state = torch.load(path, map_location=self.device, weights_only=True)
+        for name, part in self._parts().items():
+            part.load_state_dict(state[name])
+        self.average, self.frozen, self.step = state["average"], state["frozen"], state["step"]
+        self.schedule = Schedule(**state["schedule"])
+        self.spent_s = {stage: state[f"{stage}_s"] for stage in self.spent_s}
 
     def save(self) -> None:
-        parts = {"optimizer": self.optimizer, "judge": self.judge, "judge_optimizer": self.judge_optimizer}
-        state = {name: part.state_dict() for name, part in parts.items()}
-        state |= {"step": self.step, "spent_s": self.budget.spent_s}
-        save_atomically({**checkpoint(self.codec), **state}, self.path)
+        self.spent_s[self.stage] = self.budget.spent_s
+        state = {name: part.state_dict() for name, part in self._parts().items()}
+        state |= {"average": self.average, "frozen": self.frozen, "step": self.step}
+        state |= {f"{stage}_s": spent for stage, spent in self.spent_s.items()}
+        state["schedule"] = asdict(self.schedule)
+        save_atomically(state, self.work_dir / "codec.pt")
+        if self.codec.quantizer.ready:
+            minutes = {f"{stage}_min": f"{s / 60:.1f}" for stage, s in self.spent_s.items()}
+            self._save_file({"frozen": str(self.frozen), **minutes})
+
+    def _save_file(self, facts: dict[str, str]) -> None:
+        """With the averaged decoder once there is one."""
+        kept = self._decoder_weights()
+        if self.frozen:
+            self.codec.decoder.load_state_dict(self.average)
+        save_codec(self.codec, self.work_dir / CODEC_FILE, facts)
+        self.codec.decoder.load_state_dict(kept)
+
+    # Stages
 
     def start_quantiser(self) -> None:
         self.codec.eval()
+        rng = np.random.default_rng((self.settings.seed, self.step, 1))
         with torch.no_grad():
-            latents = [self.codec.encoder(self._batch(self.settings.batch)) for _ in range(60)]
-        self.codec.quantizer.initialise(torch.cat([z.transpose(1, 2).reshape(-1, z.shape[1]) for z in latents]))
+            latents = [
+                self.codec.encoder(self._batch(rng, self.settings.batch)) for _ in range(100)
+            ]
+        self.codec.quantizer.initialise(
+            torch.cat([z.transpose(1, 2).reshape(-1, z.shape[1]) for z in latents])
+        )
         self.codec.train()
 
-    def _batch(self, rows: int) -> Tensor:
-        return self.pool.crops(self.rng, rows, self.settings.crop_s).to(self.device)
+    @torch.no_grad()
+    def freeze(self) -> None:
+        """Encoder and codebooks become final, exactly as half precision can store them."""
+        self.spent_s["body"], self.frozen = self.budget.spent_s, True
+        for p in (*self.codec.encoder.parameters(), self.codec.quantizer.codebooks):
+            p.copy_(p.half().float())
+        self.average = self._decoder_weights()
+        self._start_budget()
+        self.save()
+
+    def _batch(self, rng: np.random.Generator, rows: int) -> Tensor:
+        codec, hop = self.codec.settings, self.codec.settings.hop
+        frames = round(self.settings.crop_s * codec.sample_rate / hop)
+        gain = 10 ** (rng.uniform(*self.settings.gain_db, (rows, 1, 1)) / 20)
+        crops = self.pool.crops(rng, rows, frames * hop) * torch.from_numpy(gain).float()
+        return crops.to(self.device)
+
+    def _learning_rate(self, share: float) -> float:
+        s = self.settings
+        if self.frozen:
+            return cooled(share, s.detail_cool_from, s.lr_detail, s.lr_final)
+        warm = min(1.0, (self.step + 1) / s.warmup_steps)
+        return warm * cooled(share, self.schedule.cool_from, s.lr, s.lr_final)
 
     def train_step(self) -> dict[str, float]:
-        share, schedule = self.budget.share, self.schedule
-        if share >= schedule.quantise_at and not self.codec.quantizer.ready:
+        share, s = self.budget.share, self.settings
+        torch.manual_seed(s.seed + self.step)  # the quantiser places unused codes at random
+        if share >= self.schedule.quantise_at and not self.codec.quantizer.ready:
             self.start_quantiser()
-        frozen = share >= schedule.freeze_encoder_at
-        self.codec.encoder.requires_grad_(not frozen)
-        judged = share >= schedule.judge_from
-        audio = self._batch(self.settings.judged_batch if judged else self.settings.batch)
-        made, _, commitment = self.codec(audio, learn=not frozen, half=True)
-        lr = learning_rate(self.settings, schedule, self.step, share)
+        rng = np.random.default_rng((s.seed, self.step))
+        audio = self._batch(rng, s.detail_batch if self.frozen else s.batch)
+        lr = self._learning_rate(share)
         for group in self.optimizer.param_groups:
             group["lr"] = lr
+        if not self.frozen:
+            self._choose_what_learns(share)
+        made, _, commitment = self.codec(audio, learn=not self.frozen, half=True)
         self.optimizer.zero_grad(set_to_none=True)
-        if judged:
-            losses = self._judged_backward(audio, made)
-        else:
-            losses = self._backward(audio, made, share, commitment)
+        losses = (
+            self._detail(audio, made) if self.frozen else self._body(audio, made, share, commitment)
+        )
         nn.utils.clip_grad_norm_(self.codec.parameters(), 1.0)
         self.optimizer.step()
+        if self.frozen:
+            for name, p in self.codec.decoder.named_parameters():
+                self.average[name].lerp_(p.detach(), 1 - s.average)
         self.step += 1
-        losses["commitment"] = commitment
-        return {"lr": lr, **{name: float(v.detach()) for name, v in losses.items()}}
+        return {
+            "lr": lr,
+            "commitment": float(commitment.detach()),
+            **{n: float(v.detach()) for n, v in losses.items()},
+        }
 
-    def _backward(self, audio: Tensor, made: Tensor, share: float, commitment: Tensor) -> dict[str, Tensor]:
-        """Waveform error, log-mel losses as they blend in, and what keeps the encoder near its codes while it learns."""
-        schedule = self.schedule
-        blend = min(1.0, max(0.0, (share - schedule.mel_from) / (schedule.mel_full - schedule.mel_from)))
+    def _choose_what_learns(self, share: float) -> None:
+        outer_alone = share < self.schedule.outer_until
+        self.codec.requires_grad_(not outer_alone)
+        for layer in outer_stage(self.codec):
+            layer.requires_grad_(True)
+
+    def _body(
+        self, audio: Tensor, made: Tensor, share: float, commitment: Tensor
+    ) -> dict[str, Tensor]:
+        """Waveform error, log-mel spectra as they blend in, and what keeps the encoder near its codes."""
+        plan = self.schedule
+        blend = min(1.0, max(0.0, (share - plan.mel_from) / (plan.mel_full - plan.mel_from)))
         wave = wave_error(made, audio)
         mel = self.mel(made, audio) if blend > 0 else torch.zeros(())
-        loss = wave + blend * self.settings.mel_weight * mel
-        if share < schedule.freeze_encoder_at:
-            loss = loss + self.settings.commitment_weight * commitment
+        loss = (
+            wave
+            + blend * self.settings.mel_weight * mel
+            + self.settings.commitment_weight * commitment
+        )
         loss.backward()
         return {"wave": wave, "mel": mel}
 
-    def _judged_backward(self, audio: Tensor, made: Tensor) -> dict[str, Tensor]:
+    def _detail(self, audio: Tensor, made: Tensor) -> dict[str, Tensor]:
         """One step of the discriminator, then the decoder's gradient with its verdict beside the other losses."""
         heard = made.detach().requires_grad_()
         of_rendered, of_made = self.judge(audio, half=True), self.judge(heard.detach(), half=True)
@@ -211,8 +295,12 @@ class Trainer:
         self.judge_optimizer.step()
         self.judge.requires_grad_(False)
         deceiving = deceiving_loss(of_rendered, self.judge(heard, half=True))
-        losses = {"wave": wave_error(heard, audio), "mel": self.mel(heard, audio), "deceiving": deceiving}
-        shares = dict(zip(losses, self.settings.judged_shares, strict=True))
+        losses = {
+            "wave": wave_error(heard, audio),
+            "mel": self.mel(heard, audio),
+            "deceiving": deceiving,
+        }
+        shares = dict(zip(losses, self.settings.detail_shares, strict=True))
         made.backward(balanced_gradient(losses, shares, heard))
         self.judge.requires_grad_(True)
         return losses | {"judging": judging}
@@ -220,34 +308,62 @@ class Trainer:
     @torch.no_grad()
     def validate(self) -> dict[str, float]:
         self.codec.eval()
-        rng = np.random.default_rng(1)
-        audio = torch.cat([self.held_out.crops(rng, 8, 2.0) for _ in range(4)]).to(self.device)
+        rng, length = np.random.default_rng(1), 2 * self.codec.settings.sample_rate
+        audio = torch.cat([self.held_out.crops(rng, 8, length) for _ in range(4)]).to(self.device)
         made, codes, _ = self.codec(audio)
         self.codec.train()
-        figures = {"val_nmse": float(wave_error(made, audio)), "val_mel": float(self.mel(made, audio))}
+        figures = {
+            "val_nmse": float(wave_error(made, audio)),
+            "val_mel": float(self.mel(made, audio)),
+        }
         counts = self.codec.quantizer.counts
         alive = (counts > 0.1 * counts.mean(1, keepdim=True)).float().mean(1)
-        return figures | ({f"used{k}": float(u) for k, u in enumerate(alive)} if codes is not None else {})
+        return figures | (
+            {f"used{k}": float(u) for k, u in enumerate(alive)} if codes is not None else {}
+        )
 
-    def run(self, every: int = 100) -> None:
-        sums: dict[str, float] = {}
-        while self.budget.share < 1:
-            for name, value in self.train_step().items():
-                sums[name] = sums.get(name, 0.0) + value / every
+    def run(self, stop: Stop | None = None, every: int = 100) -> None:
+        """Until both budgets are spent or `stop` is asked for."""
+        rows: list[dict[str, float]] = []
+        while not (stop and stop.asked):
+            if self.budget.share >= 1 and self.frozen:
+                break
+            if self.budget.share >= 1:
+                self.freeze()
+                rows = []  # the other stage's losses are others
+                continue
+            rows.append(self.train_step())
             if self.step % every == 0:
-                checked = self.validate() if self.step % (5 * every) == 0 else {}
-                self.log.add(step=self.step, minutes=self.budget.spent_s / 60, **sums, **checked)
-                sums = {}
+                self._report(rows, checked=self.step % (5 * every) == 0)
+                rows = []
+            if self.state_due.due():
                 self.save()
         self.save()
 
+    def _report(self, rows: list[dict[str, float]], checked: bool) -> None:
+        means = {name: float(np.mean([row[name] for row in rows])) for name in rows[-1]}
+        spent = self.budget.spent_s + (self.spent_s["body"] if self.frozen else 0)
+        checks = self.validate() if checked else {}
+        self.log.add(step=self.step, minutes=spent / 60, **means, **checks)
+
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--work-dir", type=Path, default=Path("build/pocket"))
-    parser.add_argument("--hours", type=float, default=1.0)
+    parser.add_argument("--audio", type=Path, help="another work folder whose audio/ is heard")
+    parser.add_argument(
+        "--start", type=Path, help="a MusicGen folder or a codec file; else from nothing"
+    )
+    parser.add_argument("--hours", type=float, default=0.5, help="of the body")
+    parser.add_argument(
+        "--detail-hours", type=float, default=0.5, help="of the decoder with the discriminator"
+    )
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--threads", type=int, default=1, help="one is fastest on a machine that others use too")
+    parser.add_argument(
+        "--threads", type=int, default=1, help="one is fastest on a machine that others use too"
+    )
     return parser.parse_args()
 
 
@@ -255,4 +371,6 @@ if __name__ == "__main__":
     args = parse_args()
     torch.set_num_threads(args.threads)
     torch.set_flush_denormal(True)
-    Trainer(args.work_dir, args.hours, args.device).run()
+    Trainer(args.work_dir, args.hours, args.detail_hours, args.device, args.start, args.audio).run(
+        Stop()
+    )
