@@ -1,11 +1,22 @@
-"""The language model: transformers' MusicgenForConditionalGeneration in a small shape, its delay pattern and its loss.
-
-Not run by itself; see train_lm.py.
+"""The language model: transformers' MusicgenForConditionalGeneration in a small shape, its delay
+pattern, how it fills a gap, and its loss. Not run by itself; see train_lm.py.
 
     delay pattern of T = 3 frames, S for the special id:   S a0 a1 a2 S  S  S
                                                            S S  b0 b1 b2 S  S
                                                            S S  S  c0 c1 c2 S
                                                            S S  S  S  d0 d1 d2
+
+Filling a gap (repainting) needs no token of its own. What follows the gap is heard first, **at the
+positions where it stands**; then everything from position 0 as ever:
+
+    order in which columns are heard:   5 6 7 8 9 10 | 0 1 2 3 ...    T = 7 frames, the ending from frame 4
+    column c, at position c, holds codebook k of frame c - 1 - k; in the ending's columns, frames before
+    the ending are S. Column 5: a4 S S S.  Column 6: a5 b4 S S.  Column 7: a6 b5 c4 S.  And so on.
+
+Attention stays causal in that order: the ending hears itself, all that comes later hears the ending.
+Since positions are added to the embeddings, the model knows how far ahead the ending lies, and the
+columns before it are those of ordinary generation: the music before the gap is given, the gap is
+drawn, and a code of a frame of the ending that the delay pattern asks for is given again.
 """
 
 from dataclasses import dataclass
@@ -33,7 +44,12 @@ class LmSettings:
     text_heads: int = 4
     codebooks: int = 4
     codebook_size: int = 1024
-    codebook_weights: tuple[float, ...] = (1.3, 1.0, 0.9, 0.8)  # the first carries the music, the last the grain
+    codebook_weights: tuple[float, ...] = (
+        1.3,
+        1.0,
+        0.9,
+        0.8,
+    )  # the first carries the music, the last the grain
 
     @property
     def special(self) -> int:
@@ -68,7 +84,9 @@ def decoder_config(settings: LmSettings) -> MusicgenDecoderConfig:
     )
 
 
-def build_model(settings: LmSettings, codec: EncodecConfig, vocabulary: int) -> MusicgenForConditionalGeneration:
+def build_model(
+    settings: LmSettings, codec: EncodecConfig, vocabulary: int
+) -> MusicgenForConditionalGeneration:
     """With random weights, codec included."""
     parts = {"audio_encoder": codec.to_dict(), "decoder": decoder_config(settings).to_dict()}
     config = MusicgenConfig(text_encoder=text_config(settings, vocabulary).to_dict(), **parts)
@@ -97,7 +115,9 @@ def start_embeddings(model: MusicgenForConditionalGeneration, codebooks: Tensor)
         width = table.weight.shape[1]
         centred = codes - codes.mean(0)
         projected = centred @ torch.randn(codes.shape[1], width)
-        table.weight[: len(codes)] = 0.3 * projected / projected.std() + 0.1 * torch.randn(len(codes), width)
+        table.weight[: len(codes)] = 0.3 * projected / projected.std() + 0.1 * torch.randn(
+            len(codes), width
+        )
 
 
 def delayed(tokens: Tensor, special: int) -> Tensor:
@@ -109,19 +129,55 @@ def delayed(tokens: Tensor, special: int) -> Tensor:
     return pattern
 
 
-def logits(model, settings: LmSettings, tokens_in: Tensor, text_ids: Tensor, text_mask: Tensor, drop: Tensor) -> Tensor:
-    """tokens_in [B, K, S], text [B, L], drop bool [B] -> [B, K, S, V].
+def ending_columns(tokens: Tensor, begin: int, special: int) -> Tensor:
+    """What is heard of the frames from `begin` on before a gap is filled: tokens [B, K, T] -> [B, K, T + K - 1 - begin].
 
-    Dropped rows hear exact zeros, after the projection. Their mask is left open: with zero values its weights do not matter,
-    and a fully closed row would make a softmax over nothing.
+    The columns `begin + 1` to `T + K - 1` of the delay pattern, frames before `begin` hidden.
     """
-    batch, codebooks, steps = tokens_in.shape
+    hidden = tokens.clone()
+    hidden[..., :begin] = special
+    return delayed(hidden, special)[..., begin + 1 :]
+
+
+def text_states(model, text_ids: Tensor, text_mask: Tensor, drop: Tensor) -> Tensor:
+    """text [B, L], drop bool [B] -> [B, L, D]. Dropped rows hear exact zeros, after the projection."""
     states = model.text_encoder(input_ids=text_ids, attention_mask=text_mask).last_hidden_state
     states = model.enc_to_dec_proj(states)
-    states = states * (text_mask * ~drop[:, None]).to(states.dtype)[..., None]
+    return states * (text_mask * ~drop[:, None]).to(states.dtype)[..., None]
+
+
+def embedded(model, columns: Tensor, positions: Tensor) -> Tensor:
+    """columns [B, K, S] at positions [S] -> what `decoder` takes as inputs_embeds, [B, S, D].
+
+    The decoder adds positions of its own choice to whatever it is given, so these are taken off again.
+    """
+    decoder = model.decoder.model.decoder
+    summed = sum(table(columns[:, k]) for k, table in enumerate(decoder.embed_tokens))
+    own = decoder.embed_positions(summed[:, :, -1:], 0)
+    return summed + (decoder.embed_positions.weights[positions] - own).to(summed.dtype)
+
+
+def logits(
+    model,
+    columns: Tensor,
+    text_ids: Tensor,
+    text_mask: Tensor,
+    drop: Tensor,
+    positions: Tensor | None = None,
+) -> Tensor:
+    """columns [B, K, S], text [B, L], drop bool [B] -> [B, K, S, V]; positions [S] other than 0, 1, 2 ...
+
+    The mask of dropped rows is left open: with zero values its weights do not matter, and a fully closed
+    row would make a softmax over nothing.
+    """
+    batch, codebooks, steps = columns.shape
+    if positions is None:
+        heard = {"input_ids": columns.reshape(batch * codebooks, steps)}
+    else:
+        heard = {"inputs_embeds": embedded(model, columns, positions)}
     made = model.decoder.model.decoder(
-        input_ids=tokens_in.reshape(batch * codebooks, steps),
-        encoder_hidden_states=states,
+        **heard,
+        encoder_hidden_states=text_states(model, text_ids, text_mask, drop),
         encoder_attention_mask=text_mask | drop[:, None],
         use_cache=False,
     ).last_hidden_state
@@ -135,18 +191,43 @@ def swap_some(tokens: Tensor, share: float) -> Tensor:
 
 
 def codebook_losses(
-    model, settings: LmSettings, tokens: Tensor, text_ids: Tensor, text_mask: Tensor, drop: Tensor, noise: float = 0.0
+    model,
+    settings: LmSettings,
+    tokens: Tensor,
+    text_ids: Tensor,
+    text_mask: Tensor,
+    drop: Tensor,
+    noise: float = 0.0,
+    ending: int | None = None,
 ) -> Tensor:
     """Cross-entropy in nats of each codebook [K], over the positions that hold a token; tokens [B, K, T].
 
-    `noise` is the share of heard (not predicted) codes that are swapped for others.
+    `noise` is the share of heard (not predicted) codes that are swapped for others. With `ending`, the
+    frames from there on are heard first, as the drawing above says, and those before it are predicted.
     """
-    heard = delayed(swap_some(tokens, noise) if noise else tokens, settings.special)
-    predicted = logits(model, settings, heard[..., :-1], text_ids, text_mask, drop)
-    frames = tokens.shape[-1]
+    special = settings.special
+    swapped = swap_some(tokens, noise) if noise else tokens
+    frames = tokens.shape[-1] if ending is None else ending
+    columns, positions, skipped = (
+        delayed(swapped, special)[..., : frames + settings.codebooks - 1],
+        None,
+        0,
+    )
+    if ending is not None:
+        ahead = ending_columns(swapped, ending, special)
+        skipped = ahead.shape[-1]
+        places = torch.arange(ending + 1, ending + 1 + skipped), torch.arange(columns.shape[-1])
+        columns, positions = (
+            torch.cat((ahead, columns), dim=-1),
+            torch.cat(places).to(tokens.device),
+        )
+    predicted = logits(model, columns, text_ids, text_mask, drop, positions)[:, :, skipped:]
     return torch.stack(
         [
-            functional.cross_entropy(predicted[:, k, k : k + frames].flatten(0, 1).float(), tokens[:, k].flatten())
+            functional.cross_entropy(
+                predicted[:, k, k : k + frames].flatten(0, 1).float(),
+                tokens[:, k, :frames].flatten(),
+            )
             for k in range(settings.codebooks)
         ]
     )
@@ -154,4 +235,6 @@ def codebook_losses(
 
 def trained_part(model: MusicgenForConditionalGeneration) -> dict[str, Tensor]:
     """Everything but the codec, by name."""
-    return {name: p for name, p in model.named_parameters() if not name.startswith("audio_encoder.")}
+    return {
+        name: p for name, p in model.named_parameters() if not name.startswith("audio_encoder.")
+    }

@@ -1,12 +1,15 @@
 """Trains text encoder and decoder together on the token files and leaves `lm.pt` in the work folder.
 
-Run: `python training/train_lm.py --work-dir build/pocket --hours 2`. Stopped, it goes on where its last checkpoint was.
-`--workers 2` trains on two cores as two single-threaded processes, which beats two threads wherever others use the machine.
-`--start FILE` begins with the averaged weights of an earlier run (its `lm.pt`, same tokenizer and codec) instead of random ones.
+Run: `python training/train_lm.py --work-dir build/pocket --hours 2`. Stopped, it goes on where its last
+state was, which is written every ten minutes; token shards that came meanwhile are read then too.
+`--workers 2` trains on two cores as two single-threaded processes, which beats two threads wherever
+others use the machine. `--start FOLDER` begins with the body, the words and the tokenizer of another
+MusicGen of the same width (start_lm.py); else everything begins at random.
 
-A crop begins on a bar line most of the time, so that what is generated begins with a bar, and keeps its piece's facts; the
-caption is written anew each time. Every other batch holds short crops: only the first second depends on the words alone, so
-many beginnings teach to listen to them. Some crops are long, so that the model knows the positions of a 30 s window.
+A crop begins on a bar line most of the time, so that what is generated begins with a bar, and keeps its
+piece's facts; the caption is written anew each time. Half of the batches hold short crops: only the first
+second depends on the words alone, so many beginnings teach to listen to them. A fifth holds crops of 30 s,
+a tenth fills gaps (lm.py).
 """
 
 import argparse
@@ -15,156 +18,185 @@ import json
 import math
 import os
 import re
+import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+import soxr
 import torch
-from captions import caption
-from codec import CodecSettings, codec_config
-from common import AudioPool, Budget, CsvLog, save_atomically
-from compose import Facts
-from encode_audio import HOP
+from codec import CODEC_FILE, codec_config, load_codec
+from common import AudioPool, Budget, CsvLog, Every, Stop, clock_for, save_atomically
+from extend_codec import read_codec
 from lm import LmSettings, build_model, codebook_losses, start_embeddings, trained_part
-from text_tokenizer import MAX_TEXT_TOKENS, load_tokenizer
+from start_lm import read_weights, take_body, take_code_tables
+from text_tokenizer import load_tokenizer
+from token_pool import Batch, TokenPool
 from torch import Tensor, distributed, nn
+from transformers import AutoTokenizer
 
-COLUMNS = ("step", "minutes", "lr", "ce0", "ce1", "ce2", "ce3", "val0", "val1", "val2", "val3", "null0")
+COLUMNS = (
+    *("step", "minutes", "lr", "ce0", "ce1", "ce2", "ce3"),
+    *("val0", "val1", "val2", "val3", "null0", "fill", "unfilled", "long"),
+)
+STATE_EVERY_S = 600
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of batch. `ending` is the range of the frames at the crop's end that are heard first."""
+
+    rows: int
+    frames: int
+    ending: tuple[int, int] | None = None
+
+
+KINDS = {
+    "short": Kind(20, 150),
+    "medium": Kind(6, 500),
+    "long": Kind(2, 1500),
+    "fill": Kind(5, 500, ending=(50, 250)),
+}
+CYCLE = ("short", "medium", "short", "long", "short", "fill", "short", "medium", "short", "long")
 
 
 @dataclass(frozen=True)
 class TrainSettings:
-    batch: int = 6  # a worker
-    crop_frames: int = 500
-    short_batch: int = 20
-    short_frames: int = 150
-    short_every: int = 2
-    long_batch: int = 2
-    long_frames: int = 1500
-    long_every: int = 5
-    long_from: float = 0.5  # share of the time budget
     bar_start: float = 0.95  # share of crops that begin on a bar line
     text_dropout: float = 0.2
-    input_noise: float = 0.05  # share of heard codes that are swapped for others: against learning pieces by heart
+    input_noise: float = (
+        0.05  # share of heard codes swapped for others: against learning pieces by heart
+    )
     lr: float = 1.5e-3
     lr_final: float = 3e-5
     warmup_steps: int = 100
     weight_decay: float = 0.05
-    ema: float = 0.997
+    average: float = 0.997
     seed: int = 0
 
 
-@dataclass(frozen=True)
-class Batch:
-    tokens: Tensor  # int64 [B, K, T]
-    text_ids: Tensor  # [B, L]
-    text_mask: Tensor  # [B, L]
-
-
-class TokenPool:
-    """The pieces of one split as tokens, with captions written on demand."""
-
-    def __init__(self, work_dir: Path, validation: bool) -> None:
-        self.pieces = AudioPool(work_dir, validation).pieces
-        paths = sorted((work_dir / "tokens").glob("shard-????.npy"))
-        self.shards = [np.load(path, mmap_mode="r") for path in paths]
-        self.pieces = [p for p in self.pieces if p.shard < len(self.shards)]
-        self.tokenizer = load_tokenizer(work_dir)
-
-    def batch(self, rng: np.random.Generator, count: int, frames: int, bar_start: float) -> Batch:
-        fitting = [p for p in self.pieces if p.samples // HOP >= frames]
-        tokens, texts = [], []
-        for piece in (fitting[i] for i in rng.integers(len(fitting), size=count)):
-            spare = piece.samples // HOP - frames
-            on_bar = rng.random() < bar_start
-            start = (
-                piece.bar_frames * int(rng.integers(spare // piece.bar_frames + 1))
-                if on_bar
-                else rng.integers(spare + 1)
-            )
-            start += piece.offset // HOP
-            tokens.append(self.shards[piece.shard][:, start : start + frames])
-            texts.append(caption(Facts(**piece.facts), int(rng.integers(2**31))))
-        text = self.tokenizer(texts, padding=True, truncation=True, max_length=MAX_TEXT_TOKENS, return_tensors="pt")
-        return Batch(torch.from_numpy(np.stack(tokens).astype(np.int64)), text.input_ids, text.attention_mask)
-
-
-def crop_shape(settings: TrainSettings, step: int, share: float) -> tuple[int, int]:
-    """Rows and frames of a step's batch."""
-    if step % settings.short_every == 0:
-        return settings.short_batch, settings.short_frames
-    if share >= settings.long_from and step % settings.long_every == 0:
-        return settings.long_batch, settings.long_frames
-    return settings.batch, settings.crop_frames
-
-
 def learning_rate(settings: TrainSettings, step: int, share: float) -> float:
-    cosine = settings.lr_final + (settings.lr - settings.lr_final) * (1 + math.cos(math.pi * share)) / 2
+    cosine = (
+        settings.lr_final + (settings.lr - settings.lr_final) * (1 + math.cos(math.pi * share)) / 2
+    )
     return cosine * min(1.0, (step + 1) / settings.warmup_steps)
 
 
-def make_model(work_dir: Path, settings: LmSettings):
-    codec = torch.load(work_dir / "codec.pt", map_location="cpu", weights_only=True)
-    model = build_model(settings, codec_config(CodecSettings(**codec["settings"])), len(load_tokenizer(work_dir)))
-    start_embeddings(model, codec["weights"]["quantizer.codebooks"])
+def make_model(work_dir: Path, settings: LmSettings, tokenizer, start: Path | None, audio: Path):
+    """With random weights, or with `start`'s body and its code tables carried over."""
+    codec = load_codec(work_dir / CODEC_FILE)
+    model = build_model(settings, codec_config(codec.settings), len(tokenizer))
+    start_embeddings(model, codec.quantizer.codebooks)
+    if start:
+        weights, source = trained_part(model), read_weights(start)
+        left = take_body(weights, source)
+        print(f"not taken from {start}: {left}", flush=True)
+        take_code_tables(weights, source, *codes_of_both(read_codec(start), codec, audio))
     return model
 
 
-def make_optimizers(weights: dict[str, Tensor], settings: TrainSettings) -> list[torch.optim.Optimizer]:
+@torch.inference_mode()
+def codes_of_both(old, new, audio: Path, pieces: int = 90) -> tuple[Tensor, Tensor]:
+    """Codes int64 [K, N] of the same rendered pieces under two codecs with frames of the same length."""
+    pool, pairs = AudioPool(audio, False), ([], [])
+    step = new.settings.sample_rate // old.settings.sample_rate
+    for piece in pool.pieces[:: max(1, len(pool.pieces) // pieces)]:
+        waveform = pool.audio(piece)[: piece.samples // new.settings.hop * new.settings.hop]
+        low = soxr.resample(waveform, step, 1)
+        for codec, samples, codes in zip((old, new), (low, waveform), pairs, strict=True):
+            codes.append(codec.encode(torch.from_numpy(samples)[None, None])[0])
+    return torch.cat(pairs[0], dim=1), torch.cat(pairs[1], dim=1)
+
+
+def make_optimizers(
+    weights: dict[str, Tensor], settings: TrainSettings
+) -> list[torch.optim.Optimizer]:
     """Muon for the matrices inside the layers (scaled so that AdamW's learning rates fit), AdamW for all else."""
     inside = re.compile(r"\.(layers|block)\..*(proj|fc1|fc2|SelfAttention\.[qkvo]|wi|wo)\.weight$")
     inner = [p for name, p in weights.items() if inside.search(name)]
     known = {id(p) for p in inner}
     outer = [p for p in weights.values() if id(p) not in known]
-    muon = torch.optim.Muon(inner, weight_decay=settings.weight_decay, adjust_lr_fn="match_rms_adamw")
+    muon = torch.optim.Muon(
+        inner, weight_decay=settings.weight_decay, adjust_lr_fn="match_rms_adamw"
+    )
     return [muon, torch.optim.AdamW(outer, betas=(0.9, 0.95), weight_decay=0.0)]
 
 
+@dataclass(frozen=True)
+class Source:
+    """Where a run takes things from; `audio` is needed only to carry code tables over from `start`."""
+
+    work_dir: Path
+    tokenizer: Path
+    start: Path | None = None
+    audio: Path | None = None
+
+
 class Trainer:
+    """One of `workers` processes, which share gradients; the first keeps clock, log and state."""
+
     def __init__(
-        self, work_dir: Path, hours: float, device: str, start: Path | None = None, rank: int = 0, workers: int = 1
+        self,
+        source: Source,
+        hours: float,
+        device: str = "cpu",
+        rank: int = 0,
+        workers: int = 1,
+        lm: LmSettings | None = None,
+        kinds: dict[str, Kind] | None = None,
+        train: TrainSettings | None = None,
+        clock=None,
     ) -> None:
-        self.settings, self.lm, self.device = TrainSettings(), LmSettings(), device
-        self.path, self.rank, self.workers = work_dir / "lm.pt", rank, workers
+        self.settings, self.lm, self.device = train or TrainSettings(), lm or LmSettings(), device
+        self.kinds, self.rank, self.workers = kinds or KINDS, rank, workers
+        self.path = source.work_dir / "lm.pt"
+        tokenizer = AutoTokenizer.from_pretrained(source.tokenizer)
         torch.manual_seed(self.settings.seed)
-        self.model = make_model(work_dir, self.lm).to(device)
+        start = None if self.path.exists() else source.start
+        model = make_model(
+            source.work_dir, self.lm, tokenizer, start, source.audio or source.work_dir
+        )
+        self.model = model.to(device)
         self.weights = trained_part(self.model)
         self.average = {name: p.detach().clone() for name, p in self.weights.items()}
         self.optimizers = make_optimizers(self.weights, self.settings)
-        self.step, spent_s = self._resume(start)
-        self.budget = Budget(hours, spent_s)
-        self.pool, self.held_out = TokenPool(work_dir, False), TokenPool(work_dir, True)
-        self.rng = np.random.default_rng((self.settings.seed, self.step, rank))
-        torch.manual_seed(int(self.rng.integers(2**31)))
-        self.log = CsvLog(work_dir / "lm.csv", COLUMNS) if rank == 0 else None
+        self.step, spent_s = self._resume()
+        self.budget = Budget(hours, spent_s, clock or clock_for(device))
+        hop = load_codec(source.work_dir / CODEC_FILE).settings.hop
+        self.pool, self.held_out = (
+            TokenPool(source.work_dir / "tokens", validation, tokenizer, hop)
+            for validation in (False, True)
+        )
+        self.log = CsvLog(source.work_dir / "lm.csv", COLUMNS) if rank == 0 else None
+        self.state_due = Every(STATE_EVERY_S)
 
-    def _resume(self, start: Path | None) -> tuple[int, float]:
+    def _resume(self) -> tuple[int, float]:
         if not self.path.exists():
-            if start:
-                averaged = torch.load(start, map_location=self.device, weights_only=True)["average"]
-                self._set_weights(averaged, averaged)
             return 0, 0.0
         state = torch.load(self.path, map_location=self.device, weights_only=True)
-        self._set_weights(state["weights"], state["average"])
+        for name, p in self.weights.items():
+            p.data.copy_(state["weights"][name])
+            self.average[name].copy_(state["average"][name])
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
         return state["step"], state["spent_s"]
-
-    def _set_weights(self, weights: dict[str, Tensor], average: dict[str, Tensor]) -> None:
-        for name, p in self.weights.items():
-            p.data.copy_(weights[name])
-            self.average[name].copy_(average[name])
 
     def save(self) -> None:
         weights = {name: p.detach() for name, p in self.weights.items()}
         optimizers = [optimizer.state_dict() for optimizer in self.optimizers]
         state = {"optimizers": optimizers, "step": self.step, "spent_s": self.budget.spent_s}
-        save_atomically({"settings": asdict(self.lm), "weights": weights, "average": self.average, **state}, self.path)
+        save_atomically(
+            {"settings": asdict(self.lm), "weights": weights, "average": self.average, **state},
+            self.path,
+        )
 
-    def _losses(self, batch: Batch, drop: Tensor, noise: float = 0.0) -> Tensor:
+    def _losses(
+        self, batch: Batch, drop: Tensor, noise: float = 0.0, ending: int | None = None
+    ) -> Tensor:
         with torch.autocast(self.device.split(":")[0], torch.bfloat16):
             parts = (batch.tokens, batch.text_ids, batch.text_mask, drop)
-            return codebook_losses(self.model, self.lm, *(p.to(self.device) for p in parts), noise=noise)
+            parts = (p.to(self.device) for p in parts)
+            return codebook_losses(self.model, self.lm, *parts, noise=noise, ending=ending)
 
     def _share_gradients(self) -> None:
         if self.workers == 1:
@@ -172,68 +204,112 @@ class Trainer:
         flat = torch.cat([p.grad.flatten() for p in self.weights.values()])
         distributed.all_reduce(flat)
         flat /= self.workers
-        for p, part in zip(self.weights.values(), flat.split([p.numel() for p in self.weights.values()]), strict=True):
+        for p, part in zip(
+            self.weights.values(),
+            flat.split([p.numel() for p in self.weights.values()]),
+            strict=True,
+        ):
             p.grad.copy_(part.view_as(p))
 
     def train_step(self, share: float) -> Tensor:
-        """Losses of the codebooks [K]."""
-        s = self.settings
-        shape = crop_shape(s, self.step, share)
-        batch = self.pool.batch(self.rng, *shape, s.bar_start)
-        losses = self._losses(batch, torch.rand(shape[0]) < s.text_dropout, s.input_noise)
+        """Losses of the codebooks [K]. What is drawn at random depends on the step alone, so a resumed run is the same."""
+        s, kind = self.settings, self.kinds[CYCLE[self.step % len(CYCLE)]]
+        rng = np.random.default_rng((s.seed, self.step, self.rank))
+        torch.manual_seed(int(rng.integers(2**31)))
+        ending = kind.frames - int(rng.integers(*kind.ending)) if kind.ending else None
+        batch = self.pool.batch(rng, kind.rows, kind.frames, s.bar_start)
+        losses = self._losses(batch, torch.rand(kind.rows) < s.text_dropout, s.input_noise, ending)
         weights = losses.new_tensor(self.lm.codebook_weights)
         self.model.zero_grad(set_to_none=True)
         (losses * weights / weights.sum()).sum().backward()
         self._share_gradients()
-        nn.utils.clip_grad_norm_(self.weights.values(), 1.0)
-        for optimizer in self.optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate(s, self.step, share)
-            optimizer.step()
-        decay = min(s.ema, (1 + self.step) / (20 + self.step))
-        for name, p in self.weights.items():
-            self.average[name].lerp_(p.detach(), 1 - decay)
+        self._learn(learning_rate(s, self.step, share))
         self.step += 1
         return losses.detach()
 
+    def _learn(self, lr: float) -> None:
+        nn.utils.clip_grad_norm_(self.weights.values(), 1.0)
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = lr
+            optimizer.step()
+        decay = min(self.settings.average, (1 + self.step) / (20 + self.step))
+        for name, p in self.weights.items():
+            self.average[name].lerp_(p.detach(), 1 - decay)
+
     @torch.no_grad()
     def validate(self, batches: int = 4) -> dict[str, float]:
-        """With the averaged weights; `null0` is the first codebook without its text: the gap is what the words tell."""
+        """With the averaged weights, on the same held-out crops each time.
+
+        `null0` is the first codebook without its text: the gap is what the words tell. `fill` is the mean
+        over the codebooks of half a crop before an ending that was heard, `unfilled` the same unheard,
+        `long` that of crops as long as the held-out pieces allow.
+        """
         kept = copy.deepcopy({name: p.detach() for name, p in self.weights.items()})
         for name, p in self.weights.items():
             p.copy_(self.average[name])
-        rng, losses, null = np.random.default_rng(5), [], []
-        for _ in range(batches):
-            batch = self.held_out.batch(rng, 8, self.settings.crop_frames, 1.0)
-            losses.append(self._losses(batch, torch.zeros(8, dtype=torch.bool)))
-            null.append(self._losses(batch, torch.ones(8, dtype=torch.bool))[0])
+        figures = self._figures(np.random.default_rng(5), batches)
         for name, p in self.weights.items():
             p.copy_(kept[name])
-        figures = {f"val{k}": float(v) for k, v in enumerate(torch.stack(losses).mean(0))}
-        return figures | {"null0": float(torch.stack(null).mean())}
+        return figures
 
-    def _agreed_share(self) -> float:
-        """Of the budget; every worker must stop at the same step, so the first one's clock counts."""
-        share = torch.tensor(self.budget.share)
+    def _figures(self, rng: np.random.Generator, batches: int) -> dict[str, float]:
+        heard, null, fill, unfilled, long = [], [], [], [], []
+        medium, there = self.kinds["medium"], max(map(self.held_out.frames, self.held_out.pieces))
+        longest = min(self.kinds["long"].frames, there)
+        for _ in range(batches):
+            batch = self.held_out.batch(rng, 8, medium.frames, 1.0)
+            keep, drop = (torch.full((8,), dropped) for dropped in (False, True))
+            heard.append(self._losses(batch, keep))
+            null.append(self._losses(batch, drop)[0])
+            gap = medium.frames // 2
+            begun = Batch(batch.tokens[..., :gap], batch.text_ids, batch.text_mask)
+            fill.append(self._losses(batch, keep, ending=gap).mean())
+            unfilled.append(self._losses(begun, keep).mean())
+            batch = self.held_out.batch(rng, 2, longest, 1.0)
+            long.append(self._losses(batch, keep[:2]).mean())
+        figures = {f"val{k}": float(v) for k, v in enumerate(torch.stack(heard).mean(0))}
+        means = {"null0": null, "fill": fill, "unfilled": unfilled, "long": long}
+        return figures | {name: float(torch.stack(values).mean()) for name, values in means.items()}
+
+    def _agreed(self, stop: Stop | None) -> tuple[float, bool, bool]:
+        """Share of the budget, whether to end, whether to write state: every worker must do the same at the same step."""
+        ends = bool(stop and stop.asked) or self.budget.share >= 1
+        said = torch.tensor([self.budget.share, float(ends), float(self.state_due.due())])
         if self.workers > 1:
-            distributed.broadcast(share, 0)
-        return float(share)
+            distributed.broadcast(said, 0)
+        return float(said[0]), bool(said[1]), bool(said[2])
 
-    def run(self, every: int = 50, check_every: int = 400) -> None:
+    def run(self, stop: Stop | None = None, every: int = 50, check_every: int = 400) -> None:
+        """Until the budget is spent or `stop` is asked for."""
         total = torch.zeros(self.lm.codebooks)
-        while (share := self._agreed_share()) < 1:
+        while True:
+            share, ends, state_due = self._agreed(stop)
+            if ends:
+                break
             total += self.train_step(share).cpu() / every
-            if self.step % every == 0 and self.rank == 0:
-                checked = self.validate() if self.step % check_every == 0 else {}
-                losses = {f"ce{k}": float(v) for k, v in enumerate(total)}
-                lr = learning_rate(self.settings, self.step, share)
-                self.log.add(step=self.step, minutes=self.budget.spent_s / 60, lr=lr, **losses, **checked)
-                self.save()
             if self.step % every == 0:
+                self._report(total, share, self.step % check_every == 0)
                 total.zero_()
-        if self.rank == 0:
+            if state_due:
+                self._keep()
+        self._keep()
+        if self.rank == 0 and share >= 1:  # who asks for an end wants it at once
             self.log.add(step=self.step, minutes=self.budget.spent_s / 60, **self.validate(12))
+
+    def _keep(self) -> None:
+        self.pool.refresh()
+        if self.rank == 0:
             self.save()
+
+    def _report(self, mean: Tensor, share: float, checked: bool) -> None:
+        if self.rank == 0:
+            losses = {f"ce{k}": float(v) for k, v in enumerate(mean)}
+            lr = learning_rate(self.settings, self.step, share)
+            figures = self.validate() if checked else {}
+            self.log.add(
+                step=self.step, minutes=self.budget.spent_s / 60, lr=lr, **losses, **figures
+            )
 
 
 def _worker(rank: int, args: argparse.Namespace) -> None:
@@ -242,25 +318,48 @@ def _worker(rank: int, args: argparse.Namespace) -> None:
     if args.workers > 1:
         os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(args.port))
         distributed.init_process_group("gloo", rank=rank, world_size=args.workers)
-    Trainer(args.work_dir, args.hours, args.device, args.start, rank, args.workers).run()
+    source = Source(args.work_dir, args.work_dir / "tokenizer", args.start, args.audio)
+    Trainer(source, args.hours, args.device, rank, args.workers).run(Stop())
 
 
 def unigram_entropy(work_dir: Path) -> list[float]:
     """Nats of each codebook's own frequencies on the training pieces: what knowing nothing else would cost."""
-    shards = [np.load(path) for path in sorted((work_dir / "tokens").glob("shard-????.npy"))]
+    shards = [
+        np.load(path, mmap_mode="r")
+        for path in sorted((work_dir / "tokens").glob("shard-????.npy"))
+    ]
     entropies = []
     for k in range(shards[0].shape[0]):
-        share = np.bincount(np.concatenate([s[k] for s in shards]), minlength=1024) / sum(s.shape[1] for s in shards)
+        share = np.bincount(np.concatenate([s[k] for s in shards]), minlength=1024) / sum(
+            s.shape[1] for s in shards
+        )
         entropies.append(float(-(share[share > 0] * np.log(share[share > 0])).sum()))
     return entropies
 
 
+def have_tokenizer(work_dir: Path, start: Path | None) -> None:
+    """Made or copied once, before the workers start: words keep their ids with the weights."""
+    folder = work_dir / "tokenizer"
+    if start and not folder.exists():
+        folder.mkdir()
+        for name in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"):
+            shutil.copyfile(start / name, folder / name)
+    load_tokenizer(work_dir)
+
+
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--work-dir", type=Path, default=Path("build/pocket"))
     parser.add_argument("--hours", type=float, default=2.0)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--start", type=Path)
+    parser.add_argument("--start", type=Path, help="a MusicGen folder of the same width")
+    parser.add_argument(
+        "--audio",
+        type=Path,
+        help="another work folder whose audio/ tells how its codes map to ours",
+    )
     parser.add_argument("--threads", type=int, default=1, help="of each worker")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--port", type=int, default=29617, help="on which workers meet")
@@ -268,8 +367,11 @@ def parse_args() -> argparse.Namespace:
 
 
 def train(args: argparse.Namespace) -> None:
-    print(json.dumps({"unigram_nats": [round(e, 3) for e in unigram_entropy(args.work_dir)]}), flush=True)
-    load_tokenizer(args.work_dir)  # made once, before the workers start
+    print(
+        json.dumps({"unigram_nats": [round(e, 3) for e in unigram_entropy(args.work_dir)]}),
+        flush=True,
+    )
+    have_tokenizer(args.work_dir, args.start)
     if args.workers == 1:
         _worker(0, args)
     else:

@@ -1,0 +1,244 @@
+"""The language model's recipe: how a gap is filled, what is taken from an older model, runs that can be stopped."""
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tiny import tiny_tokenizer
+from transformers import AutoTokenizer
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
+
+from codec import CODEC_FILE, CodecSettings, TrainingCodec, codec_config, save_codec  # noqa: E402
+from compose import compose  # noqa: E402
+from lm import (  # noqa: E402  # noqa: E402
+    LmSettings,
+    build_model,
+    codebook_losses,
+    delayed,
+    embedded,
+    ending_columns,
+    logits,
+    trained_part,
+)
+from start_lm import mean_of_old, take_body, take_code_tables  # noqa: E402
+from token_pool import TokenPool  # noqa: E402
+from train_lm import Kind, Source, Trainer, TrainSettings  # noqa: E402
+
+CODEC = CodecSettings(16_000, (2, 5, 2), num_filters=4, hidden_size=8, codebook_size=16)
+LM = LmSettings(
+    hidden=32, layers=2, head_size=8, text_hidden=16, text_layers=1, text_heads=2, codebook_size=16
+)
+KINDS = {
+    "short": Kind(2, 10),
+    "medium": Kind(2, 20),
+    "long": Kind(2, 30),
+    "fill": Kind(2, 20, ending=(4, 10)),
+}
+TRAIN = TrainSettings(lr=1e-2, warmup_steps=1, average=0.5)
+S = LM.special
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tokenizer")
+    tiny_tokenizer().save_pretrained(folder)
+    return folder
+
+
+def _model(seed: int = 0, settings: LmSettings = LM):
+    torch.manual_seed(seed)
+    model = build_model(settings, codec_config(CODEC), 20).eval()
+    for p in trained_part(model).values():
+        p.data.normal_(0, 0.3)
+    return model
+
+
+def _text(rows: int) -> tuple:
+    return (
+        torch.ones(rows, 3, dtype=torch.long),
+        torch.ones(rows, 3, dtype=torch.long),
+        torch.zeros(rows).bool(),
+    )
+
+
+def _tokens(frames: int, rows: int = 1) -> torch.Tensor:
+    return torch.randint(16, (rows, 4, frames), generator=torch.Generator().manual_seed(1))
+
+
+@pytest.fixture
+def work_dir(tmp_path):
+    """A codec and a shard of tokens whose pieces are not whole frames long."""
+    torch.manual_seed(0)
+    codec = TrainingCodec(CODEC)
+    codec.quantizer.set_codebooks(torch.randn(codec.quantizer.codebooks.shape))
+    save_codec(codec, tmp_path / CODEC_FILE, {"frozen": "True"})
+    (tmp_path / "tokens").mkdir()
+    samples, frames = 40 * CODEC.hop + 7, 40
+    facts = asdict(compose(1).facts)
+    lines = [
+        {
+            "index": i,
+            "offset": i * samples,
+            "samples": samples,
+            "bar_frames": 10,
+            "validation": i == 2,
+            "facts": facts,
+        }
+        for i in range(4)
+    ]
+    tokens = np.concatenate(
+        [np.full((4, frames), i) + np.arange(4)[:, None] for i in range(4)], axis=1
+    )
+    np.save(tmp_path / "tokens" / "shard-0000.npy", tokens.astype(np.int16))
+    (tmp_path / "tokens" / "shard-0000.jsonl").write_text(
+        "".join(json.dumps(line) + "\n" for line in lines)
+    )
+    return tmp_path
+
+
+def test_the_ending_is_heard_at_its_own_columns_and_shows_nothing_before_it():
+    tokens = (
+        torch.arange(1, 8)[None, None] + torch.tensor([0, 10, 20, 30])[None, :, None]
+    )  # 7 frames
+    columns = ending_columns(tokens, 4, special=99)
+    assert columns.shape[-1] == 6  # columns 5 to 10
+    assert columns[0, :, 0].tolist() == [5, 99, 99, 99]
+    assert columns[0, :, 2].tolist() == [7, 16, 25, 99]
+    full = delayed(tokens, 99)[..., 5:]
+    assert torch.equal(columns[columns != 99], full[columns != 99])
+
+
+def test_positions_said_are_positions_heard():
+    model, columns = _model(), delayed(_tokens(9), S)
+    ordinary = logits(model, columns, *_text(1))
+    placed = logits(model, columns, *_text(1), positions=torch.arange(columns.shape[-1]))
+    torch.testing.assert_close(placed, ordinary)
+    moved = embedded(model, columns, torch.arange(columns.shape[-1]) + 5)
+    here = embedded(model, columns, torch.arange(columns.shape[-1]))
+    table = model.decoder.model.decoder.embed_positions.weights
+    torch.testing.assert_close(
+        moved - here, (table[5 : 5 + moved.shape[1]] - table[: moved.shape[1]])[None]
+    )
+
+
+def _gap_logits(model, tokens, ending):
+    """What is predicted of each codebook's frames [K, ending, V] when the ending was heard."""
+    ahead, columns = ending_columns(tokens, ending, S), delayed(tokens, S)[..., : ending + 3]
+    places = torch.cat(
+        (torch.arange(ending + 1, ending + 1 + ahead.shape[-1]), torch.arange(ending + 3))
+    )
+    made = logits(model, torch.cat((ahead, columns), -1), *_text(1), positions=places)[
+        0, :, ahead.shape[-1] :
+    ]
+    return torch.stack([made[k, k : k + ending] for k in range(4)])
+
+
+def test_a_gap_hears_the_ending_and_never_what_it_is_to_predict():
+    model, tokens, ending = _model(), _tokens(12), 8
+    before = _gap_logits(model, tokens, ending)
+    other_ending = tokens.clone()
+    other_ending[..., -1] = (other_ending[..., -1] + 1) % 16
+    assert not torch.allclose(_gap_logits(model, other_ending, ending)[:, 0], before[:, 0])
+    for k in range(4):
+        for frame in range(ending):
+            changed = tokens.clone()
+            changed[0, k, frame] = (changed[0, k, frame] + 1) % 16
+            after = _gap_logits(model, changed, ending)
+            torch.testing.assert_close(after[k, : frame + 1], before[k, : frame + 1])
+
+
+def test_the_loss_of_a_gap_is_that_of_its_frames():
+    model, tokens, ending = _model(), _tokens(12), 8
+    losses = codebook_losses(model, LM, tokens, *_text(1), ending=ending)
+    made = _gap_logits(model, tokens, ending)
+    for k in range(4):
+        wanted = torch.nn.functional.cross_entropy(made[k], tokens[0, k, :ending])
+        torch.testing.assert_close(losses[k], wanted)
+
+
+def test_crops_lie_within_their_piece_even_when_pieces_are_not_whole_frames(work_dir, tokenizer):
+    pool = TokenPool(
+        work_dir / "tokens", False, AutoTokenizer.from_pretrained(tokenizer), CODEC.hop
+    )
+    assert [p.index for p in pool.pieces] == [0, 1, 3]
+    tokens = pool.batch(np.random.default_rng(0), 30, 40, 0.5).tokens
+    assert set(tokens[:, 0].flatten().tolist()) == {0, 1, 3}
+    assert all(len(row.unique()) == 1 for row in tokens[:, 0])
+
+
+def test_a_crop_longer_than_every_piece_is_refused(work_dir, tokenizer):
+    pool = TokenPool(
+        work_dir / "tokens", False, AutoTokenizer.from_pretrained(tokenizer), CODEC.hop
+    )
+    with pytest.raises(ValueError, match="render longer ones"):
+        pool.batch(np.random.default_rng(0), 1, 41, 1.0)
+
+
+class Steps:
+    """A clock by which every step takes an hour."""
+
+    trainer = None
+
+    def __call__(self) -> float:
+        return 3600.0 * (self.trainer.step if self.trainer else 0)
+
+
+def _trainer(work_dir, tokenizer, hours: int) -> Trainer:
+    clock = Steps()
+    trainer = Trainer(
+        Source(work_dir, tokenizer), hours, lm=LM, kinds=KINDS, train=TRAIN, clock=clock
+    )
+    trainer.budget.started, clock.trainer = 3600.0 * trainer.step, trainer
+    return trainer
+
+
+def test_a_resumed_run_equals_an_uninterrupted_one(work_dir, tokenizer):
+    whole = _trainer(work_dir, tokenizer, 12)
+    whole.run()
+    (work_dir / "lm.pt").unlink()
+    begun = _trainer(work_dir, tokenizer, 12)
+    for step in range(7):
+        begun.train_step(step / 12)
+    begun.save()
+    resumed = _trainer(work_dir, tokenizer, 12)
+    resumed.run()
+    assert resumed.step == whole.step == 12
+    for name, value in whole.weights.items():
+        # Muon multiplies in bfloat16, whose rounding depends on how the state that it reads lies in memory.
+        torch.testing.assert_close(value, resumed.weights[name], atol=1e-4, rtol=1e-3)
+        torch.testing.assert_close(whole.average[name], resumed.average[name], atol=1e-4, rtol=1e-3)
+
+
+def test_training_lowers_the_loss_of_filling_too(work_dir, tokenizer):
+    scale = np.arange(160) + np.arange(4)[:, None]
+    np.save(work_dir / "tokens" / "shard-0000.npy", (scale % 16).astype(np.int16))
+    trainer = _trainer(work_dir, tokenizer, 30)
+    before = trainer.validate(1)
+    trainer.run()
+    after = trainer.validate(1)
+    assert after["val0"] < before["val0"] and after["fill"] < before["fill"]
+
+
+def test_a_body_is_taken_and_a_layer_more_adds_nothing():
+    source, tokens = _model(1), _tokens(9)
+    deeper = _model(2, LmSettings(**{**asdict(LM), "layers": 3}))
+    weights = trained_part(deeper)
+    old = {name: p.detach() for name, p in trained_part(source).items()}
+    left = take_body(weights, old)
+    assert all("layers.2." in n or "embed_tokens" in n or "lm_heads" in n for n in left)
+    same = torch.arange(16).repeat(4, 1)  # each code stands where it stood
+    take_code_tables(weights, old, same, same)
+    torch.testing.assert_close(
+        logits(deeper, delayed(tokens, S), *_text(1)), logits(source, delayed(tokens, S), *_text(1))
+    )
+
+
+def test_a_new_code_is_the_mean_of_the_old_ones_in_its_place():
+    old = torch.tensor([[0.0], [2.0], [6.0]])
+    made = mean_of_old(old, torch.tensor([0, 1, 2, 2]), torch.tensor([0, 0, 1, 1]), 3)
+    assert made.flatten().tolist() == [1.0, 6.0, 3.5]  # the last was never seen
