@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 
@@ -18,6 +18,12 @@ from ..models.config import LMConfig
 from ..models.engine import Engine, TorchEngine
 from ..models.refused import Refused
 from . import host
+
+if TYPE_CHECKING:  # each has to be an Engine, whose sessions are Sessions: `make lint` compares
+    from ..models.cuda_engine import CudaGraphEngine
+    from ..models.numba_engine import NumbaEngine
+
+    _ENGINES: tuple[type[Engine], ...] = (TorchEngine, NumbaEngine, CudaGraphEngine)
 
 AUTO, TORCH, NUMBA, CUDA_GRAPH = "auto", "torch", "numba", "cuda-graph"
 ENGINES = (AUTO, TORCH, NUMBA, CUDA_GRAPH)

@@ -191,6 +191,13 @@ def test_a_codec_of_another_kind_is_refused():
         Codec(a_codec(audio_channels=2))
 
 
+def test_a_layer_that_is_none_of_encodecs_is_refused():
+    encoder = a_codec().encoder
+    encoder.layers[1] = torch.nn.Tanh()
+    with pytest.raises(Refused, match="codec: got a layer Tanh"):
+        LayerStream(encoder)
+
+
 def test_cost_is_linear_in_length(mono):
     """Counted in multiply-adds, not in seconds: four times the frames, four times the work."""
     from torch.utils.flop_counter import FlopCounterMode

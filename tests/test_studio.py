@@ -6,6 +6,7 @@ import weakref
 
 import pytest
 
+from musicgraph.app.follow import visitor_of
 from musicgraph.app.studio import QueueFull, Studio
 from musicgraph.nodes import wires
 from musicgraph.nodes.host import Interrupted
@@ -302,3 +303,8 @@ def test_many_threads_submit_and_cancel_at_once(studio):
     assert len(outcomes) == 160 and False not in outcomes and True in outcomes
     wait_for(lambda: not studio.busy())
     assert studio.waiting() == 0
+
+
+def test_visitors_without_a_session_are_strangers_to_each_other():
+    assert visitor_of("a session") == "a session"
+    assert visitor_of(None) != visitor_of(None)
