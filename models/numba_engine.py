@@ -201,6 +201,8 @@ class Plan:
     """of each row, in that order: which slot it belongs to"""
     back: np.ndarray | None
     """where each row's result is then; None: in its place"""
+    numbers: np.ndarray
+    """0 … R − 1, `[R, 1]`"""
     table: np.ndarray
     """what CACHE lists, in that order"""
     job: np.ndarray
@@ -269,7 +271,8 @@ class NumbaSession:
         )
         listening = sum(self._texts[row] is not None for row in rows)
         items_in_order = torch.tensor([items[i] for i in order])
-        return Plan(rows, order, items_in_order, back, table, job, listening)
+        numbers = np.arange(len(rows))[:, None]
+        return Plan(rows, order, items_in_order, back, numbers, table, job, listening)
 
     def _cache_of(self, row: int) -> list[int]:
         """What CACHE lists."""
@@ -284,14 +287,20 @@ class NumbaSession:
     def _read(self, plan: Plan, begins: Sequence[int], x: Tensor) -> Tensor:
         """Embedded steps or a prefix `[R, S, d]` in the plan's order, from `begins` on. Returns logits `[R, K, V]`."""
         config, count, steps = self._engine.config, len(plan.rows), x.shape[1]
-        first = np.array([begins[i] for i in plan.order])
-        positions = first[:, None] + np.arange(steps)
-        x = (x + self._sinusoids[torch.from_numpy(positions)]).flatten(0, 1).contiguous()
-        rows = np.arange(count).repeat(steps)
+        places = np.empty((count, steps, 2), np.int64)
+        places[:, :, 0] = plan.numbers
+        if len(set(begins)) == 1:
+            places[:, :, 1] = range(begins[0], begins[0] + steps)
+            x = x + self._sinusoids[begins[0] : begins[0] + steps]
+        else:
+            first = np.array([begins[i] for i in plan.order])
+            places[:, :, 1] = first[:, None] + np.arange(steps)
+            x = x + self._sinusoids[torch.from_numpy(places[:, :, 1])]
+        x = x.flatten(0, 1).contiguous()
         arrays = {
             "x": x.numpy(),
-            "places": np.stack([rows, positions.ravel()], axis=1),
-            "last": np.arange(1, count + 1) * steps - 1,
+            "places": places,
+            "last": plan.numbers[:, 0] * steps + (steps - 1),
             "heard": np.empty(x.shape, np.float32),
             "hidden": np.empty(operand_room(len(x), config.ffn_size), np.uint8),
             "logits": np.empty((count, config.num_codebooks, config.codebook_size), np.float32),
