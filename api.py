@@ -10,8 +10,9 @@ without, only this machine is answered.
 
 from __future__ import annotations
 
+import contextlib
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -31,7 +32,7 @@ from .app.offered import offered_model, offered_models
 from .app.reading import is_local, read_json, wanted_format
 from .app.settings import AppSettings
 from .app.sound import FORMATS, ZIP_TYPE
-from .app.studio import Studio, Ticket
+from .app.studio import Studio, StudioClosed, Ticket
 from .nodes.host import Interrupted
 from .workflows.default_graph import Music, seed_for
 from .workflows.default_graph import Request as MusicRequest
@@ -49,7 +50,7 @@ def build_api(studio: Studio, settings: AppSettings) -> FastAPI:
     api = _Api(studio, settings)
     app = FastAPI(
         title="MusicGraph", version=__version__, description=DESCRIPTION,
-        docs_url=None, redoc_url=None, redirect_slashes=False,
+        docs_url=None, redoc_url=None, redirect_slashes=False, lifespan=api.while_it_runs,
     )  # fmt: skip
     key = [Security(KEY_HEADER)] if api.keys else []  # the document says so; `_who` is the judge
     sounds = [one.media_type for one in FORMATS.values()]
@@ -130,6 +131,14 @@ class _Api:
         if self.keys is not None:
             self.keys.recover()
         self.compatible, self.all = compatible_fields(settings), all_fields(settings)
+
+    @contextlib.asynccontextmanager
+    async def while_it_runs(self, _: FastAPI) -> AsyncIterator[None]:
+        try:
+            yield
+        finally:
+            if self.keys is not None:
+                self.keys.close()
 
     # ------------------------------------------------------------ the routes
 
@@ -261,7 +270,8 @@ class _Api:
 def _settle(
     keys: KeyStore, reserved: Reservation, ticket: Ticket[Music], handover: Handover
 ) -> None:
-    """A failure costs nothing; a stop costs nothing as long as the client has heard nothing."""
+    """Music costs, and what a client has heard before it left. A failure, or our own end, does not."""
     error = ticket.error()
-    heard = handover.answered and isinstance(error, Interrupted)
-    (keys.spend if error is None or heard else keys.give_back)(reserved)
+    left = isinstance(error, Interrupted) and not isinstance(error, StudioClosed)
+    is_paid = error is None or (left and handover.answered)
+    (keys.spend if is_paid else keys.give_back)(reserved)

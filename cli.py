@@ -269,9 +269,7 @@ def _music_bar(duration_s: float) -> Iterator:
 def demo(context: typer.Context) -> None:
     """Open the page, with the HTTP API on the same port (demo --help: its options)."""
     from .app.serve import main as serve
-    from .app.stopping import leave_signals
 
-    leave_signals()
     serve(context.args)
 
 

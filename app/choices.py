@@ -66,16 +66,19 @@ def check_request(request: Request, settings: AppSettings) -> None:
     for name, text in (("prompt", request.prompt), ("negative prompt", request.negative)):
         if len(text) > MAX_PROMPT_CHARACTERS:
             raise Refused(
-                f"{name}: got {len(text)} characters, expected at most {MAX_PROMPT_CHARACTERS}; shorten it"
+                name,
+                got=f"{len(text)} characters",
+                expected=f"at most {MAX_PROMPT_CHARACTERS}",
+                remedy="shorten it",
             )
     if not request.prompt.strip():
-        raise Refused(
-            "prompt: got nothing, expected a few words; say what you want to hear, or take one of the ideas"
-        )
+        remedy = "say what you want to hear, or take one of the ideas"
+        raise Refused("prompt", got="nothing", expected="a few words", remedy=remedy)
     check_duration(request.duration_s, settings)
     if not 1 <= request.variations <= MAX_VARIATIONS:
+        expected = f"1 to {MAX_VARIATIONS}"
         raise Refused(
-            f"variations: got {request.variations}, expected 1 to {MAX_VARIATIONS}; choose fewer"
+            "variations", got=request.variations, expected=expected, remedy="choose fewer"
         )
     check_model(request.model, settings)
 
@@ -84,7 +87,10 @@ def check_duration(duration_s: float, settings: AppSettings) -> None:
     limit = settings.max_duration_s
     if not 0.1 <= duration_s <= limit:  # NaN fails too
         raise Refused(
-            f"duration: got {duration_s:g} s, expected 0.1 to {limit:g} s; choose a value in that range"
+            "duration",
+            got=f"{duration_s:g} s",
+            expected=f"0.1 to {limit:g} s",
+            remedy="choose a value in that range",
         )
 
 
@@ -92,6 +98,5 @@ def check_model(name: object, settings: AppSettings) -> None:
     """Visitors choose from the menu: no other folder is opened, and nothing else is downloaded, for them."""
     names = [choice.name for choice in model_choices(settings)]
     if name not in names:
-        raise Refused(
-            f"model: got {name!r}, expected one of {', '.join(names)}; choose one of them"
-        )
+        expected = f"one of {', '.join(names)}"
+        raise Refused("model", got=repr(name), expected=expected, remedy="choose one of them")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ipaddress
 import json
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,6 +22,8 @@ from .settings import AppSettings
 
 PAGE_CALLS = "/gradio_api/"
 UPLOAD = "/gradio_api/upload"
+FETCHING = re.compile(r"/gradio_api/(?:proxy=|file[=/]\s*[a-z][a-z0-9+.-]+:/)", re.I)
+"""Gradio would fetch from another server for whoever asks"""
 MAX_CALL_BYTES = 4 * 2**20
 """of a call of the page; files are uploaded by themselves"""
 MAX_NAMED_UPLOADS = 100_000
@@ -36,7 +39,7 @@ class Hosts:
 
     @classmethod
     def of(cls, settings: AppSettings) -> Hosts:
-        """A server on loopback answers loopback names, others everybody, unless names are given; a Space its own."""
+        """On loopback loopback's names, else any, unless names are given; a Space its own."""
         own = os.environ.get("SPACE_HOST", "")
         named = {name.lower() for name in (*settings.allowed_hosts, *own.split(",")) if name}
         if is_loopback_name(settings.host) or named:
@@ -49,15 +52,29 @@ class Hosts:
             return True
         return self.numbers and _address(name) is not None
 
+    def are_home_of(self, origin: str, host: str) -> bool:
+        """Whether a page from `origin` is the server's own, as far as `host` was asked for.
+
+        A name that was given counts, as behind a proxy that asks for another host; loopback's
+        names do not: on another port there lives somebody else.
+        """
+        netloc = urlsplit(origin).netloc.lower()
+        named = self.names is not None and host_name(netloc) in self.names
+        return bool(netloc) and (netloc == host.lower() or named)
+
 
 @dataclass
 class Door:
-    """ASGI middleware. Refuses other hosts with 421, other sites' pages with 403, paths of no upload with 403."""
+    """ASGI middleware.
+
+    Refuses other hosts with 421; other sites' pages, files of no upload, and fetching from other
+    servers with 403.
+    """
 
     app: ASGIApp
     hosts: Hosts
-    uploads: set[str] = field(default_factory=set)
-    """paths that were uploaded in this process"""
+    uploads: dict[str, None] = field(default_factory=dict)
+    """paths that were uploaded in this process, the newest last"""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -72,22 +89,25 @@ class Door:
 
     def _unwelcome(self, headers: Headers) -> ApiError | None:
         host = headers.get("host", "")
-        if not self.hosts.answer(host):
-            message = f"got the host {host[:100]!r}, expected one of this server's names; "
-            return ApiError(
-                421, "other_host", message + "who runs it can add names: --allowed-host"
-            )
+        for name in (host, *headers.getlist("x-forwarded-host")):  # Gradio makes addresses of those
+            if not self.hosts.answer(name):
+                message = f"got the host {name[:100]!r}, expected one of this server's names; "
+                message += "who runs it can add names: --allowed-host"
+                return ApiError(421, "other_host", message)
         origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
+        if origin is not None and not self.hosts.are_home_of(origin, host):
             message = "got a request of another site's page, expected one of this server's own"
             return ApiError(403, "other_origin", message)
         return None
 
     async def _page_call(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["method"] != "POST":
+        if FETCHING.match(scope["path"]):
+            message = "got the address of another server, expected a file of this one"
+            await _refuse(ApiError(403, "not_fetched", message), scope, receive, send)
+        elif scope["method"] in ("GET", "HEAD"):
             await self.app(scope, receive, send)
         elif scope["path"].rstrip("/") == UPLOAD:
-            await self.app(scope, receive, self._noting_uploads(send))
+            await self.app(_uncompressed(scope), receive, self._noting_uploads(send))
         else:
             body = await _body(receive)
             if body is None:
@@ -117,8 +137,12 @@ class Door:
             paths = json.loads(answer)
         except ValueError:
             return
-        if isinstance(paths, list) and len(self.uploads) < MAX_NAMED_UPLOADS:
-            self.uploads.update(path for path in paths if isinstance(path, str))
+        for path in paths if isinstance(paths, list) else ():
+            if isinstance(path, str):
+                self.uploads.pop(path, None)
+                self.uploads[path] = None
+        while len(self.uploads) > MAX_NAMED_UPLOADS:
+            del self.uploads[next(iter(self.uploads))]
 
 
 def named_paths(body: bytes) -> Iterator[Any]:
@@ -135,6 +159,12 @@ def named_paths(body: bytes) -> Iterator[Any]:
             waiting += value.values()
         elif isinstance(value, list):
             waiting += value
+
+
+def _uncompressed(scope: Scope) -> Scope:
+    """The same request from a client that wants its answer as it is."""
+    kept = [(name, value) for name, value in scope["headers"] if name != b"accept-encoding"]
+    return {**scope, "headers": kept}
 
 
 async def _body(receive: Receive) -> bytes | None:

@@ -16,7 +16,8 @@ import gradio as gr
 from ..workflows.overrides import Override, with_overrides
 from ..workflows.problems import refused
 from . import follow
-from .choices import MAX_PROMPT_CHARACTERS, MAX_VARIATIONS, model_choices
+from .choices import MAX_PROMPT_CHARACTERS, model_choices
+from .fields import Choice, read_field
 from .follow import Desk, visitor_of
 from .page_create import compose, request_from
 from .page_graph import Made, read_upload, run_graph
@@ -49,6 +50,8 @@ def build_endpoints(desk: Desk, shelf: Shelf, settings: AppSettings) -> None:
             top_p: Above 0, draw among this share of probability, in place of top_k.
             file_format: flac, wav or mp3.
         """
+        kind = Choice("flac", "", tuple(suffix.removeprefix(".") for suffix in SUFFIXES))
+        read_field("file_format", kind, file_format)
         named = model or model_choices(settings)[0].name
         wanted = request_from(
             prompt,
@@ -109,20 +112,24 @@ def build_endpoints(desk: Desk, shelf: Shelf, settings: AppSettings) -> None:
 
 
 def _generate_inputs(settings: AppSettings) -> list[Any]:
+    """Without limits of their own: `request_from` refuses in words that name the field."""
     longest = settings.max_duration_s
     return [
         gr.Textbox(label="prompt", max_length=MAX_PROMPT_CHARACTERS),
-        gr.Number(min(10.0, longest), label="duration", minimum=0.1, maximum=longest),
-        gr.Number(-1, precision=0, label="seed"),
+        gr.Number(min(10.0, longest), label="duration"),
+        gr.Number(-1, label="seed"),
         gr.Textbox("", label="negative", max_length=MAX_PROMPT_CHARACTERS),
         gr.Textbox("", label="model"),
-        gr.Number(1, precision=0, minimum=1, maximum=MAX_VARIATIONS, label="variations"),
+        gr.Number(1, label="variations"),
         gr.Number(3.0, label="guidance"),
         gr.Number(1.0, label="temperature"),
-        gr.Number(250, precision=0, label="top_k"),
+        gr.Number(250, label="top_k"),
         gr.Number(0.0, label="top_p"),
         gr.Dropdown(
-            [suffix.removeprefix(".") for suffix in SUFFIXES], value="flac", label="file_format"
+            [suffix.removeprefix(".") for suffix in SUFFIXES],
+            value="flac",
+            label="file_format",
+            allow_custom_value=True,  # or Gradio refuses, without the field's name
         ),
     ]
 

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from ..models.config import MAX_DURATION_S
 from ..models.refused import Refused
 from ..nodes.audio import AudioLoudness
 from ..nodes.load import MusicGenModelLoader
@@ -151,10 +152,16 @@ def _read(name: str, field: Field, body: Mapping[str, Any]) -> Any:
         if field.default is REQUIRED:
             raise BadField(name, "nothing", field.expected, "send it")
         return field.default
+    return read_field(name, field, body[name])
+
+
+def read_field(name: str, field: Field, value: Any) -> Any:
+    """One value as the field has it. Raises BadField."""
     try:
-        return field.read(body[name])
+        return field.read(value)
     except ValueError as error:
-        raise BadField(name, str(error), field.expected, f"send {field.expected}") from None
+        got = "nothing" if value is None else str(error)
+        raise BadField(name, got, field.expected, f"send {field.expected}") from None
 
 
 def body_schema(fields: Fields) -> dict[str, Any]:
@@ -234,3 +241,20 @@ def _number(spec: InputSpec, *, more: str = "", **changes: float) -> Number:
 
 def _choice(spec: InputSpec) -> Choice:
     return Choice(spec.default, spec.options["tooltip"], tuple(spec.choices or ()))
+
+
+# ---------------------------------------------------------------- the page
+
+
+def read_page_numbers(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The page's numbers, under the words that stand there. Raises BadField, and rounds nothing.
+
+    The length of the music is looked at again with this server's own limit.
+    """
+    api = all_fields(AppSettings(max_duration_s=MAX_DURATION_S))
+    known = {
+        **api,
+        "guidance": api["cfg"],
+        "loudness": replace(api["loudness_lufs"], may_be_null=False),
+    }
+    return {name: read_field(name, known[name], value) for name, value in values.items()}

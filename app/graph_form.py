@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ import gradio as gr
 
 from ..models.refused import Refused
 from ..workflows.overrides import Override
+from ..workflows.problems import shown
 from ..workflows.registry import InputSpec, NodeClasses, declared_inputs, title_of
 from .shelf import file_name
 
@@ -142,7 +144,7 @@ def widget(field: Field) -> Any:
             **common,
         )
     if field.kind in ("whole", "number"):
-        return gr.Number(field.value, precision=0 if field.kind == "whole" else None, **common)
+        return gr.Number(field.value, **common)
     return gr.Textbox(
         str(field.value), lines=3 if field.kind == "text" else 1, elem_classes="mg-wide", **common
     )
@@ -161,7 +163,7 @@ def overrides(fields: Sequence[Field], values: Sequence[Any], input_folder: Path
                     Override(field.node, field.input, _taken_in(Path(value), input_folder))
                 )
         elif value is None and field.kind in ("whole", "number", "slider"):
-            raise Refused(f"{field.label}: got nothing, expected a number; type one")
+            raise Refused(field.label, got="nothing", expected="a number", remedy="type one")
         elif _differs(field, value):
             changes.append(Override(field.node, field.input, _typed(field, value)))
     return changes
@@ -172,10 +174,15 @@ def _differs(field: Field, value: Any) -> bool:
 
 
 def _typed(field: Field, value: Any) -> Any:
-    if field.kind == "whole" or (
-        field.kind == "slider" and isinstance(field.value, int) and value == int(value)
-    ):
-        return int(value)
+    """Whole numbers come from a browser as they may: 3.0 is 3, and 3.5 is none of them.
+
+    Raises Refused.
+    """
+    is_whole = isinstance(value, (int, float)) and math.isfinite(value) and value == int(value)
+    if field.kind == "whole" and not is_whole:
+        raise Refused(field.label, got=shown(value), expected="a whole number", remedy="type one")
+    if field.kind == "whole" or (field.kind == "slider" and isinstance(field.value, int)):
+        return int(value) if is_whole else value
     return value
 
 

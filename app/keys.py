@@ -7,6 +7,7 @@ bits, and it is compared in constant time. Every method opens the file anew: thr
 from __future__ import annotations
 
 import contextlib
+import glob
 import hashlib
 import hmac
 import os
@@ -27,6 +28,8 @@ WAIT_S = 10.0
 MAX_CREDITS = 2**53
 MAX_NAME_CHARACTERS = 100
 MAX_KEY_CHARACTERS = 100
+OLD_LOCK_S = 24 * 3600
+"""after so long a lock that nobody holds, and nothing is reserved under, is litter"""
 
 TABLE = """
 CREATE TABLE IF NOT EXISTS keys (
@@ -77,44 +80,49 @@ class Reservation:
 class KeyStore:
     """The file of keys. Raises Refused if it is not there, or is something else.
 
-    Open reservations are in the file. Each store that reserves holds a lock beside it for as long as its process
-    lives; reservations of those that do not are given back when another one begins (`recover`).
+    Open reservations are in the file. Each store that reserves holds a lock beside it for as long
+    as its process lives; reservations of those that do not are given back when another one begins
+    (`recover`).
     """
 
     def __init__(self, path: str | Path, *, create: bool = False):
         self.path = Path(path)
-        self._server = secrets.token_hex(8)
+        self._server, self._locking = secrets.token_hex(8), threading.Lock()
         self._lock: FileLock | None = None
-        self._locking = threading.Lock()
         if not create and not self.path.is_file():
+            make = f"musicgraph keys add --api-keys {self.path} --credits 100 NAME"
             raise Refused(
-                f"API keys: got {self.path}, expected an existing file; make one with: "
-                f"musicgraph keys add --api-keys {self.path} --credits 100 NAME"
+                "API keys",
+                got=self.path,
+                expected="an existing file",
+                remedy=f"make one with: {make}",
             )
         try:
             if create:
                 self._create()
-            with self._transaction() as db:
+            with self._changing() as db:
                 if create:
                     db.execute(TABLE)
                 db.execute("SELECT id, name, hash, credits, made_at FROM keys LIMIT 0")
                 db.execute(RESERVATIONS)
         except (sqlite3.DatabaseError, OSError) as error:
             raise Refused(
-                f"API keys: cannot use {self.path} ({error}), expected a file made by `musicgraph keys add`"
+                "API keys",
+                got=f"{self.path}, which cannot be used ({error})",
+                expected="a file made by `musicgraph keys add`",
             ) from error
 
     # ------------------------------------------------------------ for the API
 
     def find(self, key: str) -> KeyRow:
         """Whose key it is. Raises UnknownKey."""
-        with self._transaction() as db:
+        with self._reading() as db:
             return _row_of(db, key)
 
     def reserve(self, key: str) -> Reservation:
         """Takes one credit. Raises UnknownKey or NoCredits."""
         self._hold_lock()
-        with self._transaction() as db:
+        with self._changing() as db:
             row = _row_of(db, key)
             if not row.credits:
                 raise NoCredits(f"{row.name} has no credits left")
@@ -125,33 +133,34 @@ class KeyStore:
 
     def spend(self, reservation: Reservation) -> None:
         """There was music for it."""
-        with self._transaction() as db:
+        with self._changing() as db:
             db.execute("DELETE FROM reservations WHERE id = ?", (reservation.id,))
 
     def give_back(self, reservation: Reservation) -> None:
         """Returns a reserved credit, once. A key that was removed meanwhile needs none."""
-        with self._transaction() as db:
+        with self._changing() as db:
             _give_back(db, "id = ?", reservation.id)
 
     def recover(self) -> None:
         """Gives back what servers had reserved that are no more, however they ended."""
-        with self._transaction() as db:
-            servers = [row[0] for row in db.execute("SELECT DISTINCT server FROM reservations")]
-        for server in servers:
+        with self._reading() as db:
+            servers = {row[0] for row in db.execute("SELECT DISTINCT server FROM reservations")}
+        for server in servers | self._servers_of_old_locks():
             with contextlib.suppress(Timeout), FileLock(self._lock_path(server), timeout=0):
-                with self._transaction() as db:
+                with self._changing() as db:
                     _give_back(db, "server = ?", server)
                 self._lock_path(server).unlink(missing_ok=True)
 
     def close(self) -> None:
         """Lets go of the lock: what is still reserved then goes back at the next start."""
-        if self._lock is not None:
-            self._lock.release()
-            self._lock_path(self._server).unlink(missing_ok=True)
-            self._lock = None
+        with self._locking:
+            if self._lock is not None:
+                self._lock_path(self._server).unlink(missing_ok=True)
+                self._lock.release()
+                self._lock = None
 
     def _hold_lock(self) -> None:
-        with self._locking:
+        with self._locking:  # requests come from many threads
             if self._lock is None:
                 lock = FileLock(self._lock_path(self._server), thread_local=False)
                 lock.acquire(timeout=WAIT_S)
@@ -160,16 +169,30 @@ class KeyStore:
     def _lock_path(self, server: str) -> Path:
         return self.path.with_name(f"{self.path.name}.{server}.lock")
 
+    def _servers_of_old_locks(self) -> set[str]:
+        found = set()
+        for path in self.path.parent.glob(f"{glob.escape(self.path.name)}.*.lock"):
+            with contextlib.suppress(OSError):
+                if time.time() - path.stat().st_mtime > OLD_LOCK_S:
+                    found.add(path.name.removeprefix(f"{self.path.name}.").removesuffix(".lock"))
+        return found
+
     # ------------------------------------------------------------ for who keeps the keys
 
     def add(self, name: str, credits: int) -> str:
-        """A new key, which is told this once. Raises Refused if the name is taken or the credits are out of range."""
+        """A new key, which is told this once.
+
+        Raises Refused if the name is taken or the credits are out of range.
+        """
         name, secret = _checked_name(name), secrets.token_urlsafe(32)
         values = (name, _hash(secret), _checked_credits(credits), time.time())
-        with self._transaction() as db:
+        with self._changing() as db:
             if db.execute("SELECT 1 FROM keys WHERE name = ?", (name,)).fetchone():
                 raise Refused(
-                    f"name: got {name!r}, which has a key already; choose another or remove that one"
+                    "name",
+                    got=f"{name!r}, which has a key already",
+                    expected="a new one",
+                    remedy="choose another, or remove that one",
                 )
             cursor = db.execute(
                 "INSERT INTO keys (name, hash, credits, made_at) VALUES (?, ?, ?, ?)", values
@@ -177,7 +200,7 @@ class KeyStore:
         return f"mg_{cursor.lastrowid}_{secret}"
 
     def rows(self) -> list[KeyRow]:
-        with self._transaction() as db:
+        with self._reading() as db:
             return [
                 KeyRow(*row)
                 for row in db.execute("SELECT id, name, credits, made_at FROM keys ORDER BY id")
@@ -196,20 +219,31 @@ class KeyStore:
     # ------------------------------------------------------------ the file
 
     def _change(self, name: str, statement: str, **values: int) -> None:
-        with self._transaction() as db:
+        with self._changing() as db:
             if not db.execute(statement, {"name": name, **values}).rowcount:
-                raise Refused(f"name: got {name!r}, expected one that `musicgraph keys list` shows")
+                expected = "one that `musicgraph keys list` shows"
+                raise Refused(
+                    "name", got=repr(name), expected=expected, remedy="choose one of those"
+                )
 
     def _create(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
 
+    def _reading(self) -> contextlib.AbstractContextManager[sqlite3.Connection]:
+        """Many at once, also while somebody writes."""
+        return self._transaction("BEGIN")
+
+    def _changing(self) -> contextlib.AbstractContextManager[sqlite3.Connection]:
+        """One at a time, from the first statement on."""
+        return self._transaction("BEGIN IMMEDIATE")
+
     @contextlib.contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        """One writer at a time from the first statement on; rolled back if anything is raised."""
+    def _transaction(self, begin: str) -> Iterator[sqlite3.Connection]:
+        """Rolled back if anything is raised."""
         db = sqlite3.connect(self.path, timeout=WAIT_S, isolation_level=None)
         try:
-            db.execute("BEGIN IMMEDIATE")
+            db.execute(begin)
             try:
                 yield db
             except BaseException:
@@ -255,7 +289,10 @@ def _hash(secret: str) -> bytes:
 def _checked_name(name: str) -> str:
     if not name.strip() or len(name) > MAX_NAME_CHARACTERS or not name.isprintable():
         raise Refused(
-            f"name: got {name!r}, expected 1 to {MAX_NAME_CHARACTERS} printable characters; choose another"
+            "name",
+            got=repr(name),
+            expected=f"1 to {MAX_NAME_CHARACTERS} printable characters",
+            remedy="choose another",
         )
     return name
 
@@ -263,6 +300,9 @@ def _checked_name(name: str) -> str:
 def _checked_credits(credits: int) -> int:
     if not 0 <= credits <= MAX_CREDITS:
         raise Refused(
-            f"credits: got {credits}, expected 0 to {MAX_CREDITS}; choose a number in between"
+            "credits",
+            got=credits,
+            expected=f"0 to {MAX_CREDITS}",
+            remedy="choose a number in between",
         )
     return credits

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 
@@ -18,6 +19,8 @@ from ..workflows.executor import Runner
 from ..workflows.tags import workflow_tags
 from .sound import ZIP_TYPE, Format, SoundStream, whole_file, zipped
 from .studio import Ticket
+
+log = logging.getLogger("musicgraph")
 
 LOOK_S = 0.25
 """how often to see whether the client is still there"""
@@ -122,8 +125,6 @@ async def _while_connected(
         while not (await asyncio.wait({waiting}, timeout=LOOK_S))[0]:
             if await http.is_disconnected():
                 ticket.cancel()
-            if ticket.is_cancelled():  # also by the server's end, while a model is being loaded
-                raise Interrupted("stopped")
         return waiting.result()
     finally:
         waiting.cancel()
@@ -156,5 +157,7 @@ class CancellingResponse(StreamingResponse):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             await super().__call__(scope, receive, send)
+        except Interrupted:
+            log.info("a stream was broken off: its work was stopped")
         finally:
             self._ticket.cancel()

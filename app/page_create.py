@@ -13,7 +13,6 @@ from typing import Any
 import gradio as gr
 
 from ..models.places import POCKET_WORLD
-from ..models.refused import Refused
 from ..workflows.default_graph import Music, Request, make_music, seed_for
 from ..workflows.events import AudioChunk, Listener
 from ..workflows.executor import Runner
@@ -25,6 +24,7 @@ from .choices import (
     model_choices,
     model_source,
 )
+from .fields import read_page_numbers
 from .follow import Desk, PageWork, Watch, explain, note, visitor_of
 from .live import LiveSound, can_stream
 from .settings import AppSettings
@@ -33,8 +33,6 @@ from .take_card import take_card
 from .zero_gpu import is_zero_gpu, on_lent_gpu
 
 PLACE = "create"
-MAX_PAGE_SEED = 2**53 - 1
-"""what a browser's numbers hold exactly"""
 
 # All within what pocket knows, so that a newcomer's first press works with any model.
 IDEAS = {
@@ -73,22 +71,30 @@ def request_from(
     prompt: str | None, duration: float, model: str, seed: float | None, variations: float, negative: str | None,
     cfg: float, temperature: float, top_k: float, top_p: float, precision: str, loud: bool, loudness: float,
 ) -> Request:  # fmt: skip
-    """A request from what stands in the widgets. Draws the seed if it is to be drawn."""
-    if seed is not None and seed != int(seed):
-        raise Refused(f"seed: got {seed:g}, expected a whole number, or -1 to draw one")
+    """A request from what stands in the widgets. Draws the seed if it is to be drawn.
+
+    Raises BadField for a number that is none, is out of range, or should be whole.
+    """
+    numbers = read_page_numbers(
+        {
+            "duration": duration, "seed": -1 if seed is None else seed, "variations": variations,
+            "guidance": cfg, "temperature": temperature, "top_k": top_k, "top_p": top_p,
+            **({"loudness": loudness} if loud else {}),
+        }
+    )  # fmt: skip
     return Request(
         prompt=prompt or "",
         negative=negative or "",
         model=model,
         precision=precision,
-        duration_s=float(duration),
-        seed=seed_for(-1 if seed is None else int(seed)),
-        cfg=float(cfg),
-        temperature=float(temperature),
-        top_k=int(top_k),
-        top_p=float(top_p),
-        variations=int(variations),
-        loudness_lufs=float(loudness) if loud else None,
+        duration_s=numbers["duration"],
+        seed=seed_for(numbers["seed"]),
+        cfg=numbers["guidance"],
+        temperature=numbers["temperature"],
+        top_k=numbers["top_k"],
+        top_p=numbers["top_p"],
+        variations=numbers["variations"],
+        loudness_lufs=numbers.get("loudness"),
     )
 
 
@@ -241,9 +247,6 @@ def _settings_form(
     with gr.Row(elem_id="mg-seed-row"):
         seed = gr.Number(
             -1,
-            precision=0,
-            minimum=-1,
-            maximum=MAX_PAGE_SEED,
             label="Seed",
             placeholder="−1 draws one",
             elem_id="mg-seed",

@@ -6,26 +6,25 @@ python gradio_app.py --host 0.0.0.0 --port 7860 --model facebook/musicgen-small
 from __future__ import annotations
 
 import argparse
-import asyncio
 import contextlib
-import importlib.util
 import logging
 import os
-import signal
 import socket
 import sys
+import tempfile
 import threading
 import webbrowser
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from ..models.processors import prepare_threads
 from ..models.refused import Refused
 from .settings import AppSettings
+from .stopping import leave_signals
 
 if TYPE_CHECKING:
     import gradio as gr
@@ -39,7 +38,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("musicgraph")
 
 MAX_UPLOAD = "100mb"
-SHUT_DOWN_S = 5
+SHUT_DOWN_S = 3
+"""how long whoever is being answered may take to hear the end"""
 PORTS_TRIED = 20
 OPEN_AFTER_S = 1.0
 
@@ -59,7 +59,7 @@ def build_server(
     shelf: Shelf | None = None,
     hosts: Hosts | None = None,
 ) -> FastAPI:
-    """The API with the page mounted at /."""
+    """The API with the page mounted at /. Raises Refused for keys or MCP that cannot be had."""
     import gradio as gr
 
     from ..api import build_api
@@ -76,12 +76,29 @@ def build_server(
         server, page, path="/", server_name=settings.host, server_port=settings.port,
         theme=theme.theme(), css=theme.CSS, head=theme.HEAD, footer_links=["api", "settings"], run_history=False,
         max_file_size=MAX_UPLOAD, ssr_mode=False, mcp_server=settings.mcp, show_error=False,
+        enable_monitoring=False,
     )  # fmt: skip
     page.has_launched = True  # or Gradio opens any file for anybody: mounting does not say so
+    if settings.mcp:
+        _settle_mcp(page, settings)
     if settings.api_keys is not None:  # or the page would be a way around the credits
         server.add_middleware(PageOnlyHere)
     server.add_middleware(Door, hosts=hosts or Hosts.of(settings))
     return server
+
+
+def _settle_mcp(page: gr.Blocks, settings: AppSettings) -> None:
+    """Tells Gradio's MCP server its own address; it would ask the one that its first request names.
+
+    Raises Refused if there is none: Gradio starts without a word where `mcp` is of another make.
+    """
+    if page.mcp_server_obj is None:
+        raise Refused(
+            "--mcp",
+            got="a Python without the package mcp that Gradio uses",
+            remedy="install it with: pip install 'gradio[mcp]'",
+        )
+    page.mcp_server_obj._local_url = f"http://{_own_address(settings)}/"
 
 
 def _studio(settings: AppSettings) -> Studio:
@@ -105,14 +122,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def serve(settings: AppSettings, *, open_page: bool = False) -> None:
-    """Raises Refused if it cannot start."""
-    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # before Gradio is imported
-    prepare_threads()
-    if settings.mcp and importlib.util.find_spec("mcp") is None:
-        raise Refused(
-            "--mcp: got a Python without the package mcp; install it with: pip install 'gradio[mcp]'"
-        )
+    """Returns when it was told to stop. Raises Refused if it cannot start."""
     settings = replace(settings, port=_free_port(settings))
+    with tempfile.TemporaryDirectory(prefix="musicgraph-", ignore_cleanup_errors=True) as folder:
+        has_ended = _serve(settings, Path(folder), open_page)
+    if not has_ended:
+        _leave_at_once()
+
+
+def _serve(settings: AppSettings, files: Path, open_page: bool) -> bool:
+    """With visitors' files in `files`. Whether the work could be ended at the end."""
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # both before Gradio is imported
+    os.environ.setdefault("GRADIO_TEMP_DIR", str(files / "gradio"))
+    prepare_threads()
     import uvicorn
 
     from .door import Hosts
@@ -121,7 +143,7 @@ def serve(settings: AppSettings, *, open_page: bool = False) -> None:
     from .zero_gpu import announce, is_zero_gpu
 
     provide_ffmpeg()
-    studio, shelf, hosts = _studio(settings), Shelf(), Hosts.of(settings)
+    studio, shelf, hosts = _studio(settings), Shelf(files / "shelf"), Hosts.of(settings)
     config = uvicorn.Config(
         build_server(settings, studio, shelf, hosts),
         host=settings.host,
@@ -131,41 +153,58 @@ def serve(settings: AppSettings, *, open_page: bool = False) -> None:
     )
     if is_zero_gpu():
         announce()
-    with _sweeping(shelf), contextlib.closing(studio):
-        address = f"http://{_shown_host(settings.host)}:{settings.port}"
-        print(f"MusicGraph: {address}  (model: {settings.model_name()})", flush=True)
-        if open_page:
-            threading.Timer(OPEN_AFTER_S, webbrowser.open, [address]).start()
-        if settings.share:
-            _share(settings, hosts)
-        # uvicorn raises the signals that ended it once more: they must not skip the tidying up
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
-        with contextlib.suppress(KeyboardInterrupt):
+    with _sweeping(shelf):
+        try:
+            _announce(settings, open_page)
+            if settings.share:
+                _share(settings, hosts)
+            leave_signals()
             orderly_server(config, studio).run()
+        finally:
+            has_ended = studio.close(SHUT_DOWN_S)
+    return has_ended
+
+
+def _announce(settings: AppSettings, open_page: bool) -> None:
+    address = f"http://{_shown_host(settings.host)}:{settings.port}"
+    print(f"MusicGraph: {address}  (model: {settings.model_name()})", flush=True)
+    if open_page:
+        threading.Timer(OPEN_AFTER_S, webbrowser.open, [address]).start()
 
 
 def orderly_server(config: uvicorn.Config, studio: Studio) -> uvicorn.Server:
-    """A server that, told to stop, first ends all work, so that whoever waits is answered before it closes."""
-    import uvicorn
+    """A server that, told to stop, first sends all home, so that whoever waits is answered.
 
-    logging.getLogger("uvicorn.error").addFilter(_is_unexpected)
+    Being told to stop is no failure: `run` returns, where uvicorn would let the signal end the
+    process, and leave visitors' files behind.
+    """
+    import uvicorn
 
     class Server(uvicorn.Server):
         def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-            threading.Thread(target=studio.close, name="musicgraph-close").start()
-            super().handle_exit(sig, frame)
+            threading.Thread(target=studio.close, name="musicgraph-close", daemon=True).start()
+            _end_heartbeats(config.app)
+            self.force_exit = self.should_exit  # whoever asks twice does not want to wait
+            self.should_exit = True
 
     return Server(config)
 
 
-def _is_unexpected(record: logging.LogRecord) -> bool:
-    """Not the answers that are broken off on purpose: ASGI knows no other way than raising."""
-    from ..nodes.host import Interrupted
+def _end_heartbeats(server: Any) -> None:
+    """Of the pages that are open, which Gradio would go on with for ever."""
+    for route in getattr(server, "routes", ()):
+        if stop_event := getattr(getattr(route, "app", None), "stop_event", None):
+            stop_event.set()
 
-    error = record.exc_info[1] if record.exc_info else None
-    while isinstance(inner := getattr(error, "exceptions", None), tuple) and len(inner) == 1:
-        error = inner[0]
-    return not isinstance(error, (Interrupted, asyncio.CancelledError))
+
+def _leave_at_once() -> None:
+    """The work that runs is where it cannot be stopped: the process ends with it."""
+    from ..models.part_files import give_up
+
+    log.warning("the work that runs cannot be stopped at once; it ends with this process")
+    give_up()
+    logging.shutdown()
+    os._exit(0)
 
 
 def _free_port(settings: AppSettings) -> int:
@@ -180,8 +219,16 @@ def _free_port(settings: AppSettings) -> int:
                 return probe.getsockname()[1]
     got = f"{settings.host}:{settings.port}"
     raise Refused(
-        f"port: got {got}, which cannot be opened; expected a free port; choose another one with --port"
+        "port",
+        got=f"{got}, which cannot be opened",
+        expected="a free port",
+        remedy="choose another one with --port",
     )
+
+
+def _own_address(settings: AppSettings) -> str:
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)
+    return f"[{host}]:{settings.port}" if ":" in host else f"{host}:{settings.port}"
 
 
 def _shown_host(host: str) -> str:
@@ -222,7 +269,9 @@ def _share(settings: AppSettings, hosts: Hosts) -> None:
         )
     except (RuntimeError, OSError) as error:
         raise Refused(
-            f"--share: no tunnel could be opened ({error}); start without it, or check the network"
+            "--share",
+            got=f"no tunnel ({error})",
+            remedy="start without it, or check the network",
         ) from error
     if hosts.names is not None:
         hosts.names.add(urlsplit(address).hostname or "")

@@ -38,9 +38,8 @@ class AppSettings:
         )  # fmt: skip
         for name, got, fine, expected in rules:
             if not fine:  # NaN fails every comparison
-                raise Refused(
-                    f"{name}: got {got}, expected {expected}; choose a value in that range"
-                )
+                remedy = "choose a value in that range"
+                raise Refused(name, got=got, expected=expected, remedy=remedy)
 
     def model_name(self) -> str:
         """The model to use when a request names none."""

@@ -7,6 +7,7 @@ kept, so the model stays loaded until nobody has asked for anything for a while.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import logging
 import math
@@ -14,7 +15,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
 from typing import Any, Generic, TypeVar
 
 import torch
@@ -41,6 +42,10 @@ class QueueFull(Exception):
         )
 
 
+class StudioClosed(Interrupted):
+    """The studio ended the work, and not whoever had asked for it."""
+
+
 class Ticket(Generic[T]):
     """A place in line, and then what came of the work."""
 
@@ -58,10 +63,6 @@ class Ticket(Generic[T]):
         """Takes it out of the line, or stops it within a step. No harm once it is done."""
         self._stop.set()
         self._studio._leave(self)
-
-    def is_cancelled(self) -> bool:
-        """Whether it was told to stop, though it may not have noticed yet."""
-        return self._stop.is_set()
 
     def done(self) -> bool:
         return self._future.done()
@@ -83,15 +84,21 @@ class Ticket(Generic[T]):
             result = self._work(runner, self._stop.is_set)
             if self._stop.is_set():
                 raise Interrupted("stopped by the user")
-        except (
-            BaseException
-        ) as error:  # not handled: handed, whole, to whoever waits for the result
-            self._future.set_exception(error)
+        except BaseException as error:  # not handled: handed, whole, to whoever waits for it
+            self._fail(error)
         else:
-            self._future.set_result(result)
+            with contextlib.suppress(InvalidStateError):  # the studio closed a moment ago
+                self._future.set_result(result)
 
-    def _give_up(self, reason: str) -> None:
-        self._future.set_exception(Interrupted(reason))
+    def _fail(self, error: BaseException) -> None:
+        with contextlib.suppress(InvalidStateError):  # it was done, or given up, already
+            self._future.set_exception(error)
+
+    def _send_home(self) -> None:
+        """Whoever waits is told at once, even while the work is where it cannot be stopped."""
+        if not self._stop.is_set():
+            self._fail(StudioClosed("the studio closed"))
+        self._stop.set()
 
 
 class Studio:
@@ -110,11 +117,11 @@ class Studio:
         self._usual_s = FIRST_GUESS_S
 
     def submit(self, owner: str, work: Work[T]) -> Ticket[T]:
-        """Puts a piece of work in line. Raises QueueFull, or host.Interrupted once the studio is closed."""
+        """Puts a piece of work in line. Raises QueueFull, or StudioClosed."""
         ticket = Ticket(self, owner, work)
         with self._changed:
             if self._closed:
-                raise Interrupted("the studio is closed")
+                raise StudioClosed("the studio is closed")
             if self._is_full_for(owner):
                 raise QueueFull(self._waiting(), self._wait_s())
             self._line_up(ticket)
@@ -135,20 +142,20 @@ class Studio:
         with self._changed:
             return self._running is not None
 
-    def close(self) -> None:
-        """Stops what runs, sends the line home, and ends the thread."""
+    def close(self, timeout_s: float | None = None) -> bool:
+        """Stops what runs, sends all home, and ends the thread. Whether it has ended in time."""
         with self._changed:
             self._closed = True
             left = [ticket for line in self._lines.values() for ticket in line]
             self._lines.clear()
             running, worker = self._running, self._worker
             self._changed.notify_all()
-        for ticket in left:
-            ticket._give_up("the studio closed")
-        if running is not None:
-            running.cancel()
-        if worker is not None and worker is not threading.current_thread():
-            worker.join()
+        for ticket in (*left, *([running] if running is not None else [])):
+            ticket._send_home()
+        if worker is None or worker is threading.current_thread():
+            return True
+        worker.join(timeout_s)
+        return not worker.is_alive()
 
     # ------------------------------------------------------------ the line; all of it with the lock held
 
@@ -204,7 +211,7 @@ class Studio:
             line.remove(ticket)
             if not line:
                 del self._lines[ticket.owner]
-        ticket._give_up("cancelled while waiting")
+        ticket._fail(Interrupted("cancelled while waiting"))
 
     # ------------------------------------------------------------ the thread
 

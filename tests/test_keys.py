@@ -135,7 +135,7 @@ def test_a_removed_key_is_unknown_and_its_number_never_comes_again(store):
 
 def test_a_failure_inside_a_transaction_changes_nothing(store):
     key = store.add("ann", 3)
-    with pytest.raises(ZeroDivisionError), store._transaction() as db:
+    with pytest.raises(ZeroDivisionError), store._changing() as db:
         db.execute("UPDATE keys SET credits = 0")
         raise ZeroDivisionError
     assert store.find(key).credits == 3
