@@ -3,6 +3,7 @@
 import concurrent.futures
 import contextlib
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -76,13 +77,17 @@ main(["--port", sys.argv[2], "--model", sys.argv[3], "--api-keys", sys.argv[4]])
 
 
 @contextlib.contextmanager
-def process(model, keys):
-    """The server in a process of its own, its address, and what it says."""
+def process(model, keys, folder):
+    """The server in a process of its own, with its temporary files in `folder`, and its address."""
+    folder.mkdir(exist_ok=True)
+    environment = {**os.environ, "TMPDIR": str(folder)}
+    environment.pop("GRADIO_TEMP_DIR", None)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     tests = str(Path(__file__).parent)
     command = [sys.executable, "-c", SERVER, tests, str(port), str(model), str(keys.path)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as server:
+    with subprocess.Popen(command, env=environment, **pipes) as server:
         address = f"http://127.0.0.1:{port}"
         try:
             wait_for(lambda: server.poll() is not None or is_there(address), 120)
@@ -97,13 +102,10 @@ def is_there(address):
     return False
 
 
-def test_told_to_end_the_server_answers_all_who_wait_and_no_credit_is_lost(
-    model, keys, tmp_path, monkeypatch
-):
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
+def test_told_to_end_the_server_answers_all_who_wait_and_no_credit_is_lost(model, keys, tmp_path):
     key = keys.add("ann", 5)
     with (
-        process(model, keys) as (server, address),
+        process(model, keys, tmp_path / "tmp") as (server, address),
         concurrent.futures.ThreadPoolExecutor(5) as pool,
     ):
         asking = [
@@ -117,15 +119,30 @@ def test_told_to_end_the_server_answers_all_who_wait_and_no_credit_is_lost(
         assert [one.result().status_code for one in asking] == [503] * 5
         said = server.communicate(timeout=60)
     assert server.returncode == 0
-    left = [path.name for path in tmp_path.glob("musicgraph-*")]
-    assert all("tests" in name for name in left), "visitors' files go"
     assert b"Traceback" not in b"".join(said)
     assert keys.rows()[0].credits == 5
+    left = [path for path in (tmp_path / "tmp").iterdir() if "tests" not in path.name]
+    assert not [path for path in left if "musicgraph" in path.name or path.name == "gradio"]
 
 
-def test_a_killed_server_keeps_no_credit_from_the_next_start_on(model, keys):
+def test_a_stream_that_the_servers_end_cuts_off_costs_nothing(model, keys, tmp_path):
+    key = keys.add("ann", 1)
+    with process(model, keys, tmp_path) as (server, address):
+        url, body = address + GENERATE, {**LONG, "stream": True}
+        with httpx.stream("POST", url, json=body, headers={"x-api-key": key}, timeout=60) as answer:
+            pieces = answer.iter_raw()
+            assert next(pieces) and keys.rows()[0].credits == 0
+            server.terminate()
+            with pytest.raises(httpx.RemoteProtocolError):
+                list(pieces)
+        said = server.communicate(timeout=SOON)
+    assert server.returncode == 0 and b"Traceback" not in b"".join(said)
+    assert keys.rows()[0].credits == 1
+
+
+def test_a_killed_server_keeps_no_credit_from_the_next_start_on(model, keys, tmp_path):
     key = keys.add("ann", 2)
-    with process(model, keys) as (server, address):
+    with process(model, keys, tmp_path) as (server, address):
         connection = sent(address, LONG, key)
         wait_for(lambda: keys.rows()[0].credits == 1, 60)
         server.kill()

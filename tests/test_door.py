@@ -1,17 +1,23 @@
 """The door: other hosts and other sites get nothing, and no file is opened that was not uploaded here."""
 
 import json
+import sys
+from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
 from gradio.context import LocalContext
 from gradio.exceptions import InvalidPathError
 from gradio.processing_utils import _check_allowed
+from gradio.utils import get_upload_folder
+from starlette.websockets import WebSocketDisconnect
 
-from musicgraph.app.door import Hosts, named_paths
+from musicgraph.app import door
+from musicgraph.app.door import Door, Hosts, named_paths
 from musicgraph.app.serve import build_server
 from musicgraph.app.settings import AppSettings
 from musicgraph.app.studio import Studio
+from musicgraph.models.refused import Refused
 
 ROUTES = ("/", "/config", "/gradio_api/info", "/health", "/v1/models", "/openapi.json", "/docs")
 LOCAL = "http://127.0.0.1:7860"
@@ -53,6 +59,26 @@ def test_a_page_of_another_site_reaches_nothing(client, origin):
     assert client.get("/config", headers={"origin": LOCAL}).status_code == 200
 
 
+def test_a_forwarded_host_must_be_one_of_the_servers_too(client):
+    """Gradio makes addresses of it, and its MCP server would turn there."""
+    assert client.get("/config", headers={"x-forwarded-host": "other.example"}).status_code == 421
+    assert client.get("/config", headers={"x-forwarded-host": "localhost"}).status_code == 200
+
+
+def test_sockets_are_kept_from_other_hosts_and_sites_as_well(client):
+    for headers in ({"host": "other.example"}, {"origin": "http://other.example"}):
+        with pytest.raises(WebSocketDisconnect), client.websocket_connect("/x", headers=headers):
+            pass
+
+
+def test_a_page_under_a_given_name_is_the_servers_own_whatever_host_its_proxy_asks_for():
+    hosts = Hosts({"music.example"})
+    assert hosts.are_home_of("https://music.example", "10.0.0.7:7860")
+    assert hosts.are_home_of("http://127.0.0.1:7860", "127.0.0.1:7860")
+    for origin in ("http://localhost:3000", "http://other.example", "null", ""):
+        assert not hosts.are_home_of(origin, "127.0.0.1:7860")
+
+
 def test_names_may_be_added_and_a_space_has_its_own(monkeypatch):
     hosts = Hosts.of(AppSettings(allowed_hosts=("music.example",)))
     assert hosts.answer("music.example:80") and not hosts.answer("other.example")
@@ -76,7 +102,15 @@ def foreign_files(tmp_path_factory):
     """Files that exist and belong to nobody who visits."""
     other = tmp_path_factory.mktemp("other") / "take.flac"
     other.write_bytes(b"secret")
-    return ["/etc/hostname", __file__, str(other), "http://127.0.0.1:1/x", "file:///etc/hostname"]
+    in_the_cache = Path(get_upload_folder()) / "not-uploaded-here" / "take.flac"
+    in_the_cache.parent.mkdir(parents=True, exist_ok=True)
+    in_the_cache.write_bytes(b"secret")
+    yield [
+        "/etc/hostname", __file__, str(other), str(in_the_cache), ".", "pyproject.toml",
+        "http://127.0.0.1:1/x", "file:///etc/hostname",
+    ]  # fmt: skip
+    in_the_cache.unlink()
+    in_the_cache.parent.rmdir()
 
 
 def calls(client):
@@ -119,6 +153,49 @@ def test_an_upload_of_this_process_is_taken(client):
         said = "".join(stream.iter_text())
     assert "graph.json" in said or "empty workflow" in said
     assert path.rpartition("/")[0] not in said, "where it lies is nobody's business"
+
+
+def test_an_upload_with_a_long_name_is_known_though_its_answer_could_be_compressed(client):
+    files = [("files", (f"{i}{'x' * 200}.json", b"{}", "application/json")) for i in range(4)]
+    for encoding in ("gzip", "br"):
+        answer = client.post(
+            "/gradio_api/upload", files=files, headers={"accept-encoding": encoding}
+        )
+        body = {"data": [file_at(answer.json()[-1]), "{}"]}
+        assert client.post("/gradio_api/call/run_workflow", json=body).status_code == 200
+
+
+def test_of_very_many_uploads_the_oldest_are_forgotten(monkeypatch):
+    monkeypatch.setattr(door, "MAX_NAMED_UPLOADS", 2)
+    one = Door(app=None, hosts=Hosts(None))
+    for paths in (["/a", "/b"], ["/a", "/c"]):
+        one._note(json.dumps(paths).encode())
+    assert list(one.uploads) == ["/a", "/c"]
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "file=http://192.0.2.1/x", "file=https://192.0.2.1/x", "file/http://192.0.2.1/x", "file=HTTP:/192.0.2.1",
+        "proxy=https://192.0.2.1/x",
+    ],
+)  # fmt: skip
+def test_nobody_makes_the_server_fetch_from_another(client, address):
+    for method in ("GET", "HEAD"):
+        assert client.request(method, f"/gradio_api/{address}").status_code == 403
+    assert client.get(f"/gradio_api/{address}").json()["error"]["type"] == "not_fetched"
+
+
+def test_how_much_the_server_is_used_is_told_to_nobody(client):
+    assert client.get("/monitoring/summary").status_code == 403
+    assert client.get("/monitoring").status_code == 403
+
+
+def test_mcp_without_the_package_that_gradio_uses_is_refused_at_the_start(monkeypatch):
+    monkeypatch.setitem(sys.modules, "mcp", None)
+    monkeypatch.delitem(sys.modules, "gradio.mcp", raising=False)
+    with pytest.raises(Refused, match="--mcp.*gradio"):
+        build_server(AppSettings(model="pocket", mcp=True), Studio())
 
 
 def test_objects_with_a_path_are_found_wherever_they_hide():

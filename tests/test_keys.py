@@ -1,6 +1,7 @@
 """API keys: hashes only, credits that two cannot spend at once, and the command that keeps them."""
 
 import concurrent.futures
+import os
 import sqlite3
 import subprocess
 import sys
@@ -52,6 +53,36 @@ def test_what_a_dead_server_had_reserved_comes_back_and_what_a_living_one_has_do
     assert store.find(key).credits == 3
     KeyStore(store.path).recover()
     assert store.find(key).credits == 3, "the living one's is still out"
+
+
+def test_the_first_two_at_once_through_one_store_both_reserve(store):
+    key = store.add("ann", 20)
+    with concurrent.futures.ThreadPoolExecutor(20) as pool:
+        left = [one.remaining for one in pool.map(lambda _: store.reserve(key), range(20))]
+    assert sorted(left) == list(range(20))
+
+
+def test_a_key_is_found_while_somebody_writes(store):
+    key = store.add("ann", 3)
+    with store._changing() as db:
+        db.execute("UPDATE keys SET credits = 0")
+        assert store.find(key).credits == 3
+
+
+def test_locks_that_nobody_holds_are_swept_and_a_stores_own_goes_with_it(store, tmp_path):
+    key = store.add("ann", 1)
+    store.reserve(key)
+    (own,) = tmp_path.glob("*.lock")
+    os.utime(own, (0, 0))
+    stale = tmp_path / f"{store.path.name}.abc.lock"
+    stale.touch()
+    os.utime(stale, (0, 0))
+    KeyStore(store.path).recover()
+    assert list(tmp_path.glob("*.lock")) == [own] and store.find(key).credits == 0
+    store.close()
+    assert list(tmp_path.glob("*.lock")) == []
+    KeyStore(store.path).recover()
+    assert store.find(key).credits == 1
 
 
 def test_keys_have_their_own_credits(store):

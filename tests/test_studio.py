@@ -7,7 +7,7 @@ import weakref
 import pytest
 
 from musicgraph.app.follow import visitor_of
-from musicgraph.app.studio import QueueFull, Studio
+from musicgraph.app.studio import QueueFull, Studio, StudioClosed
 from musicgraph.nodes import wires
 from musicgraph.nodes.host import Interrupted
 from musicgraph.workflows.default_graph import Request, make_music
@@ -308,3 +308,30 @@ def test_many_threads_submit_and_cancel_at_once(studio):
 def test_visitors_without_a_session_are_strangers_to_each_other():
     assert visitor_of("a session") == "a session"
     assert visitor_of(None) != visitor_of(None)
+
+
+def test_a_studio_that_closes_tells_all_at_once_even_where_work_cannot_be_stopped():
+    studio, may_end, started = Studio(), threading.Event(), threading.Event()
+    stuck = studio.submit("ann", lambda *_: started.set() or may_end.wait(10))
+    waiting = studio.submit("ben", lambda *_: None)
+    assert started.wait(10)
+    assert not studio.close(0.01), "the work goes on"
+    for ticket in (stuck, waiting):
+        with pytest.raises(StudioClosed):
+            ticket.result(0)
+    may_end.set()
+    assert studio.close(10)
+    with pytest.raises(StudioClosed):
+        stuck.result(0)
+
+
+def test_whoever_had_left_before_the_studio_closed_has_left():
+    studio, may_end, started = Studio(), threading.Event(), threading.Event()
+    ticket = studio.submit("ann", lambda *_: started.set() or may_end.wait(10))
+    assert started.wait(10)
+    ticket.cancel()
+    may_end.set()
+    studio.close()
+    with pytest.raises(Interrupted) as ended:
+        ticket.result(10)
+    assert not isinstance(ended.value, StudioClosed)
