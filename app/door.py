@@ -9,7 +9,7 @@ import ipaddress
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,10 +18,12 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .answers import ApiError
+from .calls import Calls
 from .settings import AppSettings
 
 PAGE_CALLS = "/gradio_api/"
 UPLOAD = "/gradio_api/upload"
+ASSISTANTS = "/gradio_api/mcp"
 FETCHING = re.compile(r"/gradio_api/(?:proxy=|file[=/]\s*[a-z][a-z0-9+.-]+:/)", re.I)
 """Gradio would fetch from another server for whoever asks"""
 MAX_CALL_BYTES = 4 * 2**20
@@ -73,8 +75,13 @@ class Door:
 
     app: ASGIApp
     hosts: Hosts
+    on_leave: Callable[[str], None] = lambda _: None
+    """is told the name of an assistant's call whose answer nobody waits for any more"""
     uploads: dict[str, None] = field(default_factory=dict)
     """paths that were uploaded in this process, the newest last"""
+
+    def __post_init__(self) -> None:
+        self._calls = Calls(self.app, self.on_leave)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -116,6 +123,8 @@ class Door:
             elif not all(path in self.uploads for path in named_paths(body)):
                 message = "got a file that was not uploaded here, expected one that was; upload it"
                 await _refuse(ApiError(403, "no_upload", message), scope, receive, send)
+            elif scope["path"].startswith(ASSISTANTS):
+                await self._calls.answer(scope, body, _again(body, receive), send)
             else:
                 await self.app(scope, _again(body, receive), send)
 

@@ -16,6 +16,7 @@ import gradio as gr
 from ..workflows.overrides import Override, with_overrides
 from ..workflows.problems import refused
 from . import follow
+from .calls import CALL_HEADER
 from .choices import MAX_PROMPT_CHARACTERS, model_choices
 from .fields import Choice, read_field
 from .follow import Desk, visitor_of
@@ -71,7 +72,7 @@ def build_endpoints(desk: Desk, shelf: Shelf, settings: AppSettings) -> None:
         facts: dict[str, Any] = {"seed": wanted.seed}
         takes: Sequence[Take] = []
         with contextlib.closing(
-            compose(desk, shelf, settings, visitor_of(request.session_hash), wanted)
+            compose(desk, shelf, settings, _visitor(request), wanted)
         ) as run:
             for shown in run:
                 takes = shown.takes or takes
@@ -90,7 +91,7 @@ def build_endpoints(desk: Desk, shelf: Shelf, settings: AppSettings) -> None:
         classes = desk.studio.runner.classes
         document = with_overrides(read_upload(workflow), _overrides(values), classes)
         results: Sequence[Made] = ()
-        run = run_graph(desk, shelf, settings, visitor_of(request.session_hash), document)
+        run = run_graph(desk, shelf, settings, _visitor(request), document)
         with contextlib.closing(run):
             for shown in run:
                 results = shown.made
@@ -132,6 +133,11 @@ def _generate_inputs(settings: AppSettings) -> list[Any]:
             allow_custom_value=True,  # or Gradio refuses, without the field's name
         ),
     ]
+
+
+def _visitor(request: gr.Request) -> str:
+    """A call's own name, where the door gave it one; a session's; else one for this call."""
+    return request.headers.get(CALL_HEADER) or visitor_of(request.session_hash)
 
 
 def _told(function: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:

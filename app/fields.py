@@ -160,8 +160,7 @@ def read_field(name: str, field: Field, value: Any) -> Any:
     try:
         return field.read(value)
     except ValueError as error:
-        got = "nothing" if value is None else str(error)
-        raise BadField(name, got, field.expected, f"send {field.expected}") from None
+        raise BadField(name, str(error), field.expected, f"send {field.expected}") from None
 
 
 def body_schema(fields: Fields) -> dict[str, Any]:
@@ -257,4 +256,7 @@ def read_page_numbers(values: Mapping[str, Any]) -> dict[str, Any]:
         "guidance": api["cfg"],
         "loudness": replace(api["loudness_lufs"], may_be_null=False),
     }
+    for name, value in values.items():
+        if value is None:
+            raise BadField(name, "nothing", known[name].expected, "type one")
     return {name: read_field(name, known[name], value) for name, value in values.items()}

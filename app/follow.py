@@ -14,6 +14,7 @@ import queue
 import secrets
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -30,6 +31,7 @@ log = logging.getLogger("musicgraph")
 
 TICK_S = 0.2
 MAX_PROBLEMS_SHOWN = 4
+MAX_LEFT = 1000
 STOPPED = object()
 PageWork = Callable[[Runner, Callable[[], bool], Listener], Any]
 
@@ -66,10 +68,14 @@ class Desk:
         self.studio = studio
         self._lock = threading.Lock()
         self._followed: dict[tuple[str, str], set[Following]] = {}
+        self._left: deque[str] = deque(maxlen=MAX_LEFT)
 
     @contextlib.contextmanager
     def submitted(self, visitor: str, place: str, work: PageWork) -> Iterator[Following]:
-        """The work in line; it is cancelled, or done, when this ends."""
+        """The work in line; it is cancelled, or done, when this ends.
+
+        Raises Interrupted for a visitor who has left, and what Studio.submit raises.
+        """
         events: queue.SimpleQueue = queue.SimpleQueue()
         context = (
             contextvars.copy_context()
@@ -80,8 +86,11 @@ class Desk:
         ticket.when_done(lambda: events.put(None))
         following = Following(ticket, events)
         with self._lock:
+            has_left = visitor in self._left
             self._followed.setdefault((visitor, place), set()).add(following)
         try:
+            if has_left:
+                raise Interrupted("stopped by the user")
             yield following
         finally:
             ticket.cancel()
@@ -89,6 +98,12 @@ class Desk:
                 self._followed[visitor, place].discard(following)
                 if not self._followed[visitor, place]:
                     del self._followed[visitor, place]
+
+    def leave(self, visitor: str) -> None:
+        """For a visitor who never comes again: stops their work, also what is yet on its way here."""
+        with self._lock:
+            self._left.append(visitor)
+        self.stop(visitor)
 
     def stop(self, visitor: str, place: str | None = None) -> None:
         """Stops what a visitor runs on one tab, or everywhere."""

@@ -6,12 +6,10 @@ name.
 
 from __future__ import annotations
 
-import atexit
 import io
 import logging
 import os
 import shutil
-import tempfile
 import wave
 from pathlib import Path
 
@@ -76,8 +74,8 @@ def can_stream() -> bool:
     return shutil.which("ffmpeg") is not None
 
 
-def provide_ffmpeg() -> None:
-    """Puts imageio-ffmpeg's program on this process's PATH, if there is no ffmpeg. For `main()` only.
+def provide_ffmpeg(folder: Path) -> None:
+    """Puts imageio-ffmpeg's program on this process's PATH, if there is no ffmpeg, with links in `folder`.
 
     Under the name of ffprobe too, whose questions it refuses with an error: that Gradio can bear, a missing one not.
     """
@@ -93,8 +91,7 @@ def provide_ffmpeg() -> None:
             "no ffmpeg: music plays when it is done, not while it is made; pip install imageio-ffmpeg"
         )
         return
-    folder = Path(tempfile.mkdtemp(prefix="musicgraph-ffmpeg-"))
-    atexit.register(shutil.rmtree, folder, True)
+    folder.mkdir(parents=True)
     for name in missing:
         _link(folder / (name + (".exe" if program.suffix == ".exe" else "")), program)
     os.environ["PATH"] = f"{os.environ.get('PATH', '')}{os.pathsep}{folder}"

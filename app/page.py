@@ -12,7 +12,6 @@ from .page_graph import build_graph
 from .page_library import build_library
 from .settings import AppSettings
 from .shelf import Shelf
-from .studio import Studio
 
 SWEEP_S = 600
 
@@ -22,9 +21,8 @@ NAME_LIVE_PLAYER = """() => { const name = () => document.querySelectorAll("#mg-
 name(); new MutationObserver(name).observe(document.body, {childList: true, subtree: true}); }"""
 
 
-def build_page(studio: Studio, settings: AppSettings, shelf: Shelf) -> gr.Blocks:
+def build_page(desk: Desk, settings: AppSettings, shelf: Shelf) -> gr.Blocks:
     """No model is loaded and nothing is written until somebody presses a button."""
-    desk = Desk(studio)
     with gr.Blocks(
         title="MusicGraph", analytics_enabled=False, delete_cache=(SWEEP_S, int(shelf.keep_s))
     ) as page:

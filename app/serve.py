@@ -46,11 +46,12 @@ OPEN_AFTER_S = 1.0
 
 def build_app(settings: AppSettings | None = None) -> gr.Blocks:
     """The page by itself, for Gradio's own tools and tests. Loads no model and opens no port."""
+    from .follow import Desk
     from .page import build_page
     from .shelf import Shelf
 
     settings = settings or AppSettings()
-    return build_page(_studio(settings), settings, Shelf())
+    return build_page(Desk(_studio(settings)), settings, Shelf())
 
 
 def build_server(
@@ -65,13 +66,15 @@ def build_server(
     from ..api import build_api
     from . import theme
     from .door import Door, Hosts
+    from .follow import Desk
     from .page import build_page
     from .reading import PageOnlyHere
     from .shelf import Shelf
 
     studio, shelf = studio or _studio(settings), shelf or Shelf()
     server = build_api(studio, settings)
-    page = build_page(studio, settings, shelf)
+    desk = Desk(studio)
+    page = build_page(desk, settings, shelf)
     gr.mount_gradio_app(
         server, page, path="/", server_name=settings.host, server_port=settings.port,
         theme=theme.theme(), css=theme.CSS, head=theme.HEAD, footer_links=["api", "settings"], run_history=False,
@@ -83,7 +86,7 @@ def build_server(
         _settle_mcp(page, settings)
     if settings.api_keys is not None:  # or the page would be a way around the credits
         server.add_middleware(PageOnlyHere)
-    server.add_middleware(Door, hosts=hosts or Hosts.of(settings))
+    server.add_middleware(Door, hosts=hosts or Hosts.of(settings), on_leave=desk.leave)
     return server
 
 
@@ -111,7 +114,7 @@ def _studio(settings: AppSettings) -> Studio:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Reads the options, serves until Ctrl-C."""
+    """Reads the options, serves until it is told to stop, and ends the process."""
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     log.setLevel(logging.INFO)
     chosen = _options(arguments)
@@ -119,6 +122,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         serve(_settings(chosen), open_page=chosen.open)
     except Refused as error:
         sys.exit(f"musicgraph: {error}")
+    _leave()
 
 
 def serve(settings: AppSettings, *, open_page: bool = False) -> None:
@@ -127,7 +131,7 @@ def serve(settings: AppSettings, *, open_page: bool = False) -> None:
     with tempfile.TemporaryDirectory(prefix="musicgraph-", ignore_cleanup_errors=True) as folder:
         has_ended = _serve(settings, Path(folder), open_page)
     if not has_ended:
-        _leave_at_once()
+        log.warning("the work that runs cannot be stopped at once; it ends with this process")
 
 
 def _serve(settings: AppSettings, files: Path, open_page: bool) -> bool:
@@ -142,7 +146,7 @@ def _serve(settings: AppSettings, files: Path, open_page: bool) -> bool:
     from .shelf import Shelf
     from .zero_gpu import announce, is_zero_gpu
 
-    provide_ffmpeg()
+    provide_ffmpeg(files / "ffmpeg")
     studio, shelf, hosts = _studio(settings), Shelf(files / "shelf"), Hosts.of(settings)
     config = uvicorn.Config(
         build_server(settings, studio, shelf, hosts),
@@ -197,13 +201,20 @@ def _end_heartbeats(server: Any) -> None:
             stop_event.set()
 
 
-def _leave_at_once() -> None:
-    """The work that runs is where it cannot be stopped: the process ends with it."""
+def _leave() -> None:
+    """Ends the process as the system does it: all at once.
+
+    Python would take it down piece by piece, which lasts seconds, and is not safe where a thread
+    is inside compiled code.
+    """
     from ..models.part_files import give_up
 
-    log.warning("the work that runs cannot be stopped at once; it ends with this process")
     give_up()
     logging.shutdown()
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            with contextlib.suppress(OSError, ValueError):  # closed, or nobody reads
+                stream.flush()
     os._exit(0)
 
 

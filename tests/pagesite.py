@@ -36,7 +36,7 @@ def tiny_site(folder, patch, **settings):
     patch.setenv("MUSICGRAPH_MODELS", str(folder / "models"))
     patch.setenv("GRADIO_TEMP_DIR", str(folder / "gradio"))
     patch.setenv("PATH", __import__("os").environ["PATH"])  # provide_ffmpeg adds to it
-    live.provide_ffmpeg()
+    live.provide_ffmpeg(folder / "ffmpeg")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

@@ -23,6 +23,7 @@ import torch
 
 from musicgraph.app import follow, live, page_create, page_graph, theme, zero_gpu
 from musicgraph.app.choices import check_request, model_choices
+from musicgraph.app.fields import BadField
 from musicgraph.app.follow import Desk, note, told
 from musicgraph.app.page_create import IDEAS, compose, request_from, values_of
 from musicgraph.app.page_graph import run_graph, shipped_document
@@ -122,7 +123,7 @@ def test_an_encoder_is_put_on_the_path_when_none_is_there(monkeypatch, tmp_path,
     if program:
         (tmp_path / program).write_text("#!/bin/sh\n")
         (tmp_path / program).chmod(0o755)
-    live.provide_ffmpeg()
+    live.provide_ffmpeg(tmp_path / "links")
     assert live.can_stream()
     assert shutil.which("ffprobe")
     if program:
@@ -156,6 +157,35 @@ def test_what_the_widgets_hold_is_the_request_and_back():
 def test_a_seed_is_drawn_for_minus_one_and_for_nothing():
     for seed in (-1, None):
         assert 0 <= request_from(*values_of(replace(REQUEST, seed=seed))).seed < 2**32
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "words"),
+    [
+        ("seed", -2, "seed: got -2, expected a whole number from -1 to"),
+        ("seed", 1e20, "seed: got 1e"),
+        ("seed", 1.5, "seed: got 1.5"),
+        ("seed", "7", 'seed: got "7"'),
+        ("duration", None, "duration: got nothing"),
+        ("duration", float("nan"), "duration: got NaN"),
+        ("variations", 2.5, "variations: got 2.5, expected a whole number"),
+        ("guidance", 99, "guidance: got 99, expected a number from"),
+        ("temperature", -1, "temperature: got -1"),
+        ("top_k", 0, "top_k: got 0"),
+        ("top_p", 2, "top_p: got 2"),
+        ("loudness", None, "loudness: got nothing"),
+        ("loudness", 7, "loudness: got 7"),
+    ],
+)
+def test_a_number_that_cannot_be_is_refused_by_the_fields_name(place, value, words):
+    names = [
+        "prompt", "duration", "model", "seed", "variations", "negative", "guidance", "temperature", "top_k", "top_p",
+        "precision", "loud", "loudness",
+    ]  # fmt: skip
+    values = dict(zip(names, values_of(replace(REQUEST, loudness_lufs=-14.0)), strict=True))
+    with pytest.raises(BadField, match=re.escape(words)) as refused_:
+        request_from(*(values | {place: value}).values())
+    assert refused_.value.field == place
 
 
 @pytest.mark.parametrize(
@@ -269,6 +299,15 @@ def test_a_stop_is_heard_at_once_even_where_the_work_cannot_be_stopped(desk):
         with pytest.raises(Interrupted):
             next(batches)
     over.set()
+
+
+def test_who_has_left_for_good_makes_no_more_work(desk):
+    done = []
+    desk.leave("anna")
+    with pytest.raises(Interrupted), desk.submitted("anna", "create", lambda *_: done.append(1)):
+        raise AssertionError
+    with desk.submitted("ben", "create", lambda *_: 7) as his:
+        assert his.ticket.result(5) == 7
 
 
 def test_a_full_queue_is_said(desk, shelf):

@@ -107,3 +107,11 @@ def test_an_empty_number_is_refused_by_name():
     field = Field("3", "seed", "whole", "seed", "", 1)
     with pytest.raises(Refused, match="seed: got nothing"):
         overrides([field], [None], Path())
+
+
+@pytest.mark.parametrize("value", [1.5, float("nan"), float("inf"), "seven"])
+def test_a_whole_number_that_is_none_is_refused_and_not_rounded(tmp_path, value):
+    field = Field("3", "seed", "whole", "seed", "", 1)
+    with pytest.raises(Refused, match="seed: got .*, expected a whole number"):
+        overrides([field], [value], tmp_path)
+    assert widget(field).precision is None

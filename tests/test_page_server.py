@@ -6,6 +6,7 @@ import sys
 import time
 import urllib.request
 
+import httpx
 import pytest
 from pagesite import tiny_site
 
@@ -68,6 +69,32 @@ def test_what_lies_on_the_server_is_not_served(site, tmp_path):
     for path in (secret, "/etc/passwd", "gradio_app.py"):
         with pytest.raises(urllib.error.HTTPError):
             urllib.request.urlopen(f"{site.address}gradio_api/file={path}")
+
+
+def said_by_generate(site, **changes):
+    """The words of the error event that a call ends with."""
+    values = {
+        "prompt": "calm piano", "duration": 1, "seed": 7, "negative": "", "model": "", "variations": 1, "guidance": 3,
+        "temperature": 1, "top_k": 250, "top_p": 0, "file_format": "flac",
+    }  # fmt: skip
+    url = site.address + "gradio_api/call/generate"
+    event = httpx.post(url, json={"data": list((values | changes).values())}).json()["event_id"]
+    answer = httpx.get(f"{url}/{event}", timeout=60).text
+    assert "event: error" in answer
+    return answer
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"seed": -2}, {"seed": 1e20}, {"seed": 1.5}, {"duration": None}, {"duration": 0}, {"variations": 9},
+        {"guidance": 99}, {"top_k": 1.5}, {"file_format": "exe"}, {"model": "../x"},
+    ],
+)  # fmt: skip
+def test_a_value_that_cannot_be_is_refused_by_name_and_is_no_failure(site, capfd, change):
+    (name,) = change
+    assert f"{name}: got" in said_by_generate(site, **change)
+    assert "Traceback" not in "".join(capfd.readouterr())
 
 
 CANCELLING = """
