@@ -71,9 +71,7 @@ def build_endpoints(desk: Desk, shelf: Shelf, settings: AppSettings) -> None:
         )
         facts: dict[str, Any] = {"seed": wanted.seed}
         takes: Sequence[Take] = []
-        with contextlib.closing(
-            compose(desk, shelf, settings, _visitor(request), wanted)
-        ) as run:
+        with contextlib.closing(compose(desk, shelf, settings, _visitor(request), wanted)) as run:
             for shown in run:
                 takes = shown.takes or takes
                 yield [], facts
