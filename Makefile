@@ -52,7 +52,7 @@ $(VENV)/ready: Makefile pyproject.toml constraints.txt
 $(FLOOR)/ready: Makefile pyproject.toml constraints-floor.txt
 	test -d $(FLOOR) || $(PYTHON) -m venv $(FLOOR)
 	$(FLOOR)/bin/python -m pip install --quiet -c constraints-floor.txt torch
-	$(FLOOR)/bin/python -m pip install --quiet -c constraints-floor.txt -e . "pytest>=8"
+	$(FLOOR)/bin/python -m pip install --quiet -c constraints-floor.txt -e . "pytest>=8" "hypothesis>=6.100"
 	touch $@
 
 clean:
