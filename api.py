@@ -23,16 +23,16 @@ from starlette.concurrency import run_in_threadpool
 from starlette.types import Receive, Scope, Send
 
 from . import __version__
-from .app.answers import ApiError, explained, not_found, unauthorized
-from .app.api_docs import JSON_TYPE, MEANINGS, answers, body_of, page
-from .app.fields import Number, all_fields, compatible_fields, read_fields
-from .app.keys import KeyStore, Reservation
-from .app.making import CancellingResponse, Handover, Order, first_piece, pieces_from, work_for
-from .app.offered import offered_model, offered_models
-from .app.reading import is_local, read_json, wanted_format
-from .app.settings import AppSettings
-from .app.sound import FORMATS, ZIP_TYPE
-from .app.studio import Studio, StudioClosed, Ticket
+from .app.http.answers import ApiError, explained, not_found, unauthorized
+from .app.http.docs import JSON_TYPE, MEANINGS, answers, body_of, page
+from .app.http.keys import KeyStore, Reservation
+from .app.http.making import CancellingResponse, Handover, Order, first_piece, pieces_from, work_for
+from .app.http.reading import is_local, read_json, wanted_format
+from .app.studio.encoding import FORMATS, ZIP_TYPE
+from .app.studio.fields import Number, all_fields, compatible_fields, read_fields
+from .app.studio.offered import offered_model, offered_models
+from .app.studio.queue import Studio, StudioClosed, Ticket
+from .app.studio.settings import AppSettings
 from .nodes.host import Interrupted
 from .workflows.default_graph import Music, seed_for
 from .workflows.default_graph import Request as MusicRequest

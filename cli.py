@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .app.keys_cli import keys
-from .models.processors import prepare_threads
+from .app.http.keys_cli import keys
+from .models.engines.processors import prepare_threads
 from .models.refused import Refused
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def explained_errors() -> Iterator[None]:
 
 
 def _exit(message: str, code: int) -> None:
-    from .workflows.problems import one_line
+    from .models.quoting import one_line
 
     typer.echo(one_line(f"musicgraph: {message}"), err=True)
     raise SystemExit(code)
@@ -165,12 +165,12 @@ def generate(
     as_json: AsJson = False,
 ) -> None:
     """Make music from a sentence."""
-    from .models import part_files
-    from .models.places import default_model
+    from .models.disk import part_files
+    from .models.weights.places import default_model
     from .nodes.host import model_folders
     from .workflows.default_graph import Request, make_music, seed_for
     from .workflows.executor import Runner
-    from .workflows.media import check_writable, write_audio
+    from .workflows.media.audio import check_writable, write_audio
 
     _check_is_text(prompt=prompt, negative=negative, model=model)
     takes = _take_paths(output, variations)
@@ -279,8 +279,8 @@ def demo(context: typer.Context) -> None:
 @app.command()
 def models(as_json: AsJson = False) -> None:
     """Every model that is known or found: where it lies, its size, its licence; and what the cache takes."""
-    from .models import cache
-    from .models.places import known_models
+    from .models.disk import cache
+    from .models.weights.places import known_models
     from .nodes.host import model_folders
 
     found = known_models(model_folders())
@@ -307,7 +307,7 @@ def models(as_json: AsJson = False) -> None:
 @app.command()
 def clean(as_json: AsJson = False) -> None:
     """Empty the cache of compiled code and int8 weights: the next start makes anew what it needs."""
-    from .models import cache
+    from .models.disk import cache
 
     try:
         freed = cache.clean()
@@ -344,9 +344,9 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """Run a workflow of ComfyUI, in UI or API format."""
-    from .models import part_files
+    from .models.disk import part_files
     from .workflows.executor import Runner
-    from .workflows.files import check_folder_writable
+    from .workflows.media.files import check_folder_writable
     from .workflows.overrides import Override, with_overrides
     from .workflows.reader import read_document
 
@@ -415,8 +415,8 @@ def check(
     as_json: AsJson = False,
 ) -> None:
     """Say what is wrong with workflows, without running them."""
+    from .models.quoting import one_line
     from .nodes.host import Run, running
-    from .workflows.problems import one_line
     from .workflows.registry import node_classes
 
     classes = node_classes()

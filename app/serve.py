@@ -21,19 +21,19 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from ..models.processors import prepare_threads
+from ..models.engines.processors import prepare_threads
 from ..models.refused import Refused
-from .settings import AppSettings
 from .stopping import leave_signals
+from .studio.settings import AppSettings
 
 if TYPE_CHECKING:
     import gradio as gr
     import uvicorn
     from fastapi import FastAPI
 
-    from .door import Hosts
-    from .shelf import Shelf
-    from .studio import Studio
+    from .http.door import Hosts
+    from .page.shelf import Shelf
+    from .studio.queue import Studio
 
 log = logging.getLogger("musicgraph")
 
@@ -46,9 +46,9 @@ OPEN_AFTER_S = 1.0
 
 def build_app(settings: AppSettings | None = None) -> gr.Blocks:
     """The page by itself, for Gradio's own tools and tests. Loads no model and opens no port."""
-    from .follow import Desk
-    from .page import build_page
-    from .shelf import Shelf
+    from .page.follow import Desk
+    from .page.shelf import Shelf
+    from .page.tabs import build_page
 
     settings = settings or AppSettings()
     return build_page(Desk(_studio(settings)), settings, Shelf())
@@ -64,12 +64,12 @@ def build_server(
     import gradio as gr
 
     from ..api import build_api
-    from . import theme
-    from .door import Door, Hosts
-    from .follow import Desk
-    from .page import build_page
-    from .reading import PageOnlyHere
-    from .shelf import Shelf
+    from .http.door import Door, Hosts
+    from .http.reading import PageOnlyHere
+    from .page import theme
+    from .page.follow import Desk
+    from .page.shelf import Shelf
+    from .page.tabs import build_page
 
     studio, shelf = studio or _studio(settings), shelf or Shelf()
     server = build_api(studio, settings)
@@ -105,7 +105,7 @@ def _settle_mcp(page: gr.Blocks, settings: AppSettings) -> None:
 
 
 def _studio(settings: AppSettings) -> Studio:
-    from .studio import Studio
+    from .studio.queue import Studio
 
     return Studio(max_waiting=settings.queue_size, idle_unload_s=settings.idle_unload_s)
 
@@ -141,10 +141,10 @@ def _serve(settings: AppSettings, files: Path, open_page: bool) -> bool:
     prepare_threads()
     import uvicorn
 
-    from .door import Hosts
-    from .live import provide_ffmpeg
-    from .shelf import Shelf
-    from .zero_gpu import announce, is_zero_gpu
+    from .http.door import Hosts
+    from .page.live import provide_ffmpeg
+    from .page.shelf import Shelf
+    from .studio.zero_gpu import announce, is_zero_gpu
 
     provide_ffmpeg(files / "ffmpeg")
     studio, shelf, hosts = _studio(settings), Shelf(files / "shelf"), Hosts.of(settings)
@@ -207,7 +207,7 @@ def _leave() -> None:
     Python would take it down piece by piece, which lasts seconds, and is not safe where a thread
     is inside compiled code.
     """
-    from ..models.part_files import give_up
+    from ..models.disk.part_files import give_up
 
     give_up()
     logging.shutdown()
@@ -249,7 +249,7 @@ def _shown_host(host: str) -> str:
 @contextlib.contextmanager
 def _sweeping(shelf: Shelf):
     """Removes old files while the server runs, and all of them at its end."""
-    from .page import SWEEP_S
+    from .page.tabs import SWEEP_S
 
     over = threading.Event()
 

@@ -53,7 +53,7 @@ def _wait(reading: int) -> None:
 
 def _end(number: int) -> None:
     """Imports nothing: the main thread may hold the lock of what is being imported."""
-    part_files = sys.modules.get(f"{__name__.rpartition('.app.')[0]}.models.part_files")
+    part_files = sys.modules.get(f"{__name__.rpartition('.app.')[0]}.models.disk.part_files")
     give_up = getattr(part_files, "give_up", None)
     if give_up is not None:
         give_up()

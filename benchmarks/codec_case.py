@@ -7,8 +7,8 @@ from pathlib import Path
 
 import torch
 
-from musicgraph.models import checkpoint
 from musicgraph.models.encodec import CodecStream
+from musicgraph.models.weights import checkpoint
 
 PIECE_FRAMES = 25  # as the sampler reports them
 

@@ -15,14 +15,14 @@ import torch
 from machine import peak_bytes
 from transformers import AutoTokenizer, EncodecModel, T5EncoderModel  # noqa: F401 (imports are not what is measured)
 
-from musicgraph.models import checkpoint
+from musicgraph.models.compose.composition import stream
 from musicgraph.models.config import Generation, Sampling
-from musicgraph.models.generate import stream
+from musicgraph.models.weights import checkpoint
 from musicgraph.nodes import engines
 
 
 def main(folder: Path) -> None:
-    importlib.import_module("musicgraph.models.numba_engine")
+    importlib.import_module("musicgraph.models.engines.numba_engine")
 
     before, started = peak_bytes(), time.perf_counter()
     opened = checkpoint.open_checkpoint(folder)

@@ -21,10 +21,10 @@ from transformers import (
     StoppingCriteriaList,
 )
 
-from musicgraph.models import checkpoint
+from musicgraph.models.compose.composition import stream
 from musicgraph.models.config import Generation, Sampling
-from musicgraph.models.engine import Engine, TorchEngine
-from musicgraph.models.generate import stream
+from musicgraph.models.engines.session import Engine, TorchEngine
+from musicgraph.models.weights import checkpoint
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
 from full_shape import write_small_checkpoint  # noqa: E402 (the tests' own maker of full-sized random weights)
@@ -111,7 +111,7 @@ def write_checkpoint(folder: Path) -> Upstream:
 
 
 def load_ours(folder: Path) -> dict[str, Ours]:
-    from musicgraph.models.numba_engine import NumbaEngine
+    from musicgraph.models.engines.numba_engine import NumbaEngine
 
     opened = checkpoint.open_checkpoint(folder)
     text = checkpoint.load_text_encoder(opened).encode

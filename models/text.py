@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from .conditioning import Conditioning
 from .refused import Refused
-from .tokenizer import Tokenizer
 
 if TYPE_CHECKING:  # imported for the types only: it takes seconds
     from transformers import T5EncoderModel
@@ -19,6 +18,12 @@ MAX_TOKENS = (
     512  # T5 was trained on no more; a longer prompt is refused rather than cut without a word
 )
 MAX_CHARACTERS = 32768  # a text of 512 tokens is far shorter
+
+
+class Tokenizer(Protocol):
+    def encode(self, text: str, /) -> list[int]:
+        """Ids, the end of the text included."""
+        ...
 
 
 class TextEncoder(nn.Module):

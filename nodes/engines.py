@@ -13,15 +13,16 @@ from typing import TYPE_CHECKING, Protocol
 
 import torch
 
-from ..models import checkpoint
 from ..models.config import LMConfig
-from ..models.engine import Engine, TorchEngine
+from ..models.engines.session import Engine, TorchEngine
+from ..models.precision import DTYPES
 from ..models.refused import Refused
+from ..models.weights import checkpoint
 from . import host
 
 if TYPE_CHECKING:  # each has to be an Engine, whose sessions are Sessions: `make lint` compares
-    from ..models.cuda_engine import CudaGraphEngine
-    from ..models.numba_engine import NumbaEngine
+    from ..models.engines.cuda_graphs import CudaGraphEngine
+    from ..models.engines.numba_engine import NumbaEngine
 
     _ENGINES: tuple[type[Engine], ...] = (TorchEngine, NumbaEngine, CudaGraphEngine)
 
@@ -139,7 +140,7 @@ class _OnTorch:
     """Weights under ComfyUI's memory manager where there is one; the engine is made anew for every run."""
 
     def __init__(self, opened: checkpoint.Checkpoint, choice: Choice):
-        dtype = checkpoint.DTYPES[choice.precision]
+        dtype = DTYPES[choice.precision]
         self._resident = host.Resident(
             checkpoint.load_lm(opened, dtype, host.loading_device(choice.device)), choice.device
         )
@@ -148,7 +149,7 @@ class _OnTorch:
     def ready(self, working_bytes: int) -> Engine:
         lm = self._resident.ready(working_bytes)
         if self._engine == CUDA_GRAPH:
-            from ..models.cuda_engine import CudaGraphEngine
+            from ..models.engines.cuda_graphs import CudaGraphEngine
 
             return CudaGraphEngine(lm)
         return TorchEngine(lm)
@@ -158,7 +159,7 @@ class _OnNumba:
     """Weights stay where their file is mapped: the computer's own memory, which nobody has to manage."""
 
     def __init__(self, opened: checkpoint.Checkpoint, choice: Choice, on_progress: host.OnProgress):
-        from ..models.numba_engine import NumbaEngine
+        from ..models.engines.numba_engine import NumbaEngine
 
         self._engine = NumbaEngine(opened, choice.precision, on_progress)
 

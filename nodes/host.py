@@ -20,8 +20,9 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch import Tensor, nn
 
-from ..models import cache, places
+from ..models.disk import cache
 from ..models.limits import Limits
+from ..models.weights import places
 
 log = logging.getLogger("musicgraph")
 

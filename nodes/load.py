@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 
-from ..models import checkpoint, places
 from ..models.encodec import Codec
 from ..models.refused import Refused
 from ..models.text import TextEncoder
+from ..models.weights import checkpoint, places
 from . import engines, host, wires
 
 log = logging.getLogger("musicgraph")

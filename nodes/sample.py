@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
+from ..models.compose.composition import in_blocks, stream
 from ..models.conditioning import Conditioning
 from ..models.config import MAX_BATCH, MAX_DURATION_S, Generation, LMConfig, Sampling
-from ..models.generate import in_blocks, stream
 from ..models.refused import Refused
 from . import host, wires
 

@@ -20,7 +20,7 @@ spec.loader.exec_module(sys.modules[spec.name])
 import pytest  # noqa: E402
 import torch  # noqa: E402
 
-from musicgraph.models import checkpoint  # noqa: E402
+from musicgraph.models.weights import checkpoint  # noqa: E402
 
 torch.set_num_threads(
     1

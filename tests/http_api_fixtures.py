@@ -6,9 +6,9 @@ from fastapi.testclient import TestClient
 from http_api import local
 
 from musicgraph.api import build_api
-from musicgraph.app.keys import KeyStore
-from musicgraph.app.settings import AppSettings
-from musicgraph.app.studio import Studio
+from musicgraph.app.http.keys import KeyStore
+from musicgraph.app.studio.queue import Studio
+from musicgraph.app.studio.settings import AppSettings
 
 
 @pytest.fixture(scope="module")

@@ -8,10 +8,11 @@ from contextlib import contextmanager
 import tiny
 import uvicorn
 
-from musicgraph.app import live, serve
-from musicgraph.app.settings import AppSettings
-from musicgraph.app.shelf import Shelf
-from musicgraph.app.studio import Studio
+from musicgraph.app import serve
+from musicgraph.app.page import live
+from musicgraph.app.page.shelf import Shelf
+from musicgraph.app.studio.queue import Studio
+from musicgraph.app.studio.settings import AppSettings
 
 CODEBOOK_SIZE = 1024  # larger than the page's default top-k
 

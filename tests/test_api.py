@@ -12,12 +12,12 @@ import torch
 from http_api import COMPATIBLE, GENERATE, RATE, SHORT, error_of, local, wav
 
 from musicgraph.api import build_api
-from musicgraph.app import making
-from musicgraph.app.settings import AppSettings
-from musicgraph.app.sound import FORMATS, SoundStream
+from musicgraph.app.http import making
+from musicgraph.app.studio.encoding import FORMATS, SoundStream
+from musicgraph.app.studio.settings import AppSettings
 from musicgraph.nodes.host import Interrupted
-from musicgraph.workflows.media import read_audio
-from musicgraph.workflows.tags import read_tags
+from musicgraph.workflows.media.audio import read_audio
+from musicgraph.workflows.media.tags import read_tags
 
 pytest_plugins = ["http_api_fixtures"]
 
@@ -316,7 +316,7 @@ def test_what_only_the_graph_can_refuse_is_no_failure_of_the_server(client):
 )
 def test_a_model_that_is_not_here_is_404_and_is_not_fetched(client, monkeypatch, name):
     monkeypatch.setattr(
-        "musicgraph.models.places.fetch", lambda *_: pytest.fail("must not be fetched")
+        "musicgraph.models.weights.places.fetch", lambda *_: pytest.fail("must not be fetched")
     )
     assert (
         "tiny-256" in error_of(client.post(GENERATE, json={**SHORT, "model": name}), 404)["message"]

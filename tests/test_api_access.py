@@ -10,10 +10,10 @@ from fastapi.testclient import TestClient
 from http_api import COMPATIBLE, GENERATE, SHORT, SOON, Holding, error_of, local
 
 from musicgraph.api import build_api
-from musicgraph.app import making
-from musicgraph.app.reading import PageOnlyHere
-from musicgraph.app.settings import AppSettings
-from musicgraph.app.studio import Studio
+from musicgraph.app.http import making
+from musicgraph.app.http.reading import PageOnlyHere
+from musicgraph.app.studio.queue import Studio
+from musicgraph.app.studio.settings import AppSettings
 
 pytest_plugins = ["http_api_fixtures"]
 

@@ -17,8 +17,8 @@ import uvicorn
 from http_api import COMPATIBLE, GENERATE
 
 from musicgraph.api import build_api
-from musicgraph.app.settings import AppSettings
-from musicgraph.app.studio import Studio
+from musicgraph.app.studio.queue import Studio
+from musicgraph.app.studio.settings import AppSettings
 
 pytest_plugins = ["http_api_fixtures"]
 

@@ -21,26 +21,30 @@ import pytest
 import tiny
 import torch
 
-from musicgraph.app import follow, live, page_create, page_graph, theme, zero_gpu
-from musicgraph.app.choices import check_request, model_choices
-from musicgraph.app.fields import BadField
-from musicgraph.app.follow import Desk, note, told
-from musicgraph.app.page_create import IDEAS, compose, request_from, values_of
-from musicgraph.app.page_graph import run_graph, shipped_document
-from musicgraph.app.paths import without_paths
+from musicgraph.app.page import create as page_create
+from musicgraph.app.page import graph as page_graph
+from musicgraph.app.page import live, theme
+from musicgraph.app.page.create import IDEAS, compose, request_from, values_of
+from musicgraph.app.page.follow import Desk, note
+from musicgraph.app.page.graph import run_graph, shipped_document
+from musicgraph.app.page.shelf import Shelf, Take, file_name
 from musicgraph.app.serve import build_app, settings_from
-from musicgraph.app.settings import AppSettings
-from musicgraph.app.shelf import Shelf, Take, file_name
-from musicgraph.app.studio import QueueFull, Studio
-from musicgraph.models import checkpoint
+from musicgraph.app.studio import failures, zero_gpu
+from musicgraph.app.studio.choices import check_request, model_choices
+from musicgraph.app.studio.failures import told
+from musicgraph.app.studio.fields import BadField
+from musicgraph.app.studio.paths import without_paths
+from musicgraph.app.studio.queue import QueueFull, Studio
+from musicgraph.app.studio.settings import AppSettings
 from musicgraph.models.refused import Refused
+from musicgraph.models.weights import checkpoint
 from musicgraph.nodes.host import Interrupted
 from musicgraph.workflows.default_graph import Request
-from musicgraph.workflows.media import read_audio, write_audio
+from musicgraph.workflows.media.audio import read_audio, write_audio
+from musicgraph.workflows.media.tags import read_tags
 from musicgraph.workflows.problems import NodeError, WorkflowError, refused
 from musicgraph.workflows.reader import Document
 from musicgraph.workflows.registry import node_classes
-from musicgraph.workflows.tags import read_tags
 
 ROOT = Path(__file__).parents[1]
 SETTINGS = AppSettings(model="tiny")
@@ -221,7 +225,7 @@ def test_the_menu_has_the_default_first_and_tells_size_and_licence():
 def test_sound_comes_at_once_then_in_pieces_over_a_second_and_adds_up_to_the_file(
     monkeypatch, desk, shelf
 ):
-    monkeypatch.setattr("musicgraph.app.page_create.can_stream", lambda: True)
+    monkeypatch.setattr("musicgraph.app.page.create.can_stream", lambda: True)
     shown = list(compose(desk, shelf, SETTINGS, "anna", REQUEST))
     pieces = [samples_of(one.chunk) for one in shown if one.chunk]
     (take,) = shown[-1].takes
@@ -242,7 +246,7 @@ def samples_of(chunk):
 
 
 def test_without_an_encoder_music_comes_at_the_end_and_the_page_says_so(monkeypatch, desk, shelf):
-    monkeypatch.setattr("musicgraph.app.page_create.can_stream", lambda: False)
+    monkeypatch.setattr("musicgraph.app.page.create.can_stream", lambda: False)
     shown = list(compose(desk, shelf, SETTINGS, "anna", replace(REQUEST, duration_s=1.5)))
     assert not any(one.chunk for one in shown)
     assert "without ffmpeg" in shown[-1].status
@@ -411,8 +415,8 @@ def test_file_names_are_plain():
 
 
 def api_graph(**sampler):
-    document = shipped_document("text_to_music_api.json", SETTINGS, CLASSES)
-    prompt = json.loads(json.dumps(document.api))
+    document = shipped_document("text_to_music.json", SETTINGS, CLASSES)
+    prompt = json.loads(json.dumps(document.prompt(CLASSES)))
     prompt["3"]["inputs"] |= {"duration": 1.0, **sampler}
     return prompt
 
@@ -443,13 +447,13 @@ def test_models_off_the_menu_are_neither_opened_nor_downloaded(desk, shelf, mode
 
 def test_files_outside_ones_own_input_folder_are_out_of_reach(desk, shelf, tmp_path):
     write_audio(shelf.folder("ben", "input") / "his.wav", torch.rand(1, 800) - 0.5, 8000)
-    chain = shipped_document("chain_api.json", SETTINGS, CLASSES)
+    chain = shipped_document("chain.json", SETTINGS, CLASSES)
     for name in (
         "his.wav",
         "../../" + str(shelf.folder("ben", "input") / "his.wav"),
         "/etc/passwd",
     ):
-        prompt = json.loads(json.dumps(chain.api))
+        prompt = json.loads(json.dumps(chain.prompt(CLASSES)))
         prompt["6"]["inputs"]["audio"] = name
         with pytest.raises(WorkflowError, match="Load Audio"):
             next(run_graph(desk, shelf, SETTINGS, "anna", Document(api=prompt)))
@@ -502,7 +506,7 @@ def test_music_and_graphs_come_back_from_a_lent_gpu(lent_gpu, desk, shelf):
 
 
 def test_a_refusal_on_a_lent_gpu_comes_in_the_same_words(lent_gpu, desk, shelf):
-    with pytest.raises(follow.TellTale) as refusal:
+    with pytest.raises(failures.TellTale) as refusal:
         list(compose(desk, shelf, SETTINGS, "anna", replace(REQUEST, top_k=60000)))
     assert "top_k: got 60000" in told(refusal.value).text
 

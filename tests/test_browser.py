@@ -11,7 +11,7 @@ import time
 import pytest
 from pagesite import tiny_site
 
-from musicgraph.workflows.media import read_audio
+from musicgraph.workflows.media.audio import read_audio
 from musicgraph.workflows.reader import read_document
 
 pytestmark = pytest.mark.browser
@@ -203,7 +203,7 @@ def test_a_file_of_the_app_opens_and_runs_on_the_graph_tab(visit, tmp_path):
 def test_what_a_graph_needs_is_said_with_the_nodes_name_and_an_upload_cures_it(visit, tmp_path):
     from torch import rand
 
-    from musicgraph.workflows.media import write_audio
+    from musicgraph.workflows.media.audio import write_audio
 
     someone = visit()
     someone.tab("Graph")

@@ -8,12 +8,12 @@ import torch
 from musicgraph.models.limits import Limits
 from musicgraph.models.refused import Refused
 from musicgraph.nodes.host import Run, running
-from musicgraph.workflows.builtin import NODE_CLASS_MAPPINGS
 from musicgraph.workflows.executor import Runner
-from musicgraph.workflows.media import read_audio, write_audio
-from musicgraph.workflows.pngs import png_bytes
+from musicgraph.workflows.media.audio import read_audio, write_audio
+from musicgraph.workflows.media.pngs import png_bytes
+from musicgraph.workflows.media.tags import read_tags
 from musicgraph.workflows.problems import WorkflowError
-from musicgraph.workflows.tags import read_tags
+from musicgraph.workflows.twins.audio import NODE_CLASS_MAPPINGS
 
 
 def call(class_type, **inputs):

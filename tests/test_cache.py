@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from musicgraph.models import cache, part_files
+from musicgraph.models.disk import cache, part_files
 
 ENTRY, OTHER = (cache.name("compiled", facts) for facts in ("one", "another"))
 DEAD_PROCESS = 2**22 + 1  # above Linux's highest number
@@ -151,7 +151,7 @@ class Evil:
 def test_a_planted_entry_is_not_unpickled(folder):
     """Written by somebody who does not know which entry's name the checksum is keyed with."""
     pytest.importorskip("numba")
-    from musicgraph.models import numba_cache
+    from musicgraph.models.engines import numba_cache
 
     cache.write(ENTRY, b"")
     (folder / OTHER).write_bytes((folder / ENTRY).read_bytes() + pickle.dumps(Evil()))

@@ -3,7 +3,7 @@
 import asyncio
 import json
 
-from musicgraph.app.calls import CALL_HEADER, Calls
+from musicgraph.app.studio.calls import CALL_HEADER, Calls
 
 ANN, BEN = ("10.0.0.1", 5000), ("10.0.0.2", 5000)
 

@@ -14,11 +14,12 @@ from hypothesis import strategies as some
 from safetensors.torch import load_file, save_file
 from tiny import write_tiny_checkpoint
 
-from musicgraph.models import checkpoint
-from musicgraph.models.checkpoint import lm_shapes, lm_sources, load_lm, open_checkpoint
-from musicgraph.models.checkpoint_config import SECTIONS, read_settings
-from musicgraph.models.places import POCKET_FOLDER
+from musicgraph.models.precision import DTYPES
 from musicgraph.models.refused import Refused
+from musicgraph.models.weights import checkpoint
+from musicgraph.models.weights.checkpoint import lm_shapes, lm_sources, load_lm, open_checkpoint
+from musicgraph.models.weights.checkpoint_config import SECTIONS, read_settings
+from musicgraph.models.weights.places import POCKET_FOLDER
 
 CPU = torch.device("cpu")
 
@@ -72,7 +73,7 @@ def test_shards_load_like_one_file(mono, tmp_path):
 def test_half_precision_files_load_in_any_precision(mono, tmp_path):
     write_tiny_checkpoint(tmp_path, dtype=torch.float16)
     half = open_checkpoint(tmp_path)
-    for dtype in checkpoint.DTYPES.values():
+    for dtype in DTYPES.values():
         lm = load_lm(half, dtype, CPU)
         assert {parameter.dtype for parameter in lm.parameters()} == {dtype}
         torch.testing.assert_close(
@@ -156,7 +157,7 @@ BREAKAGES = {
     "configuration is a list": (lambda f: (f / "config.json").write_text("[]"), "got a JSON list"),
     "a BERT": (
         lambda f: (f / "config.json").write_text('{"model_type": "bert"}'),
-        "got a model of type 'bert'",
+        'got a model of type "bert"',
     ),
     "a melody model": (
         lambda f: edit_config(f, lambda c: c.update(model_type="musicgen_melody")),
@@ -169,17 +170,17 @@ BREAKAGES = {
     ),
     "another activation": (
         set_in("decoder", activation_function="relu"),
-        "activation_function: got 'relu'",
+        'activation_function: got "relu"',
     ),
     "a number as text": (
         set_in("decoder", num_hidden_layers="3"),
-        "num_hidden_layers: got '3', expected a whole number from 1 to 256",
+        'num_hidden_layers: got "3", expected a whole number from 1 to 256',
     ),
     "a million layers": (set_in("decoder", num_hidden_layers=10**6), "got 1000000"),
     "a million layers of text": (set_in("text_encoder", num_layers=10**6), "got 1000000"),
     "a gigahertz": (set_in("audio_encoder", sampling_rate=10**9), "got 1000000000"),
-    "true is no number": (set_in("decoder", num_hidden_layers=True), "got True"),
-    "NaN": (set_in("text_encoder", layer_norm_epsilon=float("nan")), "got nan"),
+    "true is no number": (set_in("decoder", num_hidden_layers=True), "got true"),
+    "NaN": (set_in("text_encoder", layer_norm_epsilon=float("nan")), "got NaN"),
     "a stride of zero": (
         set_in("audio_encoder", upsampling_ratios=[8, 0]),
         "upsampling_ratios: got \\[8, 0\\]",

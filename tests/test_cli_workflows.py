@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from musicgraph import cli
-from musicgraph.workflows.media import read_audio, write_audio
-from musicgraph.workflows.tags import read_tags
+from musicgraph.workflows.media.audio import read_audio, write_audio
+from musicgraph.workflows.media.tags import read_tags
 
 FLOW = {
     "1": {
@@ -113,7 +113,7 @@ def test_a_node_that_refuses_what_it_is_given_is_bad_input(musicgraph, tmp_path)
 
 
 def test_ctrl_c_leaves_nothing(musicgraph, tmp_path, monkeypatch):
-    from musicgraph.workflows.builtin import EmptyAudio
+    from musicgraph.workflows.twins.audio import EmptyAudio
 
     def interrupted(*_, **__):
         raise KeyboardInterrupt

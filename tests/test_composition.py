@@ -6,9 +6,9 @@ from itertools import islice
 import pytest
 import torch
 
+from musicgraph.models.compose.composition import Composition, Direction
 from musicgraph.models.config import Sampling
-from musicgraph.models.engine import TorchEngine
-from musicgraph.models.generate import Composition, Direction
+from musicgraph.models.engines.session import TorchEngine
 from musicgraph.models.refused import Refused
 
 

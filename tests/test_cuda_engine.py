@@ -7,12 +7,18 @@ import torch
 from sessions import opened
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from musicgraph.models import cuda_engine, generate
+from musicgraph.models.compose import composition
+from musicgraph.models.compose.composition import stream
+from musicgraph.models.compose.delay import delayed
 from musicgraph.models.config import Generation, Sampling
-from musicgraph.models.cuda_engine import SPAN, CudaGraphEngine, CudaGraphSession, StaticStep
-from musicgraph.models.delay import delayed
-from musicgraph.models.engine import TorchEngine
-from musicgraph.models.generate import stream
+from musicgraph.models.engines import cuda_graphs
+from musicgraph.models.engines.cuda_graphs import (
+    SPAN,
+    CudaGraphEngine,
+    CudaGraphSession,
+    StaticStep,
+)
+from musicgraph.models.engines.session import TorchEngine
 from musicgraph.models.lm import Reading, seen_from
 from musicgraph.models.refused import Refused
 
@@ -42,7 +48,7 @@ class WithoutGpu(CudaGraphEngine):
 
 @pytest.fixture
 def rerun(monkeypatch):
-    monkeypatch.setattr(cuda_engine, "Recorder", Rerun)
+    monkeypatch.setattr(cuda_graphs, "Recorder", Rerun)
     monkeypatch.setattr(Rerun, "made", 0)
 
 
@@ -198,8 +204,8 @@ def test_drawing_asks_the_device_for_nothing_and_sends_it_only_noise(
             assert {tensor.device.type for tensor in given} == {"meta"}
             yield first - 1
 
-    monkeypatch.setattr(generate, "bring_back", never_read)
-    monkeypatch.setattr(generate, "lag_on", lambda device: 8)
+    monkeypatch.setattr(composition, "bring_back", never_read)
+    monkeypatch.setattr(composition, "lag_on", lambda device: 8)
     frames = stream(
         engine(in_type(mono.lm, torch.float32, "meta")),
         Generation(13, 0, sampling),

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from musicgraph.models.delay import defined_at, delayed
+from musicgraph.models.compose.delay import defined_at, delayed
 
 MONO, STEREO = (0, 1, 2, 3), (0, 0, 1, 1, 2, 2, 3, 3)
 

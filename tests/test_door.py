@@ -12,11 +12,11 @@ from gradio.processing_utils import _check_allowed
 from gradio.utils import get_upload_folder
 from starlette.websockets import WebSocketDisconnect
 
-from musicgraph.app import door
-from musicgraph.app.door import Door, Hosts, named_paths
+from musicgraph.app.http import door
+from musicgraph.app.http.door import Door, Hosts, named_paths
 from musicgraph.app.serve import build_server
-from musicgraph.app.settings import AppSettings
-from musicgraph.app.studio import Studio
+from musicgraph.app.studio.queue import Studio
+from musicgraph.app.studio.settings import AppSettings
 from musicgraph.models.refused import Refused
 
 ROUTES = ("/", "/config", "/gradio_api/info", "/health", "/v1/models", "/openapi.json", "/docs")

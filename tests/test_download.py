@@ -11,10 +11,10 @@ import time
 import pytest
 from hub import Hub, serving
 
-from musicgraph.models import download as downloads
-from musicgraph.models import places
-from musicgraph.models.download import Patience, download
 from musicgraph.models.refused import Refused
+from musicgraph.models.weights import download as downloads
+from musicgraph.models.weights import places
+from musicgraph.models.weights.download import Patience, download
 
 REPOSITORY = "facebook/musicgen-small"
 HASTY = Patience(attempts=3, first_wait_s=0.01, longest_wait_s=0.02, silence_s=5)
@@ -127,7 +127,7 @@ def test_a_stop_does_not_wait_for_the_next_bytes(hub, target):
 def test_a_killed_download_goes_on_where_it_was(hub, target):
     hub.pause_s = 0.05
     program = (
-        "import sys; from pathlib import Path; from musicgraph.models.download import download;"
+        "import sys; from pathlib import Path; from musicgraph.models.weights.download import download;"
         "download(sys.argv[1], Path(sys.argv[2]), lambda *_: None)"
     )
     where = os.environ | {"HF_ENDPOINT": hub.url, "PYTHONPATH": _importable(target.parent.parent)}
@@ -307,7 +307,7 @@ def test_two_that_want_the_same_fetch_it_once(hub, target):
 
 
 def test_the_token_goes_to_the_hub_and_not_to_where_it_sends_us(hub, target, monkeypatch):
-    from musicgraph.models import http_body
+    from musicgraph.models.weights import http_body
 
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
     sent = []

@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from musicgraph.models import checkpoint
-from musicgraph.models.places import POCKET_FOLDER
 from musicgraph.models.refused import Refused
+from musicgraph.models.weights import checkpoint
+from musicgraph.models.weights.places import POCKET_FOLDER
 from musicgraph.nodes import engines
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")

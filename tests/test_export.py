@@ -10,8 +10,8 @@ from safetensors import safe_open
 from tiny import tiny_tokenizer, write_tiny_checkpoint
 from transformers import MusicgenForConditionalGeneration
 
-from musicgraph.models import checkpoint
-from musicgraph.models.places import POCKET_FOLDER
+from musicgraph.models.weights import checkpoint
+from musicgraph.models.weights.places import POCKET_FOLDER
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
 

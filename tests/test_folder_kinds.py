@@ -6,8 +6,8 @@ import shutil
 import pytest
 from safetensors.torch import load_file, save_file
 
-from musicgraph.models.checkpoint import load_text_encoder, open_checkpoint
 from musicgraph.models.refused import Refused
+from musicgraph.models.weights.checkpoint import load_text_encoder, open_checkpoint
 
 POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1000\n"
 

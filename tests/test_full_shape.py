@@ -10,10 +10,10 @@ import torch
 from full_shape import write_small_checkpoint
 from transformers import AutoTokenizer
 
-from musicgraph.models import checkpoint
+from musicgraph.models.compose.composition import stream
 from musicgraph.models.config import Generation, Sampling
-from musicgraph.models.engine import TorchEngine
-from musicgraph.models.generate import stream
+from musicgraph.models.engines.session import TorchEngine
+from musicgraph.models.weights import checkpoint
 
 pytestmark = pytest.mark.slow
 TEXTS = ["a happy song", "drums"]
@@ -26,10 +26,10 @@ from transformers import AutoTokenizer, EncodecModel, T5EncoderModel
 spec = importlib.util.spec_from_file_location("musicgraph", sys.argv[1])
 sys.modules["musicgraph"] = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(sys.modules["musicgraph"])
-from musicgraph.models import checkpoint
+from musicgraph.models.weights import checkpoint
 from musicgraph.models.config import Generation, Sampling
-from musicgraph.models.engine import TorchEngine
-from musicgraph.models.generate import stream
+from musicgraph.models.engines.session import TorchEngine
+from musicgraph.models.compose.composition import stream
 def peak():  # of this process alone: ru_maxrss would start from the parent's
     status = Path("/proc/self/status").read_text()
     return 1024 * int(status.partition("VmHWM:")[2].split()[0])
@@ -74,7 +74,7 @@ def test_greedy_tokens_and_audio_equal_upstream(small):
 
 def test_loading_needs_the_weights_once(small):
     """Peak memory beyond the imports, as a share of the file: at most 1.25, generation included."""
-    init = Path(checkpoint.__file__).parents[1] / "__init__.py"
+    init = Path(checkpoint.__file__).parents[2] / "__init__.py"
     out = subprocess.run(
         [sys.executable, "-c", MEASURE, init, small[0]], capture_output=True, text=True, check=True
     )

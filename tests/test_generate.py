@@ -5,11 +5,11 @@ import copy
 import pytest
 import torch
 
-from musicgraph.models import generate as generate_module
+from musicgraph.models.compose import composition as generate_module
+from musicgraph.models.compose.composition import in_blocks, stream
 from musicgraph.models.conditioning import Conditioning
 from musicgraph.models.config import Generation, LMConfig, Sampling
-from musicgraph.models.engine import TorchEngine
-from musicgraph.models.generate import in_blocks, stream
+from musicgraph.models.engines.session import TorchEngine
 from musicgraph.models.refused import Refused
 
 CONFIG = LMConfig(

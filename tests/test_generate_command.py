@@ -11,13 +11,13 @@ import soundfile
 import tiny
 
 from musicgraph import cli
-from musicgraph.models import places
+from musicgraph.models.weights import places
 from musicgraph.workflows.default_graph import Request, document_for, make_music, seed_for
 from musicgraph.workflows.events import AudioChunk
 from musicgraph.workflows.executor import Runner
-from musicgraph.workflows.media import read_audio
+from musicgraph.workflows.media.audio import read_audio
+from musicgraph.workflows.media.tags import read_tags
 from musicgraph.workflows.problems import WorkflowError
-from musicgraph.workflows.tags import read_tags
 from musicgraph.workflows.validate import validate
 
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import gradio as gr
 import pytest
 
-from musicgraph.app.graph_form import Field, overrides, sections, widget
-from musicgraph.app.graph_picture import draw
-from musicgraph.app.page_graph import SHIPPED, shipped_workflows
+from musicgraph.app.page.graph import SHIPPED, shipped_workflows
+from musicgraph.app.page.graph_form import Field, overrides, sections, widget
+from musicgraph.app.page.graph_picture import draw
 from musicgraph.models.refused import Refused
 from musicgraph.workflows.reader import Document, read_document
 from musicgraph.workflows.registry import node_classes
@@ -30,7 +30,7 @@ def test_every_node_and_link_of_the_shipped_graphs_is_drawn():
 
 
 def test_without_positions_the_nodes_stand_in_layers():
-    api = read_document(SHIPPED / "text_to_music_api.json")
+    api = read_document(SHIPPED / "api/text_to_music.json")
     xs = [float(part.split('"')[0]) for part in draw(api, CLASSES).split('class="box" x="')[1:]]
     assert xs == sorted(xs) and len(set(xs)) == len(xs)
 
@@ -50,7 +50,7 @@ def test_a_strangers_graph_is_drawn_harmlessly():
 
 
 def test_the_node_at_work_is_marked():
-    svg = draw(read_document(SHIPPED / "text_to_music_api.json"), CLASSES, {"3": "at-work"})
+    svg = draw(read_document(SHIPPED / "api/text_to_music.json"), CLASSES, {"3": "at-work"})
     assert '<g class="at-work" data-node="3">' in svg
 
 
@@ -63,14 +63,14 @@ def fields_of(name):
 
 
 def test_a_form_has_what_the_nodes_declare():
-    fields = fields_of("text_to_music_api.json")
+    fields = fields_of("api/text_to_music.json")
     assert fields["2", "text"].kind == "text"
     assert fields["1", "model"].choices == ("tiny",)
     assert (fields["3", "cfg"].kind, fields["3", "cfg"].maximum) == ("slider", 20.0)
     assert fields["3", "seed"].kind == "whole"
     assert "likeliest" in fields["3", "top_k"].info
     assert ("3", "positive") not in fields, "linked inputs have nothing to set"
-    assert fields_of("chain_api.json")["6", "audio"].kind == "audio"
+    assert fields_of("api/chain.json")["6", "audio"].kind == "audio"
 
 
 def test_every_field_has_a_widget_of_its_kind():
@@ -79,15 +79,15 @@ def test_every_field_has_a_widget_of_its_kind():
         "audio": gr.Audio, "number": gr.Number, "check": gr.Checkbox,
     }  # fmt: skip
     for field in [
-        *fields_of("text_to_music_api.json").values(),
-        *fields_of("chain_api.json").values(),
+        *fields_of("api/text_to_music.json").values(),
+        *fields_of("api/chain.json").values(),
     ]:
         assert isinstance(widget(field), kinds[field.kind])
         assert widget(field).label
 
 
 def test_only_what_was_changed_becomes_an_override(tmp_path):
-    fields = list(fields_of("text_to_music_api.json").values())
+    fields = list(fields_of("api/text_to_music.json").values())
     values = [field.value for field in fields]
     assert overrides(fields, values, tmp_path) == []
     values[[f.input for f in fields].index("seed")] = 7.0
@@ -96,7 +96,7 @@ def test_only_what_was_changed_becomes_an_override(tmp_path):
 
 
 def test_seeds_beyond_what_a_browser_can_count_keep_every_digit():
-    prompt = read_document(SHIPPED / "text_to_music_api.json").prompt(CLASSES)
+    prompt = read_document(SHIPPED / "api/text_to_music.json").prompt(CLASSES)
     prompt["3"]["inputs"]["seed"] = 2**64 - 1
     (field,) = (f for s in sections(prompt, CLASSES) for f in s.fields if f.input == "seed")
     assert field.kind == "line"

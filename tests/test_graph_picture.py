@@ -3,7 +3,7 @@
 import pytest
 from fakes import CLASSES, node
 
-from musicgraph.app.graph_picture import MAX_DRAWN, MAX_SOCKETS, draw
+from musicgraph.app.page.graph_picture import MAX_DRAWN, MAX_SOCKETS, draw
 from musicgraph.workflows.reader import Document
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from musicgraph.models import cache
+from musicgraph.models.disk import cache
 from musicgraph.models.refused import Refused
 from musicgraph.nodes import host
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from musicgraph.app.keys import KeyStore, NoCredits, UnknownKey
-from musicgraph.app.keys_cli import keys as command
+from musicgraph.app.http.keys import KeyStore, NoCredits, UnknownKey
+from musicgraph.app.http.keys_cli import keys as command
 from musicgraph.models.refused import Refused
 
 ROOT = Path(__file__).parents[1]
@@ -39,7 +39,7 @@ def test_what_a_dead_server_had_reserved_comes_back_and_what_a_living_one_has_do
     key = store.add("ann", 5)
     code = (
         "import sys, os; sys.path.insert(0, sys.argv[1]); import conftest\n"
-        "from musicgraph.app.keys import KeyStore\n"
+        "from musicgraph.app.http.keys import KeyStore\n"
         "store = KeyStore(sys.argv[2])\n"
         "spent = store.reserve(sys.argv[3]); store.spend(spent)\n"
         "store.reserve(sys.argv[3]); store.reserve(sys.argv[3]); os._exit(9)"
@@ -241,7 +241,7 @@ def test_the_command_lists_sets_and_removes(tmp_path):
 def test_the_command_is_quick_to_import():
     script = (
         "import importlib.util, sys\n"
-        f"spec = importlib.util.spec_from_file_location('keys_cli', {str(ROOT / 'app' / 'keys_cli.py')!r})\n"
+        f"spec = importlib.util.spec_from_file_location('keys_cli', {str(ROOT / 'app' / 'http' / 'keys_cli.py')!r})\n"
         "module = importlib.util.module_from_spec(spec); spec.loader.exec_module(module)\n"
         "print([m for m in ('torch', 'fastapi', 'gradio', 'sqlite3') if m in sys.modules])\n"
     )

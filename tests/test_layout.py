@@ -10,8 +10,27 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-ORDER = ["models", "nodes", "workflows", "app"]
-FRONT_DOORS = [path.name for path in ROOT.glob("*.py") if path.name != "__init__.py"]
+DOORS = {"api", "cli", "gradio_app", "__main__"}
+MODELS = {"models", "models.disk", "models.weights", "models.engines", "models.compose"}
+WORKFLOWS = {"workflows", "workflows.media", "workflows.twins"}
+GRAPHS = MODELS | WORKFLOWS | {"nodes"}
+MAY_IMPORT = {
+    "models": set(),
+    "models.disk": {"models"},
+    "models.weights": {"models", "models.disk"},
+    "models.engines": {"models", "models.disk", "models.weights"},
+    "models.compose": {"models", "models.engines"},
+    "nodes": MODELS,
+    "workflows.media": MODELS | {"nodes"},
+    "workflows.twins": MODELS | {"nodes", "workflows.media"},
+    "workflows": GRAPHS,
+    "app.studio": GRAPHS,
+    "app.page": GRAPHS | {"app.studio"},
+    "app.http": GRAPHS | {"app.studio"},
+    "app": GRAPHS | {"app.studio", "app.page", "app.http", "api"},
+}
+"""Each room, and the rooms that it may import from besides itself. Doors may import from all of them."""
+ROOMS = sorted(MAY_IMPORT)
 
 
 def imports(path):
@@ -19,37 +38,68 @@ def imports(path):
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from ((0, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield (node.level, node.module)
+            yield from ((node.level, f"{node.module}.{alias.name}") for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            yield (node.level, node.module or node.names[0].name)
+            yield from ((node.level, alias.name) for alias in node.names)
 
 
-def sources(package):
-    return sorted((ROOT / package).glob("*.py"))
+def sources(room):
+    return sorted((ROOT / room.replace(".", "/")).glob("*.py"))
 
 
-@pytest.mark.parametrize("package", ORDER)
-def test_dependencies_point_one_way(package):
-    above = {
-        *ORDER[ORDER.index(package) + 1 :],
-        *(Path(door).stem for door in FRONT_DOORS),
-        "training",
+def modules():
+    named = {f"{room}.{path.stem}" for room in ROOMS for path in sources(room)}
+    return named | {path.stem for path in ROOT.glob("*.py")}
+
+
+def imported_modules(room, path):
+    """Ours that a file imports, as `room.file`."""
+    known = modules()
+    for level, name in imports(path):
+        if level:
+            above = room.split(".")[: len(room.split(".")) - level + 1]
+            found = ".".join([*above, name])
+            if found in known:
+                yield found
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_dependencies_point_one_way(room):
+    for path in sources(room):
+        for module in imported_modules(room, path):
+            there = module.rpartition(".")[0] or module
+            assert there in MAY_IMPORT[room] | {room}, f"{path} imports {module}"
+        absolute = {name.split(".")[0] for level, name in imports(path) if not level}
+        assert not absolute & {"musicgraph", *ROOMS}, f"{path}: import relatively"
+
+
+def test_no_two_files_need_each_other():
+    needs = {
+        f"{room}.{path.stem}": set(imported_modules(room, path))
+        for room in ROOMS
+        for path in sources(room)
     }
-    above -= (
-        {"api"} if package == "app" else set()
-    )  # api.py is the half of the app that programs see
-    for path in sources(package):
-        for level, name in imports(path):
-            if level == 2:
-                assert name.split(".")[0] not in above, f"{path} imports {name}"
-            assert not (level == 0 and name.split(".")[0] in ["musicgraph", *ORDER]), (
-                f"{path}: import relatively"
-            )
+    while leaves := [name for name, wanted in needs.items() if not wanted & needs.keys()]:
+        for name in leaves:
+            del needs[name]
+    assert not needs
+
+
+def test_no_room_holds_a_fifth_of_the_code():
+    lines = {
+        room: sum(len(path.read_text(encoding="utf-8").splitlines()) for path in sources(room))
+        for room in ROOMS
+    }
+    doors = sum(len((ROOT / f"{d}.py").read_text(encoding="utf-8").splitlines()) for d in DOORS)
+    assert max(lines.values()) < (sum(lines.values()) + doors) / 5, lines
 
 
 def test_only_host_knows_comfyui():
-    for package in ORDER:
-        for path in sources(package):
-            if (package, path.name) != ("nodes", "host.py"):
+    for room in ROOMS:
+        for path in sources(room):
+            if (room, path.name) != ("nodes", "host.py"):
                 found = {name.split(".")[0] for level, name in imports(path) if level == 0}
                 assert not found & {"comfy", "folder_paths", "comfy_api", "server", "execution"}, (
                     path
@@ -57,29 +107,30 @@ def test_only_host_knows_comfyui():
 
 
 def test_models_know_no_page_and_no_graph():
-    for path in sources("models"):
+    for path in (path for room in MODELS for path in sources(room)):
         found = {name.split(".")[0] for level, name in imports(path) if level == 0}
         assert not found & {"gradio", "fastapi", "typer", "av"}, path
 
 
 def test_nothing_is_unpickled_but_compiled_code_of_our_own():
     """Numba's form of it, whose checksum and owner are checked first."""
-    for package in ORDER:
-        for path in sources(package):
+    for room in ROOMS:
+        for path in sources(room):
             found = {name.split(".")[0] for _, name in imports(path)}
-            assert "pickle" not in found or (package, path.name) == ("models", "numba_cache.py")
+            assert "pickle" not in found or path.name == "numba_cache.py"
             assert "torch.load" not in path.read_text(encoding="utf-8")
 
 
-def test_packages_are_flat_and_all_named_in_pyproject():
+def test_every_room_is_known_here_and_in_pyproject():
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    for package in ORDER:
-        assert f'"musicgraph.{package}"' in text
-        assert not list((ROOT / package).glob("*/*.py")), "no deeper packages"
+    for top in ("models", "nodes", "workflows", "app"):
+        for path in (ROOT / top).rglob("*.py"):
+            room = ".".join(path.relative_to(ROOT).parent.parts)
+            assert room in MAY_IMPORT and f'"musicgraph.{room}"' in text, path
 
 
 def test_no_file_outgrows_what_one_can_read():
-    for path in [*ROOT.glob("*.py"), *(p for package in ORDER for p in sources(package))]:
+    for path in [*ROOT.glob("*.py"), *(p for room in ROOMS for p in sources(room))]:
         assert len(path.read_text(encoding="utf-8").splitlines()) <= 500, path
 
 
@@ -133,8 +184,8 @@ def test_importing_any_module_has_no_effects(tmp_path):
         f"spec = importlib.util.spec_from_file_location('musicgraph', {str(ROOT / '__init__.py')!r})\n"
         "sys.modules['musicgraph'] = importlib.util.module_from_spec(spec)\n"
         "spec.loader.exec_module(sys.modules['musicgraph'])\n"
-        f"names = {[f'musicgraph.{package}.{path.stem}' for package in ORDER for path in sources(package)]!r}\n"
-        f"names += {[f'musicgraph.{Path(door).stem}' for door in FRONT_DOORS if door == 'cli.py']!r}\n"
+        f"names = {[f'musicgraph.{package}.{path.stem}' for package in ROOMS for path in sources(package)]!r}\n"
+        f"names += {['musicgraph.cli']!r}\n"
         "for name in names: importlib.import_module(name.removesuffix('.__init__'))\n"
         "assert flags() == before\n"
         "assert threading.active_count() == 1\n"

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from musicgraph.models import places
 from musicgraph.models.refused import Refused
+from musicgraph.models.weights import places
 from musicgraph.nodes import engines, host
 from musicgraph.nodes.load import MusicGenModelLoader
 from musicgraph.workflows.validate import validate

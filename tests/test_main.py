@@ -12,9 +12,9 @@ import pytest
 from musicgraph import __version__, cli
 from musicgraph.app import streams
 from musicgraph.workflows import executor
-from musicgraph.workflows.builtin_files import SaveAudio
 from musicgraph.workflows.default_graph import Music
-from musicgraph.workflows.media import read_audio
+from musicgraph.workflows.media.audio import read_audio
+from musicgraph.workflows.twins.files import SaveAudio
 
 ROOT = Path(__file__).parents[1]
 START = f"""
@@ -156,7 +156,7 @@ def test_what_a_killed_run_left_is_swept_by_the_next(flow, capsys, monkeypatch):
 
 def test_the_cache_is_shown_and_emptied(flow, capsys, monkeypatch, tmp_path):
     monkeypatch.setenv("MUSICGRAPH_CACHE", str(tmp_path / "cache"))
-    from musicgraph.models import cache
+    from musicgraph.models.disk import cache
 
     cache.write(cache.name("int8", "some"), bytes(20_000_000))
     _, out, _ = called(capsys, monkeypatch, "models")
@@ -213,7 +213,7 @@ def test_a_signal_ends_the_process_at_once_and_leaves_nothing_half(tmp_path, num
     script = (
         "from musicgraph.app.stopping import end_at_signals\n"
         "end_at_signals()\n"
-        "from musicgraph.models import part_files\n"
+        "from musicgraph.models.disk import part_files\n"
         "import pathlib, threading\n"
         "with part_files.written(pathlib.Path('music.wav')) as part:\n"
         "    part.write_text('half')\n"

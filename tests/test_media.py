@@ -11,8 +11,9 @@ import torch
 from musicgraph.models.limits import Limits
 from musicgraph.models.refused import Refused
 from musicgraph.nodes.host import Interrupted, Run, running
-from musicgraph.workflows import files, media
-from musicgraph.workflows.tags import read_tags, workflow_tags
+from musicgraph.workflows.media import audio as media
+from musicgraph.workflows.media import files
+from musicgraph.workflows.media.tags import read_tags, workflow_tags
 
 
 def tone(rate=32000, seconds=0.5, channels=1):

@@ -10,14 +10,15 @@ from safetensors.torch import load_file, save_file
 from sessions import opened
 from tiny import write_tiny_checkpoint
 
-from musicgraph.models import checkpoint, numba_cache, numba_engine, numba_weights
+from musicgraph.models.compose.composition import stream
+from musicgraph.models.compose.delay import delayed
 from musicgraph.models.config import Generation, Sampling
-from musicgraph.models.delay import delayed
-from musicgraph.models.engine import TorchEngine
-from musicgraph.models.generate import stream
-from musicgraph.models.numba_engine import NumbaEngine, Threads
-from musicgraph.models.places import POCKET_FOLDER
+from musicgraph.models.engines import numba_cache, numba_engine, numba_weights
+from musicgraph.models.engines.numba_engine import NumbaEngine, Threads
+from musicgraph.models.engines.session import TorchEngine
 from musicgraph.models.refused import Refused
+from musicgraph.models.weights import checkpoint
+from musicgraph.models.weights.places import POCKET_FOLDER
 from musicgraph.nodes import load
 from musicgraph.nodes.engines import ENGINE_VARIABLE
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from numba import njit
 
-from musicgraph.models import numba_parts, numba_vectors, numba_weights
+from musicgraph.models.engines import numba_parts, numba_vectors, numba_weights
 
 OTHER_PROCESSOR = {
     "NUMBA_CPU_NAME": "generic",
@@ -175,9 +175,9 @@ COMPOSED = """
 import hashlib, sys
 sys.path.insert(0, sys.argv[1])
 import conftest, torch
-from musicgraph.models import checkpoint
-from musicgraph.models.numba_engine import NumbaEngine
-from musicgraph.models.places import POCKET_FOLDER
+from musicgraph.models.weights import checkpoint
+from musicgraph.models.engines.numba_engine import NumbaEngine
+from musicgraph.models.weights.places import POCKET_FOLDER
 
 opened = checkpoint.open_checkpoint(POCKET_FOLDER)
 text = checkpoint.load_text_encoder(opened).encode(["a happy piano tune"])

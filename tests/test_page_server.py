@@ -10,7 +10,7 @@ import httpx
 import pytest
 from pagesite import tiny_site
 
-from musicgraph.workflows.media import read_audio
+from musicgraph.workflows.media.audio import read_audio
 from musicgraph.workflows.reader import read_document
 
 

@@ -5,10 +5,10 @@ import torch
 from sessions import opened
 from transformers import AutoTokenizer
 
+from musicgraph.models.compose.composition import stream
+from musicgraph.models.compose.delay import delayed
 from musicgraph.models.config import Generation, Sampling
-from musicgraph.models.delay import delayed
-from musicgraph.models.engine import TorchEngine
-from musicgraph.models.generate import stream
+from musicgraph.models.engines.session import TorchEngine
 
 TEXTS = ["a happy song with drums and a long description", "piano", "slow, sad"]
 GREEDY = {"temperature": 0.0, "top_k": 1}

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from musicgraph.models import places
 from musicgraph.models.refused import Refused
+from musicgraph.models.weights import places
 
 
 @pytest.fixture(autouse=True)

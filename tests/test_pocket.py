@@ -5,12 +5,13 @@ import torch
 from sessions import opened
 from transformers import AutoTokenizer, MusicgenForConditionalGeneration
 
-from musicgraph.models import checkpoint, dsp
+from musicgraph.models import dsp
+from musicgraph.models.compose.composition import stream
+from musicgraph.models.compose.delay import delayed
 from musicgraph.models.config import Generation, Sampling
-from musicgraph.models.delay import delayed
-from musicgraph.models.engine import TorchEngine
-from musicgraph.models.generate import stream
-from musicgraph.models.places import POCKET_FOLDER
+from musicgraph.models.engines.session import TorchEngine
+from musicgraph.models.weights import checkpoint
+from musicgraph.models.weights.places import POCKET_FOLDER
 
 MAX_FOLDER_BYTES = 25 * 10**6
 

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from musicgraph.models import processors
+from musicgraph.models.engines import processors
 
 
 @pytest.fixture

@@ -12,10 +12,10 @@ import torch
 from fakes import CLASSES, node
 
 from musicgraph.workflows import reader
-from musicgraph.workflows.id3 import MAX_TAG_BYTES
-from musicgraph.workflows.media import write_audio
+from musicgraph.workflows.media.audio import write_audio
+from musicgraph.workflows.media.id3 import MAX_TAG_BYTES
+from musicgraph.workflows.media.tags import workflow_tags
 from musicgraph.workflows.problems import WorkflowError
-from musicgraph.workflows.tags import workflow_tags
 from musicgraph.workflows.validate import validate
 
 API = {"1": node("Number", value=2), "3": node("Show", value=["1", 0], label="é")}

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from musicgraph.models.compose.sampling import Noise, draw, keep_top_k, keep_top_p
 from musicgraph.models.config import Sampling
-from musicgraph.models.sampling import Noise, draw, keep_top_k, keep_top_p
 
 CPU = torch.device("cpu")
 

@@ -6,11 +6,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_cuda_engine import Rerun, WithoutGpu
 
-from musicgraph.models import checkpoint, cuda_engine
 from musicgraph.models.conditioning import Conditioning
-from musicgraph.models.engine import TorchEngine
-from musicgraph.models.numba_engine import NumbaEngine
+from musicgraph.models.engines import cuda_graphs
+from musicgraph.models.engines.numba_engine import NumbaEngine
+from musicgraph.models.engines.session import TorchEngine
 from musicgraph.models.refused import Refused
+from musicgraph.models.weights import checkpoint
 
 TEXTS = ["drums", "a long description of slow music", "piano", ""]
 STEPS = 12
@@ -23,7 +24,7 @@ QUICK = settings(
 def engines(mono):
     opened = checkpoint.open_checkpoint(mono.folder)
     patch = pytest.MonkeyPatch()
-    patch.setattr(cuda_engine, "Recorder", Rerun)
+    patch.setattr(cuda_graphs, "Recorder", Rerun)
     yield {
         "torch": TorchEngine(mono.lm),
         "cuda graph": WithoutGpu(mono.lm),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from musicgraph.app.settings import AppSettings
+from musicgraph.app.studio.settings import AppSettings
 from musicgraph.models.refused import Refused
 
 ROOT = Path(__file__).parents[1]
@@ -37,7 +37,7 @@ def test_settings_are_there_without_torch():
         f"spec = importlib.util.spec_from_file_location('musicgraph', {str(ROOT / '__init__.py')!r})\n"
         "sys.modules['musicgraph'] = importlib.util.module_from_spec(spec)\n"
         "spec.loader.exec_module(sys.modules['musicgraph'])\n"
-        "import musicgraph.app.settings\n"
+        "import musicgraph.app.studio.settings\n"
         "print('torch' in sys.modules)\n"
     )
     out = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)

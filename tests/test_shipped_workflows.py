@@ -12,8 +12,8 @@ from musicgraph.workflows.ui_format import CONTROL_VALUES, to_api
 from musicgraph.workflows.validate import validate
 
 FOLDER = Path(__file__).parents[1] / "workflows"
-UI_FILES = sorted(path for path in FOLDER.glob("*.json") if not path.stem.endswith("_api"))
-API_FILES = sorted(FOLDER.glob("*_api.json"))
+UI_FILES = sorted(FOLDER.glob("*.json"))
+API_FILES = sorted((FOLDER / "api").glob("*.json"))
 EXTRA_VALUES = {"LoadAudio": [None, ""]}  # what ComfyUI's page adds for its upload button
 
 each_ui_file = pytest.mark.parametrize("path", UI_FILES, ids=lambda path: path.stem)
@@ -29,9 +29,7 @@ def loaded(path):
 
 
 def test_every_workflow_is_there_in_both_formats():
-    assert UI_FILES and [path.stem for path in API_FILES] == [
-        f"{path.stem}_api" for path in UI_FILES
-    ]
+    assert UI_FILES and [path.stem for path in API_FILES] == [path.stem for path in UI_FILES]
 
 
 @each_ui_file
@@ -95,7 +93,7 @@ def test_widget_values_are_all_there_in_order_and_seeds_are_fixed(path, classes)
 
 @each_ui_file
 def test_the_api_form_is_what_the_page_would_send(path, classes):
-    assert loaded(path.with_name(f"{path.stem}_api.json")) == to_api(loaded(path), classes)
+    assert loaded(FOLDER / "api" / path.name) == to_api(loaded(path), classes)
 
 
 @pytest.mark.parametrize("path", [*UI_FILES, *API_FILES], ids=lambda path: path.stem)

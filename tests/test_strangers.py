@@ -10,23 +10,23 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mutations import VALUES, as_text, damaged, mutated
 
-from musicgraph.app.fields import all_fields, compatible_fields, read_fields
-from musicgraph.app.graph_picture import draw
-from musicgraph.app.settings import AppSettings
+from musicgraph.app.page.graph_picture import draw
+from musicgraph.app.studio.fields import all_fields, compatible_fields, read_fields
+from musicgraph.app.studio.settings import AppSettings
 from musicgraph.models.refused import Refused
 from musicgraph.workflows import default_graph
 from musicgraph.workflows.executor import Runner
-from musicgraph.workflows.media import write_audio
-from musicgraph.workflows.pngs import png_bytes
+from musicgraph.workflows.media.audio import write_audio
+from musicgraph.workflows.media.pngs import png_bytes
+from musicgraph.workflows.media.tags import read_tags
 from musicgraph.workflows.problems import NodeError
 from musicgraph.workflows.reader import parse_document
 from musicgraph.workflows.registry import node_classes
-from musicgraph.workflows.tags import read_tags
 from musicgraph.workflows.validate import validate
 
 SHIPPED = [
     json.loads(path.read_text(encoding="utf-8"))
-    for path in sorted(Path(default_graph.__file__).parent.glob("*.json"))
+    for path in sorted(Path(default_graph.__file__).parent.rglob("*.json"))
 ]
 FEW = settings(
     max_examples=150,

@@ -6,8 +6,8 @@ import weakref
 
 import pytest
 
-from musicgraph.app.follow import visitor_of
-from musicgraph.app.studio import QueueFull, Studio, StudioClosed
+from musicgraph.app.page.follow import visitor_of
+from musicgraph.app.studio.queue import QueueFull, Studio, StudioClosed
 from musicgraph.nodes import wires
 from musicgraph.nodes.host import Interrupted
 from musicgraph.workflows.default_graph import Request, make_music

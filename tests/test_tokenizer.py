@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 from transformers import AutoTokenizer, T5Tokenizer
 
-from musicgraph.models.checkpoint import load_text_encoder, open_checkpoint
-from musicgraph.models.places import POCKET_FOLDER
 from musicgraph.models.refused import Refused
-from musicgraph.models.tokenizer import load_tokenizer
+from musicgraph.models.weights.checkpoint import load_text_encoder, open_checkpoint
+from musicgraph.models.weights.places import POCKET_FOLDER
+from musicgraph.models.weights.tokenizer import load_tokenizer
 
 LINES = [
     "a calm piano tune with soft strings",
@@ -97,7 +97,7 @@ def model(**values):
 PATTERN = {"type": "Replace", "pattern": {"Regex": "(a+)+$"}, "content": ""}
 TEMPLATE = {"type": "TemplateProcessing", "single": 3, "pair": [], "special_tokens": {}}
 BAD = {
-    "an empty object": ("{}", "model: got None"),
+    "an empty object": ("{}", "model: got null"),
     "a list": ("[]", "got a JSON list"),
     "no JSON": ("{", "not readable as JSON"),
     "model is a list": (changed(model=[]), "expected a Unigram model"),

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from transformers import AutoTokenizer
 
-from musicgraph.models.places import POCKET_FOLDER
+from musicgraph.models.weights.places import POCKET_FOLDER
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
 

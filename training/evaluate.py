@@ -30,7 +30,7 @@ from torch.nn.functional import cross_entropy
 
 from musicgraph.models.conditioning import Conditioning
 from musicgraph.models.config import MAX_BATCH, Sampling
-from musicgraph.models.engine import Engine
+from musicgraph.models.engines.session import Engine
 
 CLIP_S = 6
 # name, guidance, precision; the last is what the product plays on a CPU

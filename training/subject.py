@@ -13,12 +13,12 @@ from render import synthesize
 from sound_world import FRAME_RATE
 from transformers import AutoTokenizer, MusicgenForConditionalGeneration
 
-from musicgraph.models import checkpoint
+from musicgraph.models.compose.composition import stream
 from musicgraph.models.config import MAX_BATCH, Generation, Sampling
 from musicgraph.models.encodec import Codec
-from musicgraph.models.generate import stream
-from musicgraph.models.numba_engine import NumbaEngine
+from musicgraph.models.engines.numba_engine import NumbaEngine
 from musicgraph.models.text import TextEncoder
+from musicgraph.models.weights import checkpoint
 
 HELD_OUT_FROM = 1_000_000  # indices far above those of training
 

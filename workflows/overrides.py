@@ -11,7 +11,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from .problems import WorkflowError, refused, shown
+from ..models.quoting import shown
+from .problems import WorkflowError, refused
 from .reader import Document
 from .registry import InputSpec, NodeClasses, declared_inputs, title_of
 from .ui_format import with_widget

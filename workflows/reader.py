@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeGuard
 
+from ..models.quoting import has_surrogates, shown
 from ..models.refused import Refused
-from .files import open_file
-from .problems import WorkflowError, has_surrogates, refused, shown
+from .media.files import open_file
+from .media.tags import read_tags
+from .problems import WorkflowError, refused
 from .registry import NodeClasses
-from .tags import read_tags
 from .ui_format import to_api
 from .validate import plain_prompt
 

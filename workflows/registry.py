@@ -62,7 +62,7 @@ class InputSpec:
 def node_classes() -> dict[str, type]:
     """The twins of ComfyUI's audio nodes, and our own nodes."""
     from ..nodes import NODE_CLASS_MAPPINGS
-    from .builtin import NODE_CLASS_MAPPINGS as TWINS
+    from .twins.audio import NODE_CLASS_MAPPINGS as TWINS
 
     return {**TWINS, **NODE_CLASS_MAPPINGS}
 

@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from .prefixes import page_tokens
-from .problems import refused, shown
+from ..models.quoting import shown
+from .media.names import page_tokens
+from .problems import refused
 from .registry import (
     DeclaredOnce,
     InputSpec,

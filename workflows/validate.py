@@ -15,10 +15,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..models.quoting import has_surrogates, one_line, shown
 from ..models.refused import Refused
 from ..nodes.host import current_run
 from .bounds import composes, music_asked_s
-from .problems import Problem, WorkflowError, has_surrogates, one_line, refused, shown
+from .problems import Problem, WorkflowError, refused
 from .registry import (
     WIDGET_TYPES,
     DeclaredOnce,

@@ -1,0 +1,391 @@
+"""The Graph tab: any workflow becomes an app. Choose or drop one, set what its nodes let you set, run it.
+
+It knows no particular workflow: pictures, forms and results come from the graph and from the nodes themselves.
+"""
+
+from __future__ import annotations
+
+import html
+import secrets
+import shutil
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from ...models.limits import Limits
+from ...models.quoting import shown as quoted
+from ...models.refused import Refused
+from ...nodes.host import Run, running
+from ...workflows import default_graph
+from ...workflows.events import Listener, NodeCached, NodeFailed, NodeOutput, NodeStarted
+from ...workflows.executor import Runner
+from ...workflows.overrides import Override, with_overrides
+from ...workflows.problems import Problem, WorkflowError
+from ...workflows.reader import Document, read_document
+from ...workflows.registry import NodeClasses, title_of
+from ...workflows.validate import validate
+from ..studio.choices import (
+    MAX_VARIATIONS,
+    check_duration,
+    check_model,
+    model_choices,
+    model_source,
+)
+from ..studio.queue import PageWork
+from ..studio.settings import AppSettings
+from ..studio.zero_gpu import is_zero_gpu, on_lent_gpu
+from .follow import Desk, Watch, explain, note, visitor_of
+from .graph_form import LOADER, LOADER_INPUT, Field, overrides, sections, widget
+from .graph_picture import draw
+from .shelf import Shelf
+from .take_card import player
+
+PLACE = "graph"
+SHIPPED = default_graph.DEFAULT_GRAPH.parent
+SAMPLER = "MusicGenSampler"
+AUDIO_SUFFIXES = {".flac", ".wav", ".mp3", ".opus", ".ogg"}
+IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp"}
+DROPPABLE = [".json", ".flac", ".mp3", ".opus", ".ogg", ".wav", ".png"]
+
+
+def shipped_workflows() -> list[tuple[str, str]]:
+    """(title, file name) of the graphs in UI format that come along: the same ones in API format would be twins."""
+    names = [path.stem for path in SHIPPED.glob("*.json")]
+    names.sort(key=lambda name: (name != default_graph.DEFAULT_GRAPH.stem, name))
+    return [(name.replace("_", " ").capitalize(), f"{name}.json") for name in names]
+
+
+def shipped_document(file_name: str, settings: AppSettings, classes: NodeClasses) -> Document:
+    """A graph that comes along, with this server's model in it."""
+    document = read_document(SHIPPED / Path(file_name).name)
+    model = model_choices(settings)[0].name
+    loaders = [i for i, node in document.prompt(classes).items() if node["class_type"] == LOADER]
+    return with_overrides(
+        document, [Override(node_id, LOADER_INPUT, model) for node_id in loaders], classes
+    )
+
+
+# ---------------------------------------------------------------- a run
+
+
+@dataclass(frozen=True)
+class Made:
+    """What one output node gave."""
+
+    title: str
+    files: tuple[Path, ...]
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What the tab shows next. `marks`: node → at-work, done or broken."""
+
+    status: str
+    marks: Mapping[str, str]
+    made: tuple[Made, ...]
+
+
+@dataclass(frozen=True)
+class _Places:
+    """A visitor's own folders."""
+
+    input_dir: Path
+    output_dir: Path
+    temp_dir: Path
+
+    def run(self, limits: Limits) -> Run:
+        return Run(
+            input_dir=self.input_dir,
+            output_dir=self.output_dir,
+            temp_dir=self.temp_dir,
+            limits=limits,
+        )
+
+
+def run_graph(
+    desk: Desk, shelf: Shelf, settings: AppSettings, visitor: str, document: Document
+) -> Generator[Shown, None, None]:
+    """Yields Shown as the run goes on. Closing it, or Desk.stop, ends the run."""
+    classes = desk.studio.runner.classes
+    places = _Places(*(shelf.folder(visitor, name) for name in ("input", "output", "temp")))
+    limits = Limits(music_s=MAX_VARIATIONS * settings.max_duration_s)
+    with running(places.run(limits)):
+        document = _allowed(document, settings, classes)
+    prompt = document.prompt(classes)
+
+    work: PageWork = partial(_run, prompt, document.extra_pnginfo, limits, places)
+    if is_zero_gpu():
+        work = on_lent_gpu(work, 2 * settings.max_duration_s)
+    watch, marks = Watch(0.0), {}
+    made: list[Made] = []
+    with desk.submitted(visitor, PLACE, work) as following:
+        for batch in following.batches():
+            watch.see(batch, following.ticket.position())
+            for event in batch:
+                _mark(marks, event)
+                if isinstance(event, NodeOutput):
+                    made.append(
+                        _made(title_of(prompt[event.node]), event, shelf.folder(visitor, "made"))
+                    )
+            yield Shown(_status(watch, prompt), dict(marks), tuple(made))
+        following.ticket.result()
+    yield Shown(note("Done", _counted(made), kind="done"), dict(marks), tuple(made))
+
+
+def read_upload(path: str) -> Document:
+    """A visitor's file. What is said of it names it as they do, not where it lies here."""
+    try:
+        return read_document(path)
+    except WorkflowError as error:
+        here, theirs = quoted(path), quoted(Path(path).name)
+        problems = [
+            replace(one, details=one.details.replace(here, theirs)) for one in error.problems
+        ]
+        raise WorkflowError(problems) from error
+
+
+def _run(
+    prompt: Mapping[str, dict], extra: Mapping[str, Any] | None, limits: Limits,
+    places: _Places, runner: Runner, stopped: Callable[[], bool], listener: Listener,
+) -> None:  # fmt: skip
+    runner.run(
+        prompt, extra_pnginfo=extra, listener=listener, stopped=stopped, stream=True,
+        limits=limits, input_dir=places.input_dir, output_dir=places.output_dir,
+        temp_dir=places.temp_dir,
+    )  # fmt: skip
+
+
+def _counted(made: Sequence[Made]) -> str:
+    files = sum(len(one.files) for one in made)
+    return "1 file" if files == 1 else f"{files} files"
+
+
+def _allowed(document: Document, settings: AppSettings, classes: NodeClasses) -> Document:
+    """The document as this server runs it for strangers: models from the menu only, music not longer than it allows.
+
+    Raises WorkflowError with all that is wrong, before anything waits in line.
+    """
+    validation = validate(document.prompt(classes), classes)
+    validation.raise_if_refused()
+    for node_id, node in validation.prompt.items():
+        try:
+            document = _checked(document, node_id, node, settings, classes)
+        except Refused as error:
+            problem = Problem(
+                "value_not_allowed", "not on this server", str(error), node_id, title_of(node)
+            )
+            raise WorkflowError([problem]) from error
+    return document
+
+
+def _checked(
+    document: Document,
+    node_id: str,
+    node: Mapping[str, Any],
+    settings: AppSettings,
+    classes: NodeClasses,
+) -> Document:
+    if node["class_type"] == SAMPLER and isinstance(node["inputs"]["duration"], float):
+        check_duration(node["inputs"]["duration"], settings)
+    if node["class_type"] != LOADER:
+        return document
+    name = node["inputs"][LOADER_INPUT]
+    check_model(name, settings)
+    source = model_source(name, settings)
+    return (
+        document
+        if source == name
+        else with_overrides(document, [Override(node_id, LOADER_INPUT, source)], classes)
+    )
+
+
+def _mark(marks: dict[str, str], event: Any) -> None:
+    if isinstance(event, NodeStarted):
+        marks.update({node: "done" for node, mark in marks.items() if mark == "at-work"})
+        marks[event.node] = "at-work"
+    elif isinstance(event, (NodeCached, NodeOutput)):
+        marks[event.node] = "done"
+    elif isinstance(event, NodeFailed):
+        marks[event.node] = "broken"
+
+
+def _made(title: str, event: NodeOutput, folder: Path) -> Made:
+    """The files are copied: the next run may reuse a result, and the visitor may still hold the last one."""
+    own = folder / secrets.token_hex(8)
+    own.mkdir(parents=True)
+    files = tuple(Path(shutil.copy2(path, own / path.name)) for path in event.files)
+    texts = event.ui.get("text", ()) if not files else ()
+    return Made(title, files, "\n".join(map(str, texts)))
+
+
+def _status(watch: Watch, prompt: Mapping[str, dict]) -> str:
+    if watch.position > 0 or watch.node is None:
+        return watch.html()
+    return note(title_of(prompt[watch.node]), "at work", share=watch.node_share, busy=True)
+
+
+# ---------------------------------------------------------------- the tab
+
+
+def as_state(document: Document) -> dict[str, Any]:
+    return {"api": document.api, "ui": document.ui}
+
+
+def build_graph(desk: Desk, shelf: Shelf, settings: AppSettings) -> None:
+    classes = desk.studio.runner.classes
+    shipped = shipped_workflows()
+    document = gr.State(as_state(shipped_document(shipped[0][1], settings, classes)))
+    made = gr.State(())
+    with gr.Row(elem_id="mg-choose"):
+        chosen = gr.Dropdown(
+            shipped, value=shipped[0][1], label="A workflow that comes along", filterable=False
+        )
+        dropped = gr.File(
+            label="… or drop one: JSON, or a file that carries one", file_types=DROPPABLE, height=120,
+            elem_id="mg-drop",
+        )  # fmt: skip
+    trouble = gr.HTML(elem_id="mg-trouble")
+    picture = gr.HTML(draw(Document(**document.value), classes), elem_id="mg-graph-picture")
+    with gr.Row(elem_id="mg-graph-body"):
+        form = gr.Column(scale=5, min_width=0)
+        with gr.Column(scale=6, min_width=0, elem_id="mg-graph-run"):
+            with gr.Row(elem_id="mg-run-row"):
+                run = gr.Button("Run the graph", variant="primary", elem_id="mg-run")
+                stop = gr.Button("Stop", elem_id="mg-graph-stop", interactive=False)
+            status = gr.HTML(
+                note("Ready", "Set what you like, then run it."), elem_id="mg-graph-status"
+            )
+            outputs = gr.Column()
+
+    with outputs:
+
+        @gr.render(inputs=[made], show_progress="hidden")
+        def show(results: tuple[Made, ...]) -> None:
+            for one in results:
+                _result(one)
+
+    def load(read: Callable[[str], Document], name: str | None) -> list[Any]:
+        if not name:
+            return [gr.skip()] * 4
+        try:
+            found = read(name)
+            return [as_state(found), draw(found, classes), "", ()]
+        except Exception as error:  # also what nobody foresaw: see follow.told
+            return [gr.skip(), gr.skip(), explain(error), gr.skip()]
+
+    shows = [document, picture, trouble, made]
+    chosen.change(
+        lambda name: load(lambda one: shipped_document(one, settings, classes), name),
+        chosen,
+        shows,
+        show_progress="hidden",
+        api_visibility="private",
+    )
+    dropped.upload(
+        lambda path: load(read_upload, path),
+        dropped,
+        shows,
+        show_progress="hidden",
+        api_visibility="private",
+    )
+
+    def end(request: gr.Request) -> None:
+        desk.stop(visitor_of(request.session_hash), PLACE)
+
+    stop.click(end, None, None, queue=False, show_progress="hidden", api_visibility="private")
+
+    with form:
+
+        @gr.render(inputs=[document], show_progress="hidden")
+        def build_form(found: dict[str, Any]) -> None:
+            _form(Document(**found), desk, shelf, settings, run, [status, picture, made, run, stop])
+
+
+def _form(
+    document: Document,
+    desk: Desk,
+    shelf: Shelf,
+    settings: AppSettings,
+    run: gr.Button,
+    outputs: Sequence[Any],
+) -> None:
+    classes = desk.studio.runner.classes
+    fields: list[Field] = []
+    widgets = []
+    for section in sections(
+        document.prompt(classes), classes, [choice.name for choice in model_choices(settings)]
+    ):
+        with gr.Accordion(f"{section.title}  ·  {section.node}", open=section.is_open):
+            with gr.Column(elem_classes="mg-fields"):
+                for field in section.fields:
+                    fields.append(field)
+                    widgets.append(widget(field))
+
+    def start(request: gr.Request, *values: Any) -> Iterator[list[Any]]:
+        visitor = visitor_of(request.session_hash)
+        yield [
+            note("Starting", busy=True),
+            gr.skip(),
+            (),
+            gr.update(interactive=False),
+            gr.update(interactive=True),
+        ]
+        marks: Mapping[str, str] = {}
+        results: tuple[Made, ...] = ()
+        filled = document
+        try:
+            filled = with_overrides(
+                document, overrides(fields, values, shelf.folder(visitor, "input")), classes
+            )
+            for shown in run_graph(desk, shelf, settings, visitor, filled):
+                drawn = gr.skip() if shown.marks == marks else draw(filled, classes, shown.marks)
+                fresh = gr.skip() if shown.made == results else shown.made
+                marks, results = shown.marks, shown.made
+                yield [shown.status, drawn, fresh, gr.skip(), gr.skip()]
+        except Exception as error:  # also what nobody foresaw: see follow.told
+            yield [
+                explain(error),
+                draw(filled, classes, {**marks, **_broken(error)}),
+                *[gr.skip()] * 3,
+            ]
+        yield [
+            gr.skip(),
+            gr.skip(),
+            gr.skip(),
+            gr.update(interactive=True),
+            gr.update(interactive=False),
+        ]
+
+    run.click(
+        start,
+        widgets,
+        outputs,
+        show_progress="hidden",
+        concurrency_limit=None,
+        api_visibility="private",
+    )
+
+
+def _broken(error: Exception) -> dict[str, str]:
+    problems = error.problems if isinstance(error, WorkflowError) else ()
+    return {problem.node: "broken" for problem in problems if problem.node}
+
+
+def _result(one: Made) -> None:
+    with gr.Column(elem_classes="mg-take"):
+        gr.HTML(f'<div class="mg-title"><b>{html.escape(one.title)}</b></div>')
+        for path in one.files:
+            label = f"{one.title}: {path.name}"
+            if path.suffix in AUDIO_SUFFIXES:
+                player(path, label)
+            elif path.suffix in IMAGE_SUFFIXES:
+                gr.Image(str(path), label=label, interactive=False)
+            with gr.Row(elem_classes="mg-actions"):
+                gr.DownloadButton(path.name, value=path, size="sm")
+        if one.text:
+            gr.Textbox(one.text, label=one.title, interactive=False)

@@ -1,0 +1,242 @@
+"""A graph as SVG: nodes as boxes, links as curves, where ComfyUI's page has them or, without that, in layers.
+
+Everything from the graph is escaped; colours come from the page's theme.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ...models.quoting import shown
+from ...workflows.reader import Document
+from ...workflows.registry import NodeClasses, title_of
+from ...workflows.validate import links_of
+
+MAX_DRAWN = 200
+WIDTH, HEAD, ROW, PAD = 230, 34, 22, 12
+GAP_X, GAP_Y = 70, 36
+MAX_LINES = 3
+MAX_SOCKETS = 30
+FAR = 1e6
+
+WIRE_COLOURS = {
+    "AUDIO": "#ee7834", "AUDIO_TOKENS": "#cf3f7c", "MUSICGEN_CONDITIONING": "#8e5bd0", "MUSICGEN_MODEL": "#4f7fd1",
+    "MUSICGEN_TEXT_ENCODER": "#3f9d8f", "ENCODEC": "#b58b1f", "IMAGE": "#5b9e3c",
+}  # fmt: skip
+OTHER_WIRE = "#8d8598"
+
+
+@dataclass(frozen=True)
+class Box:
+    id: str
+    title: str
+    inputs: tuple[str, ...]
+    """linked ones; each has a dot on the left"""
+    outputs: tuple[str, ...]
+    """types; each has a dot on the right"""
+    lines: tuple[str, ...]
+    """what stands in the widgets"""
+    x: float = 0.0
+    y: float = 0.0
+
+    @property
+    def height(self) -> float:
+        return HEAD + ROW * (max(len(self.inputs), len(self.outputs)) + len(self.lines)) + PAD
+
+
+def draw(document: Document, classes: NodeClasses, marks: Mapping[str, str] | None = None) -> str:
+    """`marks` gives nodes a state: at-work, done or broken."""
+    prompt = document.prompt(classes)
+    if not prompt:
+        return "<p>The workflow has no active nodes to draw.</p>"
+    drawn = dict(list(prompt.items())[:MAX_DRAWN])
+    boxes = _placed(
+        {node_id: _box(node_id, node, classes) for node_id, node in drawn.items()},
+        drawn,
+        document.ui,
+    )
+    wires = [_wire(boxes, *end) for end in _ends(drawn, boxes)]
+    shapes = [_draw_box(box, (marks or {}).get(box.id, "")) for box in boxes.values()]
+    left, top = min(b.x for b in boxes.values()) - PAD, min(b.y for b in boxes.values()) - PAD
+    wide = max(b.x for b in boxes.values()) + WIDTH + PAD - left
+    high = max(b.y + b.height for b in boxes.values()) + PAD - top
+    names = html.escape(f"The graph: {', '.join(b.title for b in boxes.values())}"[:400])
+    view = f"{left:.0f} {top:.0f} {wide:.0f} {high:.0f}"
+    more = (
+        f"<p>{len(prompt) - MAX_DRAWN} more nodes are not drawn.</p>"
+        if len(prompt) > MAX_DRAWN
+        else ""
+    )
+    return (
+        f'<div class="mg-graph" tabindex="0" role="img" aria-label="{names}"><svg viewBox="{view}" '
+        f'style="min-width:{0.62 * wide:.0f}px">{"".join(wires)}{"".join(shapes)}</svg></div>{more}'
+    )
+
+
+def _box(node_id: str, node: Mapping[str, Any], classes: NodeClasses) -> Box:
+    node_class = classes.get(node["class_type"])
+    values = [one for one in node["inputs"].items() if not isinstance(one[1], list)]
+    drawn = values if len(values) <= MAX_LINES else values[: MAX_LINES - 1]
+    lines = [
+        f"{name}: {value if isinstance(value, str) else shown(value)}" for name, value in drawn
+    ]
+    if len(drawn) < len(values):
+        lines.append(f"and {len(values) - len(drawn)} more")
+    return Box(
+        node_id,
+        title_of(node),
+        tuple(name for name, _, _ in links_of(node)[:MAX_SOCKETS]),
+        tuple(map(str, getattr(node_class, "RETURN_TYPES", ()))),
+        tuple(lines),
+    )
+
+
+# ---------------------------------------------------------------- where
+
+
+def _placed(
+    boxes: dict[str, Box], prompt: Mapping[str, dict], ui: Mapping[str, Any] | None
+) -> dict[str, Box]:
+    from dataclasses import replace
+
+    places = _places_in(ui, boxes) or _layers(boxes, prompt)
+    return {
+        node_id: replace(box, x=places[node_id][0], y=places[node_id][1])
+        for node_id, box in boxes.items()
+    }
+
+
+def _places_in(
+    ui: Mapping[str, Any] | None, boxes: Mapping[str, Box]
+) -> dict[str, tuple[float, float]] | None:
+    """ComfyUI's positions, closed up to the size of our boxes; None unless every node has a sane one."""
+    found: dict[str, tuple[float, float]] = {}
+    for node in (ui or {}).get("nodes", ()):
+        place = _pair(node.get("pos"))
+        if place is not None and str(node.get("id")) in boxes:
+            found[str(node["id"])] = place
+    if set(found) != set(boxes):
+        return None
+    closed = {node_id: (x * (WIDTH + GAP_X) / 360, y) for node_id, (x, y) in found.items()}
+    return None if _overlap(closed, boxes) else closed
+
+
+def _pair(pos: Any) -> tuple[float, float] | None:
+    values = list(pos.values()) if isinstance(pos, dict) else pos
+    if not isinstance(values, list) or len(values) < 2:
+        return None
+    x, y = values[:2]
+    fine = all(  # NaN is not below anything, and no whole number is too large to compare
+        isinstance(v, (int, float)) and not isinstance(v, bool) and abs(v) < FAR for v in (x, y)
+    )
+    return (float(x), float(y)) if fine else None
+
+
+def _overlap(places: Mapping[str, tuple[float, float]], boxes: Mapping[str, Box]) -> bool:
+    """Whether two boxes would lie on each other, as collapsed nodes do."""
+    at = [(x, y, boxes[node_id].height) for node_id, (x, y) in places.items()]
+    return any(
+        abs(x1 - x2) < WIDTH and y1 < y2 + h2 and y2 < y1 + h1
+        for i, (x1, y1, h1) in enumerate(at)
+        for x2, y2, h2 in at[:i]
+    )
+
+
+def _layers(boxes: Mapping[str, Box], prompt: Mapping[str, dict]) -> dict[str, tuple[float, float]]:
+    """Each node one column to the right of the furthest that it needs; in a circle, where it was met first."""
+    depth: dict[str, int] = dict.fromkeys(boxes, 0)
+    above = {
+        node_id: {up for _, up, _ in links_of(prompt[node_id])} & boxes.keys() - {node_id}
+        for node_id in boxes
+    }
+    for _ in range(len(boxes)):
+        before = dict(depth)
+        for node_id in boxes:
+            needs = [depth[up] + 1 for up in above[node_id]]
+            depth[node_id] = min(max(needs, default=0), len(boxes))
+        if depth == before:
+            break
+    filled: dict[int, float] = {}
+    places = {}
+    for node_id, column in depth.items():
+        top = filled.get(column, 0.0)
+        places[node_id] = (column * (WIDTH + GAP_X), top)
+        filled[column] = top + boxes[node_id].height + GAP_Y
+    return places
+
+
+# ---------------------------------------------------------------- drawing
+
+
+def _ends(prompt: Mapping[str, dict], boxes: Mapping[str, Box]) -> list[tuple[str, int, str, int]]:
+    return [
+        (up, slot, node_id, place)
+        for node_id, node in prompt.items()
+        for place, (_, up, slot) in enumerate(links_of(node)[:MAX_SOCKETS])
+        if up in boxes and 0 <= slot < len(boxes[up].outputs)
+    ]
+
+
+def _wire(boxes: Mapping[str, Box], source: str, slot: int, target: str, place: int) -> str:
+    a, b = boxes[source], boxes[target]
+    x1, y1, x2, y2 = a.x + WIDTH, _row(a, slot), b.x, _row(b, place)
+    bend = max(40.0, abs(x2 - x1) / 2)
+    colour = WIRE_COLOURS.get(a.outputs[slot], OTHER_WIRE)
+    return (
+        f'<path d="M{x1:.0f} {y1:.0f} C{x1 + bend:.0f} {y1:.0f} {x2 - bend:.0f} {y2:.0f} {x2:.0f} {y2:.0f}" '
+        f'fill="none" stroke="{colour}" stroke-width="3" opacity=".85"/>'
+    )
+
+
+def _row(box: Box, index: int) -> float:
+    return box.y + HEAD + ROW * index + ROW / 2 + 3
+
+
+def _draw_box(box: Box, mark: str) -> str:
+    x, y = box.x, box.y
+    parts = [
+        f'<g class="{html.escape(mark)}" data-node="{html.escape(box.id)}"><title>{html.escape(box.title)}</title>',
+        f'<rect class="box" x="{x:.0f}" y="{y:.0f}" width="{WIDTH}" height="{box.height:.0f}" rx="12"/>',
+        f'<path class="head" d="M{x + 1:.0f} {y + HEAD:.0f} v-{HEAD - 12} q0 -11 11 -11 h{WIDTH - 24} q11 0 11 11 v{HEAD - 12} z"/>',
+        _text(box.title, x + 12, y + 23, 15, 25, weight=650),
+    ]
+    for index, name in enumerate(box.inputs):
+        parts.append(
+            _dot(x, _row(box, index), OTHER_WIRE)
+            + _text(name, x + 12, _row(box, index) + 4, 12, 15, "small")
+        )
+    for index, kind in enumerate(box.outputs):
+        parts.append(_dot(x + WIDTH, _row(box, index), WIRE_COLOURS.get(kind, OTHER_WIRE)))
+        short = kind.removeprefix("MUSICGEN_").replace("_", " ").lower()
+        parts.append(_text(short, x + WIDTH - 12, _row(box, index) + 4, 12, 15, "small", end=True))
+    below = max(len(box.inputs), len(box.outputs))
+    for index, line in enumerate(box.lines):
+        parts.append(_text(line, x + 12, _row(box, below + index) + 5, 12.5, 30))
+    return "".join(parts) + "</g>"
+
+
+def _dot(x: float, y: float, colour: str) -> str:
+    return f'<circle cx="{x:.0f}" cy="{y:.0f}" r="5" fill="{colour}"/>'
+
+
+def _text(
+    text: str,
+    x: float,
+    y: float,
+    size: float,
+    most: int,
+    kind: str = "",
+    *,
+    weight: int = 400,
+    end: bool = False,
+) -> str:
+    plain = " ".join(text[: 10 * most].split())
+    short = plain if len(plain) <= most else plain[: most - 1] + "…"
+    anchor = ' text-anchor="end"' if end else ""
+    return (
+        f'<text class="{kind}" x="{x:.0f}" y="{y:.0f}" font-size="{size}" font-weight="{weight}"{anchor}>'
+        f"{html.escape(short)}</text>"
+    )

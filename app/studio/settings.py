@@ -1,0 +1,51 @@
+"""How the app was started: what the page, the API and the queue all need to know."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...models.config import MAX_DURATION_S
+from ...models.refused import Refused
+
+
+@dataclass(frozen=True)
+class AppSettings:
+    host: str = "127.0.0.1"
+    port: int = 7860
+    model: str = ""
+    """empty: `models.places.default_model` chooses"""
+    share: bool = False
+    api_keys: Path | None = None
+    """SQLite file of `app/http/keys.py`; None: the API answers this machine only, and needs no key"""
+    queue_size: int = 16
+    """how many may wait"""
+    max_duration_s: float = 120.0
+    """of one piece of music"""
+    mcp: bool = False
+    allowed_hosts: tuple[str, ...] = ()
+    """names, besides loopback's own, under which the server answers"""
+    idle_unload_s: float = 600.0
+    """the model is unloaded after so long without work"""
+
+    def __post_init__(self) -> None:
+        rules = (
+            ("port", self.port, 0 <= self.port <= 65535, "0 to 65535"),
+            ("queue size", self.queue_size, 0 <= self.queue_size <= 10_000, "0 to 10000"),
+            ("max duration", self.max_duration_s, 1 <= self.max_duration_s <= MAX_DURATION_S, f"1 to {MAX_DURATION_S:g} s"),
+            ("idle unload", self.idle_unload_s, 0 <= self.idle_unload_s < math.inf, "0 or more seconds"),
+        )  # fmt: skip
+        for name, got, fine, expected in rules:
+            if not fine:  # NaN fails every comparison
+                remedy = "choose a value in that range"
+                raise Refused(name, got=got, expected=expected, remedy=remedy)
+
+    def model_name(self) -> str:
+        """The model to use when a request names none."""
+        from ...models.weights.places import (
+            default_model,  # with torch, which the options alone do not need
+        )
+        from ...nodes.host import model_folders
+
+        return self.model or default_model(model_folders())[0]

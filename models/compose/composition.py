@@ -1,0 +1,375 @@
+"""The generator that everything else consumes: it yields frames as soon as they are whole.
+
+Knows no text and no sound: conditioning comes in, tokens go out. Closing the generator stops the work within one step;
+a GPU still finishes those that are queued (`readback.LAG_STEPS` at most).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..conditioning import Branch, Branches, Conditioning, branches_for, mixed
+from ..config import MAX_BATCH, OVERLAP_SHARE, Generation, LMConfig, Sampling
+from ..engines.readback import bring_back, lag_on
+from ..engines.session import Engine, Session
+from ..refused import Refused
+from .delay import defined_at, delayed
+from .sampling import Noise, draw, logit_sums
+
+READ_STEPS = 50  # of a prompt at a time, so that a stop is heard while a long one is read
+
+
+def stream(
+    engine: Engine,
+    generation: Generation,
+    positive: Conditioning,
+    negative: Conditioning | None = None,
+    prompt: Tensor | None = None,
+    open_end: bool = False,
+) -> Generator[Tensor, None, None]:
+    """`generation.frames` frames of a `Composition`, the prompt's first. Raises Refused at once, not later."""
+    return Composition(
+        engine,
+        Direction(positive, negative, generation.sampling),
+        seed=generation.seed,
+        overlap_frames=generation.overlap_frames,
+        prompt=prompt,
+        open_end=open_end,
+    ).frames(generation.frames)
+
+
+@dataclass(frozen=True)
+class Direction:
+    """What the music follows from some frame on."""
+
+    positive: Conditioning
+    negative: Conditioning | None = None
+    sampling: Sampling = Sampling()
+
+    def branches(self) -> tuple[Branches, ...]:
+        """Of each item. Raises Refused if positive and negative do not fit each other."""
+        return branches_for(self.positive, self.negative, self.sampling.cfg)
+
+
+Schedule = tuple[tuple[int, Direction], ...]
+"""(frame, what is followed from there on), in order"""
+
+
+class Composition:
+    """Music for a batch of items that start together, frame by frame; it may be steered on the way.
+
+    What is said is kept: the same beginning with the same `schedule` gives the same tokens again.
+
+    Beyond one window the music is made in windows that overlap: each hears the end of the last one as its prompt, with
+    positions that start anew, so memory does not grow with length. Source: audiocraft's extended generation.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        direction: Direction,
+        *,
+        seed: int = 0,
+        overlap_frames: int | None = None,
+        prompt: Tensor | None = None,
+        open_end: bool = False,
+        schedule: Schedule = (),
+    ):
+        """
+        Args:
+            seed: item i draws from a generator of its own, seeded seed + i.
+            overlap_frames: how much of the last window the next one hears; None: 40 % of a window.
+            prompt: `[B or 1, K, T0]` tokens to continue.
+            open_end: the prompt was itself generated. The delayed codebooks of its last `max_delay` frames were then
+                drawn when there was nothing after it to hear; they are drawn again, so that continuing gives what
+                generating at once would have given. Other prompts are kept whole, as upstream does.
+        Raises:
+            Refused: settings out of range, or a prompt that does not fit the model.
+        """
+        config = engine.config
+        if not 1 <= len(direction.positive) <= MAX_BATCH:
+            raise Refused(
+                "batch",
+                got=f"{len(direction.positive)} items",
+                expected=f"1 to {MAX_BATCH}",
+                remedy="split it into several runs",
+            )
+        self._engine, self._config, self._seed = engine, config, seed
+        self._items = len(direction.positive)
+        self._overlap = _checked_overlap(overlap_frames, config)
+        self._prompt = None if prompt is None else _checked_prompt(prompt, config, self._items)
+        self._redrawn = config.max_delay if open_end else 0
+        self._noise: Noise | None = None
+        self._next_frame = 0
+        self._direction = _checked(direction, config)
+        self._branches = direction.branches()
+        self._to_come: list[tuple[int, Direction]] = []
+        self._followed: list[tuple[int, Direction]] = []
+        for frame, change in schedule:
+            self._announce(frame, change)
+
+    @property
+    def schedule(self) -> Schedule:
+        """Everything that was said after the beginning."""
+        return tuple(self._followed + self._to_come)
+
+    def steer(self, direction: Direction) -> int:
+        """From the frame that is returned on, the next one that has not been begun, the music follows `direction`.
+
+        Raises Refused for settings out of range, another number of items, or more branches than it began with: those
+        would have no past.
+        """
+        self._announce(self._next_frame, direction)
+        return self._next_frame
+
+    def _announce(self, frame: int, direction: Direction) -> None:
+        _checked(direction, self._config)
+        begun, wanted = self._branches, direction.branches()
+        if len(wanted) != len(begun) or any(map(_has_more, wanted, begun)):
+            raise Refused(
+                "direction",
+                got=f"{[len(b) for b in wanted]} branches",
+                expected=f"at most {[len(b) for b in begun]}, as the music began with",
+                remedy="begin with guidance (a cfg other than 1) to have it later",
+            )
+        self._to_come.append((frame, direction))
+        self._to_come.sort(key=lambda change: change[0])
+
+    def frames(self, count: int | None) -> Generator[Tensor, None, None]:
+        """Yields `[B, K, t]` int64 CPU tokens, in order: `count` frames in all, the prompt's first, or without end.
+
+        Every step yields, also those that finish no frame (t = 0), so that the consumer can stop it at each. On a GPU
+        frames come `readback.LAG_STEPS` steps late, lest the GPU wait for the CPU; so many more yields then end each
+        window. Raises Refused at once if the prompt is not shorter than `count`.
+        """
+        if count is not None and self._prompt is not None and self._prompt.shape[2] >= count:
+            raise Refused(
+                "audio prompt",
+                got=f"{self._prompt.shape[2]} frames for a result of {count}, which includes them",
+                expected="a result that is longer",
+                remedy="ask for a longer duration or crop the prompt",
+            )
+        return self._windows(count)
+
+    def _windows(self, count: int | None) -> Generator[Tensor, None, None]:
+        window = self._config.window_frames
+        done = self._prompt
+        if done is None:
+            done = torch.empty(self._items, self._config.num_codebooks, 0, dtype=torch.int64)
+        position = done.shape[2]
+        redrawn = min(self._redrawn, position)
+        if position > redrawn:
+            yield done[:, :, : position - redrawn]
+        context = done if position < window else done[:, :, -self._overlap :]
+        while count is None or position < count:
+            known = context.shape[2]
+            length = window if count is None else min(window, known + count - position)
+            pieces = [context[:, :, : known - redrawn]]
+            for piece in self._window(context, redrawn, length, position - known):
+                yield piece
+                pieces.append(piece)
+            position += length - known
+            context = torch.cat(pieces, dim=2)[:, :, -self._overlap :]
+            redrawn = 0
+
+    def _window(
+        self, prompt: Tensor, redrawn: int, frames: int, first_frame: int
+    ) -> Iterator[Tensor]:
+        """Yields, step by step, `[B, K, 1 or 0]`: the frames that the prompt `[B, K, T0]` does not settle.
+
+        `redrawn`: how many of the prompt's last frames are not final; `first_frame`: which of all is the window's first.
+        """
+        config, device = self._config, self._engine.device
+        known = prompt.shape[2]
+        settled = known - redrawn
+        steps = _laid_out(prompt, frames, config)
+        sums = torch.zeros(steps.shape[:2])  # of each item's logits; see `logit_sums`
+        if device.type == "cuda":
+            # what comes from the GPU then needs no waiting
+            steps, sums = steps.pin_memory(), sums.pin_memory()
+        new = torch.tensor(
+            [_unsettled_at(step, settled, frames, config.delays) for step in range(len(steps))]
+        )  # [S, K]
+        on_device = steps.to(device)
+        self._turn(first_frame + known)
+        voices = _Voices(self._engine, self._branches, max_steps=len(steps) - 1)
+        self._next_frame = first_frame + known + 1  # the prompt is read as it was begun
+        for piece in on_device[:known].split(READ_STEPS) if known else ():
+            voices.read(piece)
+            yield prompt[:, :, :0]
+        drawn = self._drawn(voices, on_device, new.to(device), known + 1, first_frame)
+        read = sums.numpy()  # the same memory: a look at it takes a tenth of a tensor's
+        for arrived in bring_back(drawn, (steps, sums), known + 1, lag_on(device)):
+            if arrived > known and not math.isfinite(sum(read[arrived].tolist())):
+                raise _no_numbers(self._engine, first_frame + arrived, sums[arrived])
+            whole = arrived - 1 - config.max_delay
+            if whole < settled:
+                yield prompt[:, :, :0]
+            else:
+                frame = [steps[whole + 1 + delay, :, k] for k, delay in enumerate(config.delays)]
+                yield torch.stack(frame, dim=1).unsqueeze(-1)
+
+    def _drawn(
+        self, voices: _Voices, steps: Tensor, new: Tensor, first: int, first_frame: int
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yields `[B, K]` for each step from `first` on: `steps` `[S, B, K]`, drawn anew where `new` `[S, K]` says so.
+
+        And `[B]`, which are numbers if all that was drawn from were numbers.
+
+        All on the device, which is asked for nothing: its work is queued, and nobody waits for it. A step draws its
+        first codebook's frame step − 1; what is said while it is drawn holds from the next frame on.
+        """
+        unread = steps[first - 1 : first]
+        end = first_frame + len(steps) - 1 - self._config.max_delay  # steps after it finish frames
+        for step in range(first, len(steps)):
+            if self._turn(min(first_frame + step, end) - 1):
+                voices.listen(self._branches)
+            self._next_frame = min(first_frame + step, end)
+            sampling = self._direction.sampling
+            logits = voices.read(unread)
+            drawn = draw(logits, self._next_noise(sampling), sampling)
+            unread = torch.where(new[step], drawn, steps[step]).unsqueeze(0)
+            yield unread[0], logit_sums(logits)
+
+    def _turn(self, frame: int) -> bool:
+        """Takes up what was announced for this frame or earlier; says whether there was any."""
+        turned = False
+        while self._to_come and self._to_come[0][0] <= frame:
+            change = self._to_come.pop(0)
+            self._followed.append(change)
+            self._direction, turned = change[1], True
+            wanted = self._direction.branches()
+            self._branches = tuple(map(_filled_up, wanted, map(len, self._branches)))
+        return turned
+
+    def _next_noise(self, sampling: Sampling) -> Tensor | None:
+        if sampling.temperature == 0:
+            return None
+        if self._noise is None:
+            shape = self._items, self._config.num_codebooks, self._config.codebook_size
+            at_once = max(1, lag_on(self._engine.device))
+            self._noise = Noise(self._seed, *shape, self._engine.device, steps_at_once=at_once)
+        return self._noise.draw()
+
+
+def _no_numbers(engine: Engine, step: int, sums: Tensor) -> Refused:
+    items = [str(item) for item, fine in enumerate(sums.isfinite().tolist(), 1) if not fine]
+    wider = {
+        "fp16": "choose precision bf16 or fp32, whose range is larger",
+        "bf16": "choose precision fp32; if that fails too, download the checkpoint again",
+    }
+    damaged = "the weights are damaged: download the checkpoint again"
+    return Refused(
+        f"step {step} of item {', '.join(items)} (precision {engine.precision})",
+        got="logits that are NaN or infinite",
+        expected="numbers",
+        remedy=wider.get(engine.precision, damaged),
+    )
+
+
+class _Voices:
+    """The items of a composition in a session of their own, one slot each."""
+
+    def __init__(self, engine: Engine, branches: Sequence[Branches], max_steps: int):
+        self._branches = branches
+        self._session: Session = engine.open(sum(map(len, branches)), max_steps)
+        self._slots = [self._session.admit(_heard(item), max_steps) for item in branches]
+
+    def listen(self, branches: Sequence[Branches]) -> None:
+        self._branches = branches
+        for slot, item in zip(self._slots, branches, strict=True):
+            self._session.listen(slot, _heard(item))
+
+    def read(self, steps: Tensor) -> Tensor:
+        """`[S, B, K]` → `[B, K, V]`, the logits of the step after them."""
+        return mixed(self._session.step(self._slots, steps.permute(1, 2, 0)), self._branches)
+
+
+def _heard(branches: Branches) -> tuple[Conditioning | None, ...]:
+    return tuple(branch.conditioning for branch in branches)
+
+
+def _has_more(branches: Branches, than: Branches) -> bool:
+    return len(branches) > len(than)
+
+
+def _filled_up(branches: Branches, count: int) -> Branches:
+    """As many as the item began with; those that are not used now keep listening to nothing, for later."""
+    return branches[:1] + (Branch(None, 0.0),) * (count - len(branches)) + branches[1:]
+
+
+def _checked(direction: Direction, config: LMConfig) -> Direction:
+    direction.sampling.check(config.codebook_size)
+    return direction
+
+
+def _checked_prompt(prompt: Tensor, config: LMConfig, batch: int) -> Tensor:
+    codec = "encode the audio with this model's own codec"
+    if (
+        prompt.dim() != 3
+        or prompt.shape[0] not in (1, batch)
+        or prompt.shape[1] != config.num_codebooks
+    ):
+        raise Refused(
+            "audio prompt",
+            got=f"tokens of shape {list(prompt.shape)}",
+            expected=f"[1 or {batch}, {config.num_codebooks}, frames]",
+            remedy=codec,
+        )
+    if prompt.numel() and not 0 <= int(prompt.min()) <= int(prompt.max()) < config.codebook_size:
+        raise Refused(
+            "audio prompt",
+            got=f"tokens {int(prompt.min())} to {int(prompt.max())}",
+            expected=f"0 to {config.codebook_size - 1}",
+            remedy=codec,
+        )
+    return prompt.to("cpu", torch.int64).expand(batch, -1, -1)
+
+
+def _checked_overlap(overlap: int | None, config: LMConfig) -> int:
+    least, most = config.max_delay + 1, config.window_frames - 1
+    if overlap is None:
+        return max(least, round(OVERLAP_SHARE * config.window_frames))
+    if not least <= overlap <= most:
+        raise Refused(
+            "overlap",
+            got=f"{overlap} frames",
+            expected=f"{least} to {most}",
+            remedy="choose a value in that range",
+        )
+    return overlap
+
+
+def _laid_out(prompt: Tensor, frames: int, config: LMConfig) -> Tensor:
+    """A window's steps `[S, B, K]`, in which a step is one piece of memory: the prompt's, and zeros to be drawn."""
+    longer = torch.nn.functional.pad(prompt, (0, frames - prompt.shape[2]))
+    return delayed(longer, config.delays, config.special_token).permute(2, 0, 1).contiguous()
+
+
+def _unsettled_at(step: int, settled: int, frames: int, delays: tuple[int, ...]) -> list[bool]:
+    """Which codebooks of a step are to be drawn: those that hold a frame which the prompt does not settle."""
+    return [
+        defined and step - 1 - delay >= settled
+        for defined, delay in zip(defined_at(step, frames, delays), delays, strict=True)
+    ]
+
+
+def in_blocks(frames: Iterable[Tensor], size: int) -> Iterator[Tensor]:
+    """Regroups `[B, K, t]` pieces into blocks of exactly `size` frames; the last one may be shorter."""
+    held: list[Tensor] = []
+    count = 0
+    for piece in frames:
+        held.append(piece)
+        count += piece.shape[2]
+        if count >= size:
+            joined = torch.cat(held, dim=2)
+            whole = count - count % size
+            yield from joined[:, :, :whole].split(size, dim=2)
+            held, count = [joined[:, :, whole:]], count - whole
+    if count:
+        yield torch.cat(held, dim=2)

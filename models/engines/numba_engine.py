@@ -1,0 +1,323 @@
+"""The fast CPU engine: the LM compiled by Numba for the processor at hand, exact in float32 or with int8 weights.
+
+Optional (`pip install musicgraph[cpu]`), and so imported only where it was chosen: see nodes/engines.py.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..conditioning import Conditioning
+from ..config import LMConfig
+from ..lm import sinusoids
+from ..weights.checkpoint import Checkpoint
+from .numba_step import CACHE, JOB, LINE_BYTES, PHASES, operand_room, read_text, scratch_room, step
+from .numba_vectors import TILE
+from .numba_weights import Float32Matrices, Int8Matrices, OnProgress, Parameters
+from .processors import usable_processors
+from .session import Heard, prefix_of
+from .slots import Slots
+
+log = logging.getLogger("musicgraph")
+
+NOTEWORTHY_S = 2
+
+
+class Threads:
+    """Runs a compiled function in several threads at once, one call of it at a time."""
+
+    def __init__(self, count: int):
+        self._count = count
+        self._pool = ThreadPoolExecutor(max(1, count - 1), "musicgraph")  # starts none before work
+        self._lock = threading.Lock()
+
+    def run(self, function, job: np.ndarray, phases: int, arrays: Iterable[object]) -> None:
+        """`function(job, number of the thread)` in each. Adds what they need: counters for `phases`, and own memory.
+
+        `arrays` are those whose addresses the job has: kept until the last thread has left, even if Ctrl-C ends the waiting.
+        """
+        names = ("positions", "width", "head_size", "room", "text_room")
+        positions, width, head_size, *rooms = (int(job[name][0]) for name in names)
+        own = scratch_room(positions, width, head_size, max(rooms)) // 128 * 128
+        counters = np.zeros(phases * (self._count + 1) * LINE_BYTES, np.uint8)
+        scratch = np.empty(self._count * own, np.uint8)
+        for name, value in (
+            ("threads", self._count),
+            ("scratch_bytes", own),
+            *_addresses(counters=counters, scratch=scratch),
+        ):
+            job[name] = value
+        held = counters, scratch, *arrays
+        with self._lock:
+            others = [
+                self._pool.submit(_run, function, job, me, held) for me in range(1, self._count)
+            ]
+            function(job, 0)
+            wait(others)
+
+
+def _thread_count(config: LMConfig) -> int:
+    """More threads than heads would find nothing to do in half of the phases; more than processors, no time."""
+    wanted, usable = torch.get_num_threads(), usable_processors()
+    count = min(wanted, usable, config.num_heads)
+    if usable < wanted:
+        log.info("%d threads: this process may use %d processors, not %d", count, usable, wanted)
+    return count
+
+
+def _run(function, job: np.ndarray, me: int, held: tuple[object, ...]) -> None:
+    function(job, me)
+
+
+def _addresses(**arrays: np.ndarray) -> list[tuple[str, int]]:
+    return [(name, array.ctypes.data) for name, array in arrays.items()]
+
+
+def _job(**values: int) -> np.ndarray:
+    job = np.zeros(1, JOB)
+    for name, value in values.items():
+        job[name] = value
+    return job
+
+
+class NumbaEngine:
+    """Any number of sessions share the weights, which stay where the checkpoint's file is mapped."""
+
+    name = "numba"
+    device = torch.device("cpu")
+
+    def __init__(
+        self, checkpoint: Checkpoint, precision: str, on_progress: OnProgress = lambda *_: None
+    ):
+        """`precision`: "fp32" or "int8", for which `on_progress(done, total)` counts tensors."""
+        self.config, self.precision = checkpoint.lm, precision
+        self.parameters = Parameters(
+            checkpoint,
+            Float32Matrices
+            if precision == "fp32"
+            else partial(Int8Matrices, on_progress=on_progress),
+        )
+        self.threads = Threads(_thread_count(self.config))
+        self._compile()
+
+    def _compile(self) -> None:
+        """One step of nothing, so that no music has to wait for Numba, which is quick from its cache on disk."""
+        started = time.perf_counter()
+        config, session = self.config, self.open()
+        silence = Conditioning(
+            ("",), torch.zeros(1, 1, config.text_size), torch.ones(1, 1, dtype=torch.bool)
+        )
+        tokens = torch.full((1, config.num_codebooks, 1), config.special_token)
+        session.step([session.admit([silence], max_steps=1)], tokens)
+        if (took := time.perf_counter() - started) > NOTEWORTHY_S:
+            log.info(
+                "compiled for this processor and read in %.0f s; what is compiled is kept", took
+            )
+
+    def open(self, rows: int = 0, max_steps: int = 0) -> NumbaSession:
+        return NumbaSession(self)
+
+    def facts(self) -> dict[str, int]:
+        """The part of a job that is the same for all."""
+        config = self.config
+        return {
+            "int8": self.precision == "int8",
+            "layers": config.num_layers,
+            "width": config.hidden_size,
+            "heads": config.num_heads,
+            "head_size": config.head_size,
+            "ffn_size": config.ffn_size,
+            "codebooks": config.num_codebooks,
+            "codebook_size": config.codebook_size,
+            **dict(_addresses(**self.parameters.tables)),
+        }
+
+    def read_text(self, conditioning: Conditioning | None) -> Text | None:
+        """Cross-attention's keys and values of one item's text; None of nothing."""
+        if conditioning is None or not self.config.cross_attention:
+            return None
+        mask = conditioning.mask.cpu()
+        length = mask.shape[1]
+        keys, values = _lines(self.config, length, np.float32)
+        text = Text(keys, values, mask[0].numpy())
+        states = self.parameters.projected(conditioning.states.float().cpu()) * mask.unsqueeze(-1)
+        x = states[0].contiguous().numpy()
+        arrays = {"text": x, "text_keys": keys, "text_values": values}
+        job = _job(
+            **self.facts(),
+            positions=length,
+            text_length=length,
+            text_room=text.room,
+            **dict(_addresses(**arrays)),
+        )
+        self.threads.run(read_text, job, 1, arrays.values())
+        return text
+
+
+@dataclass(frozen=True)
+class Text:
+    """Cross-attention's keys `[layers, H, tiles, head_size, TILE]` and values `[layers, H, room, head_size]`."""
+
+    keys: np.ndarray
+    values: np.ndarray
+    heard: np.ndarray  # bool [L]
+
+    @property
+    def room(self) -> int:
+        return self.values.shape[2]
+
+
+class Past:
+    """Self-attention's keys and values of one row. Memory that no step has reached costs nothing."""
+
+    def __init__(self, config: LMConfig, max_steps: int, kind: type):
+        self.keys, self.values = _lines(config, max_steps, kind)
+        scales = (np.zeros(self.values.shape[:-1], np.float32) for _ in range(2))
+        self.key_scales, self.value_scales = scales
+
+    @property
+    def room(self) -> int:
+        return self.values.shape[2]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a step of the same slots, listening to the same, has in common with the last one."""
+
+    rows: tuple[int, ...]
+    order: list[int]
+    """in which they are computed: those that hear text come first"""
+    items: Tensor
+    """of each row, in that order: which slot it belongs to"""
+    back: np.ndarray | None
+    """where each row's result is then; None: in its place"""
+    numbers: np.ndarray
+    """0 … R − 1, `[R, 1]`"""
+    table: np.ndarray
+    """what CACHE lists, in that order"""
+    job: np.ndarray
+    listening: int
+
+
+class NumbaSession:
+    """Each row has memory of its own, so slots come and go without a copy."""
+
+    def __init__(self, engine: NumbaEngine):
+        self._engine, self._slots = engine, Slots()
+        self._pasts: dict[int, Past] = {}  # by row
+        self._texts: dict[int, Text | None] = {}
+        self._plans: dict[tuple[int, ...], Plan] = {}  # by slots
+        self._sinusoids = torch.empty(0, engine.config.hidden_size)
+
+    def admit(self, heard: Heard, max_steps: int) -> int:
+        prefix = prefix_of(heard)
+        steps = max_steps + (0 if prefix is None else prefix.shape[1])
+        if steps > len(self._sinusoids):
+            self._sinusoids = sinusoids(steps, self._engine.config.hidden_size)
+        kind = np.int8 if self._engine.precision == "int8" else np.float32
+        slot = self._slots.admit(len(heard))
+        for row in self._slots.rows(slot):
+            self._pasts[row] = Past(self._engine.config, steps, kind)
+        self.listen(slot, heard)
+        if prefix is not None:
+            begins = self._slots.advance([slot], prefix.shape[1])
+            plan = self._plan((slot,))
+            self._read(plan, begins, prefix.float().cpu()[plan.order])
+        return slot
+
+    def listen(self, slot: int, heard: Heard) -> None:
+        self._slots.check_same_number(slot, heard)
+        self._plans.clear()
+        for row, one in zip(self._slots.rows(slot), heard, strict=True):
+            self._texts[row] = self._engine.read_text(one)
+
+    def leave(self, slot: int) -> None:
+        self._plans.clear()
+        for row in self._slots.leave(slot):
+            del self._pasts[row], self._texts[row]
+
+    def step(self, slots: Sequence[int], tokens: Tensor) -> Tensor:
+        plan = self._plan(tuple(slots))
+        begins = self._slots.advance(slots, tokens.shape[-1])
+        return self._read(plan, begins, self._engine.parameters.embedded(tokens)[plan.items])
+
+    def _plan(self, slots: tuple[int, ...]) -> Plan:
+        if slots not in self._plans:
+            self._plans[slots] = self._made_plan(slots)
+        return self._plans[slots]
+
+    def _made_plan(self, slots: tuple[int, ...]) -> Plan:
+        rows = tuple(row for slot in slots for row in self._slots.rows(slot))
+        items = [item for item, slot in enumerate(slots) for _ in self._slots.rows(slot)]
+        order = sorted(range(len(rows)), key=lambda i: self._texts[rows[i]] is None)
+        table = np.array([self._cache_of(rows[i]) for i in order])
+        back = np.argsort(order) if order != sorted(order) else None
+        job = _job(
+            **self._engine.facts(),
+            rows=len(rows),
+            room=int(table[:, 0].max()),
+            text_room=int(table[:, 6].max()),
+            caches=table.ctypes.data,
+        )
+        listening = sum(self._texts[row] is not None for row in rows)
+        items_in_order = torch.tensor([items[i] for i in order])
+        numbers = np.arange(len(rows))[:, None]
+        return Plan(rows, order, items_in_order, back, numbers, table, job, listening)
+
+    def _cache_of(self, row: int) -> list[int]:
+        """What CACHE lists."""
+        past, text = self._pasts[row], self._texts[row]
+        values = (past.keys, past.key_scales, past.values, past.value_scales)
+        line = [past.room, *(array.ctypes.data for array in values)]
+        if text is None:
+            return line + [0] * (len(CACHE) - len(line))
+        addresses = (array.ctypes.data for array in (text.keys, text.values, text.heard))
+        return [*line, len(text.heard), text.room, *addresses]
+
+    def _read(self, plan: Plan, begins: Sequence[int], x: Tensor) -> Tensor:
+        """Embedded steps or a prefix `[R, S, d]` in the plan's order, from `begins` on. Returns logits `[R, K, V]`."""
+        config, count, steps = self._engine.config, len(plan.rows), x.shape[1]
+        places = np.empty((count, steps, 2), np.int64)
+        places[:, :, 0] = plan.numbers
+        if len(set(begins)) == 1:
+            places[:, :, 1] = range(begins[0], begins[0] + steps)
+            x = x + self._sinusoids[begins[0] : begins[0] + steps]
+        else:
+            first = np.array([begins[i] for i in plan.order])
+            places[:, :, 1] = first[:, None] + np.arange(steps)
+            x = x + self._sinusoids[torch.from_numpy(places[:, :, 1])]
+        x = x.flatten(0, 1).contiguous()
+        arrays = {
+            "x": x.numpy(),
+            "places": places,
+            "last": plan.numbers[:, 0] * steps + (steps - 1),
+            "heard": np.empty(x.shape, np.float32),
+            "hidden": np.empty(operand_room(len(x), config.ffn_size), np.uint8),
+            "logits": np.empty((count, config.num_codebooks, config.codebook_size), np.float32),
+        }
+        job = plan.job.copy()
+        job["positions"], job["listening"] = len(x), plan.listening * steps
+        for name, value in _addresses(**arrays):
+            job[name] = value
+        held = [*arrays.values(), plan, *self._pasts.values(), *self._texts.values()]
+        self._engine.threads.run(step, job, PHASES * config.num_layers + 1, held)
+        logits = arrays["logits"]
+        return torch.from_numpy(logits if plan.back is None else logits[plan.back])
+
+
+def _lines(config: LMConfig, positions: int, kind: type) -> tuple[np.ndarray, np.ndarray]:
+    """Keys `[layers, H, tiles, head_size, TILE]` and values `[layers, H, tiles · TILE, head_size]`."""
+    tiles = -(-positions // TILE)
+    lines = (config.num_layers, config.num_heads)
+    keys = np.zeros((*lines, tiles, config.head_size, TILE), kind)
+    return keys, np.zeros((*lines, tiles * TILE, config.head_size), kind)

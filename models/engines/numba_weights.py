@@ -1,0 +1,252 @@
+"""The LM's weights for the fast CPU engine: float32 where the checkpoint's file is mapped, or int8 from a file that is made once.
+
+Both stay memory-mapped: loading reads nothing, and no weight is in memory twice. Int8 is symmetric, one scale an output:
+w ≈ scale · q, |q| ≤ 127, kept as q + 128 in the tiles that numba_vectors reads. Knows files and addresses, not layers' work.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Callable
+from typing import Protocol
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..disk import cache
+from ..weights.checkpoint import Checkpoint, lm_sources, read_tensors
+from .numba_vectors import LANES
+
+log = logging.getLogger("musicgraph")
+
+INT8_FORMAT = 3  # of the cached file; raise it when what is in there changes
+IN_STEP_ORDER = (
+    "qkv",
+    "out",
+    "text_q",
+    "text_out",
+    "fc1",
+    "fc2",
+    "text_kv",
+)  # see numba_step: Q, K, V, OUT, …
+ZERO = 128  # what a weight of 0 is in an unsigned byte
+CHECKSUM = "checksum"
+PAGE_BYTES = 4096
+
+OnProgress = Callable[[int, int], None]
+"""called with (tensors done, tensors in all); what it raises ends the work"""
+Form = tuple[tuple[int, ...], torch.dtype]
+
+
+class Matrices(Protocol):
+    """Names are the checkpoint's."""
+
+    def matrix(self, name: str) -> Tensor: ...
+
+    def scale(self, name: str) -> Tensor | None: ...
+
+
+class Float32Matrices:
+    """Each matrix as it lies in its file; half precision is widened, which takes memory."""
+
+    def __init__(self, checkpoint: Checkpoint):
+        self._checkpoint = checkpoint
+
+    def matrix(self, name: str) -> Tensor:
+        return read_tensors(self._checkpoint, [name])[name].float().contiguous()
+
+    def scale(self, name: str) -> None:
+        return None
+
+
+class Int8Matrices:
+    def __init__(self, checkpoint: Checkpoint, on_progress: OnProgress):
+        self._tensors = int8_tensors(checkpoint, on_progress)
+
+    def matrix(self, name: str) -> Tensor:
+        return self._tensors[name]
+
+    def scale(self, name: str) -> Tensor:
+        return self._tensors[f"{name}.scale"]
+
+
+class Parameters:
+    """What a step needs of a checkpoint, as numba_step wants it, and what comes before: embedding and text projection."""
+
+    def __init__(self, checkpoint: Checkpoint, kind: Callable[[Checkpoint], Matrices]):
+        self._checkpoint, self._sources = checkpoint, lm_sources(checkpoint.lm)
+        matrices = kind(checkpoint)
+        self._held: list[Tensor] = []  # addresses keep nothing alive
+        layers = range(checkpoint.lm.num_layers)
+        names = [
+            [name for kind in IN_STEP_ORDER for name in self._sources[f"layers.{i}.{kind}.weight"]]
+            for i in layers
+        ]
+        tables = [self._addresses(matrices, layer) for layer in names]
+        heads = self._addresses(matrices, list(self._sources["heads.weight"]))
+        norms = [
+            [self._norm(f"layers.{i}.{kind}norm") for kind in ("", "text_", "ffn_")] for i in layers
+        ]
+        self.tables = {
+            "matrices": np.array([matrix for matrix, _ in tables]),
+            "scales": np.array([scale for _, scale in tables]),
+            "logit_matrices": heads[0],
+            "logit_scales": heads[1],
+            "norms": np.array(norms, np.float32),
+            "last_norm": self._norm("norm"),
+        }
+        """By the names of numba_step.JOB; addresses are int64."""
+        self._embeddings = [self._read(name) for name in self._sources["embedding.weight"]]
+        names = [self._sources.get(f"text_projection.{part}") for part in ("weight", "bias")]
+        self._text_projection = [self._read(name[0]).float() for name in names if name]
+
+    def _read(self, name: str) -> Tensor:
+        return read_tensors(self._checkpoint, [name])[name]
+
+    def _norm(self, name: str) -> np.ndarray:
+        parts = [
+            self._read(self._sources[f"{name}.{part}"][0]).float() for part in ("weight", "bias")
+        ]
+        return torch.stack(parts).numpy()
+
+    def _addresses(self, matrices: Matrices, names: list[str]) -> tuple[np.ndarray, np.ndarray]:
+        """Of the matrices and of their scales, 0 where there are none."""
+        found = [(matrices.matrix(name), matrices.scale(name)) for name in names]
+        self._held += [tensor for pair in found for tensor in pair if tensor is not None]
+        scales = [0 if scale is None else scale.data_ptr() for _, scale in found]
+        return np.array([matrix.data_ptr() for matrix, _ in found]), np.array(scales)
+
+    def embedded(self, tokens: Tensor) -> Tensor:
+        """`[R, K, S]` → float32 `[R, S, d]`, the sum over the codebooks."""
+        first, *rest = self._embeddings
+        total = F.embedding(tokens[:, 0], first).float()
+        for k, table in enumerate(rest, start=1):
+            total = total + F.embedding(tokens[:, k], table).float()
+        return total
+
+    def projected(self, states: Tensor) -> Tensor:
+        """Text states `[C, L, text_size]` → `[C, L, d]`."""
+        return F.linear(states, *self._text_projection) if self._text_projection else states
+
+
+# ---------------------------------------------------------------- int8
+
+
+def quantised(matrix: Tensor) -> tuple[Tensor, Tensor]:
+    """float `[O, I]` → int8 `[O, I]` and float32 scales `[O]`."""
+    scale = matrix.abs().amax(dim=1).clamp_min(torch.finfo(torch.float32).tiny) / 127
+    return (matrix / scale.unsqueeze(1)).round_().to(torch.int8), scale
+
+
+def in_tiles(matrix: Tensor) -> Tensor:
+    """int8 `[O, I]` → unsigned `[O / 16, I / 4, 16, 4]`: 16 outputs side by side, 4 inputs of each together."""
+    outputs, inputs = matrix.shape
+    unsigned = (matrix.to(torch.int16) + ZERO).to(torch.uint8)
+    return unsigned.view(outputs // LANES, LANES, inputs // 4, 4).transpose(1, 2).contiguous()
+
+
+def int8_tensors(
+    checkpoint: Checkpoint, on_progress: OnProgress = lambda *_: None
+) -> dict[str, Tensor]:
+    """Every matrix in tiles, and its scales under `NAME.scale`: from the cache, or made now and kept there."""
+    names = [
+        name
+        for ours, sources in lm_sources(checkpoint.lm).items()
+        if ours.startswith(("layers.", "heads.")) and "norm" not in ours
+        for name in sources
+    ]
+    key = _key(checkpoint)
+    kept = _from_cache(key, _expected(checkpoint, names))
+    if kept is not None:
+        return kept
+    log.info(
+        "preparing int8 weights of %s (once; kept in %s)", checkpoint.folder.name, cache.folder()
+    )
+    floats, made = Float32Matrices(checkpoint), {}
+    for done, name in enumerate(names):
+        on_progress(done, len(names))
+        whole, made[f"{name}.scale"] = quantised(floats.matrix(name))
+        made[name] = in_tiles(whole)
+    return _kept(made, key)
+
+
+def _kept(tensors: dict[str, Tensor], key: str) -> dict[str, Tensor]:
+    """The same tensors, mapped from the cache if they can be kept there."""
+    try:
+        with cache.written(key) as part:
+            save_file(tensors, part, metadata={CHECKSUM: _checksum(tensors)})
+    except (OSError, SafetensorError) as error:  # a full disk is the second
+        log.warning(
+            "int8 weights cannot be kept in %s (%s): made anew with each start; "
+            "set MUSICGRAPH_CACHE to a folder for them",
+            cache.folder(),
+            error,
+        )
+        return tensors
+    mapped = _from_cache(key, {name: _form(tensor) for name, tensor in tensors.items()})
+    return tensors if mapped is None else mapped
+
+
+def _key(checkpoint: Checkpoint) -> str:
+    """Changes with the weights' files, their shape, and how int8 is made."""
+    files = sorted({path.resolve() for path in checkpoint.files.values()})
+    facts = [[str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in files]
+    text = json.dumps([INT8_FORMAT, facts, vars(checkpoint.lm)])
+    return cache.name("int8", text, ".safetensors")
+
+
+def _expected(checkpoint: Checkpoint, names: list[str]) -> dict[str, Form]:
+    """What has to lie in the cache: its addresses go to compiled code, which believes them."""
+    forms = {}
+    for name in names:
+        outputs, inputs = read_tensors(checkpoint, [name])[name].shape
+        forms[name] = (outputs // LANES, inputs // 4, LANES, 4), torch.uint8
+        forms[f"{name}.scale"] = (outputs,), torch.float32
+    return forms
+
+
+def _form(tensor: Tensor) -> Form:
+    return tuple(tensor.shape), tensor.dtype
+
+
+def _from_cache(key: str, expected: dict[str, Form]) -> dict[str, Tensor] | None:
+    """Mapped tensors; None if they are not there, or not as they were written."""
+    try:
+        path = cache.find(key)
+        if path is None:
+            return None
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+            checksum = (file.metadata() or {}).get(CHECKSUM)
+    except (OSError, SafetensorError) as error:  # the second if it is cut short
+        log.warning("int8 weights that are kept cannot be used (%s): made anew", error)
+        return None
+    forms = {name: _form(tensor) for name, tensor in tensors.items()}
+    if forms != expected or checksum != _checksum(tensors):
+        log.warning("int8 weights that are kept in %s are damaged: made anew", path)
+        return None
+    return tensors
+
+
+def _checksum(tensors: dict[str, Tensor]) -> str:
+    """Of names and contents, at the speed of memory: a step reads it all anyway.
+
+    The numbers of each page are added as 64-bit integers, and the sums are hashed. So any bit, any
+    lost page and any two that changed places are noticed; against somebody who wants two errors to
+    cancel each other stands the cache's owner, see `cache`.
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    for name, tensor in sorted(tensors.items()):
+        content = tensor.flatten().view(torch.uint8)
+        whole = len(content) // PAGE_BYTES * PAGE_BYTES
+        pages = content[:whole].view(torch.int64).view(-1, PAGE_BYTES // 8)
+        for part in (pages.sum(dim=1), content[whole:]):
+            digest.update(part.numpy().tobytes())
+        digest.update(f"{name} {len(content)};".encode())
+    return digest.hexdigest()

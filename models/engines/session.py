@@ -1,0 +1,186 @@
+"""Engines: what runs the LM, step by step.
+
+An engine opens sessions; a session holds slots. A slot is one item of music: it is admitted, listens, and leaves.
+Slots at different positions share a step, and each gets what it would get alone. All state is the session's: two
+sessions of one engine cannot disturb each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from ..conditioning import Conditioning
+from ..config import LMConfig
+from ..lm import MusicGenLM, Reading, Text, seen_from, together
+from ..precision import NAMES
+from .slots import Slots
+
+Heard = Sequence[Conditioning | None]
+"""what each branch of a slot listens to: a conditioning of one item, or nothing"""
+
+
+class Session(Protocol):
+    def admit(self, heard: Heard, max_steps: int) -> int:
+        """A new slot with a row for each of `heard`, and room for `max_steps` steps. Prefixes are read at once."""
+        ...
+
+    def listen(self, slot: int, heard: Heard) -> None:
+        """From the next step on, the slot's rows listen to something else. As many rows, and the same prefixes."""
+        ...
+
+    def leave(self, slot: int) -> None:
+        """Ends a slot; its memory goes."""
+        ...
+
+    def step(self, slots: Sequence[int], tokens: Tensor) -> Tensor:
+        """Each slot reads its next S steps, int64 `[N, K, S]` on the engine's device.
+
+        Returns float32 logits `[R, K, V]` of the step after them: a row for each branch, slot by slot.
+        """
+        ...
+
+
+class Engine(Protocol):
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def config(self) -> LMConfig: ...
+
+    @property
+    def device(self) -> torch.device: ...
+
+    @property
+    def precision(self) -> str:
+        """fp32, int8, fp16 or bf16"""
+        ...
+
+    def open(self, rows: int = 0, max_steps: int = 0) -> Session:
+        """A session with room for so many rows and steps from the start; it grows when it needs more."""
+        ...
+
+
+class TorchEngine:
+    """The reference: plain torch, any device, any float type."""
+
+    name = "torch"
+
+    def __init__(self, lm: MusicGenLM):
+        self.lm = lm
+        self.config = lm.config
+
+    @property
+    def device(self) -> torch.device:
+        return self.lm.norm.weight.device
+
+    @property
+    def precision(self) -> str:
+        return NAMES[self.lm.norm.weight.dtype]
+
+    def open(self, rows: int = 0, max_steps: int = 0) -> TorchSession:
+        return TorchSession(self.lm, rows, max_steps)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a step of the same slots, listening to the same, has in common with the last one."""
+
+    rows: tuple[int, ...]
+    item_of_row: Tensor | None
+    """which slot each row belongs to; None if all have one row each"""
+    where: slice | Tensor
+    text: Text | None
+    listeners: slice | Tensor
+
+
+class TorchSession:
+    """Rows of all slots lie in one set of caches, so that a step of all of them at one position copies nothing."""
+
+    def __init__(self, lm: MusicGenLM, rows: int, max_steps: int):
+        self._lm, self._caches, self._slots = lm, lm.allocate(rows, max_steps), Slots()
+        self._texts: dict[int, Text | None] = {}  # by row
+        self._plans: dict[tuple[int, ...], Plan] = {}  # by slots
+
+    @torch.inference_mode()
+    def admit(self, heard: Heard, max_steps: int) -> int:
+        prefix = prefix_of(heard)
+        length = 0 if prefix is None else prefix.shape[1]
+        slot = self._slots.admit(len(heard))
+        self._caches.make_room(max(self._slots.rows(slot)) + 1, length + max_steps)
+        self._hear(slot, heard)
+        if prefix is not None:
+            plan, begins = self._plan((slot,)), self._slots.advance((slot,), length)
+            self._read(plan, begins, prefix.to(self._lm.norm.weight))
+        return slot
+
+    @torch.inference_mode()
+    def listen(self, slot: int, heard: Heard) -> None:
+        self._slots.check_same_number(slot, heard)
+        self._hear(slot, heard)
+
+    def leave(self, slot: int) -> None:
+        self._plans.clear()
+        for row in self._slots.leave(slot):
+            del self._texts[row]
+
+    @torch.inference_mode()
+    def step(self, slots: Sequence[int], tokens: Tensor) -> Tensor:
+        plan = self._plan(tuple(slots))
+        begins = self._slots.advance(slots, tokens.shape[-1])
+        read = tokens if plan.item_of_row is None else tokens[plan.item_of_row]
+        return self._lm.logits(self._read(plan, begins, self._lm.embed(read))[:, -1:])[:, 0]
+
+    def _hear(self, slot: int, heard: Heard) -> None:
+        self._plans.clear()
+        for row, one in zip(self._slots.rows(slot), heard, strict=True):
+            self._texts[row] = self._lm.read_text(one)
+
+    def _plan(self, slots: tuple[int, ...]) -> Plan:
+        if slots not in self._plans:
+            device, each = self._lm.norm.weight.device, [self._slots.rows(slot) for slot in slots]
+            rows = tuple(row for some in each for row in some)
+            items = [item for item, some in enumerate(each) for _ in some]
+            texts = {i: text for i, row in enumerate(rows) if (text := self._texts[row])}
+            self._plans[slots] = Plan(
+                rows,
+                None if len(rows) == len(slots) else torch.tensor(items, device=device),
+                indexed(rows, device),
+                together(list(texts.values())) if texts else None,
+                indexed(tuple(texts), device),
+            )
+        return self._plans[slots]
+
+    def _read(self, plan: Plan, begins: Sequence[int], x: Tensor) -> Tensor:
+        steps = torch.arange(x.shape[1], device=x.device)
+        end = max(begins) + len(steps)
+        numbers = None
+        if len(set(begins)) == 1:
+            positions = steps + begins[0]
+            mask = seen_from(positions, end) if len(steps) > 1 else None
+        else:
+            positions = torch.tensor(begins, device=x.device).unsqueeze(-1) + steps
+            mask = seen_from(positions, end).unsqueeze(1)
+            numbers = torch.tensor(plan.rows, device=x.device).unsqueeze(-1)
+        reading = Reading(plan.where, positions, end, mask, numbers, plan.text, plan.listeners)
+        return self._lm(x, self._caches, reading)
+
+
+def indexed(numbers: tuple[int, ...], device: torch.device) -> slice | Tensor:
+    """An index for these places: a slice where they are evenly spaced, which copies nothing."""
+    first = numbers[0] if numbers else 0
+    stride = max(1, numbers[1] - first) if len(numbers) > 1 else 1
+    evenly = range(first, first + stride * len(numbers), stride)
+    if numbers == tuple(evenly):
+        return slice(evenly.start, evenly.stop, stride)
+    return torch.tensor(numbers, device=device)
+
+
+def prefix_of(heard: Heard) -> Tensor | None:
+    """`[rows, P, hidden_size]`, or None where nobody has a prefix. All branches of a model have one of equal length."""
+    prefixes = [one.prefix for one in heard if one is not None and one.prefix is not None]
+    return torch.cat(prefixes) if prefixes else None

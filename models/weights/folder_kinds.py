@@ -1,0 +1,109 @@
+"""Folders that are not a Hugging Face MusicGen checkpoint, named for what they are, each with its cure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from ..refused import Refused
+
+WHAT_IS_READ = (
+    "a MusicGen checkpoint in Hugging Face's layout (config.json, safetensors, tokenizer)"
+)
+CONVERT = (
+    "load it with transformers where you trust it, and save it with "
+    "save_pretrained(folder, safe_serialization=True)"
+)
+PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".th")
+WRAPPERS = ("module.", "_orig_mod.", "model.", "base_model.model.")
+NESTED_LEVELS = 3
+MAX_ENTRIES = 2000  # looked at in search of a nested checkpoint
+
+
+def check_kind(folder: Path) -> None:
+    """Raises Refused if the files show that this is something else than the folder of a checkpoint."""
+    if not folder.is_dir():
+        got = "a file" if folder.exists() else "nothing there"
+        raise Refused(
+            str(folder), got=got, expected="a folder", remedy="choose a checkpoint's folder"
+        )
+    names = {path.name for path in folder.iterdir()}
+    found = _kind(names) or (None if "config.json" in names else _without_config(folder, names))
+    if found:
+        got, remedy = found
+        raise Refused(str(folder), got=got, expected=WHAT_IS_READ, remedy=remedy)
+
+
+def _kind(names: set[str]) -> tuple[str, str] | None:
+    """What it is and what to do, for layouts that have marks of their own."""
+    weights = any(name.endswith(".safetensors") for name in names)
+    if names & {"adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"}:
+        return (
+            "a LoRA adapter, which changes a model and is none",
+            "merge it into its base with peft (merge_and_unload, then save_pretrained), "
+            "and choose that folder",
+        )
+    if "model_index.json" in names:
+        return "a diffusers pipeline", "choose a MusicGen model"
+    if "state_dict.bin" in names and not weights:
+        return (
+            "audiocraft's own layout (state_dict.bin), which is not supported yet",
+            "take the Hugging Face files of the same model, or convert it with transformers' "
+            "convert_musicgen_transformers",
+        )
+    return _without_safetensors(names) if not weights else None
+
+
+def _without_safetensors(names: set[str]) -> tuple[str, str] | None:
+    if any(name.endswith(".gguf") for name in names):
+        return "a GGUF file, which is for other programs", "take the model's safetensors files"
+    if any(name.endswith((".incomplete", ".part", ".crdownload")) for name in names):
+        return "a download that was cut off", "download it to its end"
+    pickles = sorted(name for name in names if name.endswith(PICKLES))
+    if pickles:
+        return (
+            f"weights as a pickle only ({pickles[0]}), which can run code and is not read",
+            f"download model.safetensors of the same model, or {CONVERT}",
+        )
+    return None
+
+
+def _without_config(folder: Path, names: set[str]) -> tuple[str, str]:
+    if not names:
+        return "an empty folder", "download a model into it, or choose another folder"
+    nested = next(_nested([folder], NESTED_LEVELS), None)
+    if nested is not None:
+        return "a folder around a checkpoint", f"choose {nested}"
+    return "no config.json", "choose the folder that holds config.json"
+
+
+def _nested(folders: list[Path], levels: int) -> Iterator[Path]:
+    """Folders below that hold a config.json, the nearest first; looks at `MAX_ENTRIES` a level."""
+    children = [
+        child for folder in folders for child in sorted(folder.iterdir())[:MAX_ENTRIES]
+    ]  # fmt: skip
+    inner = [child for child in children if child.is_dir() and not child.is_symlink()]
+    for child in inner[:MAX_ENTRIES]:
+        if (child / "config.json").is_file():
+            yield child
+    if levels > 1 and inner:
+        yield from _nested(inner[:MAX_ENTRIES], levels - 1)
+
+
+def wrapper_of(names: Iterable[str], expected: str) -> str | None:
+    """What stands before every name of a model that was saved from within another; `expected` is one of its names."""
+    for name in names:
+        before = name.removesuffix(expected)
+        if before != name and before.startswith(WRAPPERS):
+            return before
+    return None
+
+
+def wrapped(folder: Path, before: str) -> Refused:
+    return Refused(
+        str(folder),
+        got=f"tensors named {before!r} and then as they should be: saved from within a wrapper",
+        expected="names that begin with decoder., text_encoder. and audio_encoder.",
+        remedy="save the model inside (model.module, model._orig_mod or the like) with "
+        "save_pretrained",
+    )

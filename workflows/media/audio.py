@@ -1,0 +1,381 @@
+"""Audio files in and out.
+
+Everything is read through PyAV; WAV is written as it is, everything else through PyAV. Files come from strangers:
+containers that may point to other files (playlists, concatenations) are not opened, and what is unpacked is bounded
+while it is read. A file appears whole or not at all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+import wave
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...models.dsp import resample
+from ...models.quoting import shown
+from ...models.refused import Refused
+from ...nodes.host import check_stop, current_run
+from .files import check_folder_writable, check_new_path, name_of, open_file, written_whole
+from .id3 import check_id3
+
+log = logging.getLogger("musicgraph")
+
+MAX_FILE_BYTES = 512 * 2**20
+CHUNK_SAMPLES = 1 << 16
+BLOCK_SAMPLES = 1 << 20
+
+READABLE_CONTAINERS = (
+    "aac,ac3,aiff,amr,ape,asf,au,avi,caf,eac3,flac,flv,m4a,matroska,mov,mp3,mp4,mpeg,mpegts,ogg,"
+    "tta,w64,wav,webm,wv"
+)
+FULL_SCALE = {"u8": 128, "s16": 32768, "s32": 2**31, "flt": 1, "dbl": 1}
+"""PyAV's sample formats, without the p of the planar ones: what becomes 1.0"""
+
+
+# ---------------------------------------------------------------- reading
+
+
+def read_audio(path: str | Path) -> tuple[Tensor, int]:
+    """The first audio stream of a file: float32 `[C, T]` and its sample rate.
+
+    Decodes into blocks and checks the run's limits at each, so that a small file which unpacks to hours of sound is
+    refused when it reaches the bound. Raises Refused, with the file's name, for that, for what is no audio, and for
+    samples that are NaN or infinite.
+    """
+    with _opened(path) as (container, stream):
+        rate, channels = stream.codec_context.sample_rate, stream.codec_context.channels
+        if (
+            container.format.name == "flac" and stream.duration
+        ):  # exact; elsewhere it may be a guess
+            _check_length(path, channels, int(stream.duration * stream.time_base * rate), rate)
+        blocks = list(_blocks(_decoded(container, stream, path), channels, rate, path))
+    samples = sum(block.shape[1] for block in blocks)
+    if not samples:
+        raise _not_audio(path, "no samples")
+    waveform = np.empty((channels, samples), np.float32)
+    for end in _ends(blocks):
+        block = blocks.pop()  # from the last to the first, so that each is freed once it is copied
+        waveform[:, end - block.shape[1] : end] = block
+    return torch.from_numpy(waveform), rate
+
+
+def _ends(blocks: list[np.ndarray]) -> list[int]:
+    return np.cumsum([block.shape[1] for block in blocks])[::-1].tolist()
+
+
+def _blocks(
+    pieces: Iterator[np.ndarray], channels: int, rate: int, path: str | Path
+) -> Iterator[np.ndarray]:
+    """Gathers float32 `[C, N]` into large blocks, as long as all of it is within the run's limits."""
+    samples, filled = 0, 0
+    block = np.empty((channels, BLOCK_SAMPLES), np.float32)
+    for piece in pieces:
+        samples += piece.shape[1]
+        _check_length(path, channels, samples, rate)
+        while piece.shape[1]:
+            taken = piece[:, : BLOCK_SAMPLES - filled]
+            block[:, filled : filled + taken.shape[1]] = taken
+            filled, piece = filled + taken.shape[1], piece[:, taken.shape[1] :]
+            if filled == BLOCK_SAMPLES:
+                yield block
+                block, filled = np.empty_like(block), 0
+    yield block[:, :filled]
+
+
+def _check_length(path: str | Path, channels: int, samples: int, rate: int) -> None:
+    try:
+        current_run().limits.check_sound((1, channels, samples), rate)
+    except Refused as error:
+        raise Refused(
+            f"audio file too long or too large: {name_of(path)}",
+            got=f"{samples / rate:.0f} s or more of {channels} channel(s) at {rate} Hz",
+            expected=f"{error.expected} ({error.what})",
+            remedy="cut the file first",
+        ) from error
+
+
+def probe_audio(path: str | Path) -> None:
+    """Refuses, without decoding it, a file that has no audio in it."""
+    with _opened(path):
+        pass
+
+
+@contextlib.contextmanager
+def _opened(path: str | Path) -> Iterator[tuple[Any, Any]]:
+    """A container and its first audio stream, checked."""
+    limits = current_run().limits
+    with open_container(path) as container:
+        stream = next(iter(container.streams.audio), None)
+        context = stream.codec_context if stream is not None else None
+        if context is None or not context.sample_rate:
+            raise _not_audio(path, "no audio stream")
+        if not 1 <= context.channels <= limits.channels:
+            raise _not_audio(path, f"{context.channels} channels", f"1 to {limits.channels}")
+        if not 1 <= context.sample_rate <= limits.highest_rate:
+            got, expected = f"{context.sample_rate} Hz", f"at most {limits.highest_rate} Hz"
+            raise _not_audio(path, got, expected)
+        yield container, stream
+
+
+def open_container(path: str | Path) -> Any:
+    """PyAV's input container. Raises Refused for what is no file, too large, or no audio or video."""
+    import av
+    from av.error import FFmpegError
+
+    with open_file(path) as file:
+        size = file.seek(0, 2)
+        if size > MAX_FILE_BYTES:
+            raise Refused(
+                f"file too large: {name_of(path)}",
+                got=f"{size >> 20} MB",
+                expected=f"at most {MAX_FILE_BYTES >> 20} MB",
+            )
+        check_id3(file, path)
+    options = {"format_whitelist": READABLE_CONTAINERS, "protocol_whitelist": "file"}
+    try:
+        return av.open(
+            str(Path(path).absolute()), container_options=options, metadata_errors="replace"
+        )
+    except (FFmpegError, ValueError) as error:
+        raise _not_audio(path, getattr(error, "strerror", None) or error) from error
+
+
+def _decoded(container: Any, stream: Any, path: str | Path) -> Iterator[np.ndarray]:
+    """float32 `[C, N]`, frame by frame."""
+    from av.error import FFmpegError
+
+    channels = stream.codec_context.channels
+    try:
+        for frame in container.decode(stream):
+            check_stop()
+            yield _frame_samples(frame, channels, path)
+    except FFmpegError as error:
+        raise _not_audio(path, error.strerror or error) from error
+
+
+def _frame_samples(frame: Any, channels: int, path: str | Path) -> np.ndarray:
+    """float32 `[C, N]`, scaled as ComfyUI scales: full-scale integers become ±1."""
+    form = frame.format.name.removesuffix("p")
+    if form not in FULL_SCALE:
+        raise _not_audio(path, f"samples of the format {form}", ", ".join(FULL_SCALE))
+    data = frame.to_ndarray()
+    if not frame.format.is_planar:
+        data = data.reshape(-1, frame.layout.nb_channels).T
+    if data.shape[0] != channels:
+        got = f"a change from {channels} to {data.shape[0]} channels on the way"
+        raise _not_audio(path, got)
+    if form == "u8":
+        return (data.astype(np.float32) - 128) / 128
+    if form in ("s16", "s32"):
+        return data.astype(np.float32) / FULL_SCALE[form]
+    if not np.isfinite(data).all():
+        raise Refused(
+            f"this file cannot be used: {name_of(path)}",
+            got="samples that are NaN or infinite",
+            expected="numbers",
+            remedy="write the file anew with the program that made it",
+        )
+    return data.astype(np.float32)
+
+
+def _not_audio(path: str | Path, got: object, expected: str = "WAV, FLAC, MP3, Opus …") -> Refused:
+    return Refused(
+        f"not an audio file that can be read: {name_of(path)}", got=got, expected=expected
+    )
+
+
+# ---------------------------------------------------------------- writing
+
+
+@dataclass(frozen=True)
+class Coding:
+    """How PyAV writes a file of one suffix."""
+
+    muxer: str
+    encoder: str
+    rates: tuple[int, ...] = ()
+    """the sample rates that it can hold; empty = every one"""
+    qualities: tuple[str, ...] = ()
+    """the first is the default"""
+    max_bit_rate_per_channel: int | None = None
+    max_channels: int = 2
+    """sound of more is mixed down to stereo"""
+
+
+OPUS_RATES = (8000, 12000, 16000, 24000, 48000)
+OPUS_QUALITIES = ("128k", "64k", "96k", "192k", "320k")
+CODINGS = {
+    ".flac": Coding("flac", "flac", max_channels=8),
+    ".mp3": Coding(
+        "mp3",
+        "libmp3lame",
+        (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000),
+        ("V0", "128k", "320k"),
+    ),
+    ".opus": Coding("opus", "libopus", OPUS_RATES, OPUS_QUALITIES, 256_000),
+    ".ogg": Coding("ogg", "libopus", OPUS_RATES, OPUS_QUALITIES, 256_000),
+}
+WRITABLE_SUFFIXES = (".wav", *CODINGS)
+LAYOUTS = ("mono", "stereo", "3.0", "quad", "5.0", "5.1", "6.1", "7.1")
+"""what FFmpeg calls the usual speakers of 1 to 8 channels"""
+
+
+def write_audio(
+    path: str | Path,
+    waveform: Tensor,
+    sample_rate: int,
+    *,
+    tags: Mapping[str, str] | None = None,
+    quality: str | None = None,
+) -> float:
+    """Writes float `[C, T]` in the format that the suffix names. WAV (16 bits) carries no tags.
+
+    Returns what every sample was multiplied by: 1.0, or less where the peak was above full scale, so that nothing is
+    clipped and the balance within the file stays. Raises Refused for what cannot be written, before it writes.
+    """
+    path = Path(path)
+    check_writable(path)
+    samples = _checked_samples(waveform)
+    coding = CODINGS.get(path.suffix.lower())
+    samples, sample_rate = _at_fitting_rate(samples, sample_rate, coding)
+    factor = full_scale_factor(samples)
+    if factor < 1:
+        loud = -20 * math.log10(factor)
+        log.warning("%s: peaks %.1f dB above full scale; scaled by %.3f", path.name, loud, factor)
+    with written_whole(path) as part:
+        if coding is None:
+            _write_wav(part, samples, sample_rate, factor)
+        else:
+            _encode(part, samples, sample_rate, factor, coding, tags or {}, quality)
+    return factor
+
+
+def full_scale_factor(waveform: Tensor) -> float:
+    """What brings a waveform of any shape within ±1: 1.0 if it is, else one factor for all of it."""
+    low, high = (float(value) for value in torch.aminmax(waveform))
+    return 1 / max(1.0, high, -low)
+
+
+def check_writable(path: str | Path) -> None:
+    """Refuses, before any work is done for it, a file that could not be written."""
+    path = Path(path)
+    if path.suffix.lower() not in WRITABLE_SUFFIXES:
+        raise Refused(
+            f"cannot write {name_of(path)}",
+            got=f"the suffix {shown(path.suffix)}",
+            expected=f"one of {' '.join(WRITABLE_SUFFIXES)}",
+        )
+    check_new_path(path)
+    if path.is_dir():
+        raise Refused(f"cannot write {name_of(path)}: it is a folder", remedy="name a file in it")
+    check_folder_writable(path.parent)
+
+
+def _checked_samples(waveform: Tensor) -> Tensor:
+    """float32 `[C, T]` with one to eight channels and at least one sample, all finite."""
+    fits = waveform.ndim == 2 and 1 <= waveform.shape[0] <= len(LAYOUTS) and waveform.shape[1]
+    if not fits:
+        raise Refused(
+            "cannot write audio",
+            got=f"the shape {list(waveform.shape)}",
+            expected=f"[1 to {len(LAYOUTS)} channels, 1 or more samples]",
+        )
+    samples = waveform.detach().float().cpu()
+    if not all(map(math.isfinite, torch.aminmax(samples))):
+        raise Refused(
+            "cannot write audio", got="samples that are NaN or infinite", expected="numbers"
+        )
+    return samples
+
+
+def _at_fitting_rate(samples: Tensor, rate: int, coding: Coding | None) -> tuple[Tensor, int]:
+    """At the next higher rate that the format holds, if it does not hold this one."""
+    if coding is None or not coding.rates or rate in coding.rates:
+        return samples, rate
+    new_rate = min((r for r in coding.rates if r > rate), default=coding.rates[-1])
+    current_run().limits.check_sound(
+        (1, samples.shape[0], samples.shape[1] * new_rate // rate), new_rate
+    )
+    log.info("%s holds no %d Hz: resampling to %d Hz", coding.muxer, rate, new_rate)
+    return resample(samples, rate, new_rate), new_rate
+
+
+def _chunks(samples: Tensor, factor: float) -> Iterator[np.ndarray]:
+    """float32 `[N, C]`, piece by piece, scaled."""
+    for chunk in samples.split(CHUNK_SAMPLES, dim=1):
+        check_stop()
+        yield np.ascontiguousarray((chunk * factor if factor < 1 else chunk).T.numpy())
+
+
+def _write_wav(path: Path, samples: Tensor, rate: int, factor: float) -> None:
+    """16 bits, rounded as FFmpeg rounds for FLAC, so that both formats hold the same samples."""
+    with open(path, "wb") as raw, wave.open(raw, "wb") as file:
+        file.setparams((samples.shape[0], 2, rate, samples.shape[1], "NONE", ""))
+        for chunk in _chunks(samples, factor):
+            file.writeframes(
+                np.clip(np.rint(chunk * 32768.0), -32768, 32767).astype("<i2").tobytes()
+            )
+
+
+def _encode(
+    path: Path,
+    samples: Tensor,
+    rate: int,
+    factor: float,
+    coding: Coding,
+    tags: Mapping[str, str],
+    quality: str | None,
+) -> None:
+    import av
+    from av.error import FFmpegError
+
+    channels = samples.shape[0]
+    kept = channels if channels <= coding.max_channels else 2
+    if kept < channels:
+        log.warning("%s: %d channels are mixed down to stereo", coding.muxer, channels)
+    try:
+        with av.open(str(path), mode="w", format=coding.muxer) as container:
+            container.metadata.update(tags)
+            stream = container.add_stream(coding.encoder, rate=rate, layout=LAYOUTS[kept - 1])
+            set_quality(stream, coding, quality, kept)
+            for frame in _frames(samples, rate, factor):
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode(None))
+    except (FFmpegError, ValueError) as error:
+        raise Refused(f"cannot write {coding.muxer} at {rate} Hz", got=error) from error
+
+
+def set_quality(stream: Any, coding: Coding, quality: str | None, channels: int) -> None:
+    if not coding.qualities:
+        return
+    quality = quality or coding.qualities[0]
+    if quality not in coding.qualities:
+        expected = f"one of {' '.join(coding.qualities)}"
+        raise Refused("this quality cannot be written", got=shown(quality), expected=expected)
+    if quality == "V0":
+        stream.codec_context.qscale = True
+        return
+    bit_rate = int(quality.removesuffix("k")) * 1000
+    stream.bit_rate = min(bit_rate, (coding.max_bit_rate_per_channel or bit_rate) * channels)
+
+
+def _frames(samples: Tensor, rate: int, factor: float) -> Iterator[Any]:
+    import av
+
+    start = 0
+    for chunk in _chunks(samples, factor):
+        frame = av.AudioFrame.from_ndarray(
+            chunk.reshape(1, -1), format="flt", layout=LAYOUTS[samples.shape[0] - 1]
+        )
+        frame.sample_rate, frame.pts = rate, start
+        start += len(chunk)
+        yield frame
