@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-
-from ..models import dsp
 from . import host, wires
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 log = logging.getLogger("musicgraph")
 
-MEASURES = {
-    "loudness": lambda sound, rate: dsp.loudness_lufs(sound, rate),
-    "rms": lambda sound, rate: dsp.rms_db(sound),
-    "peak": lambda sound, rate: dsp.peak_db(sound),
-}
+METHODS = ("loudness", "rms", "peak")
 
 
 class AudioLoudness:
@@ -38,7 +34,7 @@ class AudioLoudness:
             "required": {
                 "audio": ("AUDIO", {"tooltip": "Any sound."}),
                 "method": (
-                    list(MEASURES),
+                    list(METHODS),
                     {
                         "default": "loudness",
                         "tooltip": "What is brought to the target: loudness (LUFS), rms or peak (dB).",
@@ -70,23 +66,36 @@ class AudioLoudness:
     def adjust(
         self, audio: dict[str, Any], method: str, target: float, ceiling: float
     ) -> tuple[dict[str, Any]]:
+        import torch
+
         waveform, rate = wires.read_audio(audio)
         items = [_levelled(sound, rate, method, target, ceiling) for sound in waveform]
         return ({"waveform": torch.stack(items), "sample_rate": rate},)
 
 
-def _levelled(
-    sound: torch.Tensor, rate: int, method: str, target: float, ceiling: float
-) -> torch.Tensor:
-    now = MEASURES[method](sound, rate)
+def _levelled(sound: Tensor, rate: int, method: str, target: float, ceiling: float) -> Tensor:
+    from ..models import dsp
+
+    now = _level(sound, rate, method)
     if now <= dsp.SILENCE_DB:
         log.warning("Audio Loudness: silence has no level; it stays as it is")
         return sound
     return dsp.limit(sound * 10 ** ((target - now) / 20), 10 ** (ceiling / 20), rate)
 
 
+def _level(sound: Tensor, rate: int, method: str) -> float:
+    from ..models import dsp
+
+    if method == "loudness":
+        return dsp.loudness_lufs(sound, rate)
+    return dsp.rms_db(sound) if method == "rms" else dsp.peak_db(sound)
+
+
 class AudioSpectrogram:
-    DESCRIPTION = "Draws sound: its waveform above its mel spectrogram (80 dB range, low notes below). One picture for each item."
+    DESCRIPTION = (
+        "Draws sound: its waveform above its mel spectrogram (80 dB range, low notes below). "
+        "One picture for each item."
+    )
     TITLE = "Audio Spectrogram"
     CATEGORY = "audio"
     SEARCH_ALIASES = ["waveform image", "mel spectrogram", "visualize audio"]
@@ -116,7 +125,11 @@ class AudioSpectrogram:
             }
         }
 
-    def draw(self, audio: dict[str, Any], width: int, height: int) -> tuple[torch.Tensor]:
+    def draw(self, audio: dict[str, Any], width: int, height: int) -> tuple[Tensor]:
+        import torch
+
+        from ..models import dsp
+
         waveform, rate = wires.read_audio(audio)
         host.current_run().limits.check_pictures(len(waveform), width, height)
         return (torch.stack([dsp.picture(sound, rate, width, height) for sound in waveform]),)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-
-from ..models import dsp
-from ..models.encodec import BLOCK_FRAMES, Codec, CodecStream
 from ..models.refused import Refused
 from . import host, wires
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ..models.encodec import Codec, CodecStream
 
 log = logging.getLogger("musicgraph")
 
@@ -56,6 +57,8 @@ class EnCodecDecode:
         }
 
     def decode(self, codec: wires.CodecPart, tokens: dict[str, Any]) -> tuple[dict[str, Any]]:
+        from ..models.encodec import BLOCK_FRAMES
+
         values, described = wires.read_tokens(tokens)
         stream, progress = DecodeStream(codec), host.Progress(values.shape[2])
         for start in range(0, values.shape[2], BLOCK_FRAMES):
@@ -73,10 +76,12 @@ class DecodeStream:
     def __init__(self, part: wires.CodecPart):
         self._part = part
         self._stream: CodecStream | None = None
-        self._pieces: list[torch.Tensor] = []
+        self._pieces: list[Tensor] = []
 
     def push(self, tokens: dict[str, Any]) -> dict[str, Any] | None:
         """AUDIO of the samples that these AUDIO_TOKENS make certain; None if there are none yet."""
+        from ..models.encodec import CodecStream
+
         values, described = wires.read_tokens(tokens)
         if self._stream is None:
             self._stream = CodecStream(_checked_codec(self._part, described), described["channels"])
@@ -86,11 +91,13 @@ class DecodeStream:
 
     def close(self) -> tuple[dict[str, Any]]:
         """The node's result: all of the sound. At least one push comes before it."""
+        import torch
+
         assert self._stream is not None
         self._pieces.append(self._stream.close())
         return (self._audio(torch.cat(self._pieces, dim=2)),)
 
-    def _audio(self, waveform: torch.Tensor) -> dict[str, Any]:
+    def _audio(self, waveform: Tensor) -> dict[str, Any]:
         return {"waveform": waveform, "sample_rate": self._part.codec.module.sample_rate}
 
 
@@ -124,6 +131,8 @@ class EnCodecEncode:
         }
 
     def encode(self, codec: wires.CodecPart, audio: dict[str, Any]) -> tuple[dict[str, Any]]:
+        from ..models import dsp
+
         waveform, rate = wires.read_audio(audio)
         encoder = codec.codec.ready()
         if rate != encoder.sample_rate or waveform.shape[1] != codec.channels:

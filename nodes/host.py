@@ -15,14 +15,15 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Generic, TypeVar
-
-import torch
-from torch import Tensor, nn
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ..models.disk import cache
 from ..models.limits import Limits
 from ..models.weights import places
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
 
 log = logging.getLogger("musicgraph")
 
@@ -156,7 +157,7 @@ def show(text: str) -> None:
 
 
 Result = TypeVar("Result")
-Module = TypeVar("Module", bound=nn.Module)
+Module = TypeVar("Module", bound="nn.Module")
 OnProgress = Callable[[int, int], None]
 """called with (done, total); what it raises ends the work"""
 
@@ -180,6 +181,8 @@ class _Beside:
     """
 
     def __init__(self, work: Callable[[OnProgress], Any]):
+        import torch
+
         self._inference = torch.is_inference_mode_enabled()  # of this thread; others begin without
         self._outcome: list[Any] = []
         self._error: BaseException | None = None
@@ -189,6 +192,8 @@ class _Beside:
         threading.Thread(target=run, args=(self._work, work), name="musicgraph-load").start()
 
     def _work(self, work: Callable[[OnProgress], Any]) -> None:
+        import torch
+
         try:
             with torch.inference_mode(self._inference):
                 self._outcome = [work(self._report)]
@@ -267,6 +272,8 @@ def default_device() -> torch.device:
         import comfy.model_management  # pyright: ignore[reportMissingImports]
 
         return comfy.model_management.get_torch_device()
+    import torch
+
     if torch.cuda.is_available():
         return torch.device("cuda")
     if torch.backends.mps.is_available():
@@ -276,6 +283,8 @@ def default_device() -> torch.device:
 
 def supports(dtype: torch.dtype, device: torch.device) -> bool:
     """Whether the device computes in `dtype` at a speed that makes it worth choosing."""
+    import torch
+
     if device.type == "cpu":
         return dtype is torch.float32
     if inside_comfyui():

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-
-from ..models.compose.composition import in_blocks, stream
-from ..models.conditioning import Conditioning
 from ..models.config import MAX_BATCH, MAX_DURATION_S, Generation, LMConfig, Sampling
 from ..models.refused import Refused
 from . import host, wires
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ..models.conditioning import Conditioning
 
 REPORT_FRAMES = (
     25  # tokens are reported in blocks of this many frames: half a second for the official models
@@ -142,6 +143,8 @@ class MusicGenSampler:
         negative: Conditioning | None = None,
         audio_prompt: dict[str, Any] | None = None,
     ) -> tuple[dict[str, Any]]:
+        from ..models.compose.composition import stream
+
         if negative is not None and cfg == 1:
             raise Refused(
                 "negative",
@@ -189,13 +192,15 @@ def _check_same_codec(described: dict[str, Any], config: LMConfig) -> None:
             )
 
 
-def _gathered(
-    frames: Generator[torch.Tensor, None, None], total: int, config: LMConfig
-) -> torch.Tensor:
+def _gathered(frames: Generator[Tensor, None, None], total: int, config: LMConfig) -> Tensor:
     """All frames as one `[B, K, T]`; progress at every step, finished blocks to whoever listens."""
+    import torch
+
+    from ..models.compose.composition import in_blocks
+
     progress, blocks, done = host.Progress(total), [], 0
 
-    def watched() -> Iterator[torch.Tensor]:
+    def watched() -> Iterator[Tensor]:
         seen = 0
         for piece in frames:
             seen += piece.shape[2]

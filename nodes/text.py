@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ..models.conditioning import Conditioning
 from . import wires
+
+if TYPE_CHECKING:
+    from ..models.conditioning import Conditioning
 
 log = logging.getLogger("musicgraph")
 

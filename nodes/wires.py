@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor
-
-from ..models.config import LMConfig
-from ..models.encodec import Codec
 from ..models.refused import Refused
-from ..models.text import TextEncoder
-from .engines import Choice, Source
-from .host import Resident
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ..models.config import LMConfig
+    from ..models.encodec import Codec
+    from ..models.text import TextEncoder
+    from .engines import Choice, Source
+    from .host import Resident
 
 MODEL = "MUSICGEN_MODEL"
 TEXT_ENCODER = "MUSICGEN_TEXT_ENCODER"
@@ -67,6 +68,8 @@ def read_audio(audio: object) -> tuple[Tensor, int]:
 
     Raises Refused if there is no sound: newer ComfyUI passes None for a video without an audio track.
     """
+    import torch
+
     if audio is None:
         raise Refused(
             "audio",
@@ -76,7 +79,7 @@ def read_audio(audio: object) -> tuple[Tensor, int]:
         )
     if (
         not isinstance(audio, dict)
-        or not isinstance(audio.get("waveform"), Tensor)
+        or not isinstance(audio.get("waveform"), torch.Tensor)
         or "sample_rate" not in audio
     ):
         raise Refused(
@@ -113,10 +116,12 @@ def read_audio(audio: object) -> tuple[Tensor, int]:
 
 def read_tokens(tokens: object) -> tuple[Tensor, dict[str, Any]]:
     """`[B, K, T]` and the whole dict of an AUDIO_TOKENS. Raises Refused for anything else."""
+    import torch
+
     described = ("frame_rate", "codebook_size", "channels", "sample_rate")
     if (
         not isinstance(tokens, dict)
-        or not isinstance(tokens.get("tokens"), Tensor)
+        or not isinstance(tokens.get("tokens"), torch.Tensor)
         or tokens["tokens"].dtype != torch.int64
         or any(name not in tokens for name in described)
     ):

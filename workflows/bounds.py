@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import Any
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from ..models.limits import Limits
 from ..models.refused import Refused
 from .calls import Arguments, Outcome
 from .registry import InputSpec
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 TOKENS = "AUDIO_TOKENS"
 
@@ -58,6 +58,8 @@ class Ledger:
 
     def keep(self, node_id: str, outcome: Outcome) -> None:
         """Counts a result; raises Refused if one of its sounds is too large, or holds NaN or infinity."""
+        import torch
+
         for audio in _sounds(outcome):
             waveform = audio["waveform"]
             if waveform.ndim == 3:
@@ -107,14 +109,18 @@ def _values(outcome: Outcome) -> Iterator[Any]:
 
 
 def _sounds(outcome: Outcome) -> Iterator[Mapping[str, Any]]:
+    import torch
+
     for value in _values(outcome):
-        if isinstance(value, Mapping) and isinstance(value.get("waveform"), Tensor):
+        if isinstance(value, Mapping) and isinstance(value.get("waveform"), torch.Tensor):
             yield value
 
 
 def _tensors(outcome: Outcome) -> Iterator[Tensor]:
     """Tensors, and those of dictionaries. Models are objects: they are not counted as sound."""
+    import torch
+
     for value in _values(outcome):
         for inner in value.values() if isinstance(value, Mapping) else (value,):
-            if isinstance(inner, Tensor):
+            if isinstance(inner, torch.Tensor):
                 yield inner

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Union
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, Union
 
 from ..nodes.host import TokenBlock
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)

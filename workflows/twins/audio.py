@@ -7,16 +7,15 @@ the run's limits before it is made.
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor
-
-from ...models.dsp import resample
 from ...models.refused import Refused
 from ...nodes.host import current_run
 from ..media.names import UNBOUNDED
 from .files import FILE_NODES, given
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 log = logging.getLogger("musicgraph")
 
@@ -26,6 +25,8 @@ Audio = dict[str, Any]
 
 def _at_one_rate(audio1: Audio, audio2: Audio) -> tuple[Tensor, Tensor, int]:
     """Both waveforms at the higher of their rates."""
+    from ...models.dsp import resample
+
     audio1, audio2 = given(audio1), given(audio2)
     rate = max(audio1["sample_rate"], audio2["sample_rate"])
     for audio in (audio1, audio2):
@@ -80,6 +81,8 @@ class EmptyAudio:
         return True
 
     def create(self, duration: float, sample_rate: int, channels: int) -> tuple[Audio]:
+        import torch
+
         shape = _silence_shape(duration, sample_rate, channels)
         return ({"waveform": torch.zeros(shape), "sample_rate": sample_rate},)
 
@@ -196,6 +199,8 @@ class AudioConcat:
         }
 
     def concat(self, audio1: Audio, audio2: Audio, direction: str) -> tuple[Audio]:
+        import torch
+
         *waveforms, rate = _at_one_rate(audio1, audio2)
         first, second = (w.expand(-1, 2, -1) if w.shape[1] == 1 else w for w in waveforms)
         _check_same(first, second)
@@ -220,6 +225,8 @@ class AudioMerge:
         return {"required": {"audio1": ("AUDIO",), "audio2": ("AUDIO",), "merge_method": methods}}
 
     def merge(self, audio1: Audio, audio2: Audio, merge_method: str) -> tuple[Audio]:
+        import torch
+
         first, second, rate = _at_one_rate(audio1, audio2)
         items, channels = (max(first.shape[i], second.shape[i]) for i in (0, 1))
         first, second = (

@@ -10,17 +10,16 @@ import secrets
 import string
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from ...models.refused import Refused
 from ...nodes.host import check_stop, current_run
-from ..media.audio import probe_audio, read_audio, write_audio
 from ..media.files import open_file, replace_file
 from ..media.names import check_prefix, input_path, save_place
-from ..media.pngs import png_bytes
 from ..media.tags import workflow_tags
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 log = logging.getLogger("musicgraph")
 
@@ -63,6 +62,8 @@ class LoadAudio:
         }
 
     def load(self, audio: str) -> tuple[Audio]:
+        from ..media.audio import read_audio
+
         waveform, sample_rate = read_audio(input_path(audio))
         return ({"waveform": waveform.unsqueeze(0), "sample_rate": sample_rate},)
 
@@ -76,6 +77,8 @@ class LoadAudio:
 
     @classmethod
     def VALIDATE_INPUTS(cls, audio: str) -> bool | str:
+        from ..media.audio import probe_audio
+
         try:
             path = input_path(audio)
             probe_audio(path)
@@ -128,6 +131,8 @@ class _Saver:
         prompt: dict | None = None,
         extra_pnginfo: dict | None = None,
     ) -> dict:
+        from ..media.audio import write_audio
+
         tags = workflow_tags(prompt, extra_pnginfo)
         items = given(audio)["waveform"]
         saved = []
@@ -256,6 +261,8 @@ class PreviewImage:
 
 
 def _saved_images(images: Tensor, prefix: str, folder_type: str, tags: Mapping[str, str]) -> dict:
+    from ..media.pngs import png_bytes
+
     saved = []
     size = (images.shape[2], images.shape[1])
     for path, entry in _places(prefix, folder_type, ".png", len(images), size):
