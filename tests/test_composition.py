@@ -8,6 +8,7 @@ import torch
 
 from musicgraph.models.compose.composition import Composition, Direction
 from musicgraph.models.config import Sampling
+from musicgraph.models.engines.numba_engine import NumbaEngine
 from musicgraph.models.engines.session import TorchEngine
 from musicgraph.models.refused import Refused
 
@@ -15,8 +16,8 @@ from musicgraph.models.refused import Refused
 class Band:
     """A model with a window of 40 frames, and directions for it."""
 
-    def __init__(self, tiny):
-        self.engine = TorchEngine(tiny.lm)
+    def __init__(self, tiny, engine=None):
+        self.engine = engine or TorchEngine(tiny.lm)
         self.engine.config = replace(tiny.config, window_frames=40)
         drums, piano = (tiny.text.encode([text, text]) for text in ("drums", "slow piano"))
         self.drums, self.piano = (Direction(t, None, Sampling(top_k=50)) for t in (drums, piano))
@@ -85,3 +86,79 @@ def test_guidance_that_it_did_not_begin_with_is_refused(band):
 def test_settings_out_of_range_are_refused_when_they_are_said(band):
     with pytest.raises(Refused, match="top_k"):
         band.begin().steer(replace(band.drums, sampling=Sampling(top_k=65)))
+
+
+# ---------------------------------------------------------------- states
+
+
+@pytest.fixture(scope="module", params=["torch", "numba"])
+def bands(request, mono):
+    if request.param == "torch":
+        return Band(mono)
+    return Band(mono, NumbaEngine(mono.checkpoint, "fp32"))
+
+
+def kept(composition, moments, sayings=(), count=100):
+    """Plays, and takes the state after so many pieces; the tokens, and (frames until then, state) for each moment."""
+    pieces, states = [], []
+    for number, piece in enumerate(composition.frames(count)):
+        pieces.append(piece)
+        if number in dict(sayings):
+            composition.steer(dict(sayings)[number])
+        if number in moments:
+            states.append((sum(p.shape[2] for p in pieces), composition.state()))
+    return torch.cat(pieces, dim=2), states
+
+
+@pytest.mark.parametrize("sayings", [(), ((20, "piano"), (24, "wild"), (60, "drums"))])
+def test_what_goes_on_from_a_state_plays_what_it_would_have_played(bands, sayings):
+    """From anywhere: before the first whole frame, at a window's end, while the next one's prompt is read."""
+    said = [(at, getattr(bands, name)) for at, name in sayings]
+    moments = {0, 2, 21, 25, 41, 42, 43, 44, 80, 104}
+    performance = bands.begin()
+    tokens, states = kept(performance, moments, said)
+    assert len(states) == len(moments)
+    for frames, state in states:
+        again = Composition.resumed(bands.engine, replace(state, schedule=performance.schedule))
+        rest = torch.cat([tokens[:, :, :0], *again.rest()], dim=2)
+        assert torch.equal(rest, tokens[:, :, frames:]), frames
+
+
+def test_a_state_can_be_taken_again_from_what_was_resumed(band):
+    tokens, [(_, state)] = kept(band.begin(), {30})
+    resumed = Composition.resumed(band.engine, state)
+    pieces = resumed.rest()
+    for _ in range(40):
+        next(pieces)
+    again = resumed.state()
+    rest = torch.cat(list(Composition.resumed(band.engine, again).rest()), dim=2)
+    assert torch.equal(rest, torch.cat(list(pieces), dim=2))
+    assert torch.equal(rest, tokens[:, :, -rest.shape[2] :])
+
+
+def test_two_that_go_on_from_one_state_part_where_one_is_steered(band):
+    _, [(frames, state)] = kept(band.begin(), {30})
+    plain, steered = (Composition.resumed(band.engine, state) for _ in range(2))
+    frame = steered.steer(band.piano)
+    ours, theirs = (torch.cat(list(one.rest()), dim=2) for one in (plain, steered))
+    at = frame - frames
+    assert 0 < at < 6
+    assert torch.equal(ours[:, 0, :at], theirs[:, 0, :at])
+    assert not torch.equal(ours[:, :, at:], theirs[:, :, at:])
+
+
+def test_greedy_music_without_an_end_and_after_a_prompt_goes_on_too(band):
+    prompt = torch.arange(4 * 9).view(1, 4, 9) % 64
+    greedy = replace(band.drums, sampling=Sampling(temperature=0, top_k=50))
+    begun = Composition(band.engine, greedy, prompt=prompt, open_end=True)
+    pieces = begun.frames(None)
+    before = list(islice(pieces, 70))
+    resumed = Composition.resumed(band.engine, begun.state()).rest()
+    ours, theirs = (torch.cat(list(islice(one, 80)), dim=2) for one in (resumed, pieces))
+    assert before and ours.shape[2] > 30
+    assert torch.equal(ours[:, :, :30], theirs[:, :, :30])
+
+
+def test_there_is_no_state_before_the_first_frame(band):
+    with pytest.raises(Refused, match="not begun"):
+        band.begin().state()

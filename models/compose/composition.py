@@ -7,6 +7,7 @@ a GPU still finishes those that are queued (`readback.LAG_STEPS` at most).
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -15,11 +16,11 @@ from torch import Tensor
 
 from ..conditioning import Branch, Branches, Conditioning, branches_for, mixed
 from ..config import MAX_BATCH, OVERLAP_SHARE, Generation, LMConfig, Sampling
-from ..engines.readback import bring_back, lag_on
+from ..engines.readback import LAG_STEPS, bring_back, lag_on
 from ..engines.session import Engine, Session
 from ..refused import Refused
-from .delay import defined_at, delayed
-from .sampling import Noise, draw, logit_sums
+from .sampling import Noise, NoiseMark, draw, logit_sums
+from .window import Bounds, Window
 
 READ_STEPS = 50  # of a prompt at a time, so that a stop is heard while a long one is read
 
@@ -58,6 +59,26 @@ class Direction:
 
 Schedule = tuple[tuple[int, Direction], ...]
 """(frame, what is followed from there on), in order"""
+
+
+@dataclass(frozen=True)
+class State:
+    """Where a composition stands: what an engine of the same model needs to go on from there.
+
+    As plain as its parts: numbers, tensors on the CPU, directions. The keys and values of the window are not among
+    them; they are read again.
+    """
+
+    seed: int
+    overlap_frames: int
+    count: int | None
+    """how many frames there will be in all; None: no end"""
+    begun: Direction
+    schedule: Schedule
+    bounds: Bounds
+    drawn: Tensor
+    """`[S, B, K]`, the steps of the present window so far"""
+    noise: NoiseMark | None
 
 
 class Composition:
@@ -105,13 +126,64 @@ class Composition:
         self._prompt = None if prompt is None else _checked_prompt(prompt, config, self._items)
         self._redrawn = config.max_delay if open_end else 0
         self._noise: Noise | None = None
+        self._marks: deque[tuple[int, NoiseMark | None]] = deque(maxlen=LAG_STEPS + 2)
+        self._window: Window | None = None
+        self._count: int | None = None
         self._next_frame = 0
-        self._direction = _checked(direction, config)
+        self._begun = self._direction = _checked(direction, config)
         self._branches = direction.branches()
         self._to_come: list[tuple[int, Direction]] = []
         self._followed: list[tuple[int, Direction]] = []
         for frame, change in schedule:
             self._announce(frame, change)
+
+    @classmethod
+    def resumed(cls, engine: Engine, state: State) -> Composition:
+        """One that goes on where another stood; `rest` gives what is left. Any number may go on from one state.
+
+        What the window heard so far is read again, as it was heard then. On an engine whose results do not depend on
+        how many steps are read at once that is quick; on others it takes as long as drawing the window did.
+        """
+        composition = cls(
+            engine,
+            state.begun,
+            seed=state.seed,
+            overlap_frames=state.overlap_frames,
+            schedule=state.schedule,
+        )
+        composition._count = state.count
+        window = composition._window = Window(state.bounds, engine.config, state.drawn)
+        composition._next_frame = window.bounds.drawn_at(
+            max(window.arrived, window.bounds.known + 1)
+        )
+        if state.noise is not None:
+            composition._noise = composition._new_noise(state.noise)
+        return composition
+
+    def state(self) -> State:
+        """Where it stands now: all that `frames` has yielded is behind it. Good between two of its yields.
+
+        Raises Refused before the first.
+        """
+        if self._window is None:
+            raise Refused(
+                "the composition",
+                got="one that has not begun",
+                expected="one under way",
+                remedy="take its first frame before its state",
+            )
+        window = self._window
+        noise = dict(self._marks).get(window.arrived)
+        return State(
+            self._seed,
+            self._overlap,
+            self._count,
+            self._begun,
+            self.schedule,
+            window.bounds,
+            window.drawn,
+            noise,
+        )
 
     @property
     def schedule(self) -> Schedule:
@@ -154,10 +226,15 @@ class Composition:
                 expected="a result that is longer",
                 remedy="ask for a longer duration or crop the prompt",
             )
-        return self._windows(count)
+        self._count = count
+        return self._from_the_beginning()
 
-    def _windows(self, count: int | None) -> Generator[Tensor, None, None]:
-        window = self._config.window_frames
+    def rest(self) -> Generator[Tensor, None, None]:
+        """What is left of a composition that was resumed, as `frames` would have yielded it."""
+        assert self._window is not None
+        return self._windows(self._window)
+
+    def _from_the_beginning(self) -> Generator[Tensor, None, None]:
         done = self._prompt
         if done is None:
             done = torch.empty(self._items, self._config.num_codebooks, 0, dtype=torch.int64)
@@ -165,57 +242,73 @@ class Composition:
         redrawn = min(self._redrawn, position)
         if position > redrawn:
             yield done[:, :, : position - redrawn]
-        context = done if position < window else done[:, :, -self._overlap :]
-        while count is None or position < count:
-            known = context.shape[2]
-            length = window if count is None else min(window, known + count - position)
-            pieces = [context[:, :, : known - redrawn]]
-            for piece in self._window(context, redrawn, length, position - known):
-                yield piece
-                pieces.append(piece)
-            position += length - known
-            context = torch.cat(pieces, dim=2)[:, :, -self._overlap :]
-            redrawn = 0
+        heard = done if position < self._config.window_frames else done[:, :, -self._overlap :]
+        yield from self._windows(self._next_window(heard, redrawn, position))
 
-    def _window(
-        self, prompt: Tensor, redrawn: int, frames: int, first_frame: int
-    ) -> Iterator[Tensor]:
-        """Yields, step by step, `[B, K, 1 or 0]`: the frames that the prompt `[B, K, T0]` does not settle.
+    def _windows(self, window: Window) -> Generator[Tensor, None, None]:
+        while True:
+            self._window = window
+            yield from self._played(window)
+            position = window.bounds.end
+            if self._count is not None and position >= self._count:
+                return
+            window = self._next_window(window.frames()[:, :, -self._overlap :], 0, position)
 
-        `redrawn`: how many of the prompt's last frames are not final; `first_frame`: which of all is the window's first.
-        """
-        config, device = self._config, self._engine.device
-        known = prompt.shape[2]
-        settled = known - redrawn
-        steps = _laid_out(prompt, frames, config)
-        sums = torch.zeros(steps.shape[:2])  # of each item's logits; see `logit_sums`
+    def _next_window(self, heard: Tensor, redrawn: int, position: int) -> Window:
+        """The window whose first new frame is `position`; `heard` `[B, K, T0]` stands before it."""
+        length, known = self._config.window_frames, heard.shape[2]
+        if self._count is not None:
+            length = min(length, known + self._count - position)
+        return Window(Bounds(heard, redrawn, length, position - known), self._config)
+
+    def _played(self, window: Window) -> Iterator[Tensor]:
+        """Yields, step by step, `[B, K, 1 or 0]`: the frames that the prompt does not settle, nor earlier steps did."""
+        bounds, device, given = window.bounds, self._engine.device, window.arrived
+        known, nothing = bounds.known, bounds.prompt[:, :, :0]
+        steps, sums = window.steps, torch.zeros(window.steps.shape[:2])  # see `logit_sums`
         if device.type == "cuda":
             # what comes from the GPU then needs no waiting
             steps, sums = steps.pin_memory(), sums.pin_memory()
-        new = torch.tensor(
-            [_unsettled_at(step, settled, frames, config.delays) for step in range(len(steps))]
-        )  # [S, K]
+            window.steps = steps
         on_device = steps.to(device)
-        self._turn(first_frame + known)
+        self._mark(given)
+        self._turn(bounds.position)
         voices = _Voices(self._engine, self._branches, max_steps=len(steps) - 1)
-        self._next_frame = first_frame + known + 1  # the prompt is read as it was begun
+        self._next_frame = bounds.position + 1  # the prompt is read as it was begun
         for piece in on_device[:known].split(READ_STEPS) if known else ():
             voices.read(piece)
-            yield prompt[:, :, :0]
-        drawn = self._drawn(voices, on_device, new.to(device), known + 1, first_frame)
+            yield nothing
+        for _ in self._heard_again(voices, on_device[: given + 1], window):
+            yield nothing
+        drawn = self._drawn(voices, on_device, window.to_draw.to(device), given + 1, window)
         read = sums.numpy()  # the same memory: a look at it takes a tenth of a tensor's
-        for arrived in bring_back(drawn, (steps, sums), known + 1, lag_on(device)):
-            if arrived > known and not math.isfinite(sum(read[arrived].tolist())):
-                raise _no_numbers(self._engine, first_frame + arrived, sums[arrived])
-            whole = arrived - 1 - config.max_delay
-            if whole < settled:
-                yield prompt[:, :, :0]
-            else:
-                frame = [steps[whole + 1 + delay, :, k] for k, delay in enumerate(config.delays)]
-                yield torch.stack(frame, dim=1).unsqueeze(-1)
+        for arrived in bring_back(drawn, (steps, sums), given + 1, lag_on(device)):
+            if arrived > given and not math.isfinite(sum(read[arrived].tolist())):
+                raise _no_numbers(self._engine, bounds.first_frame + arrived, sums[arrived])
+            window.arrived = max(arrived, given)
+            whole = window.whole_at(arrived)
+            new = arrived > given and whole >= bounds.settled
+            yield window.frame(whole) if new else nothing
+
+    def _heard_again(self, voices: _Voices, steps: Tensor, window: Window) -> Iterator[None]:
+        """Reads the steps that an earlier session drew, each as it was heard then; the last is left for the next draw."""
+        unread = []
+        for step in range(window.bounds.known + 1, len(steps)):
+            if self._turns_at(step, window):
+                yield from self._read_pieces(voices, unread)
+                unread = []
+                voices.listen(self._branches)
+            unread.append(steps[step - 1])
+        yield from self._read_pieces(voices, unread)
+
+    def _read_pieces(self, voices: _Voices, unread: Sequence[Tensor]) -> Iterator[None]:
+        at_once = READ_STEPS if unread and self._engine.reads_exactly else 1
+        for begin in range(0, len(unread), at_once):
+            voices.read(torch.stack(tuple(unread[begin : begin + at_once])))
+            yield
 
     def _drawn(
-        self, voices: _Voices, steps: Tensor, new: Tensor, first: int, first_frame: int
+        self, voices: _Voices, steps: Tensor, new: Tensor, first: int, window: Window
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """Yields `[B, K]` for each step from `first` on: `steps` `[S, B, K]`, drawn anew where `new` `[S, K]` says so.
 
@@ -225,16 +318,25 @@ class Composition:
         first codebook's frame step − 1; what is said while it is drawn holds from the next frame on.
         """
         unread = steps[first - 1 : first]
-        end = first_frame + len(steps) - 1 - self._config.max_delay  # steps after it finish frames
         for step in range(first, len(steps)):
-            if self._turn(min(first_frame + step, end) - 1):
+            if self._turns_at(step, window):
                 voices.listen(self._branches)
-            self._next_frame = min(first_frame + step, end)
             sampling = self._direction.sampling
             logits = voices.read(unread)
             drawn = draw(logits, self._next_noise(sampling), sampling)
             unread = torch.where(new[step], drawn, steps[step]).unsqueeze(0)
+            self._mark(step)
             yield unread[0], logit_sums(logits)
+
+    def _turns_at(self, step: int, window: Window) -> bool:
+        """Takes up what was announced for what a step draws; steps behind the last frame finish frames."""
+        drawn = window.bounds.drawn_at(step)
+        turned = self._turn(drawn - 1)
+        self._next_frame = drawn
+        return turned
+
+    def _mark(self, step: int) -> None:
+        self._marks.append((step, self._noise.mark() if self._noise else None))
 
     def _turn(self, frame: int) -> bool:
         """Takes up what was announced for this frame or earlier; says whether there was any."""
@@ -251,10 +353,13 @@ class Composition:
         if sampling.temperature == 0:
             return None
         if self._noise is None:
-            shape = self._items, self._config.num_codebooks, self._config.codebook_size
-            at_once = max(1, lag_on(self._engine.device))
-            self._noise = Noise(self._seed, *shape, self._engine.device, steps_at_once=at_once)
+            self._noise = self._new_noise()
         return self._noise.draw()
+
+    def _new_noise(self, mark: NoiseMark | None = None) -> Noise:
+        shape = self._items, self._config.num_codebooks, self._config.codebook_size
+        at_once = max(1, lag_on(self._engine.device))
+        return Noise(self._seed, *shape, self._engine.device, steps_at_once=at_once, mark=mark)
 
 
 def _no_numbers(engine: Engine, step: int, sums: Tensor) -> Refused:
@@ -343,20 +448,6 @@ def _checked_overlap(overlap: int | None, config: LMConfig) -> int:
             remedy="choose a value in that range",
         )
     return overlap
-
-
-def _laid_out(prompt: Tensor, frames: int, config: LMConfig) -> Tensor:
-    """A window's steps `[S, B, K]`, in which a step is one piece of memory: the prompt's, and zeros to be drawn."""
-    longer = torch.nn.functional.pad(prompt, (0, frames - prompt.shape[2]))
-    return delayed(longer, config.delays, config.special_token).permute(2, 0, 1).contiguous()
-
-
-def _unsettled_at(step: int, settled: int, frames: int, delays: tuple[int, ...]) -> list[bool]:
-    """Which codebooks of a step are to be drawn: those that hold a frame which the prompt does not settle."""
-    return [
-        defined and step - 1 - delay >= settled
-        for defined, delay in zip(defined_at(step, frames, delays), delays, strict=True)
-    ]
 
 
 def in_blocks(frames: Iterable[Tensor], size: int) -> Iterator[Tensor]:

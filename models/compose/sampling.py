@@ -8,11 +8,20 @@ batch around the item.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from ..config import Sampling
+
+
+@dataclass(frozen=True)
+class NoiseMark:
+    """A place in the noise: the generators as they were before a block of steps, and how many of it were drawn."""
+
+    generators: tuple[Tensor, ...]
+    drawn: int
 
 
 class Noise:
@@ -26,19 +35,39 @@ class Noise:
         codebook_size: int,
         device: torch.device,
         steps_at_once: int = 1,
+        mark: NoiseMark | None = None,
     ):
-        """`steps_at_once`: made together, to go to the device in one copy; the numbers are the same whatever it is."""
+        """
+        Args:
+            steps_at_once: made together, to go to the device in one copy; the numbers are the same whatever it is.
+            mark: of another one, with the same seed, that this one goes on from.
+        """
         self._generators = [torch.Generator().manual_seed((seed + i) % 2**64) for i in range(batch)]
         self._shape = (steps_at_once, batch, num_codebooks, codebook_size)
         self._device = device
         self._ready: Iterator[Tensor] = iter(())
+        self._before, self._drawn = self._states(), 0
+        if mark is not None:
+            for generator, state in zip(self._generators, mark.generators, strict=True):
+                generator.set_state(state)
+            for _ in range(mark.drawn):
+                self.draw()
+
+    def _states(self) -> tuple[Tensor, ...]:
+        return tuple(generator.get_state() for generator in self._generators)
+
+    def mark(self) -> NoiseMark:
+        """Where it stands now."""
+        return NoiseMark(self._before, self._drawn)
 
     def draw(self) -> Tensor:
         """`[B, K, V]`, strictly positive."""
         noise = next(self._ready, None)
         if noise is None:
+            self._before, self._drawn = self._states(), 0
             self._ready = iter(self._block())
             noise = next(self._ready)
+        self._drawn += 1
         return noise
 
     def _block(self) -> Tensor:

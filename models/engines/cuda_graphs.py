@@ -41,6 +41,7 @@ class CudaGraphEngine:
     """For a model on an NVIDIA (or, with ROCm, AMD) GPU, in any float type."""
 
     name = "cuda graph"
+    reads_exactly = False
 
     def __init__(self, lm: MusicGenLM):
         self.lm = lm

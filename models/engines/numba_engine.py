@@ -94,6 +94,7 @@ class NumbaEngine:
     """Any number of sessions share the weights, which stay where the checkpoint's file is mapped."""
 
     name = "numba"
+    reads_exactly = True
     device = torch.device("cpu")
 
     def __init__(

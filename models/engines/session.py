@@ -60,6 +60,11 @@ class Engine(Protocol):
         """fp32, int8, fp16 or bf16"""
         ...
 
+    @property
+    def reads_exactly(self) -> bool:
+        """Whether steps that are read at once give, to the last bit, what they give one by one."""
+        ...
+
     def open(self, rows: int = 0, max_steps: int = 0) -> Session:
         """A session with room for so many rows and steps from the start; it grows when it needs more."""
         ...
@@ -69,6 +74,7 @@ class TorchEngine:
     """The reference: plain torch, any device, any float type."""
 
     name = "torch"
+    reads_exactly = False
 
     def __init__(self, lm: MusicGenLM):
         self.lm = lm

@@ -1,0 +1,105 @@
+"""One window of a composition: its steps, and which of them are drawn. Nothing is computed here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..config import LMConfig
+from .delay import defined_at, delayed
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What a window is made of before anything is drawn in it."""
+
+    prompt: Tensor
+    """`[B, K, T0]`: the frames that it begins with"""
+    redrawn: int
+    """how many of the prompt's last frames are not final"""
+    length: int
+    """frames of the window, the prompt's included"""
+    first_frame: int
+    """which frame of all is the window's first"""
+
+    @property
+    def known(self) -> int:
+        return self.prompt.shape[2]
+
+    @property
+    def settled(self) -> int:
+        """Frames that are final from the start."""
+        return self.known - self.redrawn
+
+    @property
+    def position(self) -> int:
+        """Which frame of all is the first that the prompt does not hold."""
+        return self.first_frame + self.known
+
+    @property
+    def end(self) -> int:
+        """Which frame of all is the first behind the window."""
+        return self.first_frame + self.length
+
+    def drawn_at(self, step: int) -> int:
+        """The frame of all behind the one whose first codebook `step` draws; later steps finish frames."""
+        return min(self.first_frame + step, self.end)
+
+
+class Window:
+    """Steps `[S, B, K]` on the CPU: the prompt's, those that have been drawn, and zeros for the others.
+
+    `arrived` is the last step that is there; the frame that it makes whole, and all before it, are final.
+    """
+
+    def __init__(self, bounds: Bounds, config: LMConfig, drawn: Tensor | None = None):
+        """`drawn` `[S0, B, K]`: steps of this window that an earlier session has drawn."""
+        self.bounds, self._config = bounds, config
+        longer = F.pad(bounds.prompt, (0, bounds.length - bounds.known))
+        laid_out = delayed(longer, config.delays, config.special_token)
+        self.steps = laid_out.permute(2, 0, 1).contiguous()  # a step is one piece of memory
+        self.arrived = bounds.known
+        if drawn is not None:
+            self.steps[: len(drawn)] = drawn
+            self.arrived = len(drawn) - 1
+
+    @property
+    def drawn(self) -> Tensor:
+        """The steps that are there, as `Window` takes them again."""
+        return self.steps[: self.arrived + 1].clone()
+
+    @property
+    def to_draw(self) -> Tensor:
+        """bool `[S, K]`: where a step holds a frame that the prompt does not settle."""
+        bounds, delays = self.bounds, self._config.delays
+        return torch.tensor(
+            [
+                [
+                    defined and step - 1 - delay >= bounds.settled
+                    for defined, delay in zip(
+                        defined_at(step, bounds.length, delays), delays, strict=True
+                    )
+                ]
+                for step in range(len(self.steps))
+            ]
+        )
+
+    def whole_at(self, step: int) -> int:
+        """The window's frame that this step makes whole."""
+        return step - 1 - self._config.max_delay
+
+    def frame(self, number: int) -> Tensor:
+        """`[B, K, 1]`, a frame of the window that is whole."""
+        codes = [self.steps[number + 1 + d, :, k] for k, d in enumerate(self._config.delays)]
+        return torch.stack(codes, dim=1).unsqueeze(-1)
+
+    def frames(self) -> Tensor:
+        """`[B, K, length]`, when all have arrived."""
+        codes = [
+            self.steps[1 + d : 1 + d + self.bounds.length, :, k]
+            for k, d in enumerate(self._config.delays)
+        ]
+        return torch.stack(codes).permute(2, 0, 1)
