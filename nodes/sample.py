@@ -34,98 +34,25 @@ class MusicGenSampler:
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
+        model = {"tooltip": "From Load MusicGen."}
+        positive = {"tooltip": "What the music should be: from MusicGen Text Encode."}
+        negative = {
+            "tooltip": "What the music should not be. Works through guidance, so cfg must not be 1."
+        }
+        audio_prompt = {
+            "tooltip": "Music to continue, from EnCodec Encode; the result begins with it."
+        }
         return {
             "required": {
-                "model": (wires.MODEL, {"tooltip": "From Load MusicGen."}),
-                "positive": (
-                    wires.CONDITIONING,
-                    {"tooltip": "What the music should be: from MusicGen Text Encode."},
-                ),
-                "duration": (
-                    "FLOAT",
-                    {
-                        "default": 10.0,
-                        "min": 0.1,
-                        "max": MAX_DURATION_S,
-                        "step": 0.1,
-                        "tooltip": "Length of the result in seconds, an audio prompt included. Beyond what the model "
-                        "sees at once (30 s for the official ones) it continues itself in overlapping windows.",
-                    },
-                ),
-                "seed": (
-                    "INT",
-                    {
-                        "default": 0,
-                        "min": 0,
-                        "max": 2**64 - 1,
-                        "control_after_generate": True,
-                        "tooltip": "The same seed gives the same music; item i of a batch uses seed + i.",
-                    },
-                ),
-                "cfg": (
-                    "FLOAT",
-                    {
-                        "default": 3.0,
-                        "min": 0.0,
-                        "max": 20.0,
-                        "step": 0.1,
-                        "tooltip": "Guidance: how strongly the music follows the text. 1 is off, 3 is usual.",
-                    },
-                ),
-                "temperature": (
-                    "FLOAT",
-                    {
-                        "default": 1.0,
-                        "min": 0.0,
-                        "max": 10.0,
-                        "step": 0.05,
-                        "tooltip": "Lower is safer, higher is wilder; 0 always takes the likeliest token.",
-                    },
-                ),
-                "top_k": (
-                    "INT",
-                    {
-                        "default": 250,
-                        "min": 1,
-                        "max": 65536,
-                        "tooltip": "Draw among this many likeliest tokens; at most the codebook's size (2048 for the "
-                        "official models).",
-                    },
-                ),
-                "top_p": (
-                    "FLOAT",
-                    {
-                        "default": 0.0,
-                        "min": 0.0,
-                        "max": 1.0,
-                        "step": 0.01,
-                        "tooltip": "When above 0: draw among the likeliest tokens that together reach this probability; "
-                        "replaces top_k.",
-                    },
-                ),
-                "variations": (
-                    "INT",
-                    {
-                        "default": 1,
-                        "min": 1,
-                        "max": MAX_BATCH,
-                        "tooltip": "Takes of each prompt, made side by side, which costs less than one after another.",
-                    },
-                ),
+                "model": (wires.MODEL, model),
+                "positive": (wires.CONDITIONING, positive),
+                **_length_and_seed(),
+                **_drawing(),
+                **_variations(),
             },
             "optional": {
-                "negative": (
-                    wires.CONDITIONING,
-                    {
-                        "tooltip": "What the music should not be. Works through guidance, so cfg must not be 1."
-                    },
-                ),
-                "audio_prompt": (
-                    wires.TOKENS,
-                    {
-                        "tooltip": "Music to continue, from EnCodec Encode; the result begins with it."
-                    },
-                ),
+                "negative": (wires.CONDITIONING, negative),
+                "audio_prompt": (wires.TOKENS, audio_prompt),
             },
         }
 
@@ -145,24 +72,12 @@ class MusicGenSampler:
     ) -> tuple[dict[str, Any]]:
         from ..models.compose.composition import stream
 
-        if negative is not None and cfg == 1:
-            raise Refused(
-                "negative",
-                got="one with cfg 1, where it has no effect",
-                expected="another cfg",
-                remedy="raise cfg (3 is usual) or disconnect it",
-            )
+        _check_heard(negative, cfg)
+        _check_batch(len(positive), variations)
         config = model.config
         generation = Generation(
             config.frames(duration), seed, Sampling(temperature, top_k, top_p, cfg)
         )
-        if len(positive) * variations > MAX_BATCH:
-            raise Refused(
-                "batch",
-                got=f"{len(positive)} prompts × {variations} variations",
-                expected=f"at most {MAX_BATCH} items",
-                remedy="use fewer of either",
-            )
         prompt, open_end = None, False
         if audio_prompt is not None:
             prompt, described = wires.read_tokens(audio_prompt)
@@ -178,6 +93,99 @@ class MusicGenSampler:
         )
         return (
             wires.audio_tokens(_gathered(frames, generation.frames, config), config, open_end=True),
+        )
+
+
+def _length_and_seed() -> dict[str, Any]:
+    duration = {"default": 10.0, "min": 0.1, "max": MAX_DURATION_S, "step": 0.1}
+    seed = {"default": 0, "min": 0, "max": 2**64 - 1, "control_after_generate": True}
+    return {
+        "duration": (
+            "FLOAT",
+            duration
+            | {
+                "tooltip": "Length of the result in seconds, an audio prompt included. Beyond "
+                "what the model sees at once (30 s for the official ones) it continues itself in "
+                "overlapping windows."
+            },
+        ),
+        "seed": (
+            "INT",
+            seed
+            | {"tooltip": "The same seed gives the same music; item i of a batch uses seed + i."},
+        ),
+    }
+
+
+def _drawing() -> dict[str, Any]:
+    cfg = {"default": 3.0, "min": 0.0, "max": 20.0, "step": 0.1}
+    temperature = {"default": 1.0, "min": 0.0, "max": 10.0, "step": 0.05}
+    top_k = {"default": 250, "min": 1, "max": 65536}
+    top_p = {"default": 0.0, "min": 0.0, "max": 1.0, "step": 0.01}
+    return {
+        "cfg": (
+            "FLOAT",
+            cfg
+            | {
+                "tooltip": "Guidance: how strongly the music follows the text. "
+                "1 is off, 3 is usual."
+            },
+        ),
+        "temperature": (
+            "FLOAT",
+            temperature
+            | {"tooltip": "Lower is safer, higher is wilder; 0 always takes the likeliest token."},
+        ),
+        "top_k": (
+            "INT",
+            top_k
+            | {
+                "tooltip": "Draw among this many likeliest tokens; at most the codebook's size "
+                "(2048 for the official models)."
+            },
+        ),
+        "top_p": (
+            "FLOAT",
+            top_p
+            | {
+                "tooltip": "When above 0: draw among the likeliest tokens that together reach "
+                "this probability; replaces top_k."
+            },
+        ),
+    }
+
+
+def _variations() -> dict[str, Any]:
+    variations = {"default": 1, "min": 1, "max": MAX_BATCH}
+    return {
+        "variations": (
+            "INT",
+            variations
+            | {
+                "tooltip": "Takes of each prompt, made side by side, which costs less than one "
+                "after another."
+            },
+        )
+    }
+
+
+def _check_heard(negative: Conditioning | None, cfg: float) -> None:
+    if negative is not None and cfg == 1:
+        raise Refused(
+            "negative",
+            got="one with cfg 1, where it has no effect",
+            expected="another cfg",
+            remedy="raise cfg (3 is usual) or disconnect it",
+        )
+
+
+def _check_batch(prompts: int, variations: int) -> None:
+    if prompts * variations > MAX_BATCH:
+        raise Refused(
+            "batch",
+            got=f"{prompts} prompts × {variations} variations",
+            expected=f"at most {MAX_BATCH} items",
+            remedy="use fewer of either",
         )
 
 

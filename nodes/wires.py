@@ -88,7 +88,21 @@ def read_audio(audio: object) -> tuple[Tensor, int]:
             expected="AUDIO with 'waveform' and 'sample_rate'",
             remedy="connect an AUDIO output",
         )
-    waveform = audio["waveform"]
+    waveform, rate = audio["waveform"], audio["sample_rate"]
+    _check_waveform(waveform)
+    if not isinstance(rate, (int, float)) or not 1 <= rate <= MAX_SAMPLE_RATE:
+        raise Refused(
+            "audio",
+            got=f"a sample rate of {rate!r}",
+            expected=f"1 to {MAX_SAMPLE_RATE} Hz",
+            remedy="check the node before this one",
+        )
+    return waveform.to("cpu", torch.float32), int(rate)
+
+
+def _check_waveform(waveform: Tensor) -> None:
+    import torch
+
     if waveform.dim() != 3 or 0 in waveform.shape:
         raise Refused(
             "audio",
@@ -103,15 +117,6 @@ def read_audio(audio: object) -> tuple[Tensor, int]:
             expected="numbers",
             remedy="check the node before this one",
         )
-    rate = audio["sample_rate"]
-    if not isinstance(rate, (int, float)) or not 1 <= rate <= MAX_SAMPLE_RATE:
-        raise Refused(
-            "audio",
-            got=f"a sample rate of {rate!r}",
-            expected=f"1 to {MAX_SAMPLE_RATE} Hz",
-            remedy="check the node before this one",
-        )
-    return waveform.to("cpu", torch.float32), int(rate)
 
 
 def read_tokens(tokens: object) -> tuple[Tensor, dict[str, Any]]:

@@ -113,15 +113,8 @@ class Composition:
             Refused: settings out of range, or a prompt that does not fit the model.
         """
         config = engine.config
-        if not 1 <= len(direction.positive) <= MAX_BATCH:
-            raise Refused(
-                "batch",
-                got=f"{len(direction.positive)} items",
-                expected=f"1 to {MAX_BATCH}",
-                remedy="split it into several runs",
-            )
         self._engine, self._config, self._seed = engine, config, seed
-        self._items = len(direction.positive)
+        self._items = _checked_batch(len(direction.positive))
         self._overlap = _checked_overlap(overlap_frames, config)
         self._prompt = None if prompt is None else _checked_prompt(prompt, config, self._items)
         self._redrawn = config.max_delay if open_end else 0
@@ -411,6 +404,17 @@ def _filled_up(branches: Branches, count: int) -> Branches:
 def _checked(direction: Direction, config: LMConfig) -> Direction:
     direction.sampling.check(config.codebook_size)
     return direction
+
+
+def _checked_batch(items: int) -> int:
+    if not 1 <= items <= MAX_BATCH:
+        raise Refused(
+            "batch",
+            got=f"{items} items",
+            expected=f"1 to {MAX_BATCH}",
+            remedy="split it into several runs",
+        )
+    return items
 
 
 def _checked_prompt(prompt: Tensor, config: LMConfig, batch: int) -> Tensor:
