@@ -9,10 +9,12 @@ from musicgraph.app.page.graph import SHIPPED, shipped_workflows
 from musicgraph.app.page.graph_form import Field, overrides, sections, widget
 from musicgraph.app.page.graph_picture import draw
 from musicgraph.models.refused import Refused
+from musicgraph.workflows.inputs import InputSpec
 from musicgraph.workflows.reader import Document, read_document
 from musicgraph.workflows.registry import node_classes
 
 CLASSES = node_classes()
+SEED = InputSpec("seed", "INT", minimum=0)
 
 # ---------------------------------------------------------------- pictures of graphs
 
@@ -65,10 +67,10 @@ def fields_of(name):
 def test_a_form_has_what_the_nodes_declare():
     fields = fields_of("api/text_to_music.json")
     assert fields["2", "text"].kind == "text"
-    assert fields["1", "model"].choices == ("tiny",)
-    assert (fields["3", "cfg"].kind, fields["3", "cfg"].maximum) == ("slider", 20.0)
+    assert fields["1", "model"].facts.choices == ("tiny",)
+    assert (fields["3", "cfg"].kind, fields["3", "cfg"].facts.maximum) == ("slider", 20.0)
     assert fields["3", "seed"].kind == "whole"
-    assert "likeliest" in fields["3", "top_k"].info
+    assert "likeliest" in fields["3", "top_k"].facts.info
     assert ("3", "positive") not in fields, "linked inputs have nothing to set"
     assert fields_of("api/chain.json")["6", "audio"].kind == "audio"
 
@@ -88,7 +90,7 @@ def test_every_field_has_a_widget_of_its_kind():
 
 def test_only_what_was_changed_becomes_an_override(tmp_path):
     fields = list(fields_of("api/text_to_music.json").values())
-    values = [field.value for field in fields]
+    values = [field.facts.value for field in fields]
     assert overrides(fields, values, tmp_path) == []
     values[[f.input for f in fields].index("seed")] = 7.0
     (change,) = overrides(fields, values, tmp_path)
@@ -104,14 +106,14 @@ def test_seeds_beyond_what_a_browser_can_count_keep_every_digit():
 
 
 def test_an_empty_number_is_refused_by_name():
-    field = Field("3", "seed", "whole", "seed", "", 1)
+    field = Field("3", SEED, SEED.widget(1))
     with pytest.raises(Refused, match="seed: got nothing"):
         overrides([field], [None], Path())
 
 
 @pytest.mark.parametrize("value", [1.5, float("nan"), float("inf"), "seven"])
 def test_a_whole_number_that_is_none_is_refused_and_not_rounded(tmp_path, value):
-    field = Field("3", "seed", "whole", "seed", "", 1)
+    field = Field("3", SEED, SEED.widget(1))
     with pytest.raises(Refused, match="seed: got .*, expected a whole number"):
         overrides([field], [value], tmp_path)
     assert widget(field).precision is None

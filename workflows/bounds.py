@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..models.limits import Limits
 from ..models.refused import Refused
 from .calls import Arguments, Outcome
-from .registry import InputSpec
+from .inputs import InputSpec
 
 if TYPE_CHECKING:
     from torch import Tensor

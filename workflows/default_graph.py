@@ -22,11 +22,12 @@ from ..models.refused import Refused
 from ..nodes import NODE_CLASS_MAPPINGS
 from .events import Event, Listener, NodeStarted
 from .executor import Runner
+from .inputs import InputSpec
 from .media.audio import full_scale_factor
 from .media.tags import workflow_tags
 from .overrides import Override, with_overrides
 from .reader import Document
-from .registry import InputSpec, NodeClasses, declared_inputs
+from .registry import NodeClasses, declared_inputs
 
 DEFAULT_GRAPH = Path(__file__).with_name("text_to_music.json")
 NODE_WIDTH, NODE_GAP = 320, 40

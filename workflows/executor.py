@@ -266,7 +266,7 @@ class _Job:
 
     @staticmethod
     def _is_lazy(specs: Mapping[str, Any], name: str) -> bool:
-        return name in specs and bool(specs[name].options.get("lazy"))
+        return name in specs and specs[name].lazy
 
     def _wants_more(self, node_id: str) -> bool:
         """Asks a node with lazy inputs which of those not computed yet it needs now."""

@@ -5,16 +5,16 @@ The UI format is changed along with the API format, so that the tags of a result
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from ..models.quoting import shown
+from .inputs import BadInput, InputSpec
 from .problems import WorkflowError, refused
 from .reader import Document
-from .registry import InputSpec, NodeClasses, declared_inputs, title_of
+from .registry import NodeClasses, declared_inputs, title_of
 from .ui_format import with_widget
 
 log = logging.getLogger("musicgraph")
@@ -109,16 +109,9 @@ def _spec(node: Mapping[str, Any], override: Override, classes: NodeClasses) -> 
 
 
 def _value(spec: InputSpec, value: Any) -> Any:
-    """Text from a command line, read as the input's type asks: text stays text, the rest is JSON where it can be."""
-    if not isinstance(value, str) or spec.type == "STRING" or value in (spec.choices or ()):
+    if not isinstance(value, str):
         return value
     try:
-        parsed = json.loads(value)
-    except (ValueError, RecursionError):
-        return value
-    if isinstance(parsed, (list, dict)):
-        raise refused(
-            "this value cannot be set",
-            f"got {shown(parsed)}, expected a single value of {spec.type_name}",
-        )
-    return parsed
+        return spec.parse(value)
+    except BadInput as error:
+        raise refused("this value cannot be set", error.details) from error

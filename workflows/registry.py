@@ -3,60 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
-WIDGET_TYPES = frozenset({"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"})
-SEED_NAMES = frozenset({"seed", "noise_seed"})
+from .inputs import InputSpec
 
 NodeClasses = Mapping[str, type]
 """node id → V1 node class, as in a pack's NODE_CLASS_MAPPINGS"""
-
-
-@dataclass(frozen=True)
-class InputSpec:
-    """One declared input of a node class."""
-
-    name: str
-    type: Any  # a type name, "A,B" for either, or a list of choices
-    options: Mapping[str, Any]
-    required: bool
-
-    @property
-    def choices(self) -> list | None:
-        """The allowed values of a combo, else None."""
-        if isinstance(self.type, (list, tuple)):
-            return list(self.type)
-        if self.type == "COMBO":
-            return list(self.options.get("options", ()))
-        return None
-
-    @property
-    def is_widget(self) -> bool:
-        """Whether ComfyUI's page draws a widget for it, which then has a place in `widgets_values`."""
-        if self.options.get("forceInput"):
-            return False
-        return self.choices is not None or self.type in WIDGET_TYPES
-
-    @property
-    def has_seed_control(self) -> bool:
-        """Whether the page puts a control_after_generate widget behind it."""
-        return bool(self.options.get("control_after_generate")) or (
-            self.type == "INT" and self.name in SEED_NAMES
-        )
-
-    @property
-    def default(self) -> Any:
-        """What a fresh node has in this widget."""
-        if "default" in self.options:
-            return self.options["default"]
-        if self.choices is not None:
-            return self.choices[0] if self.choices else None
-        return {"INT": 0, "FLOAT": 0.0, "STRING": "", "BOOLEAN": False}.get(self.type)
-
-    @property
-    def type_name(self) -> str:
-        return "COMBO" if self.choices is not None else str(self.type)
 
 
 def node_classes() -> dict[str, type]:
@@ -71,9 +23,7 @@ def declared_inputs(node_class: type) -> dict[str, InputSpec]:
     """Required inputs, then optional ones: the order of the widgets on ComfyUI's page."""
     declared = node_class.INPUT_TYPES()
     return {
-        name: InputSpec(
-            name, entry[0], entry[1] if len(entry) > 1 else {}, required=category == "required"
-        )
+        name: InputSpec.of(name, entry, required=category == "required")
         for category in ("required", "optional")
         for name, entry in declared.get(category, {}).items()
     }

@@ -15,11 +15,11 @@ from functools import partial
 from typing import Any
 
 from ..models.quoting import shown
+from .inputs import InputSpec
 from .media.names import page_tokens
 from .problems import refused
 from .registry import (
     DeclaredOnce,
-    InputSpec,
     NodeClasses,
     declared_inputs,
     is_link,

@@ -10,7 +10,6 @@ from __future__ import annotations
 import inspect
 import json
 import logging
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,11 +18,10 @@ from ..models.quoting import has_surrogates, one_line, shown
 from ..models.refused import Refused
 from ..nodes.host import current_run
 from .bounds import composes, music_asked_s
+from .inputs import BadInput, InputSpec
 from .problems import Problem, WorkflowError, refused
 from .registry import (
-    WIDGET_TYPES,
     DeclaredOnce,
-    InputSpec,
     NodeClasses,
     hidden_inputs,
     is_link,
@@ -34,7 +32,6 @@ from .registry import (
 
 log = logging.getLogger("musicgraph")
 
-MAX_CHOICES_SHOWN = 20
 CLASS_FAULTS = (Refused, ValueError, TypeError, LookupError, AttributeError, OSError, RuntimeError)
 """what a node class's own INPUT_TYPES or VALIDATE_INPUTS may raise when its folder or its argument is odd"""
 
@@ -294,7 +291,7 @@ class _Node:
 
     def _check_input(self, spec: InputSpec, checked_by_class: set[str]) -> None:
         if spec.name not in self.inputs:
-            if spec.required and spec.is_widget and "default" in spec.options:
+            if spec.required and spec.is_widget and spec.has_default:
                 self.inputs[spec.name] = spec.default
                 note = f"{spec.name} is missing, so it has its default, {shown(spec.default)}"
                 self.notes.append(one_line(f'node {self.id} "{title_of(self.node)}": {note}'))
@@ -310,8 +307,8 @@ class _Node:
         value = self.inputs[spec.name]
         if isinstance(value, list):
             self._check_link(spec, value, types_matter="input_types" not in checked_by_class)
-        elif self._convert(spec, value) and not checked_by_class & {spec.name, "*"}:
-            self._check_range(spec, self.inputs[spec.name])
+        else:
+            self._read(spec, checked_by_class)
 
     def _check_link(self, spec: InputSpec, link: list, types_matter: bool) -> None:
         if not is_link(link):
@@ -340,35 +337,15 @@ class _Node:
             self._report("return_type_mismatch", "the linked types do not match", detail, spec.name)
         return None
 
-    def _convert(self, spec: InputSpec, value: Any) -> bool:
+    def _read(self, spec: InputSpec, checked_by_class: set[str]) -> None:
+        """Converts a literal; its range is the class's business where that has a check of its own."""
         try:
-            self.inputs[spec.name] = converted(value, spec.type)
-        except (ValueError, TypeError, OverflowError, KeyError):
-            wanted = spec.type_name if spec.choices is not None else f"a link to {spec.type_name}"
-            wanted = _WANTED.get(spec.type_name, wanted)
-            detail = f"got {shown(value)}, expected {wanted}"
-            self._report("invalid_input_type", "the value has the wrong type", detail, spec.name)
-            return False
-        text = self.inputs[spec.name]
-        if isinstance(text, str) and has_surrogates(text):
-            detail = f"got {shown(text)}, expected whole letters; type it anew"
-            self._report("invalid_input_type", "a text that is not Unicode", detail, spec.name)
-            return False
-        return True
-
-    def _check_range(self, spec: InputSpec, value: Any) -> None:
-        low, high = spec.options.get("min"), spec.options.get("max")
-        if _is_number(value) and _is_number(low) and value < low:
-            detail = f"got {shown(value)}, expected {shown(low)} or more"
-            self._report("value_smaller_than_min", "the value is too small", detail, spec.name)
-        elif _is_number(value) and _is_number(high) and value > high:
-            detail = f"got {shown(value)}, expected {shown(high)} or less"
-            self._report("value_bigger_than_max", "the value is too big", detail, spec.name)
-        elif spec.choices is not None and value not in spec.choices:
-            detail = f"got {shown(value)}, expected {_one_of(spec.choices)}"
-            self._report(
-                "value_not_in_list", "the value is not one of the choices", detail, spec.name
-            )
+            value = spec.convert(self.inputs[spec.name])
+            self.inputs[spec.name] = value
+            if not checked_by_class & {spec.name, "*"}:
+                spec.check(value)
+        except BadInput as error:
+            self._report(error.type, error.message, error.details, spec.name)
 
     def _call_own_check(self, specs: Mapping[str, InputSpec], wanted: set[str]) -> None:
         """VALIDATE_INPUTS sees the constants; None stands for an input that is linked."""
@@ -391,51 +368,3 @@ class _Node:
         if key not in self.answers:
             self.answers[key] = self.node_class.VALIDATE_INPUTS(**given)
         return self.answers[key]
-
-
-_WANTED = {
-    "INT": "a whole number",
-    "FLOAT": "a finite number",
-    "STRING": "text",
-    "BOOLEAN": "true or false",
-}
-_TRUTH = {"true": True, "false": False}
-
-
-def converted(value: Any, type: Any) -> Any:
-    """A literal as the type that the input declares, as ComfyUI converts; ValueError or its like if it cannot be."""
-    if not isinstance(type, str):  # a list of choices
-        return value
-    if type in _WANTED and (value is None or isinstance(value, (dict, tuple))):
-        raise TypeError
-    if type == "INT":
-        return int(value)
-    if type == "FLOAT":
-        return _finite(float(value))
-    if type == "STRING":
-        return str(value)
-    if type == "BOOLEAN":
-        return _TRUTH[value.lower()] if isinstance(value, str) else bool(value)
-    if not {"*", *WIDGET_TYPES} & {name.strip() for name in type.split(",")}:
-        raise TypeError  # a socket without a widget
-    return value
-
-
-def _finite(number: float) -> float:
-    if not math.isfinite(number):
-        raise ValueError
-    return number
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def _one_of(choices: list) -> str:
-    if len(choices) > MAX_CHOICES_SHOWN:
-        return f"one of {len(choices)} choices such as {shown(choices[0])}"
-    return (
-        f"one of {', '.join(map(shown, choices))}"
-        if choices
-        else "a choice, but there are none to choose from"
-    )

@@ -5,41 +5,39 @@
 
 from __future__ import annotations
 
-import math
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from ...models.quoting import shown
 from ...models.refused import Refused
+from ...workflows.inputs import InputSpec, WidgetFacts
 from ...workflows.overrides import Override
-from ...workflows.registry import InputSpec, NodeClasses, declared_inputs, title_of
+from ...workflows.registry import NodeClasses, declared_inputs, title_of
 from .shelf import file_name
 
-EXACT = 2**53
-"""beyond it a browser's numbers are not exact: such values are edited as text"""
-MAX_SLIDER_STEPS = 1000
 LOADER, LOADER_INPUT = "MusicGenModelLoader", "model"
 
 
 @dataclass(frozen=True)
 class Field:
-    """One input that a person may set. `kind`: line, text, whole, number, slider, check, choice or audio."""
+    """One input that a person may set."""
 
     node: str
-    input: str
-    kind: str
-    label: str
-    info: str
-    value: Any
-    minimum: float | None = None
-    maximum: float | None = None
-    step: float | None = None
-    choices: tuple[Any, ...] = ()
+    spec: InputSpec
+    facts: WidgetFacts
+    """how the form shows it, with the value that it has in the graph"""
+
+    @property
+    def input(self) -> str:
+        return self.spec.name
+
+    @property
+    def kind(self) -> str:
+        return self.facts.kind
 
 
 @dataclass(frozen=True)
@@ -81,39 +79,10 @@ def sections(
 
 
 def _field(node_id: str, node: Mapping[str, Any], spec: InputSpec, models: Sequence[str]) -> Field:
-    options = spec.options
-    value = node["inputs"].get(spec.name, spec.default)
-    choices = tuple(spec.choices or ())
-    if node["class_type"] == LOADER and spec.name == LOADER_INPUT:
-        choices = tuple(models) or choices
-    return Field(
-        node=node_id, input=spec.name, kind=_kind(spec, value), label=spec.name.replace("_", " "),
-        info=str(options.get("tooltip", "")), value=value, minimum=options.get("min"), maximum=options.get("max"),
-        step=options.get("step"), choices=choices,
-    )  # fmt: skip
-
-
-def _kind(spec: InputSpec, value: Any) -> str:
-    if spec.options.get("audio_upload"):
-        return "audio"
-    if spec.choices is not None:
-        return "choice"
-    if spec.type == "BOOLEAN":
-        return "check"
-    if spec.type == "STRING":
-        return "text" if spec.options.get("multiline") else "line"
-    if not isinstance(value, (int, float)) or abs(value) > EXACT:
-        return "line"
-    low, high = spec.options.get("min"), spec.options.get("max")
-    step = spec.options.get("step") or (1 if spec.type == "INT" else 0.01)
-    if (
-        low is not None
-        and high is not None
-        and (high - low) / step <= MAX_SLIDER_STEPS
-        and low <= value <= high
-    ):
-        return "slider"
-    return "whole" if spec.type == "INT" else "number"
+    facts = spec.widget(node["inputs"].get(spec.name, spec.default))
+    if node["class_type"] == LOADER and spec.name == LOADER_INPUT and models:
+        facts = replace(facts, choices=tuple(models))
+    return Field(node_id, spec, facts)
 
 
 # ---------------------------------------------------------------- as components
@@ -121,32 +90,34 @@ def _kind(spec: InputSpec, value: Any) -> str:
 
 def widget(field: Field) -> Any:
     """The Gradio component. Ranges are the node's; the runner checks them again."""
-    common = {"label": field.label, "info": field.info or None, "interactive": True}
-    if field.kind == "audio":
+    facts = field.facts
+    common = {"label": facts.label, "info": facts.info or None, "interactive": True}
+    if facts.kind == "audio":
         return gr.Audio(
-            label=f"{field.label}: upload or record (the graph names {field.value})", type="filepath",
-            sources=["upload", "microphone"], interactive=True, elem_classes="mg-wide",
-        )  # fmt: skip
-    if field.kind == "choice":
-        choices = list(dict.fromkeys([*field.choices, field.value]))
-        return gr.Dropdown(choices, value=field.value, filterable=len(choices) > 12, **common)
-    if field.kind == "check":
-        return gr.Checkbox(bool(field.value), **common)
-    if field.kind == "slider":
-        assert field.minimum is not None and field.maximum is not None, "else it is no slider"
-        whole = isinstance(field.minimum, int) and isinstance(field.maximum, int) and not field.step
-        return gr.Slider(
-            field.minimum,
-            field.maximum,
-            value=field.value,
-            step=field.step or (1 if whole else 0.01),
-            buttons=[],
-            **common,
+            label=f"{facts.label}: upload or record (the graph names {facts.value})",
+            type="filepath",
+            sources=["upload", "microphone"],
+            interactive=True,
+            elem_classes="mg-wide",
         )
-    if field.kind in ("whole", "number"):
-        return gr.Number(field.value, **common)
-    return gr.Textbox(
-        str(field.value), lines=3 if field.kind == "text" else 1, elem_classes="mg-wide", **common
+    if facts.kind == "choice":
+        choices = list(dict.fromkeys([*facts.choices, facts.value]))
+        return gr.Dropdown(choices, value=facts.value, filterable=len(choices) > 12, **common)
+    if facts.kind == "check":
+        return gr.Checkbox(bool(facts.value), **common)
+    if facts.kind == "slider":
+        return _slider(facts, common)
+    if facts.kind in ("whole", "number"):
+        return gr.Number(facts.value, **common)
+    return gr.Textbox(str(facts.value), lines=facts.lines, elem_classes="mg-wide", **common)
+
+
+def _slider(facts: WidgetFacts, common: Mapping[str, Any]) -> gr.Slider:
+    assert facts.minimum is not None and facts.maximum is not None, "else it is no slider"
+    whole = isinstance(facts.minimum, int) and isinstance(facts.maximum, int) and not facts.step
+    step = facts.step or (1 if whole else 0.01)
+    return gr.Slider(
+        facts.minimum, facts.maximum, value=facts.value, step=step, buttons=[], **common
     )
 
 
@@ -163,14 +134,15 @@ def overrides(fields: Sequence[Field], values: Sequence[Any], input_folder: Path
                     Override(field.node, field.input, _taken_in(Path(value), input_folder))
                 )
         elif value is None and field.kind in ("whole", "number", "slider"):
-            raise Refused(field.label, got="nothing", expected="a number", remedy="type one")
+            raise Refused(field.facts.label, got="nothing", expected="a number", remedy="type one")
         elif _differs(field, value):
             changes.append(Override(field.node, field.input, _typed(field, value)))
     return changes
 
 
 def _differs(field: Field, value: Any) -> bool:
-    return value != (str(field.value) if field.kind in ("line", "text") else field.value)
+    shown = field.facts.value
+    return value != (str(shown) if field.kind in ("line", "text") else shown)
 
 
 def _typed(field: Field, value: Any) -> Any:
@@ -178,11 +150,8 @@ def _typed(field: Field, value: Any) -> Any:
 
     Raises Refused.
     """
-    is_whole = isinstance(value, (int, float)) and math.isfinite(value) and value == int(value)
-    if field.kind == "whole" and not is_whole:
-        raise Refused(field.label, got=shown(value), expected="a whole number", remedy="type one")
-    if field.kind == "whole" or (field.kind == "slider" and isinstance(field.value, int)):
-        return int(value) if is_whole else value
+    if field.spec.type == "INT" and field.kind in ("whole", "slider"):
+        return field.spec.read_exactly(value)
     return value
 
 

@@ -16,7 +16,8 @@ from ...models.refused import Refused
 from ...nodes.audio import AudioLoudness
 from ...nodes.load import MusicGenModelLoader
 from ...nodes.sample import MusicGenSampler
-from ...workflows.registry import InputSpec, declared_inputs
+from ...workflows.inputs import InputSpec
+from ...workflows.registry import declared_inputs
 from .encoding import FORMATS
 from .settings import AppSettings
 
