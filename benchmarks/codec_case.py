@@ -17,9 +17,9 @@ class CodecCase:
     def __init__(self, folder: Path, upstream, seconds: float):
         opened = checkpoint.open_checkpoint(folder)
         self._ours, self._theirs = checkpoint.load_codec(opened), upstream.model.audio_encoder
-        shape = (1, opened.lm.num_codebooks, opened.lm.frames(seconds))
+        shape = (1, opened.config.lm.num_codebooks, opened.config.lm.frames(seconds))
         self._tokens = torch.randint(
-            0, opened.lm.codebook_size, shape, generator=torch.Generator().manual_seed(0)
+            0, opened.config.lm.codebook_size, shape, generator=torch.Generator().manual_seed(0)
         )
 
     def upstream(self) -> torch.Tensor:

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import torch
 from machine import peak_bytes
-from transformers import AutoTokenizer, EncodecModel, T5EncoderModel  # noqa: F401 (imports are not what is measured)
 
 from musicgraph.models.compose.composition import stream
 from musicgraph.models.config import Generation, Sampling
+from musicgraph.models.engines.choose import choose
 from musicgraph.models.weights import checkpoint
-from musicgraph.nodes import engines
+from musicgraph.nodes import resident_engine
 
 
 def main(folder: Path) -> None:
@@ -26,13 +26,14 @@ def main(folder: Path) -> None:
 
     before, started = peak_bytes(), time.perf_counter()
     opened = checkpoint.open_checkpoint(folder)
-    source = engines.load(opened, engines.choose("fp32", torch.device("cpu"), opened.lm))
+    choice = choose("fp32", torch.device("cpu"), opened.config.lm, supports_fp16=False)
+    source = resident_engine.load(opened, choice)
     text, codec = checkpoint.load_text_encoder(opened), checkpoint.load_codec(opened)
     load_s, loaded = time.perf_counter() - started, peak_bytes()
     frames = stream(
-        source.ready(0), Generation(opened.lm.frames(1), 0, Sampling()), text.encode(["a song"])
+        source.ready(0), Generation(opened.config.lm.frames(1), 0, Sampling()), text.encode(["a song"])
     )
-    codec.decode(torch.cat(list(frames), dim=2), opened.lm.channels)
+    codec.decode(torch.cat(list(frames), dim=2), opened.config.lm.channels)
     shares = {
         "load_peak": (loaded - before) / opened.size_bytes,
         "in_all": (peak_bytes() - before) / opened.size_bytes,

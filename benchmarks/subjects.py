@@ -125,7 +125,7 @@ def load_ours(folder: Path) -> dict[str, Ours]:
 
 def step_weights(folder: Path) -> int:
     """Numbers that a step reads once: the matrices of the layers and the heads, less what is used once a prompt."""
-    config = checkpoint.open_checkpoint(folder).lm
+    config = checkpoint.open_checkpoint(folder).config.lm
     d = config.hidden_size
     layer = (
         4 * d * d + 2 * d * d + 2 * d * config.ffn_size

@@ -3,8 +3,7 @@
 Every layer keeps what it needs of the past (the LSTM its state, a convolution its last inputs, a transposed one its last
 frame) and holds back what depends on the future. `push` gives what is certain; the last push, with
 `final=True`, gives the rest. Padding and trimming are upstream's, at the true ends only. Source: EnCodec (Défossez et
-al. 2022) as implemented by transformers, whose modules are read here; the per-layer state follows the
-idea of moshi's streaming modules.
+al. 2022); the per-layer state follows the idea of moshi's streaming modules.
 
 Between the layers sound is `[N, time, channels]`: a piece of time is then one piece of memory, convolutions need not
 rearrange what they read, and a transposed convolution is a product of matrices whose result lies in order.
@@ -12,25 +11,13 @@ rearrange what they read, and a transposed convolution is a product of matrices 
 
 from __future__ import annotations
 
-import math
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from . import onednn
-from .refused import Refused
-
-if TYPE_CHECKING:  # imported for the types only: it takes seconds
-    from transformers.models.encodec.modeling_encodec import (
-        EncodecConv1d,
-        EncodecConvTranspose1d,
-        EncodecDecoder,
-        EncodecEncoder,
-        EncodecLSTM,
-        EncodecResnetBlock,
-    )
+from . import codec_layers, onednn
 
 _ROWS = 50  # frames that the slowest transposed convolution gets with each push
 
@@ -46,37 +33,76 @@ def _joined(*pieces: Tensor | None) -> Tensor:
     return torch.cat(present, dim=1) if len(present) > 1 else present[0]
 
 
-class _Identity:
+# ---------------------------------------------------------------- weights
+
+
+class Weighted(nn.Module):
+    """The weight and the bias of a convolution of either kind. The weight lies `[first, kernel, second]` in memory."""
+
+    def __init__(self, layer: codec_layers.Conv | codec_layers.Upsample):
+        super().__init__()
+        self.layer = layer
+        shapes = layer.shapes
+        self.weight = nn.Parameter(torch.empty(shapes["weight"]))
+        self.bias = nn.Parameter(torch.empty(shapes["bias"]))
+
+
+class Residual(nn.Module):
+    def __init__(self, layer: codec_layers.Residual):
+        super().__init__()
+        self.first, self.second = Weighted(layer.first), Weighted(layer.second)
+        self.shortcut = None if layer.shortcut is None else Weighted(layer.shortcut)
+
+
+def module_of(layer: codec_layers.Layer) -> nn.Module:
+    """What holds the weights of a layer."""
+    match layer:
+        case codec_layers.Residual():
+            return Residual(layer)
+        case codec_layers.LSTM():
+            return nn.LSTM(layer.size, layer.size, layer.layers)
+        case codec_layers.ELU():
+            return nn.ELU()
+        case _:
+            return Weighted(layer)
+
+
+def arranged(weight: Tensor) -> Tensor:
+    """A convolution's weight with the same values, in the order of memory in which streams read it: channels last."""
+    return weight.transpose(1, 2).contiguous().transpose(1, 2)
+
+
+# ---------------------------------------------------------------- layers with their state
+
+
+class _Stateful(Protocol):
     def push(self, x: Tensor, final: bool) -> Tensor:
-        return x
+        """`[N, time, channels]` → what is certain by now; with `final`, the rest."""
+        ...
 
 
 class _Elu:
     """The activation. It overwrites its input unless somebody else needs that (`inplace=False`)."""
 
-    def __init__(self, module: nn.ELU, inplace: bool = True):
-        self._alpha, self._inplace = module.alpha, inplace
+    def __init__(self, inplace: bool = True):
+        self._inplace = inplace
 
     def push(self, x: Tensor, final: bool) -> Tensor:
-        return F.elu(x, self._alpha, self._inplace)
+        return F.elu(x, inplace=self._inplace)
 
 
 class _Conv:
     """A convolution. Its first output waits until there is enough to reflect at the left end."""
 
-    def __init__(self, module: EncodecConv1d):
-        conv = module.conv
-        assert isinstance(conv, nn.Conv1d), conv
-        self._weight = conv.weight.unsqueeze(2).contiguous(
+    def __init__(self, module: Weighted):
+        layer = module.layer
+        assert isinstance(layer, codec_layers.Conv), layer
+        self._weight = module.weight.unsqueeze(2).contiguous(
             memory_format=torch.channels_last
         )  # [out, in, 1, kernel]
-        self._bias, self._dilation = conv.bias, conv.dilation[0]
-        self._mode = module.pad_mode
-        self._stride = conv.stride[0]
-        self._span = (conv.kernel_size[0] - 1) * self._dilation + 1
-        overlap = self._span - self._stride
-        right = 0 if module.causal else overlap // 2
-        self._left, self._right = overlap - right, right
+        self._bias, self._dilation, self._mode = module.bias, layer.dilation, layer.pad_mode
+        self._stride, self._span = layer.stride, layer.span
+        self._left, self._right = layer.pads
         self._held: Tensor | None = (
             None  # inputs that later outputs, or the reflection at the end, still need
         )
@@ -131,26 +157,22 @@ def _pad(x: Tensor, pads: tuple[int, int], mode: str) -> Tensor:
 
 
 class _ConvTranspose:
-    """An upsampling convolution, of kernel = 2 · stride as always in EnCodec.
+    """An upsampling convolution, of a kernel of two strides.
 
     The `stride` outputs that begin with a frame are sums over that frame and the one before it: products of matrices.
     """
 
-    def __init__(self, module: EncodecConvTranspose1d):
-        conv = module.conv
-        assert isinstance(conv, nn.ConvTranspose1d) and conv.bias is not None, conv
-        self._stride, self._channels = conv.stride[0], conv.out_channels
-        taps = conv.weight.permute(0, 2, 1).flatten(1)  # [in, kernel · out]
+    def __init__(self, module: Weighted):
+        layer = module.layer
+        assert isinstance(layer, codec_layers.Upsample), layer
+        self._stride, self._channels = layer.stride, layer.outputs
+        taps = module.weight.permute(0, 2, 1).flatten(1)  # [in, kernel · out]
         self._present, self._previous = taps.chunk(2, dim=1)
-        self._bias = conv.bias.repeat(self._stride)
+        self._bias = module.bias.repeat(self._stride)
         self._packed = (
-            onednn.Product(conv, self._both, _ROWS) if onednn.usable(conv.weight) else None
+            onednn.Product(module, self._both, _ROWS) if onednn.usable(module.weight) else None
         )
-        self._right = (
-            math.ceil(self._stride * module.trim_right_ratio)
-            if module.causal
-            else self._stride // 2
-        )
+        self._right = layer.trim_right
         self._to_trim = self._stride - self._right
         self._last: Tensor | None = None  # the last frame, [N, 1, in]
 
@@ -183,8 +205,7 @@ class _ConvTranspose:
 
 
 class _LSTM:
-    def __init__(self, module: EncodecLSTM):
-        lstm = module.lstm
+    def __init__(self, lstm: nn.LSTM):
         self._lstm = onednn.Lstm(lstm) if onednn.usable(lstm.all_weights[0][0]) else lstm
         self._state: tuple[Tensor, Tensor] | None = None
 
@@ -199,15 +220,14 @@ class _LSTM:
 class _Residual:
     """block(x) + shortcut(x), where the block runs late: the shortcut waits for it."""
 
-    def __init__(self, module: EncodecResnetBlock):
-        first, *rest = module.block
-        assert isinstance(first, nn.ELU), first
-        self._block = [_Elu(first, inplace=False), *map(_stateful, rest)]
-        self._shortcut = _stateful(module.shortcut)
+    def __init__(self, module: Residual):
+        convolutions = _Conv(module.first), _Conv(module.second)
+        self._block = [_Elu(inplace=False), convolutions[0], _Elu(), convolutions[1]]
+        self._shortcut = None if module.shortcut is None else _Conv(module.shortcut)
         self._waiting: Tensor | None = None
 
     def push(self, x: Tensor, final: bool) -> Tensor:
-        beside = self._shortcut.push(x, final)
+        beside = x if self._shortcut is None else self._shortcut.push(x, final)
         for layer in self._block:
             x = layer.push(x, final)
         return self._added(x, beside)
@@ -219,39 +239,26 @@ class _Residual:
         return x.add_(beside[:, : x.shape[1]])
 
 
-def _stateful(module: nn.Module) -> _Conv | _ConvTranspose | _LSTM | _Residual | _Elu | _Identity:
-    from transformers.models.encodec import modeling_encodec as upstream
-
+def _stateful(module: nn.Module) -> _Stateful:
     match module:
-        case upstream.EncodecConv1d():
+        case Weighted(layer=codec_layers.Conv()):
             return _Conv(module)
-        case upstream.EncodecConvTranspose1d():
+        case Weighted():
             return _ConvTranspose(module)
-        case upstream.EncodecLSTM():
-            return _LSTM(module)
-        case upstream.EncodecResnetBlock():
+        case Residual():
             return _Residual(module)
+        case nn.LSTM():
+            return _LSTM(module)
         case nn.ELU():
-            return _Elu(module)
-        case nn.Identity():
-            return _Identity()
-    raise Refused("codec", got=f"a layer {type(module).__name__}", expected="EnCodec's own layers")
-
-
-def arrange(coder: nn.Module) -> None:
-    """Puts the weights of a coder's convolutions into the order of memory in which streams read them; same values."""
-    for module in coder.modules():
-        if isinstance(module, nn.Conv1d):  # [out, in, kernel], channels last
-            module.weight.data = module.weight.data.transpose(1, 2).contiguous().transpose(1, 2)
-        elif isinstance(module, nn.ConvTranspose1d):  # [in, out, kernel]
-            module.weight.data = module.weight.data.transpose(1, 2).contiguous().transpose(1, 2)
+            return _Elu()
+    raise TypeError(f"no layer of a codec: {module}")
 
 
 class LayerStream:
     """The layers of an encoder or a decoder with their state: `[N, channels, time]` in and out."""
 
-    def __init__(self, coder: EncodecEncoder | EncodecDecoder):
-        self._layers = [_stateful(module) for module in coder.layers]
+    def __init__(self, coder: nn.ModuleList):
+        self._layers = [_stateful(module) for module in coder]
 
     def push(self, x: Tensor, final: bool = False) -> Tensor:
         x = x.transpose(1, 2)

@@ -68,6 +68,77 @@ class LMConfig:
 
 
 @dataclass(frozen=True)
+class T5Config:
+    """The text encoder's shape."""
+
+    vocab_size: int
+    hidden_size: int
+    num_layers: int
+    num_heads: int
+    head_size: int
+    ffn_size: int
+    activation: str
+    """relu, gelu or silu"""
+    gated: bool
+    """whether the feed-forward is the product of an activated half and a plain one, as in T5 1.1"""
+    num_buckets: int
+    """of relative positions, whose bias each head learns"""
+    max_distance: int
+    """from which on all distances share a bucket"""
+    epsilon: float
+
+
+@dataclass(frozen=True)
+class CodecConfig:
+    """EnCodec's shape. One channel; stereo is two runs."""
+
+    sample_rate: int
+    strides: tuple[int, ...]
+    """of the decoder, from frames to samples; the encoder's are the same from behind"""
+    codebook_size: int
+    num_codebooks: int
+    """a channel"""
+    hidden_size: int
+    """of a latent, and so of a codebook's vectors"""
+    num_filters: int
+    """channels beside the sound; they double with each stride"""
+    compress: int
+    """by which a residual block is narrower inside"""
+    num_residual_layers: int
+    """for each stride"""
+    num_lstm_layers: int
+    kernel_size: int
+    last_kernel_size: int
+    residual_kernel_size: int
+    dilation_growth: int
+    trim_right: float
+    """share of a transposed convolution's surplus that is cut off behind, where it is causal"""
+    pad_mode: str
+    """reflect, constant or replicate"""
+    causal: bool
+    conv_shortcut: bool
+    """whether the way around a residual block has a convolution"""
+
+    @property
+    def hop(self) -> int:
+        """Samples a frame."""
+        return math.prod(self.strides)
+
+    @property
+    def frame_rate(self) -> float:
+        return self.sample_rate / self.hop
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """A checkpoint's three parts."""
+
+    lm: LMConfig
+    text: T5Config
+    codec: CodecConfig
+
+
+@dataclass(frozen=True)
 class Sampling:
     """How a token is drawn. Defaults and meaning are audiocraft's."""
 

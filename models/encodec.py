@@ -1,4 +1,4 @@
-"""The codec: waveform ⇄ tokens. The weights are transformers' EncodecModel; both ways go block by block.
+"""The codec: waveform ⇄ tokens. Both ways go block by block.
 
 Stereo models run the mono codec on left and right separately; their codebooks alternate: L1 R1 L2 R2 …
 """
@@ -7,19 +7,16 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
+from torch.nn import functional as F
 
-from .codec_stream import LayerStream, arrange
-from .modules import all_of
+from .codec_layers import decoder_layers, encoder_layers
+from .codec_stream import LayerStream, arranged, module_of
+from .config import CodecConfig
 from .refused import Refused
-
-if TYPE_CHECKING:  # imported for the types only: it takes seconds
-    from transformers import EncodecModel
-    from transformers.models.encodec.modeling_encodec import EncodecVectorQuantization
 
 OWN_CODEC = "use the codec that the tokens were made for"
 BLOCK_FRAMES = (
@@ -28,35 +25,28 @@ BLOCK_FRAMES = (
 
 
 class Codec(nn.Module):
-    def __init__(self, encodec: EncodecModel):
-        """Takes over a transformers `EncodecModel` and folds its weight norm."""
+    """EnCodec. Its parameters have no values until they are filled."""
+
+    def __init__(self, config: CodecConfig):
         super().__init__()
-        config = encodec.config
-        if (
-            config.audio_channels != 1
-            or config.normalize
-            or config.chunk_length_s
-            or config.norm_type != "weight_norm"
-        ):
-            raise Refused(
-                "codec",
-                got=f"{config.audio_channels} channels, normalize={config.normalize}, "
-                f"chunk_length_s={config.chunk_length_s}, norm_type={config.norm_type}",
-                expected="MusicGen's kind: 1 channel, no normalisation, no chunks, weight_norm",
-            )
-        for module in encodec.modules():
-            if parametrize.is_parametrized(module, "weight"):
-                parametrize.remove_parametrizations(module, "weight")
-        arrange(encodec)
-        self.encoder, self.quantizer, self.decoder = (
-            encodec.encoder,
-            encodec.quantizer,
-            encodec.decoder,
+        self.config = config
+        self.encoder, self.decoder = (
+            nn.ModuleList(map(module_of, layers))
+            for layers in (encoder_layers(config), decoder_layers(config))
         )
-        self.sample_rate: int = config.sampling_rate
-        self.hop: int = config.hop_length
+        vectors = (config.codebook_size, config.hidden_size)
+        self.codebooks = nn.ParameterList(
+            nn.Parameter(torch.empty(vectors)) for _ in range(config.num_codebooks)
+        )
+        self.sample_rate: int = config.sample_rate
+        self.hop: int = config.hop
         self.codebook_size: int = config.codebook_size
         self.hidden_size: int = config.hidden_size
+
+    def fill(self, tensors: Mapping[str, Tensor]) -> None:
+        """Takes these tensors, by the names of `parameters.codec_shapes`, for its weights."""
+        state = {name: arranged(one) if one.dim() == 3 else one for name, one in tensors.items()}
+        self.load_state_dict(state, assign=True)
 
     @property
     def frame_rate(self) -> float:
@@ -64,13 +54,7 @@ class Codec(nn.Module):
 
     @property
     def _device(self) -> torch.device:
-        return self._quantizers()[0].codebook.embed.device
-
-    def _quantizers(self) -> list[EncodecVectorQuantization]:
-        """One a codebook, from coarse to fine."""
-        from transformers.models.encodec.modeling_encodec import EncodecVectorQuantization
-
-        return all_of(self.quantizer.layers, EncodecVectorQuantization)
+        return self.codebooks[0].device
 
     @torch.inference_mode()
     def encode(self, waveform: Tensor, num_codebooks: int) -> Tensor:
@@ -91,15 +75,15 @@ class Codec(nn.Module):
     def _quantized(self, latent: Tensor, levels: int) -> Tensor:
         """`[N, hidden, T]` → `[N, levels, T]`: each codebook takes what the ones before it left over."""
         _check_numbers(latent, "latents")
-        residual, tokens = latent, []
-        for layer in self._quantizers()[:levels]:
-            tokens.append(layer.encode(residual))
-            residual = residual - layer.decode(tokens[-1])
+        residual, tokens = latent.transpose(1, 2), []
+        for codebook in self.codebooks[:levels]:
+            tokens.append(nearest(residual, codebook))
+            residual = residual - F.embedding(tokens[-1], codebook)
         return torch.stack(tokens, dim=1)
 
     def _levels(self, num_codebooks: int, channels: int) -> int:
         levels, rest = divmod(num_codebooks, channels)
-        most = len(self.quantizer.layers)
+        most = len(self.codebooks)
         if rest or not 1 <= levels <= most:
             raise Refused(
                 "tokens",
@@ -122,15 +106,21 @@ class Codec(nn.Module):
         per_channel = (
             tokens.unflatten(1, (levels, channels)).transpose(1, 2).flatten(0, 1).to(self._device)
         )
-        layers = self._quantizers()[:levels]
-        vectors = [layer.decode(per_channel[:, level]) for level, layer in enumerate(layers)]
-        return functools.reduce(torch.add, vectors)
+        vectors = [F.embedding(per_channel[:, k], self.codebooks[k]) for k in range(levels)]
+        return functools.reduce(torch.add, vectors).transpose(1, 2)
 
     def decode(self, tokens: Tensor, channels: int) -> Tensor:
         """`[B, K, T]` → waveform `[B, C, T · hop]`, float32 on the CPU."""
         stream = CodecStream(self, channels)
         pieces = [stream.push(block) for block in tokens.split(BLOCK_FRAMES, dim=2)]
         return torch.cat([*pieces, stream.close()], dim=2)
+
+
+def nearest(points: Tensor, codebook: Tensor) -> Tensor:
+    """`[…, hidden]` and a codebook `[V, hidden]` → int64 `[…]`: which of its vectors is nearest to each."""
+    flat, vectors = points.flatten(0, -2), codebook.t()
+    distances = flat.pow(2).sum(1, keepdim=True) - 2 * flat @ vectors + vectors.pow(2).sum(0)
+    return distances.argmin(dim=1).view(points.shape[:-1])
 
 
 class CodecStream:

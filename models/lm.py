@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 from .conditioning import Conditioning
 from .config import LMConfig
-from .modules import all_of
+from .modules import Embedding, all_of
 
 
 @dataclass(frozen=True)
@@ -135,15 +135,17 @@ def _written(cache: Tensor, new: Tensor, reading: Reading) -> Tensor:
     return cache[reading.rows, :, : reading.span]
 
 
-class Embedding(nn.Module):
-    """Tables without the random numbers of torch's own, whose making on the meta device imports half of torch."""
+def tensors_of(parameter: str, num_codebooks: int) -> tuple[str, ...]:
+    """A parameter's name → the names of the tensors (`parameters.py`) that lie in it, one below the other."""
+    owner, _, kind = parameter.rpartition(".")
+    if owner in ("embedding", "heads"):
+        return tuple(f"{owner}.{k}.{kind}" for k in range(num_codebooks))
+    layer, _, part = owner.rpartition(".")
+    parts = _STACKED.get(part)
+    return (parameter,) if parts is None else tuple(f"{layer}.{one}.{kind}" for one in parts)
 
-    def __init__(self, count: int, size: int):
-        super().__init__()
-        self.weight = nn.Parameter(torch.empty(count, size))
 
-    def forward(self, index: Tensor) -> Tensor:
-        return F.embedding(index, self.weight)
+_STACKED = {"qkv": ("q", "k", "v"), "text_kv": ("text_k", "text_v")}
 
 
 class MusicGenLM(nn.Module):

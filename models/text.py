@@ -1,18 +1,16 @@
-"""The text encoder: a T5 encoder, through transformers, and its tokenizer."""
+"""The text encoder: a T5 encoder and its tokenizer."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
 from .conditioning import Conditioning
 from .refused import Refused
-
-if TYPE_CHECKING:  # imported for the types only: it takes seconds
-    from transformers import T5EncoderModel
+from .t5 import T5Encoder
 
 MAX_TOKENS = (
     512  # T5 was trained on no more; a longer prompt is refused rather than cut without a word
@@ -27,7 +25,7 @@ class Tokenizer(Protocol):
 
 
 class TextEncoder(nn.Module):
-    def __init__(self, t5: T5EncoderModel, tokenizer: Tokenizer):
+    def __init__(self, t5: T5Encoder, tokenizer: Tokenizer):
         super().__init__()
         self.t5 = t5
         self.tokenizer = tokenizer
@@ -42,10 +40,8 @@ class TextEncoder(nn.Module):
         if not texts:
             raise Refused("text", got="none", expected="at least one (it may be empty)")
         ids, mask = self._tokens([text.strip() for text in texts])
-        device = self.t5.shared.weight.device
-        states = self.t5(
-            input_ids=ids.to(device), attention_mask=mask.to(device)
-        ).last_hidden_state.cpu()
+        device = self.t5.norm.weight.device
+        states = self.t5(ids.to(device), mask.to(device)).cpu()
         mask &= torch.tensor([bool(text.strip()) for text in texts]).unsqueeze(-1)
         states = states * mask.unsqueeze(-1)
         if not bool(states.isfinite().all()):

@@ -9,10 +9,12 @@ from typing import Any
 import torch
 
 from ..models.encodec import Codec
+from ..models.engines import choose
 from ..models.refused import Refused
 from ..models.text import TextEncoder
 from ..models.weights import checkpoint, places
-from . import engines, host, wires
+from ..models.weights.contract import Weights, fingerprint
+from . import host, resident_engine, wires
 
 log = logging.getLogger("musicgraph")
 
@@ -52,7 +54,7 @@ class MusicGenModelLoader:
                     },
                 ),
                 "precision": (
-                    list(engines.PRECISIONS),
+                    list(choose.PRECISIONS),
                     {
                         "default": "auto",
                         "tooltip": "Of the composing model. auto: fp16 on a GPU; on a CPU int8, the fastest by far "
@@ -79,7 +81,7 @@ class MusicGenModelLoader:
             folder = places.locate(model, host.model_folders())
         except Refused:
             return ""
-        return checkpoint.fingerprint(folder)
+        return fingerprint(folder)
 
     @classmethod
     def VALIDATE_INPUTS(cls, model=None, precision=None, device=None) -> bool | str:
@@ -102,13 +104,13 @@ class MusicGenModelLoader:
             _check_choices(self.INPUT_TYPES(), model=model, precision=precision, device=device)
         opened = checkpoint.open_checkpoint(_folder(model))
         where = _device(device)
-        choice = engines.choose(precision, where, opened.lm)
-        host.say(f"loading {model}: {choice}{engines.first_time(choice)}")
-        source = host.stoppable(lambda report: engines.load(opened, choice, report))
+        choice = _choice(precision, where, opened)
+        host.say(f"loading {model}: {choice}{choose.first_time(choice)}")
+        source = host.stoppable(lambda report: resident_engine.load(opened, choice, report))
         text, codec = host.stoppable(lambda _: _other_parts(opened))
         log.info("loaded %s from %s: %s", model, opened.folder, choice)
         host.show(f"{model}: {choice}")
-        config = opened.lm
+        config = opened.config.lm
         return (
             wires.Model(source, config, model, choice),
             wires.TextEncoderPart(host.Resident(text, where)),
@@ -140,7 +142,7 @@ def _with_bytes(model: str) -> host.OnProgress:
     return on_progress
 
 
-def _other_parts(opened: checkpoint.Checkpoint) -> tuple[TextEncoder, Codec]:
+def _other_parts(opened: Weights) -> tuple[TextEncoder, Codec]:
     return checkpoint.load_text_encoder(opened), checkpoint.load_codec(opened)
 
 
@@ -176,7 +178,12 @@ def _check_machine(model: str | None, precision: str | None, device: str | None)
             places.check_online(model, folders)
         else:
             places.locate(model, folders)
-    engines.choose(precision or "auto", where, opened.lm if opened else None)
+    _choice(precision or "auto", where, opened)
+
+
+def _choice(precision: str, device: torch.device, opened: Weights | None) -> choose.EngineChoice:
+    config = opened.config.lm if opened else None
+    return choose.choose(precision, device, config, host.supports(torch.float16, device))
 
 
 def _device(choice: str) -> torch.device:

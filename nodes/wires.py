@@ -12,9 +12,10 @@ if TYPE_CHECKING:
 
     from ..models.config import LMConfig
     from ..models.encodec import Codec
+    from ..models.engines.choose import EngineChoice
     from ..models.text import TextEncoder
-    from .engines import Choice, Source
     from .host import Resident
+    from .resident_engine import ResidentEngine
 
 MODEL = "MUSICGEN_MODEL"
 TEXT_ENCODER = "MUSICGEN_TEXT_ENCODER"
@@ -28,10 +29,10 @@ MAX_SAMPLE_RATE = 768_000
 class Model:
     """MUSICGEN_MODEL"""
 
-    source: Source
+    source: ResidentEngine
     config: LMConfig
     name: str
-    choice: Choice
+    choice: EngineChoice
     """engine, precision and device"""
 
 

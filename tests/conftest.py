@@ -37,7 +37,7 @@ class Tiny:
         self.folder = folder
         self.upstream = write_tiny_checkpoint(folder, channels)
         self.checkpoint = checkpoint.open_checkpoint(folder)
-        self.config = self.checkpoint.lm
+        self.config = self.checkpoint.config.lm
         self.lm = checkpoint.load_lm(self.checkpoint, torch.float32, torch.device("cpu"))
         self.text = checkpoint.load_text_encoder(self.checkpoint)
         self.codec = checkpoint.load_codec(self.checkpoint)

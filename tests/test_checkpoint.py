@@ -16,9 +16,12 @@ from tiny import write_tiny_checkpoint
 
 from musicgraph.models.precision import DTYPES
 from musicgraph.models.refused import Refused
+from musicgraph.models import parameters
+from musicgraph.models.lm import tensors_of
 from musicgraph.models.weights import checkpoint
-from musicgraph.models.weights.checkpoint import lm_shapes, lm_sources, load_lm, open_checkpoint
-from musicgraph.models.weights.checkpoint_config import SECTIONS, read_settings
+from musicgraph.models.weights.checkpoint import load_lm, open_checkpoint
+from musicgraph.models.weights.checkpoint_config import SECTIONS, read_config
+from musicgraph.models.weights.contract import fingerprint
 from musicgraph.models.weights.places import POCKET_FOLDER
 
 CPU = torch.device("cpu")
@@ -42,13 +45,46 @@ def same_weights(a, b):
     return all(torch.equal(tensor, theirs[name]) for name, tensor in a.state_dict().items())
 
 
-def test_every_tensor_of_the_lm_is_used_exactly_once(tiny):
-    sources = [name for names in lm_sources(tiny.config).values() for name in names]
-    on_disk = [
-        name for name in tiny.checkpoint.files if name.startswith(("decoder.", "enc_to_dec_proj."))
-    ]
-    assert sorted(sources) == sorted(on_disk)
-    assert set(lm_sources(tiny.config)) == set(tiny.lm.state_dict())
+UNUSED = ("codebook.inited", "codebook.cluster_size", "codebook.embed_avg", "embed_positions.weights")
+"""What upstream keeps for training, or makes by itself."""
+
+
+def test_every_tensor_of_the_files_is_used_exactly_once(tiny):
+    used = [source for sources in tiny.checkpoint.sources.values() for source in sources]
+    on_disk = [name for name in tiny.checkpoint.stored if not name.endswith(UNUSED)]
+    assert sorted(used) == sorted(on_disk)
+
+
+def test_every_parameter_of_a_network_has_a_tensor_of_its_shape(tiny):
+    text, codec = tiny.checkpoint.config.text, tiny.checkpoint.config.codec
+    for module, shapes in (
+        (tiny.text.t5, parameters.text_shapes(text)),
+        (tiny.codec, parameters.codec_shapes(codec)),
+    ):
+        assert {name: tuple(one.shape) for name, one in module.state_dict().items()} == shapes
+    shapes, used = parameters.lm_shapes(tiny.config), []
+    for name, parameter in tiny.lm.state_dict().items():
+        names = tensors_of(name, tiny.config.num_codebooks)
+        used += names
+        rows = sum(shapes[one][0] for one in names)
+        assert {(rows, *shapes[one][1:]) for one in names} == {tuple(parameter.shape)}
+    assert sorted(used) == sorted(shapes)
+
+
+def test_a_tensor_lies_where_its_file_is_mapped(mono):
+    name = "lm.layers.0.q.weight"
+    maps = Path("/proc/self/maps")
+    tensor = mono.checkpoint.tensor(name)
+    assert tuple(tensor.shape) == parameters.all_shapes(mono.checkpoint.config)[name]
+    if maps.exists():
+        address = tensor.data_ptr()
+        spans = [line.split() for line in maps.read_text().splitlines()]
+        inside = [
+            line
+            for line in spans
+            if int(line[0].split("-")[0], 16) <= address < int(line[0].split("-")[1], 16)
+        ]
+        assert inside[0][-1].endswith("model.safetensors")
 
 
 def test_shapes_and_rates_are_read_from_the_configuration(tiny):
@@ -79,7 +115,7 @@ def test_half_precision_files_load_in_any_precision(mono, tmp_path):
         torch.testing.assert_close(
             lm.heads.weight.float(), mono.lm.heads.weight, atol=0.02, rtol=0.02
         )
-    assert checkpoint.load_codec(half).decoder.layers[0].conv.weight.dtype == torch.float32
+    assert checkpoint.load_codec(half).decoder[0].weight.dtype == torch.float32
 
 
 def test_text_states_as_wide_as_the_lm_need_no_projection(tmp_path):
@@ -91,26 +127,21 @@ def test_text_states_as_wide_as_the_lm_need_no_projection(tmp_path):
 def test_max_length_is_no_window(broken):
     """It is how much one call of transformers' `generate` makes."""
     (broken / "generation_config.json").write_text(json.dumps({"max_length": 400}))
-    assert open_checkpoint(broken).lm.window_frames == 1500
+    assert open_checkpoint(broken).config.lm.window_frames == 1500
 
 
 @pytest.mark.parametrize(("positions", "frames"), [(2048, 1500), (512, 509), (10**5, 1500)])
 def test_a_window_has_no_more_steps_than_the_model_has_positions(broken, positions, frames):
     """2048 is what the official files say of models that were trained on 1500 frames."""
     edit_config(broken, lambda c: c["decoder"].update(max_position_embeddings=positions))
-    assert open_checkpoint(broken).lm.window_frames == frames
-
-
-def test_shapes_are_known_without_making_a_model(tiny):
-    shapes = {name: tuple(tensor.shape) for name, tensor in tiny.lm.state_dict().items()}
-    assert lm_shapes(tiny.config) == shapes
+    assert open_checkpoint(broken).config.lm.window_frames == frames
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-32"])
-def test_a_configuration_is_read_in_any_encoding_that_editors_write(broken, encoding):
+def test_a_configuration_is_read_in_any_encoding_that_editors_write(mono, broken, encoding):
     path = broken / "config.json"
     path.write_bytes(path.read_text().replace("\n", "\r\n").encode(encoding))
-    assert open_checkpoint(broken).lm == open_checkpoint(broken).settings.lm
+    assert open_checkpoint(broken).config == mono.checkpoint.config
 
 
 def test_official_names_of_weight_norm_are_read(mono, broken):
@@ -314,15 +345,15 @@ def test_a_file_replaced_between_opening_and_reading_is_refused(broken):
     opened = open_checkpoint(broken)
     edit_tensor(broken, HEAD, lambda t: t[:1])
     with pytest.raises(Refused, match="another shape than a moment ago"):
-        checkpoint.read_tensors(opened, [HEAD])
+        opened.tensor("lm.heads.2.weight")
 
 
 def test_a_fingerprint_follows_every_change_of_the_files(broken):
-    seen = {checkpoint.fingerprint(broken)}
+    seen = {fingerprint(broken)}
 
     def changed():
-        now = checkpoint.fingerprint(broken)
-        assert now == checkpoint.fingerprint(broken), "and nothing else"
+        now = fingerprint(broken)
+        assert now == fingerprint(broken), "and nothing else"
         fresh = now not in seen
         seen.add(now)
         return fresh
@@ -366,7 +397,7 @@ def test_a_configuration_of_any_content_is_read_within_bounds_or_refused(changes
         path = Path(folder) / "config.json"
         path.write_text(json.dumps(config))
         try:
-            read = read_settings(path)
+            read = read_config(path)
         except Refused as refusal:
             assert refusal.expected and refusal.remedy and len(str(refusal)) < 600
         else:

@@ -5,13 +5,17 @@ from dataclasses import replace
 import pytest
 import torch
 
+from musicgraph.models.engines import choose, numba_sizes
 from musicgraph.models.refused import Refused
 from musicgraph.models.weights import checkpoint
 from musicgraph.models.weights.places import POCKET_FOLDER
-from musicgraph.nodes import engines
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
-POCKET = checkpoint.open_checkpoint(POCKET_FOLDER).lm
+POCKET = checkpoint.open_checkpoint(POCKET_FOLDER).config.lm
+
+
+def chosen(precision, device, config, supports_fp16=True):
+    return choose.choose(precision, device, config, supports_fp16)
 
 
 @pytest.fixture
@@ -19,41 +23,50 @@ def machine(monkeypatch):
     """A machine with or without Numba, on which the user named an engine or none."""
 
     def is_such(numba: bool, engine: str | None = None) -> None:
-        monkeypatch.setattr(engines, "find_spec", lambda name: object() if numba else None)
-        monkeypatch.setenv(engines.ENGINE_VARIABLE, engine or "")
+        monkeypatch.setattr(choose, "find_spec", lambda name: object() if numba else None)
+        monkeypatch.setenv(choose.ENGINE_VARIABLE, engine or "")
 
     return is_such
 
 
 def test_a_cpu_takes_the_fast_engine_where_it_is_installed(machine):
     machine(numba=True)
-    assert str(engines.choose("auto", CPU, POCKET)) == "numba int8 on cpu"
-    assert str(engines.choose("fp32", CPU, POCKET)) == "numba fp32 on cpu"
-    assert str(engines.choose("bf16", CPU, POCKET)) == "torch bf16 on cpu", (
+    assert str(chosen("auto", CPU, POCKET)) == "numba int8 on cpu"
+    assert str(chosen("fp32", CPU, POCKET)) == "numba fp32 on cpu"
+    assert str(chosen("bf16", CPU, POCKET)) == "torch bf16 on cpu", (
         "not one of its precisions"
     )
     machine(numba=False)
-    assert str(engines.choose("auto", CPU, POCKET)) == "torch fp32 on cpu"
+    assert str(chosen("auto", CPU, POCKET)) == "torch fp32 on cpu"
 
 
 def test_a_model_of_odd_sizes_runs_on_torch(machine):
     machine(numba=True)
     odd = replace(POCKET, codebook_size=1000)
-    assert str(engines.choose("auto", CPU, odd)) == "torch fp32 on cpu"
+    assert str(chosen("auto", CPU, odd)) == "torch fp32 on cpu"
     with pytest.raises(Refused, match="codebook_size 1000"):
-        engines.choose("int8", CPU, odd)
+        chosen("int8", CPU, odd)
+
+
+def test_multiples_are_those_of_the_compiled_code():
+    from musicgraph.models.engines import numba_llvm, numba_parts, numba_step
+
+    assert numba_llvm.LANES == numba_sizes.MULTIPLES["head_size"]
+    assert numba_parts.GROUP == numba_step.GROUP == numba_sizes.MULTIPLES["codebook_size"]
+    assert numba_sizes.uneven_sizes(replace(POCKET, ffn_size=100)) == {"ffn_size": 100}
 
 
 def test_a_gpu_runs_torch(machine):
     machine(numba=True)
-    assert str(engines.choose("auto", GPU, POCKET)) == "torch fp16 on cuda"
+    assert str(chosen("auto", GPU, POCKET)) == "torch fp16 on cuda"
+    assert str(chosen("auto", GPU, POCKET, supports_fp16=False)) == "torch fp32 on cuda"
     machine(numba=True, engine="cuda-graph")
-    assert str(engines.choose("auto", GPU, POCKET)) == "cuda-graph fp16 on cuda"
+    assert str(chosen("auto", GPU, POCKET)) == "cuda-graph fp16 on cuda"
 
 
 def test_the_user_may_keep_to_plain_torch(machine):
     machine(numba=True, engine="torch")
-    assert str(engines.choose("auto", CPU, POCKET)) == "torch fp32 on cpu"
+    assert str(chosen("auto", CPU, POCKET)) == "torch fp32 on cpu"
 
 
 @pytest.mark.parametrize(
@@ -74,4 +87,4 @@ def test_what_a_machine_cannot_do_is_said_with_a_remedy(
 ):
     machine(numba, engine)
     with pytest.raises(Refused, match=remedy):
-        engines.choose(precision, device, POCKET)
+        chosen(precision, device, POCKET)

@@ -22,7 +22,6 @@ MEASURE = """
 import importlib.util, json, sys
 from pathlib import Path
 import torch
-from transformers import AutoTokenizer, EncodecModel, T5EncoderModel
 spec = importlib.util.spec_from_file_location("musicgraph", sys.argv[1])
 sys.modules["musicgraph"] = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(sys.modules["musicgraph"])
@@ -66,7 +65,7 @@ def test_greedy_tokens_and_audio_equal_upstream(small):
             attention_mask=batch["attention_mask"],
             do_sample=False,
             guidance_scale=3.0,
-            max_new_tokens=12 + opened.lm.max_delay,
+            max_new_tokens=12 + opened.config.lm.max_delay,
         )
     assert len(ours.unique()) > 10
     torch.testing.assert_close(codec.decode(ours, 1), theirs, atol=1e-5, rtol=0)

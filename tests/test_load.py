@@ -3,9 +3,10 @@
 import pytest
 import torch
 
+from musicgraph.models.engines import choose
 from musicgraph.models.refused import Refused
 from musicgraph.models.weights import places
-from musicgraph.nodes import engines, host
+from musicgraph.nodes import host
 from musicgraph.nodes.load import MusicGenModelLoader
 from musicgraph.workflows.validate import validate
 
@@ -65,7 +66,7 @@ def test_offline_a_model_that_would_be_downloaded_is_said_to_be_missing(monkeypa
 
 def test_int8_without_numba_is_said_before_anything_is_downloaded(monkeypatch):
     monkeypatch.delenv("MUSICGRAPH_ENGINE", raising=False)
-    monkeypatch.setattr(engines, "find_spec", lambda _: None)
+    monkeypatch.setattr(choose, "find_spec", lambda _: None)
     for model in ("pocket", SMALL):
         assert "musicgraph[cpu]" in said(model, "int8", named=(model,))
 

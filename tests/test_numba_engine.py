@@ -20,7 +20,7 @@ from musicgraph.models.refused import Refused
 from musicgraph.models.weights import checkpoint
 from musicgraph.models.weights.places import POCKET_FOLDER
 from musicgraph.nodes import load
-from musicgraph.nodes.engines import ENGINE_VARIABLE
+from musicgraph.models.engines.choose import ENGINE_VARIABLE
 
 TEXTS = ["a happy piano tune with drums, 120 bpm", "sad solo flute"]  # of unlike lengths
 MAX_INT8_LOSS = 1.01  # cross-entropy against float32's
@@ -31,7 +31,7 @@ class Engines:
 
     def __init__(self, folder):
         opened = checkpoint.open_checkpoint(folder)
-        self.config = opened.lm
+        self.config = opened.config.lm
         self.text = checkpoint.load_text_encoder(opened)
         self.torch = TorchEngine(checkpoint.load_lm(opened, torch.float32, torch.device("cpu")))
         self.fp32, self.int8 = (NumbaEngine(opened, precision) for precision in ("fp32", "int8"))

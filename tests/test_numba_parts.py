@@ -184,7 +184,7 @@ text = checkpoint.load_text_encoder(opened).encode(["a happy piano tune"])
 for precision in ("fp32", "int8"):
     session = NumbaEngine(opened, precision).open()
     slot = session.admit([text.item(0), None], 70)
-    steps = torch.arange(4 * 70).view(1, 4, 70) % opened.lm.codebook_size
+    steps = torch.arange(4 * 70).view(1, 4, 70) % opened.config.lm.codebook_size
     print(hashlib.sha256(session.step([slot], steps).numpy().tobytes()).hexdigest())
 """
 

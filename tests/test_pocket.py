@@ -19,7 +19,7 @@ MAX_FOLDER_BYTES = 25 * 10**6
 class Pocket:
     def __init__(self):
         opened = checkpoint.open_checkpoint(POCKET_FOLDER)
-        self.config = opened.lm
+        self.config = opened.config.lm
         self.engine = TorchEngine(checkpoint.load_lm(opened, torch.float32, torch.device("cpu")))
         self.text = checkpoint.load_text_encoder(opened)
         self.codec = checkpoint.load_codec(opened)

@@ -27,7 +27,7 @@ from ..disk import cache
 log = logging.getLogger("musicgraph")
 
 FORMAT = 1  # of an entry; raise it when what is in there changes
-COMPILED_TOGETHER = ("llvm", "vectors", "parts", "step")
+COMPILED_TOGETHER = ("sizes", "llvm", "vectors", "parts", "step")
 
 
 def kept(function):

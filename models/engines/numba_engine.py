@@ -1,6 +1,6 @@
 """The fast CPU engine: the LM compiled by Numba for the processor at hand, exact in float32 or with int8 weights.
 
-Optional (`pip install musicgraph[cpu]`), and so imported only where it was chosen: see nodes/engines.py.
+Optional (`pip install musicgraph[cpu]`), and so imported only where it was chosen: see choose.py.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from torch import Tensor
 from ..conditioning import Conditioning
 from ..config import LMConfig
 from ..lm import sinusoids
-from ..weights.checkpoint import Checkpoint
+from ..weights.contract import Weights
 from .numba_step import CACHE, JOB, LINE_BYTES, PHASES, operand_room, read_text, scratch_room, step
-from .numba_vectors import TILE
+from .numba_sizes import TILE
 from .numba_weights import Float32Matrices, Int8Matrices, OnProgress, Parameters
 from .processors import usable_processors
 from .session import Heard, prefix_of
@@ -91,19 +91,19 @@ def _job(**values: int) -> np.ndarray:
 
 
 class NumbaEngine:
-    """Any number of sessions share the weights, which stay where the checkpoint's file is mapped."""
+    """Any number of sessions share the weights, which stay where their files are mapped."""
 
     name = "numba"
     reads_exactly = True
     device = torch.device("cpu")
 
     def __init__(
-        self, checkpoint: Checkpoint, precision: str, on_progress: OnProgress = lambda *_: None
+        self, weights: Weights, precision: str, on_progress: OnProgress = lambda *_: None
     ):
         """`precision`: "fp32" or "int8", for which `on_progress(done, total)` counts tensors."""
-        self.config, self.precision = checkpoint.lm, precision
+        self.config, self.precision = weights.config.lm, precision
         self.parameters = Parameters(
-            checkpoint,
+            weights,
             Float32Matrices
             if precision == "fp32"
             else partial(Int8Matrices, on_progress=on_progress),

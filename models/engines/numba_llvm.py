@@ -10,7 +10,8 @@ from llvmlite import binding, ir
 from numba import types
 from numba.core import cgutils
 
-LANES = 16  # numbers in a vector
+from .numba_sizes import LANES
+
 AHEAD = 4096  # bytes that are asked for before they are used
 
 EXP = (

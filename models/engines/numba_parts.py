@@ -11,9 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
+from .numba_sizes import GROUP, LANES, TILE
 from .numba_vectors import (
-    LANES,
-    TILE,
     add_float32_values_1,
     add_float32_values_4,
     add_int8_values_1,
@@ -29,7 +28,6 @@ from .numba_vectors import (
     softmax,
 )
 
-GROUP = 64  # inputs that are rounded to 8 bits together, or 32 where they are fewer
 PAD = 64  # bytes
 UNHEARD = -1e30  # a score
 compiled = njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)

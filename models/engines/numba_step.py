@@ -22,7 +22,6 @@ import numpy as np
 
 from .numba_cache import kept
 from .numba_parts import (
-    GROUP,
     PAD,
     HeadCache,
     add,
@@ -38,9 +37,8 @@ from .numba_parts import (
     scale,
     x_of,
 )
+from .numba_sizes import CHUNK, GROUP, LANES, TILE
 from .numba_vectors import (
-    LANES,
-    TILE,
     add_and_get,
     address_at,
     byte,
@@ -62,7 +60,6 @@ Q, K, V, OUT, TEXT_Q, TEXT_OUT, FC1, FC2, TEXT_K, TEXT_V = np.arange(10)
 NORM, TEXT_NORM, FFN_NORM = np.arange(3)
 MATRICES, NORMS = 10, 3
 PHASES = 6  # of a layer
-CHUNK = 32  # outputs of a matrix that a thread takes at a time where they are no head's or group
 ASKED_FOR = 16384  # bytes
 LOOKS = 2000  # at a counter, with a pause between them: some 50 µs
 LINE_BYTES = 128  # from one counter to the next: two must not share a line of the cache

@@ -23,16 +23,15 @@ from .numba_llvm import (
     I32,
     I64,
     INTS,
-    LANES,
     ZEROS,
     Code,
     call_made,
     typed,
 )
+from .numba_sizes import LANES, TILE
 
 LONG = 128  # vectors of a float32 line; shorter ones are read fastest one after the other, longer ones two at a time
 NORM_EPSILON = 1e-5
-TILE = 64  # positions whose keys lie together
 ERF = (
     1.061405429,
     -1.453152027,

@@ -1,4 +1,4 @@
-"""The LM's weights for the fast CPU engine: float32 where the checkpoint's file is mapped, or int8 from a file that is made once.
+"""The LM's weights for the fast CPU engine: float32 where their files are mapped, or int8 from a file that is made once.
 
 Both stay memory-mapped: loading reads nothing, and no weight is in memory twice. Int8 is symmetric, one scale an output:
 w ≈ scale · q, |q| ≤ 127, kept as q + 128 in the tiles that numba_vectors reads. Knows files and addresses, not layers' work.
@@ -20,21 +20,15 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..disk import cache
-from ..weights.checkpoint import Checkpoint, lm_sources, read_tensors
-from .numba_vectors import LANES
+from ..parameters import LM, lm_shapes
+from ..weights.contract import Weights
+from .numba_sizes import LANES
 
 log = logging.getLogger("musicgraph")
 
-INT8_FORMAT = 3  # of the cached file; raise it when what is in there changes
-IN_STEP_ORDER = (
-    "qkv",
-    "out",
-    "text_q",
-    "text_out",
-    "fc1",
-    "fc2",
-    "text_kv",
-)  # see numba_step: Q, K, V, OUT, …
+INT8_FORMAT = 4  # of the cached file; raise it when what is in there changes
+IN_STEP_ORDER = ("q", "k", "v", "out", "text_q", "text_out", "fc1", "fc2", "text_k", "text_v")
+"""A layer's matrices; see numba_step: Q, K, V, OUT, …"""
 ZERO = 128  # what a weight of 0 is in an unsigned byte
 CHECKSUM = "checksum"
 PAGE_BYTES = 4096
@@ -45,7 +39,7 @@ Form = tuple[tuple[int, ...], torch.dtype]
 
 
 class Matrices(Protocol):
-    """Names are the checkpoint's."""
+    """Names are those of `parameters.lm_shapes`."""
 
     def matrix(self, name: str) -> Tensor: ...
 
@@ -55,19 +49,19 @@ class Matrices(Protocol):
 class Float32Matrices:
     """Each matrix as it lies in its file; half precision is widened, which takes memory."""
 
-    def __init__(self, checkpoint: Checkpoint):
-        self._checkpoint = checkpoint
+    def __init__(self, weights: Weights):
+        self._weights = weights
 
     def matrix(self, name: str) -> Tensor:
-        return read_tensors(self._checkpoint, [name])[name].float().contiguous()
+        return self._weights.tensor(f"{LM}.{name}").float().contiguous()
 
     def scale(self, name: str) -> None:
         return None
 
 
 class Int8Matrices:
-    def __init__(self, checkpoint: Checkpoint, on_progress: OnProgress):
-        self._tensors = int8_tensors(checkpoint, on_progress)
+    def __init__(self, weights: Weights, on_progress: OnProgress):
+        self._tensors = int8_tensors(weights, on_progress)
 
     def matrix(self, name: str) -> Tensor:
         return self._tensors[name]
@@ -79,17 +73,16 @@ class Int8Matrices:
 class Parameters:
     """What a step needs of a checkpoint, as numba_step wants it, and what comes before: embedding and text projection."""
 
-    def __init__(self, checkpoint: Checkpoint, kind: Callable[[Checkpoint], Matrices]):
-        self._checkpoint, self._sources = checkpoint, lm_sources(checkpoint.lm)
-        matrices = kind(checkpoint)
+    def __init__(self, weights: Weights, kind: Callable[[Weights], Matrices]):
+        self._weights, config = weights, weights.config.lm
+        matrices = kind(weights)
         self._held: list[Tensor] = []  # addresses keep nothing alive
-        layers = range(checkpoint.lm.num_layers)
-        names = [
-            [name for kind in IN_STEP_ORDER for name in self._sources[f"layers.{i}.{kind}.weight"]]
+        layers, codebooks = range(config.num_layers), range(config.num_codebooks)
+        tables = [
+            self._addresses(matrices, [f"layers.{i}.{one}.weight" for one in IN_STEP_ORDER])
             for i in layers
         ]
-        tables = [self._addresses(matrices, layer) for layer in names]
-        heads = self._addresses(matrices, list(self._sources["heads.weight"]))
+        heads = self._addresses(matrices, [f"heads.{k}.weight" for k in codebooks])
         norms = [
             [self._norm(f"layers.{i}.{kind}norm") for kind in ("", "text_", "ffn_")] for i in layers
         ]
@@ -102,18 +95,18 @@ class Parameters:
             "last_norm": self._norm("norm"),
         }
         """By the names of numba_step.JOB; addresses are int64."""
-        self._embeddings = [self._read(name) for name in self._sources["embedding.weight"]]
-        names = [self._sources.get(f"text_projection.{part}") for part in ("weight", "bias")]
-        self._text_projection = [self._read(name[0]).float() for name in names if name]
+        self._embeddings = [self._read(f"embedding.{k}.weight") for k in codebooks]
+        projects = config.text_size != config.hidden_size
+        self._text_projection = self._pair("text_projection") if projects else []
 
     def _read(self, name: str) -> Tensor:
-        return read_tensors(self._checkpoint, [name])[name]
+        return self._weights.tensor(f"{LM}.{name}")
+
+    def _pair(self, name: str) -> list[Tensor]:
+        return [self._read(f"{name}.{part}").float() for part in ("weight", "bias")]
 
     def _norm(self, name: str) -> np.ndarray:
-        parts = [
-            self._read(self._sources[f"{name}.{part}"][0]).float() for part in ("weight", "bias")
-        ]
-        return torch.stack(parts).numpy()
+        return torch.stack(self._pair(name)).numpy()
 
     def _addresses(self, matrices: Matrices, names: list[str]) -> tuple[np.ndarray, np.ndarray]:
         """Of the matrices and of their scales, 0 where there are none."""
@@ -152,25 +145,22 @@ def in_tiles(matrix: Tensor) -> Tensor:
 
 
 def int8_tensors(
-    checkpoint: Checkpoint, on_progress: OnProgress = lambda *_: None
+    weights: Weights, on_progress: OnProgress = lambda *_: None
 ) -> dict[str, Tensor]:
     """Every matrix in tiles, and its scales under `NAME.scale`: from the cache, or made now and kept there."""
-    names = [
-        name
-        for ours, sources in lm_sources(checkpoint.lm).items()
-        if ours.startswith(("layers.", "heads.")) and "norm" not in ours
-        for name in sources
-    ]
-    key = _key(checkpoint)
-    kept = _from_cache(key, _expected(checkpoint, names))
+    shapes = {
+        name: shape
+        for name, shape in lm_shapes(weights.config.lm).items()
+        if name.startswith(("layers.", "heads.")) and "norm" not in name
+    }
+    key = _key(weights)
+    kept = _from_cache(key, _expected(shapes))
     if kept is not None:
         return kept
-    log.info(
-        "preparing int8 weights of %s (once; kept in %s)", checkpoint.folder.name, cache.folder()
-    )
-    floats, made = Float32Matrices(checkpoint), {}
-    for done, name in enumerate(names):
-        on_progress(done, len(names))
+    log.info("preparing int8 weights of %s (once; kept in %s)", weights.folder.name, cache.folder())
+    floats, made = Float32Matrices(weights), {}
+    for done, name in enumerate(shapes):
+        on_progress(done, len(shapes))
         whole, made[f"{name}.scale"] = quantised(floats.matrix(name))
         made[name] = in_tiles(whole)
     return _kept(made, key)
@@ -193,19 +183,16 @@ def _kept(tensors: dict[str, Tensor], key: str) -> dict[str, Tensor]:
     return tensors if mapped is None else mapped
 
 
-def _key(checkpoint: Checkpoint) -> str:
-    """Changes with the weights' files, their shape, and how int8 is made."""
-    files = sorted({path.resolve() for path in checkpoint.files.values()})
-    facts = [[str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in files]
-    text = json.dumps([INT8_FORMAT, facts, vars(checkpoint.lm)])
+def _key(weights: Weights) -> str:
+    """Changes with the weights, their shape, and how int8 is made."""
+    text = json.dumps([INT8_FORMAT, weights.fingerprint, vars(weights.config.lm)])
     return cache.name("int8", text, ".safetensors")
 
 
-def _expected(checkpoint: Checkpoint, names: list[str]) -> dict[str, Form]:
+def _expected(shapes: dict[str, tuple[int, ...]]) -> dict[str, Form]:
     """What has to lie in the cache: its addresses go to compiled code, which believes them."""
-    forms = {}
-    for name in names:
-        outputs, inputs = read_tensors(checkpoint, [name])[name].shape
+    forms: dict[str, Form] = {}
+    for name, (outputs, inputs) in shapes.items():
         forms[name] = (outputs // LANES, inputs // 4, LANES, 4), torch.uint8
         forms[f"{name}.scale"] = (outputs,), torch.float32
     return forms

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..config import LMConfig
+from ..config import CodecConfig, LMConfig, ModelConfig, T5Config
 from ..disk.json_file import read_json
 from ..quoting import shown
 from ..refused import Refused
@@ -91,7 +91,7 @@ DECODER: Mapping[str, Rule] = {
     "activation_function": OneOf(("gelu",), "gelu"),
     "scale_embedding": OneOf((False,), False),
 }
-"""Defaults, here and below, are those of transformers' configuration classes."""
+"""Defaults, here and below, are those of Hugging Face's configuration classes."""
 
 TEXT_ENCODER: Mapping[str, Rule] = {
     "d_model": Number(1, 16384),
@@ -139,18 +139,7 @@ MAX_REACH = 4096  # inputs that a convolution looks at, from the first to the la
 FRAME_RATES = Number(1, 1000, whole=False)
 
 
-@dataclass(frozen=True)
-class Settings:
-    """What config.json says of the three parts."""
-
-    lm: LMConfig
-    text: dict[str, Any]
-    """keyword arguments of transformers' T5Config"""
-    codec: dict[str, Any]
-    """keyword arguments of transformers' EncodecConfig"""
-
-
-def read_settings(path: Path) -> Settings:
+def read_config(path: Path) -> ModelConfig:
     """Reads a config.json.
 
     Raises Refused if it is no MusicGen's, a setting is missing, of another kind or out of bounds, or two contradict
@@ -158,11 +147,16 @@ def read_settings(path: Path) -> Settings:
     """
     config = read_json(path, "a MusicGen checkpoint's configuration")
     _check_kind(path, config)
+    return config_of(path, config)
+
+
+def config_of(path: Path, config: dict[str, Any]) -> ModelConfig:
+    """What a config.json says that has been parsed; `path` is for messages. Raises Refused as `read_config`."""
     decoder, text, codec = (_section(path, name, config) for name in SECTIONS)
     for what, fine, got, expected in [*_of_text(text), *_of_codec(codec), *_of_lm(decoder, codec)]:
         if not fine:
             raise Refused(f"{path}: {what}", got=got, expected=expected, remedy=REMEDY)
-    return Settings(_lm_config(decoder, text, codec), text, codec)
+    return ModelConfig(_lm_config(decoder, text, codec), _text_config(text), _codec_config(codec))
 
 
 def _check_kind(path: Path, config: dict) -> None:
@@ -227,6 +221,8 @@ def _of_codec(codec: dict[str, Any]) -> list[Check]:
          f"at most {MAX_REACH}"),
         ("audio_encoder.codebook_dim", latent == codec["hidden_size"], latent,
          f"hidden_size, {codec['hidden_size']}"),
+        ("audio_encoder.trim_right_ratio", codec["use_causal_conv"] or codec["trim_right_ratio"] == 1,
+         codec["trim_right_ratio"], "1 where use_causal_conv is false"),
         ("audio_encoder: codebooks by target_bandwidths", 1 <= levels <= MAX_CODEBOOKS, levels,
          f"1 to {MAX_CODEBOOKS}"),
     ]  # fmt: skip
@@ -277,6 +273,45 @@ def _lm_config(decoder: dict[str, Any], text: dict[str, Any], codec: dict[str, A
         frame_rate=frame_rate(codec),
         sample_rate=codec["sampling_rate"],
         window_frames=_window_frames(decoder),
+    )
+
+
+def _text_config(text: dict[str, Any]) -> T5Config:
+    gate, _, activation = text["feed_forward_proj"].rpartition("-")
+    return T5Config(
+        vocab_size=text["vocab_size"],
+        hidden_size=text["d_model"],
+        num_layers=text["num_layers"],
+        num_heads=text["num_heads"],
+        head_size=text["d_kv"],
+        ffn_size=text["d_ff"],
+        activation=activation,
+        gated=gate == "gated",
+        num_buckets=text["relative_attention_num_buckets"],
+        max_distance=text["relative_attention_max_distance"],
+        epsilon=text["layer_norm_epsilon"],
+    )
+
+
+def _codec_config(codec: dict[str, Any]) -> CodecConfig:
+    return CodecConfig(
+        sample_rate=codec["sampling_rate"],
+        strides=tuple(codec["upsampling_ratios"]),
+        codebook_size=codec["codebook_size"],
+        num_codebooks=codebooks_of(codec),
+        hidden_size=codec["hidden_size"],
+        num_filters=codec["num_filters"],
+        compress=codec["compress"],
+        num_residual_layers=codec["num_residual_layers"],
+        num_lstm_layers=codec["num_lstm_layers"],
+        kernel_size=codec["kernel_size"],
+        last_kernel_size=codec["last_kernel_size"],
+        residual_kernel_size=codec["residual_kernel_size"],
+        dilation_growth=codec["dilation_growth_rate"],
+        trim_right=codec["trim_right_ratio"],
+        pad_mode=codec["pad_mode"],
+        causal=codec["use_causal_conv"],
+        conv_shortcut=codec["use_conv_shortcut"],
     )
 
 

@@ -1,0 +1,77 @@
+"""What we call each weight of a checkpoint, and its shape: the names that engines ask for, whatever the files say.
+
+Names are as fine as any layout has them: q, k and v are three, and so are the tables and heads of the codebooks. Who
+wants them in one piece puts them together. Needs no torch.
+"""
+
+from __future__ import annotations
+
+from .codec_layers import decoder_layers, encoder_layers
+from .config import CodecConfig, LMConfig, ModelConfig, T5Config
+
+Shapes = dict[str, tuple[int, ...]]
+
+LM, TEXT, CODEC = "lm", "text", "codec"
+"""How the names of a part begin."""
+
+
+def all_shapes(config: ModelConfig) -> Shapes:
+    """Every weight of a checkpoint → its shape."""
+    parts = {
+        LM: lm_shapes(config.lm),
+        TEXT: text_shapes(config.text),
+        CODEC: codec_shapes(config.codec),
+    }
+    return {
+        f"{part}.{name}": shape for part, shapes in parts.items() for name, shape in shapes.items()
+    }
+
+
+def lm_shapes(config: LMConfig) -> Shapes:
+    d, V = config.hidden_size, config.codebook_size
+    codebooks = range(config.num_codebooks)
+    shapes: Shapes = {f"embedding.{k}.weight": (V + 1, d) for k in codebooks}
+    shapes |= {f"heads.{k}.weight": (V, d) for k in codebooks}
+    shapes |= {"norm.weight": (d,), "norm.bias": (d,)}
+    if config.text_size != d:
+        shapes |= {"text_projection.weight": (d, config.text_size), "text_projection.bias": (d,)}
+    layer = {f"{name}.weight": (d, d) for name in ("q", "k", "v", "out")}
+    layer |= {"fc1.weight": (config.ffn_size, d), "fc2.weight": (d, config.ffn_size)}
+    norms = ["norm", "ffn_norm"]
+    if config.cross_attention:
+        layer |= {f"text_{name}.weight": (d, d) for name in ("q", "k", "v", "out")}
+        norms.append("text_norm")
+    layer |= {f"{norm}.{part}": (d,) for norm in norms for part in ("weight", "bias")}
+    return shapes | _repeated("layers", config.num_layers, layer)
+
+
+def text_shapes(config: T5Config) -> Shapes:
+    d, inner = config.hidden_size, config.num_heads * config.head_size
+    layer: Shapes = {f"{name}.weight": (inner, d) for name in ("q", "k", "v")}
+    layer |= {"norm.weight": (d,), "ffn_norm.weight": (d,), "out.weight": (d, inner)}
+    if config.gated:
+        layer["gate.weight"] = (config.ffn_size, d)
+    layer |= {"up.weight": (config.ffn_size, d), "down.weight": (d, config.ffn_size)}
+    return {
+        "embedding.weight": (config.vocab_size, d),
+        "position_bias.weight": (config.num_buckets, config.num_heads),
+        "norm.weight": (d,),
+        **_repeated("layers", config.num_layers, layer),
+    }
+
+
+def codec_shapes(config: CodecConfig) -> Shapes:
+    """The weights of convolutions are `[outputs, inputs, kernel]`, of transposed ones `[inputs, outputs, kernel]`."""
+    halves = {"encoder": encoder_layers(config), "decoder": decoder_layers(config)}
+    shapes: Shapes = {
+        f"{half}.{index}.{name}": shape
+        for half, layers in halves.items()
+        for index, layer in enumerate(layers)
+        for name, shape in layer.shapes.items()
+    }
+    vectors = (config.codebook_size, config.hidden_size)
+    return shapes | {f"codebooks.{k}": vectors for k in range(config.num_codebooks)}
+
+
+def _repeated(name: str, count: int, shapes: Shapes) -> Shapes:
+    return {f"{name}.{i}.{inner}": shape for i in range(count) for inner, shape in shapes.items()}

@@ -1,0 +1,94 @@
+"""What a checkpoint is to everybody who reads one: settings, a fingerprint, and tensors by our names.
+
+A layout (Hugging Face's, or another) or something put on top of one implements `Weights`; engines and networks know
+nothing else. Names and shapes are those of `models/parameters.py`. Needs no torch until a tensor is read.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from ..config import ModelConfig
+from ..refused import Refused
+from .tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Weights(Protocol):
+    """Opened: names, shapes and types of everything are known to be right by then, its numbers not yet."""
+
+    @property
+    def config(self) -> ModelConfig: ...
+
+    @property
+    def fingerprint(self) -> str:
+        """Equal fingerprints: equal tensors."""
+        ...
+
+    @property
+    def folder(self) -> Path:
+        """Where it lies, for messages."""
+        ...
+
+    @property
+    def size_bytes(self) -> int: ...
+
+    def tensor(self, name: str) -> Tensor:
+        """One of our names → its tensor, float of any width, mapped where its file has it in one piece; read-only.
+
+        The mapping lives as long as the tensor does. Every value is looked at once.
+
+        Raises Refused if a value is NaN or infinite, or the file is another one than was opened.
+        """
+        ...
+
+    def tokenizer(self) -> Tokenizer:
+        """Raises Refused if it is missing or broken."""
+        ...
+
+
+def fingerprint(folder: Path) -> str:
+    """Changes whenever a file of the folder is added, removed, replaced or written to; reads none of them."""
+    facts = []
+    for path in sorted(folder.iterdir()):
+        with contextlib.suppress(OSError):  # a link to nowhere, or removed in this moment
+            status = path.stat()
+            facts.append([path.name, status.st_size, status.st_mtime_ns, status.st_ino])
+    return hashlib.sha256(json.dumps(facts).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def checked(where: str, tensor: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """The tensor, if it has the shape that its header said, and every value is a number.
+
+    Raises Refused if not.
+    """
+    if tuple(tensor.shape) != shape:
+        raise Refused(
+            where,
+            got="another shape than a moment ago",
+            expected="files that stay as they are while they are read",
+            remedy="run it again",
+        )
+    if largest(tensor) == math.inf:
+        raise Refused(
+            where,
+            got="weights that are NaN or infinite",
+            expected="numbers",
+            remedy="the file is damaged: download it again",
+        )
+    return tensor
+
+
+def largest(tensor: Tensor) -> float:
+    """The largest magnitude; infinite also if there is a NaN. One pass, and no copy of the tensor."""
+    if not tensor.numel() or not tensor.is_floating_point():
+        return 0.0
+    low, high = (float(end) for end in tensor.aminmax())
+    return max(-low, high) if math.isfinite(low) and math.isfinite(high) else math.inf

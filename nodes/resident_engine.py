@@ -1,0 +1,64 @@
+"""The engine of a loaded model, where its weights live: under the host's memory manager, or mapped from their files."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from ..models.engines.choose import CUDA_GRAPH, NUMBA, EngineChoice
+from ..models.engines.session import Engine, TorchEngine
+from ..models.precision import DTYPES
+from ..models.weights import checkpoint
+from ..models.weights.contract import Weights
+from . import host
+
+
+def _ignore(*_: object) -> None:
+    pass
+
+
+class ResidentEngine(Protocol):
+    """An engine that may have to be brought to its device first."""
+
+    def ready(self, working_bytes: int) -> Engine:
+        """The engine, with room for `working_bytes` beside it."""
+        ...
+
+
+class _OnTorch:
+    """Weights under ComfyUI's memory manager where there is one; the engine is made anew for every run."""
+
+    def __init__(self, weights: Weights, choice: EngineChoice):
+        dtype = DTYPES[choice.precision]
+        self._resident = host.Resident(
+            checkpoint.load_lm(weights, dtype, host.loading_device(choice.device)), choice.device
+        )
+        self._engine = choice.engine
+
+    def ready(self, working_bytes: int) -> Engine:
+        lm = self._resident.ready(working_bytes)
+        if self._engine == CUDA_GRAPH:
+            from ..models.engines.cuda_graphs import CudaGraphEngine
+
+            return CudaGraphEngine(lm)
+        return TorchEngine(lm)
+
+
+class _OnNumba:
+    """Weights stay where their file is mapped: the computer's own memory, which nobody has to manage."""
+
+    def __init__(self, weights: Weights, choice: EngineChoice, on_progress: host.OnProgress):
+        from ..models.engines.numba_engine import NumbaEngine
+
+        self._engine = NumbaEngine(weights, choice.precision, on_progress)
+
+    def ready(self, working_bytes: int) -> Engine:
+        return self._engine
+
+
+def load(
+    weights: Weights, choice: EngineChoice, on_progress: host.OnProgress = _ignore
+) -> ResidentEngine:
+    """`on_progress(done, total)` counts tensors that are prepared, where any are."""
+    if choice.engine == NUMBA:
+        return _OnNumba(weights, choice, on_progress)
+    return _OnTorch(weights, choice)
