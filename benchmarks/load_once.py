@@ -26,12 +26,14 @@ def main(folder: Path) -> None:
 
     before, started = peak_bytes(), time.perf_counter()
     opened = checkpoint.open_checkpoint(folder)
-    choice = choose("fp32", torch.device("cpu"), opened.config.lm, supports_fp16=False)
-    source = resident_engine.load(opened, choice)
+    choice = choose("fp32", "cpu", opened.config.lm, supports_fp16=False)
+    source = resident_engine.load(opened, choice, torch.device("cpu"))
     text, codec = checkpoint.load_text_encoder(opened), checkpoint.load_codec(opened)
     load_s, loaded = time.perf_counter() - started, peak_bytes()
     frames = stream(
-        source.ready(0), Generation(opened.config.lm.frames(1), 0, Sampling()), text.encode(["a song"])
+        source.ready(0),
+        Generation(opened.config.lm.frames(1), 0, Sampling()),
+        text.encode(["a song"]),
     )
     codec.decode(torch.cat(list(frames), dim=2), opened.config.lm.channels)
     shares = {

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-
-from ..models.encodec import Codec
 from ..models.engines import choose
 from ..models.refused import Refused
-from ..models.text import TextEncoder
 from ..models.weights import checkpoint, places
-from ..models.weights.contract import Weights, fingerprint
-from . import host, resident_engine, wires
+from ..models.weights.contract import fingerprint
+from . import host, wires
+
+if TYPE_CHECKING:
+    import torch
+
+    from ..models.encodec import Codec
+    from ..models.text import TextEncoder
+    from ..models.weights.contract import Weights
+    from .resident_engine import ResidentEngine
 
 log = logging.getLogger("musicgraph")
 
@@ -106,7 +111,7 @@ class MusicGenModelLoader:
         where = _device(device)
         choice = _choice(precision, where, opened)
         host.say(f"loading {model}: {choice}{choose.first_time(choice)}")
-        source = host.stoppable(lambda report: resident_engine.load(opened, choice, report))
+        source = host.stoppable(partial(_engine, opened, choice, where))
         text, codec = host.stoppable(lambda _: _other_parts(opened))
         log.info("loaded %s from %s: %s", model, opened.folder, choice)
         host.show(f"{model}: {choice}")
@@ -142,6 +147,17 @@ def _with_bytes(model: str) -> host.OnProgress:
     return on_progress
 
 
+def _engine(
+    opened: Weights,
+    choice: choose.EngineChoice,
+    device: torch.device,
+    on_progress: host.OnProgress,
+) -> ResidentEngine:
+    from .resident_engine import load
+
+    return load(opened, choice, device, on_progress)
+
+
 def _other_parts(opened: Weights) -> tuple[TextEncoder, Codec]:
     return checkpoint.load_text_encoder(opened), checkpoint.load_codec(opened)
 
@@ -167,7 +183,6 @@ _CURES = {
 
 def _check_machine(model: str | None, precision: str | None, device: str | None) -> None:
     """Raises Refused if the model, or the device, or the precision there, is not to be had."""
-    where = _device(device or "auto")
     opened = None
     if model is not None:
         folders = host.model_folders()
@@ -178,15 +193,28 @@ def _check_machine(model: str | None, precision: str | None, device: str | None)
             places.check_online(model, folders)
         else:
             places.locate(model, folders)
-    _choice(precision or "auto", where, opened)
+    _check_engine(precision or "auto", device or "auto", opened)
+
+
+def _check_engine(precision: str, device: str, opened: Weights | None) -> None:
+    """Raises Refused. Looks at the machine, which needs torch, only where the answer depends on it."""
+    config = opened.config.lm if opened else None
+    if device == "cpu":
+        choose.choose(precision, device, config, supports_fp16=False)
+    elif device != "auto" or precision == choose.INT8 or choose.named() != choose.AUTO:
+        _choice(precision, _device(device), opened)
 
 
 def _choice(precision: str, device: torch.device, opened: Weights | None) -> choose.EngineChoice:
+    import torch
+
     config = opened.config.lm if opened else None
-    return choose.choose(precision, device, config, host.supports(torch.float16, device))
+    return choose.choose(precision, device.type, config, host.supports(torch.float16, device))
 
 
 def _device(choice: str) -> torch.device:
+    import torch
+
     available = {
         "cpu": True,
         "cuda": torch.cuda.is_available(),
@@ -206,7 +234,9 @@ def _device(choice: str) -> torch.device:
 
 
 def _codec_device(device: torch.device) -> torch.device:
-    """Apple's GPU computes EnCodec's transposed convolutions wrongly (audiocraft#612): there the codec stays on the CPU."""
+    """Where the codec works: Apple's GPU computes its transposed convolutions wrongly (audiocraft#612)."""
+    import torch
+
     return torch.device("cpu") if device.type == "mps" else device
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from ..models.engines.choose import CUDA_GRAPH, NUMBA, EngineChoice
 from ..models.engines.session import Engine, TorchEngine
 from ..models.precision import DTYPES
 from ..models.weights import checkpoint
-from ..models.weights.contract import Weights
 from . import host
+
+if TYPE_CHECKING:
+    import torch
+
+    from ..models.weights.contract import Weights
 
 
 def _ignore(*_: object) -> None:
@@ -27,10 +31,10 @@ class ResidentEngine(Protocol):
 class _OnTorch:
     """Weights under ComfyUI's memory manager where there is one; the engine is made anew for every run."""
 
-    def __init__(self, weights: Weights, choice: EngineChoice):
+    def __init__(self, weights: Weights, choice: EngineChoice, device: torch.device):
         dtype = DTYPES[choice.precision]
         self._resident = host.Resident(
-            checkpoint.load_lm(weights, dtype, host.loading_device(choice.device)), choice.device
+            checkpoint.load_lm(weights, dtype, host.loading_device(device)), device
         )
         self._engine = choice.engine
 
@@ -56,9 +60,12 @@ class _OnNumba:
 
 
 def load(
-    weights: Weights, choice: EngineChoice, on_progress: host.OnProgress = _ignore
+    weights: Weights,
+    choice: EngineChoice,
+    device: torch.device,
+    on_progress: host.OnProgress = _ignore,
 ) -> ResidentEngine:
     """`on_progress(done, total)` counts tensors that are prepared, where any are."""
     if choice.engine == NUMBA:
         return _OnNumba(weights, choice, on_progress)
-    return _OnTorch(weights, choice)
+    return _OnTorch(weights, choice, device)

@@ -14,10 +14,10 @@ from hypothesis import strategies as some
 from safetensors.torch import load_file, save_file
 from tiny import write_tiny_checkpoint
 
-from musicgraph.models.precision import DTYPES
-from musicgraph.models.refused import Refused
 from musicgraph.models import parameters
 from musicgraph.models.lm import tensors_of
+from musicgraph.models.precision import DTYPES
+from musicgraph.models.refused import Refused
 from musicgraph.models.weights import checkpoint
 from musicgraph.models.weights.checkpoint import load_lm, open_checkpoint
 from musicgraph.models.weights.checkpoint_config import SECTIONS, read_config

@@ -3,14 +3,13 @@
 from dataclasses import replace
 
 import pytest
-import torch
 
 from musicgraph.models.engines import choose, numba_sizes
 from musicgraph.models.refused import Refused
 from musicgraph.models.weights import checkpoint
 from musicgraph.models.weights.places import POCKET_FOLDER
 
-CPU, GPU = torch.device("cpu"), torch.device("cuda")
+CPU, GPU = "cpu", "cuda"
 POCKET = checkpoint.open_checkpoint(POCKET_FOLDER).config.lm
 
 
@@ -33,9 +32,7 @@ def test_a_cpu_takes_the_fast_engine_where_it_is_installed(machine):
     machine(numba=True)
     assert str(chosen("auto", CPU, POCKET)) == "numba int8 on cpu"
     assert str(chosen("fp32", CPU, POCKET)) == "numba fp32 on cpu"
-    assert str(chosen("bf16", CPU, POCKET)) == "torch bf16 on cpu", (
-        "not one of its precisions"
-    )
+    assert str(chosen("bf16", CPU, POCKET)) == "torch bf16 on cpu", "not one of its precisions"
     machine(numba=False)
     assert str(chosen("auto", CPU, POCKET)) == "torch fp32 on cpu"
 

@@ -14,13 +14,13 @@ from musicgraph.models.compose.composition import stream
 from musicgraph.models.compose.delay import delayed
 from musicgraph.models.config import Generation, Sampling
 from musicgraph.models.engines import numba_cache, numba_engine, numba_weights
+from musicgraph.models.engines.choose import ENGINE_VARIABLE
 from musicgraph.models.engines.numba_engine import NumbaEngine, Threads
 from musicgraph.models.engines.session import TorchEngine
 from musicgraph.models.refused import Refused
 from musicgraph.models.weights import checkpoint
 from musicgraph.models.weights.places import POCKET_FOLDER
 from musicgraph.nodes import load
-from musicgraph.models.engines.choose import ENGINE_VARIABLE
 
 TEXTS = ["a happy piano tune with drums, 120 bpm", "sad solo flute"]  # of unlike lengths
 MAX_INT8_LOSS = 1.01  # cross-entropy against float32's

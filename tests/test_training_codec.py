@@ -11,7 +11,6 @@ import torch
 from transformers import EncodecModel
 from upstream import our_codec
 
-
 sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
 
 import evaluate_codec  # noqa: E402

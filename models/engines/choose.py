@@ -16,8 +16,6 @@ from ..refused import Refused
 from .numba_sizes import MULTIPLES, uneven_sizes
 
 if TYPE_CHECKING:
-    import torch
-
     from .cuda_graphs import CudaGraphEngine
     from .numba_engine import NumbaEngine
     from .session import Engine, TorchEngine
@@ -36,23 +34,29 @@ PRECISIONS = ("auto", "fp32", INT8, "fp16", "bf16")
 class EngineChoice:
     engine: str
     precision: str
-    device: torch.device
+    device: str
+    """torch's word for its kind: cpu, cuda, mps"""
 
     def __str__(self) -> str:
-        return f"{self.engine} {self.precision} on {self.device.type}"
+        return f"{self.engine} {self.precision} on {self.device}"
+
+
+def named() -> str:
+    """The user's word for an engine; not checked."""
+    return os.environ.get(ENGINE_VARIABLE) or AUTO
 
 
 def choose(
-    precision: str, device: torch.device, config: LMConfig | None, supports_fp16: bool
+    precision: str, device: str, config: LMConfig | None, supports_fp16: bool
 ) -> EngineChoice:
     """What runs a model of which `precision` (one of `PRECISIONS`) was asked for.
 
-    Without a `config`, of a model that is still to be downloaded, its sizes are taken to fit. `supports_fp16` says
+    `device` is torch's word for its kind. Without a `config`, of a model that is still to be downloaded, its sizes are taken to fit. `supports_fp16` says
     whether the device is good at half precision, which only the host knows.
 
     Raises Refused if the machine or the named engine cannot do it, with what to do.
     """
-    wanted = os.environ.get(ENGINE_VARIABLE) or AUTO
+    wanted = named()
     if wanted not in ENGINES:
         raise Refused(
             ENGINE_VARIABLE,
@@ -62,7 +66,7 @@ def choose(
         )
     if wanted == CUDA_GRAPH:
         return _on_cuda_graphs(precision, device, supports_fp16)
-    if wanted in (AUTO, NUMBA) and device.type == "cpu" and precision in ("auto", "fp32", INT8):
+    if wanted in (AUTO, NUMBA) and device == "cpu" and precision in ("auto", "fp32", INT8):
         trouble = _numba_trouble(config)
         if trouble is None:
             return EngineChoice(NUMBA, INT8 if precision == "auto" else precision, device)
@@ -77,7 +81,7 @@ def choose(
     if wanted == NUMBA:
         raise Refused(
             ENGINE_VARIABLE,
-            got=f"{wanted} for {precision} on {device.type}",
+            got=f"{wanted} for {precision} on {device}",
             expected="fp32 or int8 on cpu",
             remedy="choose those, or unset the variable",
         )
@@ -97,28 +101,28 @@ def _numba_trouble(config: LMConfig | None) -> tuple[str, str] | None:
     return None
 
 
-def _on_cuda_graphs(precision: str, device: torch.device, supports_fp16: bool) -> EngineChoice:
-    if device.type != "cuda":
+def _on_cuda_graphs(precision: str, device: str, supports_fp16: bool) -> EngineChoice:
+    if device != "cuda":
         raise Refused(
             ENGINE_VARIABLE,
-            got=f"{CUDA_GRAPH} on {device.type}",
+            got=f"{CUDA_GRAPH} on {device}",
             expected="cuda",
             remedy="unset the variable",
         )
     return EngineChoice(CUDA_GRAPH, _torch_precision(precision, device, supports_fp16), device)
 
 
-def _torch_precision(precision: str, device: torch.device, supports_fp16: bool) -> str:
+def _torch_precision(precision: str, device: str, supports_fp16: bool) -> str:
     if precision == INT8:
         raise Refused(
             "precision",
-            got=f"int8 with torch on {device.type}",
+            got=f"int8 with torch on {device}",
             expected="the CPU with Numba (pip install 'musicgraph[cpu]') for int8",
             remedy="choose auto",
         )
     if precision != "auto":
         return precision
-    return "fp16" if supports_fp16 and device.type != "cpu" else "fp32"
+    return "fp16" if supports_fp16 and device != "cpu" else "fp32"
 
 
 def first_time(choice: EngineChoice) -> str:

@@ -21,8 +21,8 @@ from ..conditioning import Conditioning
 from ..config import LMConfig
 from ..lm import sinusoids
 from ..weights.contract import Weights
-from .numba_step import CACHE, JOB, LINE_BYTES, PHASES, operand_room, read_text, scratch_room, step
 from .numba_sizes import TILE
+from .numba_step import CACHE, JOB, LINE_BYTES, PHASES, operand_room, read_text, scratch_room, step
 from .numba_weights import Float32Matrices, Int8Matrices, OnProgress, Parameters
 from .processors import usable_processors
 from .session import Heard, prefix_of
@@ -97,9 +97,7 @@ class NumbaEngine:
     reads_exactly = True
     device = torch.device("cpu")
 
-    def __init__(
-        self, weights: Weights, precision: str, on_progress: OnProgress = lambda *_: None
-    ):
+    def __init__(self, weights: Weights, precision: str, on_progress: OnProgress = lambda *_: None):
         """`precision`: "fp32" or "int8", for which `on_progress(done, total)` counts tensors."""
         self.config, self.precision = weights.config.lm, precision
         self.parameters = Parameters(

@@ -144,9 +144,7 @@ def in_tiles(matrix: Tensor) -> Tensor:
     return unsigned.view(outputs // LANES, LANES, inputs // 4, 4).transpose(1, 2).contiguous()
 
 
-def int8_tensors(
-    weights: Weights, on_progress: OnProgress = lambda *_: None
-) -> dict[str, Tensor]:
+def int8_tensors(weights: Weights, on_progress: OnProgress = lambda *_: None) -> dict[str, Tensor]:
     """Every matrix in tiles, and its scales under `NAME.scale`: from the cache, or made now and kept there."""
     shapes = {
         name: shape
