@@ -45,7 +45,12 @@ def same_weights(a, b):
     return all(torch.equal(tensor, theirs[name]) for name, tensor in a.state_dict().items())
 
 
-UNUSED = ("codebook.inited", "codebook.cluster_size", "codebook.embed_avg", "embed_positions.weights")
+UNUSED = (
+    "codebook.inited",
+    "codebook.cluster_size",
+    "codebook.embed_avg",
+    "embed_positions.weights",
+)
 """What upstream keeps for training, or makes by itself."""
 
 

@@ -1,7 +1,10 @@
 """The fast CPU engine: float32 is exact, int8 is close, sessions are independent, int8 weights are made once."""
 
+import os
+import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,7 +16,8 @@ from tiny import write_tiny_checkpoint
 from musicgraph.models.compose.composition import stream
 from musicgraph.models.compose.delay import delayed
 from musicgraph.models.config import Generation, Sampling
-from musicgraph.models.engines import numba_cache, numba_engine, numba_weights
+from musicgraph.models.disk import cache
+from musicgraph.models.engines import machine_code, numba_engine, numba_weights
 from musicgraph.models.engines.choose import ENGINE_VARIABLE
 from musicgraph.models.engines.numba_engine import NumbaEngine, Threads
 from musicgraph.models.engines.session import TorchEngine
@@ -229,30 +233,60 @@ def test_a_disk_that_is_full_costs_time_only(stereo, tmp_path, monkeypatch, capl
     assert list((tmp_path / "cache").iterdir()) == []
 
 
-def test_compiled_code_is_kept_under_everything_that_matters(tmp_path, monkeypatch):
-    """Compiled, read again, and compiled anew where the module has another name or the entry is damaged."""
+@pytest.fixture
+def compilations(tmp_path, monkeypatch):
+    """An empty cache, and how often something was compiled since then (what this process has is taken again)."""
+    machine_code.load()
+    content = cache.read(machine_code.entry_name())
+    made = []
     monkeypatch.setenv("MUSICGRAPH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(machine_code, "compiled", lambda: made.append(1) or content)
 
-    def doubled(x):
-        return 2 * x
+    def count():
+        machine_code._of.cache_clear()
+        machine_code.load()
+        return len(made)
 
-    def hits():
-        function = numba_cache.kept(doubled)
-        assert function(21) == 42
-        return sum(function.stats.cache_hits.values())
+    yield count
+    machine_code._of.cache_clear()
 
-    assert (hits(), hits()) == (0, 1)
+
+def test_compiled_code_is_kept_and_read_again(compilations, tmp_path):
+    assert (compilations(), compilations()) == (1, 1)
     (entry,) = (tmp_path / "cache").iterdir()
     content = bytearray(entry.read_bytes())
     content[len(content) // 2] ^= 1
     entry.write_bytes(content)
-    assert (hits(), hits()) == (0, 1)
-    doubled.__module__ = "renamed"
-    monkeypatch.setitem(sys.modules, "renamed", sys.modules[__name__])
-    monkeypatch.setattr(sys.modules[__name__], "__file__", "/elsewhere/renamed.py")
-    assert (hits(), hits()) == (0, 1)
-    monkeypatch.setattr("numba.core.compiler.CompileResult._rebuild", None)  # a Numba that changed
-    assert hits() == 0
+    assert (compilations(), compilations()) == (2, 2), "a damaged entry is made anew"
+
+
+@pytest.mark.parametrize("change", ["sources", "settings", "processor", "compiler"])
+def test_compiled_code_is_another_entry_when_anything_changes_that_is_in_it(change, monkeypatch):
+    name = machine_code.entry_name()
+    assert machine_code.entry_name() == name
+    if change == "sources":
+        monkeypatch.setattr(machine_code, "digest", lambda: 1)
+    elif change == "settings":
+        monkeypatch.setenv("NUMBA_CPU_NAME", "generic")
+    elif change == "processor":
+        monkeypatch.setattr(machine_code.binding, "get_host_cpu_name", lambda: "z80")
+    else:
+        monkeypatch.setattr(machine_code, "version", lambda package: "0.1")
+    assert machine_code.entry_name() != name
+
+
+def test_code_that_is_kept_needs_no_compiler():
+    machine_code.load()
+    script = (
+        "import sys; sys.path.insert(0, sys.argv[1]); import conftest\n"
+        "import os; os.environ['MUSICGRAPH_CACHE'] = sys.argv[2]\n"
+        "from musicgraph.models.engines import machine_code\n"
+        "machine_code.load(); print('numba' in sys.modules)\n"
+    )
+    here, kept = str(Path(__file__).parent), os.environ["MUSICGRAPH_CACHE"]
+    command = [sys.executable, "-c", script, here, kept]
+    out = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert out.stdout == "False\n"
 
 
 def test_tiles_hold_each_weight_where_the_processor_wants_it():

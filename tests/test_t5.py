@@ -34,7 +34,9 @@ def texts(lengths, vocabulary=64):
 @pytest.mark.parametrize("kind", ["relu", "gated-gelu", "gelu", "gated-relu", "gated-silu"])
 def test_states_are_upstreams_for_texts_of_any_length(kind, lengths):
     theirs = t5_model(
-        feed_forward_proj=kind, relative_attention_num_buckets=16, relative_attention_max_distance=20
+        feed_forward_proj=kind,
+        relative_attention_num_buckets=16,
+        relative_attention_max_distance=20,
     )
     agree(our_t5(theirs), theirs, *texts(lengths))
 

@@ -42,7 +42,14 @@ def our_codec(encodec: EncodecModel) -> Codec:
 
 def t5_model(**config) -> T5EncoderModel:
     torch.manual_seed(0)
-    sizes = {"vocab_size": 64, "d_model": 24, "d_kv": 8, "d_ff": 32, "num_layers": 2, "num_heads": 2}
+    sizes = {
+        "vocab_size": 64,
+        "d_model": 24,
+        "d_kv": 8,
+        "d_ff": 32,
+        "num_layers": 2,
+        "num_heads": 2,
+    }
     t5 = T5EncoderModel(T5Config(**(sizes | config))).eval()
     with torch.no_grad():
         for parameter in t5.parameters():  # initial ones are so small that positions hardly matter
@@ -58,7 +65,9 @@ def our_t5(t5: T5EncoderModel) -> T5Encoder:
     return ours.eval()
 
 
-def _ours(config: ModelConfig, part: str, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def _ours(
+    config: ModelConfig, part: str, state: dict[str, torch.Tensor]
+) -> dict[str, torch.Tensor]:
     """A part's weights by our names."""
     names = file_names(config).items()
     return {

@@ -21,8 +21,10 @@ from ..conditioning import Conditioning
 from ..config import LMConfig
 from ..lm import sinusoids
 from ..weights.contract import Weights
+from . import machine_code
+from .machine_code import Function
+from .numba_job import CACHE, JOB, LINE_BYTES, PHASES, operand_room, scratch_room
 from .numba_sizes import TILE
-from .numba_step import CACHE, JOB, LINE_BYTES, PHASES, operand_room, read_text, scratch_room, step
 from .numba_weights import Float32Matrices, Int8Matrices, OnProgress, Parameters
 from .processors import usable_processors
 from .session import Heard, prefix_of
@@ -41,8 +43,10 @@ class Threads:
         self._pool = ThreadPoolExecutor(max(1, count - 1), "musicgraph")  # starts none before work
         self._lock = threading.Lock()
 
-    def run(self, function, job: np.ndarray, phases: int, arrays: Iterable[object]) -> None:
-        """`function(job, number of the thread)` in each. Adds what they need: counters for `phases`, and own memory.
+    def run(
+        self, function: Function, job: np.ndarray, phases: int, arrays: Iterable[object]
+    ) -> None:
+        """`function` in each, with the job's address and the number of the thread. Adds what they need: counters for `phases`, and own memory.
 
         `arrays` are those whose addresses the job has: kept until the last thread has left, even if Ctrl-C ends the waiting.
         """
@@ -57,12 +61,13 @@ class Threads:
             *_addresses(counters=counters, scratch=scratch),
         ):
             job[name] = value
-        held = counters, scratch, *arrays
+        held = job, counters, scratch, *arrays
         with self._lock:
+            address = job.ctypes.data
             others = [
-                self._pool.submit(_run, function, job, me, held) for me in range(1, self._count)
+                self._pool.submit(_run, function, address, me, held) for me in range(1, self._count)
             ]
-            function(job, 0)
+            function(address, 0)
             wait(others)
 
 
@@ -75,7 +80,7 @@ def _thread_count(config: LMConfig) -> int:
     return count
 
 
-def _run(function, job: np.ndarray, me: int, held: tuple[object, ...]) -> None:
+def _run(function: Function, job: int, me: int, held: tuple[object, ...]) -> None:
     function(job, me)
 
 
@@ -107,17 +112,8 @@ class NumbaEngine:
             else partial(Int8Matrices, on_progress=on_progress),
         )
         self.threads = Threads(_thread_count(self.config))
-        self._compile()
-
-    def _compile(self) -> None:
-        """One step of nothing, so that no music has to wait for Numba, which is quick from its cache on disk."""
         started = time.perf_counter()
-        config, session = self.config, self.open()
-        silence = Conditioning(
-            ("",), torch.zeros(1, 1, config.text_size), torch.ones(1, 1, dtype=torch.bool)
-        )
-        tokens = torch.full((1, config.num_codebooks, 1), config.special_token)
-        session.step([session.admit([silence], max_steps=1)], tokens)
+        self.code = machine_code.load()
         if (took := time.perf_counter() - started) > NOTEWORTHY_S:
             log.info(
                 "compiled for this processor and read in %.0f s; what is compiled is kept", took
@@ -159,7 +155,7 @@ class NumbaEngine:
             text_room=text.room,
             **dict(_addresses(**arrays)),
         )
-        self.threads.run(read_text, job, 1, arrays.values())
+        self.threads.run(self.code.read_text, job, 1, arrays.values())
         return text
 
 
@@ -309,7 +305,7 @@ class NumbaSession:
         for name, value in _addresses(**arrays):
             job[name] = value
         held = [*arrays.values(), plan, *self._pasts.values(), *self._texts.values()]
-        self._engine.threads.run(step, job, PHASES * config.num_layers + 1, held)
+        self._engine.threads.run(self._engine.code.step, job, PHASES * config.num_layers + 1, held)
         logits = arrays["logits"]
         return torch.from_numpy(logits if plan.back is None else logits[plan.back])
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from .numba_sizes import GROUP, LANES, TILE
+from .numba_sizes import GROUP, LANES, PAD, TILE
 from .numba_vectors import (
     add_float32_values_1,
     add_float32_values_4,
@@ -28,7 +28,6 @@ from .numba_vectors import (
     softmax,
 )
 
-PAD = 64  # bytes
 UNHEARD = -1e30  # a score
 compiled = njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 f32 = np.float32

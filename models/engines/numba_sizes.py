@@ -11,6 +11,7 @@ LANES = 16  # numbers in a vector
 GROUP = 64  # inputs that are rounded to 8 bits together, or half as many where they are fewer
 CHUNK = 32  # outputs of a matrix that a thread takes at a time where they are no head's or group
 TILE = 64  # positions whose keys lie together
+PAD = 64  # bytes behind each row of an operand
 
 MULTIPLES = {
     "hidden_size": max(CHUNK, GROUP // 2),

@@ -19,10 +19,39 @@ of a prompt, rows at different positions side by side. The first M of the N hear
 from __future__ import annotations
 
 import numpy as np
+from numba import from_dtype, types
+from numba.extending import intrinsic
 
-from .numba_cache import kept
+from .numba_job import (
+    ASKED_FOR,
+    CACHE,
+    FC1,
+    FC2,
+    FFN_NORM,
+    JOB,
+    KEY_SCALES,
+    KEYS,
+    LINE_BYTES,
+    LOOKS,
+    MATRICES,
+    NORM,
+    NORMS,
+    OUT,
+    ROOM,
+    TEXT_HEARD,
+    TEXT_K,
+    TEXT_KEYS,
+    TEXT_LENGTH,
+    TEXT_NORM,
+    TEXT_OUT,
+    TEXT_Q,
+    TEXT_ROOM,
+    TEXT_VALUES,
+    VALUE_SCALES,
+    VALUES,
+    Q,
+)
 from .numba_parts import (
-    PAD,
     HeadCache,
     add,
     attend,
@@ -37,7 +66,7 @@ from .numba_parts import (
     scale,
     x_of,
 )
-from .numba_sizes import CHUNK, GROUP, LANES, TILE
+from .numba_sizes import CHUNK, GROUP, LANES, PAD, TILE
 from .numba_vectors import (
     add_and_get,
     address_at,
@@ -54,57 +83,17 @@ from .numba_vectors import (
     quantise_group,
 )
 
-# NumPy's numbers, because Numba would compile a function anew for each of Python's
-# A layer's matrices, in the order of their addresses:
-Q, K, V, OUT, TEXT_Q, TEXT_OUT, FC1, FC2, TEXT_K, TEXT_V = np.arange(10)
-NORM, TEXT_NORM, FFN_NORM = np.arange(3)
-MATRICES, NORMS = 10, 3
-PHASES = 6  # of a layer
-ASKED_FOR = 16384  # bytes
-LOOKS = 2000  # at a counter, with a pause between them: some 50 µs
-LINE_BYTES = 128  # from one counter to the next: two must not share a line of the cache
+_RECORD = from_dtype(JOB)
 
-NUMBERS = (
-    *"int8 layers positions listening rows room width heads head_size ffn_size".split(),
-    *"codebooks codebook_size text_length text_room threads scratch_bytes".split(),
-)
-ADDRESSES = (
-    "matrices",  # of float32 [outputs, inputs] or int8 in tiles: int64 [layers, 10]
-    "scales",  # of float32 [outputs]: int64 [layers, 10]
-    "logit_matrices",  # int64 [codebooks]
-    "logit_scales",
-    "norms",  # [layers, 3, 2, width]: weight and bias of each
-    "last_norm",  # [2, width]
-    "places",  # of each position that is read: its row, its place: int64 [N, 2]
-    "last",  # which of the N is a row's last: int64 [R]
-    "caches",  # of each row, as CACHE has them: int64 [R, len(CACHE)]
-    "text",  # read_text: projected states [text_length, width]
-    "text_keys",  # read_text: where they go, as in CACHE
-    "text_values",
-    "x",  # [N, width]: embeddings, then the residual stream
-    "heard",  # [N, width]: what attention found
-    "hidden",  # an operand [N, ffn_size]
-    "logits",  # [R, codebooks, codebook_size]
-    "scratch",  # a piece for each thread
-    "counters",  # a line each: for each phase what is taken of each thread's share, then what is done
-)
-CACHE = (
-    "room",  # how many positions it has
-    "keys",  # float32 or int8 [layers, heads, tiles, head_size, TILE]
-    "key_scales",  # [layers, heads, room]
-    "values",  # float32 or int8 [layers, heads, room, head_size]
-    "value_scales",
-    "text_length",
-    "text_room",
-    "text_keys",  # [layers, heads, tiles, head_size, TILE], with attention's scale
-    "text_values",  # [layers, heads, text_room, head_size]
-    "text_heard",  # bool [text_length]
-)
-ROOM, KEYS, KEY_SCALES, VALUES, VALUE_SCALES = np.arange(5)
-TEXT_LENGTH, TEXT_ROOM, TEXT_KEYS, TEXT_VALUES, TEXT_HEARD = np.arange(5, 10)
 
-JOB = np.dtype([(name, np.int64) for name in (*NUMBERS, *ADDRESSES)])
-"""A call's arguments: one record, since Numba compiles many arguments slowly. Addresses are of float32 unless said otherwise."""
+@intrinsic
+def job_at(typing, address):
+    """The record that lies at an address."""
+
+    def write(context, builder, signature, arguments):
+        return builder.inttoptr(arguments[0], context.get_value_type(_RECORD))
+
+    return _RECORD(types.int64), write
 
 
 # ---------------------------------------------------------------- threads
@@ -165,23 +154,6 @@ def ask_for(job, matrix, item, items, outputs, inputs):
 
 
 # ---------------------------------------------------------------- a thread's own memory
-
-
-def operand_room(rows: int, inputs: int) -> int:
-    """Bytes that hold an operand, whatever the size of its groups."""
-    return rows * (6 * inputs + 2 * PAD)
-
-
-def scratch_room(rows: int, width: int, head_size: int, positions: int) -> int:
-    """Bytes for one thread: an operand; q, k and v of a head, or a chunk of outputs; scores; a key in 8 bits."""
-    return (
-        operand_room(rows, width)
-        + 4 * rows * max(3 * head_size, GROUP)
-        + 4 * positions
-        + 4
-        + 2 * head_size
-        + 132
-    )
 
 
 @compiled
@@ -444,10 +416,10 @@ def predict(job, me, phase, before):
 # ---------------------------------------------------------------- what a thread runs
 
 
-@kept
-def step(jobs, me):
+@compiled
+def step(address, me):
     """Reads N positions; `x` holds their embeddings, `logits` what comes after the last of each row."""
-    job, phase, items = jobs[0], np.int64(0), np.int64(0)
+    job, phase, items = job_at(address), np.int64(0), np.int64(0)
     N, listening = job.positions, job.listening
     for layer in range(job.layers):
         items = hear(job, me, phase, items, layer, False)
@@ -464,10 +436,10 @@ def step(jobs, me):
     wait(job, phase, items)
 
 
-@kept
-def read_text(jobs, me):
+@compiled
+def read_text(address, me):
     """All layers' keys and values of one text, from projected states in `text`."""
-    job = jobs[0]
+    job = job_at(address)
     D, L, items = job.head_size, job.text_length, job.layers * job.heads
     place, out, _, _ = own_memory(job, me)
     factor = f32(1.0 / np.sqrt(D))

@@ -1,0 +1,171 @@
+"""A step's machine code: made once for a processor, kept as an object file, called at its address.
+
+Numba compiles `numba_step.py` and gives what LLVM needs to make an object file of it. From then on
+neither is asked: an object file that is kept is loaded by llvmlite alone, which takes a fraction of
+a second where importing Numba takes one. Everything that decides what is in it stands in its name,
+and its checksum is compared before it is loaded.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import sha256
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from llvmlite import binding
+
+from ..disk import cache
+
+log = logging.getLogger("musicgraph")
+
+FORMAT = 2  # of an entry; raise it when what is in there changes
+COMPILED_TOGETHER = ("sizes", "job", "llvm", "vectors", "parts", "step")
+FUNCTIONS = ("step", "read_text")
+
+Function = Callable[[int, int], None]
+"""Called with the address of a job and the number of the thread. Nothing of Python is needed meanwhile."""
+
+_CALL = ctypes.CFUNCTYPE(
+    ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64
+)
+"""How Numba's functions are called: where a result goes, where an exception goes, the arguments."""
+
+
+@dataclass(frozen=True)
+class Code:
+    """The functions, and what holds their memory."""
+
+    step: Function
+    read_text: Function
+    engine: Any
+
+
+def load() -> Code:
+    """From the cache; compiled, and kept there, where it is not in it."""
+    return _of(entry_name())
+
+
+@functools.cache
+def _of(name: str) -> Code:
+    content = _read(name)
+    if content is None:
+        content = compiled()
+        _keep(name, content)
+    return loaded(content)
+
+
+def loaded(content: bytes) -> Code:
+    """The functions of an entry, `compiled` or read."""
+    binding.initialize_native_target()
+    binding.initialize_native_asmprinter()
+    header, _, code = content.partition(b"\n")
+    symbols = json.loads(header)
+    machine = binding.Target.from_default_triple().create_target_machine(jit=True)
+    engine = binding.create_mcjit_compiler(binding.parse_assembly(""), machine)
+    engine.add_object_file(binding.ObjectFileRef.from_data(code))
+    engine.finalize_object()
+    step, read_text = (_callable(engine.get_function_address(symbols[one])) for one in FUNCTIONS)
+    return Code(step, read_text, engine)
+
+
+def _callable(address: int) -> Function:
+    call, result, error = _CALL(address), ctypes.c_void_p(), ctypes.c_void_p()
+    at = ctypes.byref(result), ctypes.byref(error)
+
+    def function(job: int, me: int) -> None:
+        if call(*at, job, me):
+            raise RuntimeError("compiled code raised, which it has no reason for")
+
+    return function
+
+
+# ---------------------------------------------------------------- what is kept
+
+
+def entry_name() -> str:
+    """Of the entry for these sources, this compiler and this processor."""
+    facts = {
+        "format": FORMAT,
+        "sources": digest(),
+        "versions": [version("numba"), version("llvmlite"), sys.platform],
+        "processor": [
+            binding.get_process_triple(),
+            binding.get_host_cpu_name(),
+            binding.get_host_cpu_features().flatten(),
+        ],
+        "settings": sorted(item for item in os.environ.items() if item[0].startswith("NUMBA_")),
+    }
+    return cache.name("compiled", json.dumps(facts))
+
+
+def digest() -> int:
+    """A number that changes with every source that is compiled into a step."""
+    here = Path(__file__).parent
+    sources = b"".join((here / f"numba_{name}.py").read_bytes() for name in COMPILED_TOGETHER)
+    return int.from_bytes(sha256(sources).digest()[:7], "big")
+
+
+def _read(name: str) -> bytes | None:
+    try:
+        return cache.read(name)
+    except OSError as error:
+        log.warning("compiled code that is kept cannot be used (%s): compiled anew", error)
+        return None
+
+
+def _keep(name: str, content: bytes) -> None:
+    try:
+        cache.write(name, content)
+    except OSError as error:
+        log.warning(
+            "compiled code cannot be kept in %s (%s): compiled anew with each start; "
+            "set MUSICGRAPH_CACHE to a folder for it",
+            cache.folder(),
+            error,
+        )
+
+
+# ---------------------------------------------------------------- compiling
+
+
+def compiled() -> bytes:
+    """An entry: a line of JSON with the functions' symbols, and an object file for this processor."""
+    from numba import types
+
+    from . import numba_step
+
+    signature = (types.int64, types.int64)
+    symbols, modules, target = {}, [], None
+    for name in FUNCTIONS:
+        function = getattr(numba_step, name)
+        function.compile(signature)
+        made = function.overloads[signature]
+        symbols[name], target = made.fndesc.llvm_func_name, made.library.codegen.magic_tuple()
+        modules.append(binding.parse_assembly(function.inspect_llvm(signature)))
+    for other in modules[1:]:
+        modules[0].link_in(other)
+    _, processor, features, *_ = target
+    code = _machine(processor, features).emit_object(modules[0])
+    return json.dumps(symbols).encode() + b"\n" + code
+
+
+def _machine(processor: str, features: str) -> binding.TargetMachine:
+    """As Numba has it for code that runs where it is made."""
+    target = binding.Target.from_default_triple()
+    return target.create_target_machine(
+        cpu=processor,
+        features=features,
+        opt=3,
+        reloc="static" if target.name.startswith("x86") else "default",
+        codemodel="jitdefault",
+        jit=True,
+    )

@@ -1,0 +1,79 @@
+"""What a call of the compiled step is told: one record of numbers and addresses, and how much memory they take.
+
+Apart from the code that reads it, so that a call needs no compiler.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .numba_sizes import GROUP, PAD
+
+# NumPy's numbers, because Numba would compile a function anew for each of Python's
+# A layer's matrices, in the order of their addresses:
+Q, K, V, OUT, TEXT_Q, TEXT_OUT, FC1, FC2, TEXT_K, TEXT_V = np.arange(10)
+NORM, TEXT_NORM, FFN_NORM = np.arange(3)
+MATRICES, NORMS = 10, 3
+PHASES = 6  # of a layer
+ASKED_FOR = 16384  # bytes
+LOOKS = 2000  # at a counter, with a pause between them: some 50 µs
+LINE_BYTES = 128  # from one counter to the next: two must not share a line of the cache
+
+NUMBERS = (
+    *"int8 layers positions listening rows room width heads head_size ffn_size".split(),
+    *"codebooks codebook_size text_length text_room threads scratch_bytes".split(),
+)
+ADDRESSES = (
+    "matrices",  # of float32 [outputs, inputs] or int8 in tiles: int64 [layers, 10]
+    "scales",  # of float32 [outputs]: int64 [layers, 10]
+    "logit_matrices",  # int64 [codebooks]
+    "logit_scales",
+    "norms",  # [layers, 3, 2, width]: weight and bias of each
+    "last_norm",  # [2, width]
+    "places",  # of each position that is read: its row, its place: int64 [N, 2]
+    "last",  # which of the N is a row's last: int64 [R]
+    "caches",  # of each row, as CACHE has them: int64 [R, len(CACHE)]
+    "text",  # read_text: projected states [text_length, width]
+    "text_keys",  # read_text: where they go, as in CACHE
+    "text_values",
+    "x",  # [N, width]: embeddings, then the residual stream
+    "heard",  # [N, width]: what attention found
+    "hidden",  # an operand [N, ffn_size]
+    "logits",  # [R, codebooks, codebook_size]
+    "scratch",  # a piece for each thread
+    "counters",  # a line each: for each phase what is taken of each thread's share, then what is done
+)
+CACHE = (
+    "room",  # how many positions it has
+    "keys",  # float32 or int8 [layers, heads, tiles, head_size, TILE]
+    "key_scales",  # [layers, heads, room]
+    "values",  # float32 or int8 [layers, heads, room, head_size]
+    "value_scales",
+    "text_length",
+    "text_room",
+    "text_keys",  # [layers, heads, tiles, head_size, TILE], with attention's scale
+    "text_values",  # [layers, heads, text_room, head_size]
+    "text_heard",  # bool [text_length]
+)
+ROOM, KEYS, KEY_SCALES, VALUES, VALUE_SCALES = np.arange(5)
+TEXT_LENGTH, TEXT_ROOM, TEXT_KEYS, TEXT_VALUES, TEXT_HEARD = np.arange(5, 10)
+
+JOB = np.dtype([(name, np.int64) for name in (*NUMBERS, *ADDRESSES)])
+"""A call's arguments: one record, since Numba compiles many arguments slowly. Addresses are of float32 unless said otherwise."""
+
+
+def operand_room(rows: int, inputs: int) -> int:
+    """Bytes that hold an operand, whatever the size of its groups."""
+    return rows * (6 * inputs + 2 * PAD)
+
+
+def scratch_room(rows: int, width: int, head_size: int, positions: int) -> int:
+    """Bytes for one thread: an operand; q, k and v of a head, or a chunk of outputs; scores; a key in 8 bits."""
+    return (
+        operand_room(rows, width)
+        + 4 * rows * max(3 * head_size, GROUP)
+        + 4 * positions
+        + 4
+        + 2 * head_size
+        + 132
+    )
