@@ -1,12 +1,14 @@
-"""EnCodec's encoder and decoder, piece by piece: the same result as at once, at a cost linear in length.
+"""EnCodec's encoder and decoder, piece by piece: the result of all at once, at linear cost.
 
-Every layer keeps what it needs of the past (the LSTM its state, a convolution its last inputs, a transposed one its last
-frame) and holds back what depends on the future. `push` gives what is certain; the last push, with
-`final=True`, gives the rest. Padding and trimming are upstream's, at the true ends only. Source: EnCodec (Défossez et
-al. 2022); the per-layer state follows the idea of moshi's streaming modules.
+Every layer keeps what it needs of the past (the LSTM its state, a convolution its last inputs, a
+transposed one its last frame) and holds back what depends on the future. `push` gives what is
+certain; the last push, with `final=True`, gives the rest. Padding and trimming are upstream's, at
+the true ends only. Source: EnCodec (Défossez et al. 2022); the per-layer state follows the idea of
+moshi's streaming modules.
 
-Between the layers sound is `[N, time, channels]`: a piece of time is then one piece of memory, convolutions need not
-rearrange what they read, and a transposed convolution is a product of matrices whose result lies in order.
+Between the layers sound is `[N, time, channels]`: a piece of time is then one piece of memory,
+convolutions need not rearrange what they read, and a transposed convolution is a product of
+matrices whose result lies in order.
 """
 
 from __future__ import annotations
@@ -37,7 +39,7 @@ def _joined(*pieces: Tensor | None) -> Tensor:
 
 
 class Weighted(nn.Module):
-    """The weight and the bias of a convolution of either kind. The weight lies `[first, kernel, second]` in memory."""
+    """The weight and the bias of a convolution of either kind. See `arranged`."""
 
     def __init__(self, layer: codec_layers.Conv | codec_layers.Upsample):
         super().__init__()
@@ -68,7 +70,7 @@ def module_of(layer: codec_layers.Layer) -> nn.Module:
 
 
 def arranged(weight: Tensor) -> Tensor:
-    """A convolution's weight with the same values, in the order of memory in which streams read it: channels last."""
+    """A convolution's weight, in the order of memory in which streams read it: channels last."""
     return weight.transpose(1, 2).contiguous().transpose(1, 2)
 
 
@@ -140,7 +142,7 @@ class _Conv:
         return out
 
     def _convolved(self, x: Tensor) -> Tensor:
-        """As a picture of height 1, for only pictures have the memory format in which channels come last."""
+        """As a picture of height 1: only pictures have a memory format of channels last."""
         picture = x.transpose(1, 2).unsqueeze(2)
         out = F.conv2d(
             picture, self._weight, self._bias, (1, self._stride), dilation=(1, self._dilation)
@@ -149,7 +151,7 @@ class _Conv:
 
 
 def _pad(x: Tensor, pads: tuple[int, int], mode: str) -> Tensor:
-    """Pads both ends; a signal too short to reflect is taken as followed by zeros, as upstream does."""
+    """Pads both ends. As upstream, a signal too short to reflect is followed by zeros first."""
     missing = max(0, max(pads) - x.shape[1] + 1) if mode == "reflect" else 0
     if missing:
         x = F.pad(x, (0, 0, 0, missing))
@@ -159,7 +161,8 @@ def _pad(x: Tensor, pads: tuple[int, int], mode: str) -> Tensor:
 class _ConvTranspose:
     """An upsampling convolution, of a kernel of two strides.
 
-    The `stride` outputs that begin with a frame are sums over that frame and the one before it: products of matrices.
+    The `stride` outputs that begin with a frame are sums over that frame and the one before it:
+    products of matrices.
     """
 
     def __init__(self, module: Weighted):
@@ -177,7 +180,7 @@ class _ConvTranspose:
         self._last: Tensor | None = None  # the last frame, [N, 1, in]
 
     def _both(self) -> Tensor:
-        """`[stride · out, 2 · in]`: what a frame's outputs take from the one before, and from itself."""
+        """`[stride · out, 2 · in]`: what outputs take from the frame before, and their own."""
         return torch.cat([self._previous, self._present]).T
 
     def push(self, x: Tensor, final: bool) -> Tensor:

@@ -147,7 +147,7 @@ class Sampling:
     top_k: int = 250
     """draw among the k likeliest"""
     top_p: float = 0.0
-    """when above 0: draw among the likeliest tokens that together reach this probability; replaces top_k"""
+    """when above 0: draw among the likeliest that together are so probable; replaces top_k"""
     cfg: float = 3.0
     """classifier-free guidance: null + cfg · (conditional − null); 1 switches it off"""
 
@@ -181,4 +181,4 @@ class Generation:
     """item i of the batch draws from its own generator, seeded seed + i"""
     sampling: Sampling = Sampling()
     overlap_frames: int | None = None
-    """music longer than a window: how much of the last window the next one hears; None: 40 % of a window"""
+    """how much of the last window the next one hears; None: 40 % of a window"""

@@ -1,6 +1,7 @@
 """The codec: waveform ⇄ tokens. Both ways go block by block.
 
-Stereo models run the mono codec on left and right separately; their codebooks alternate: L1 R1 L2 R2 …
+Stereo models run the mono codec on left and right separately; their codebooks alternate:
+L1 R1 L2 R2 …
 """
 
 from __future__ import annotations
@@ -58,7 +59,8 @@ class Codec(nn.Module):
 
     @torch.inference_mode()
     def encode(self, waveform: Tensor, num_codebooks: int) -> Tensor:
-        """`[B, C, samples]` at `sample_rate`, C = 1 or 2 → `[B, num_codebooks, ceil(samples / hop)]` on the CPU.
+        """`[B, C, samples]` at `sample_rate`, C = 1 or 2 → `[B, num_codebooks, ceil(samples /
+        hop)]` on the CPU.
 
         `num_codebooks` counts all channels' codebooks. Raises Refused if the codec has fewer.
         """
@@ -73,7 +75,7 @@ class Codec(nn.Module):
         return torch.cat(tokens, dim=2).unflatten(0, (B, C)).transpose(1, 2).flatten(1, 2).cpu()
 
     def _quantized(self, latent: Tensor, levels: int) -> Tensor:
-        """`[N, hidden, T]` → `[N, levels, T]`: each codebook takes what the ones before it left over."""
+        """`[N, hidden, T]` → `[N, levels, T]`: each codebook takes what those before left over."""
         _check_numbers(latent, "latents")
         residual, tokens = latent.transpose(1, 2), []
         for codebook in self.codebooks[:levels]:
@@ -117,14 +119,14 @@ class Codec(nn.Module):
 
 
 def nearest(points: Tensor, codebook: Tensor) -> Tensor:
-    """`[…, hidden]` and a codebook `[V, hidden]` → int64 `[…]`: which of its vectors is nearest to each."""
+    """`[…, hidden]` and a codebook `[V, hidden]` → int64 `[…]`: the number of the nearest vector."""
     flat, vectors = points.flatten(0, -2), codebook.t()
     distances = flat.pow(2).sum(1, keepdim=True) - 2 * flat @ vectors + vectors.pow(2).sum(0)
     return distances.argmin(dim=1).view(points.shape[:-1])
 
 
 class CodecStream:
-    """Decodes tokens as they come. Frames are gathered into blocks of `BLOCK_FRAMES` whatever the sizes pushed."""
+    """Decodes tokens as they come, in blocks of `BLOCK_FRAMES` frames whatever is pushed."""
 
     def __init__(self, codec: Codec, channels: int):
         self._codec, self._channels = codec, channels
@@ -161,7 +163,7 @@ class CodecStream:
 
 
 def _check_numbers(values: Tensor, what: str) -> None:
-    """Raises Refused unless all of `values` `[items, …]` are numbers; looked at once, copied never."""
+    """Raises Refused unless all of `values` `[items, …]` are numbers. One pass, no copy."""
     low, high = torch.aminmax(values) if values.numel() else (values.new_zeros(()),) * 2
     if not (math.isfinite(float(low)) and math.isfinite(float(high))):
         bad = (~values.isfinite()).flatten(1).any(dim=1).nonzero().flatten() + 1

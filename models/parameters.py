@@ -1,7 +1,7 @@
-"""What we call each weight of a checkpoint, and its shape: the names that engines ask for, whatever the files say.
+"""What we call each weight, and its shape: the names that engines ask for, whatever files say.
 
-Names are as fine as any layout has them: q, k and v are three, and so are the tables and heads of the codebooks. Who
-wants them in one piece puts them together. Needs no torch.
+Names are as fine as any layout has them: q, k and v are three, and so are the tables and heads of
+the codebooks. Who wants them in one piece puts them together. Needs no torch.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def text_shapes(config: T5Config) -> Shapes:
 
 
 def codec_shapes(config: CodecConfig) -> Shapes:
-    """The weights of convolutions are `[outputs, inputs, kernel]`, of transposed ones `[inputs, outputs, kernel]`."""
+    """Convolutions are `[outputs, inputs, kernel]`, transposed ones `[inputs, outputs, kernel]`."""
     halves = {"encoder": encoder_layers(config), "decoder": decoder_layers(config)}
     shapes: Shapes = {
         f"{half}.{index}.{name}": shape

@@ -1,7 +1,10 @@
-"""T5's encoder, of both kinds: 1.0 (ReLU) and 1.1 (gated). Source: Raffel et al. 2020; Shazeer 2020 for the gate.
+"""T5's encoder, of both kinds: 1.0 (ReLU) and 1.1 (gated).
 
-Layers of self-attention and a feed-forward, none with biases, each behind a norm without mean. Positions are heard as
-a bias of the scores by relative distance, which all layers share. Scores are not divided by the root of their width.
+Source: Raffel et al. 2020; Shazeer 2020 for the gate.
+
+Layers of self-attention and a feed-forward, none with biases, each behind a norm without mean.
+Positions are heard as a bias of the scores by relative distance, which all layers share. Scores are
+not divided by the root of their width.
 """
 
 from __future__ import annotations
@@ -81,10 +84,11 @@ class T5Encoder(nn.Module):
 
 
 def buckets(length: int, count: int, max_distance: int) -> Tensor:
-    """int64 `[length, length]`: which bucket holds the way from each place (row) to each other one (column).
+    """int64 `[length, length]`: which bucket holds the way from each place (row) to each other one
+    (column).
 
-    Half of the `count` buckets are for what lies ahead. Of each half the first half are for one distance each; the
-    others grow like a logarithm up to `max_distance`.
+    Half of the `count` buckets are for what lies ahead. Of each half the first half are for one
+    distance each; the others grow like a logarithm up to `max_distance`.
     """
     places, half = torch.arange(length), count // 2
     ways, exact = places - places.unsqueeze(-1), count // 4

@@ -32,10 +32,11 @@ class TextEncoder(nn.Module):
 
     @torch.inference_mode()
     def encode(self, texts: Sequence[str]) -> Conditioning:
-        """One item a text. An empty text is unconditional: its mask is empty and its states are zeros.
+        """One item a text. An empty text is unconditional: its mask is empty and its states are
+        zeros.
 
-        Raises Refused if there is no text at all, one cannot be written as UTF-8 or is longer than `MAX_TOKENS`
-        tokens, or a state is no number.
+        Raises Refused if there is no text at all, one cannot be written as UTF-8 or is longer than
+        `MAX_TOKENS` tokens, or a state is no number.
         """
         if not texts:
             raise Refused("text", got="none", expected="at least one (it may be empty)")

@@ -1,4 +1,4 @@
-"""The engine of a loaded model, where its weights live: under the host's memory manager, or mapped from their files."""
+"""A loaded model's engine: its weights under the host's memory manager, or mapped from files."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class ResidentEngine(Protocol):
 
 
 class _OnTorch:
-    """Weights under ComfyUI's memory manager where there is one; the engine is made anew for every run."""
+    """Weights under ComfyUI's memory manager where there is one; a new engine for every run."""
 
     def __init__(self, weights: Weights, choice: EngineChoice, device: torch.device):
         dtype = DTYPES[choice.precision]
@@ -48,7 +48,7 @@ class _OnTorch:
 
 
 class _OnNumba:
-    """Weights stay where their file is mapped: the computer's own memory, which nobody has to manage."""
+    """Weights stay where their files are mapped, which nobody has to manage."""
 
     def __init__(self, weights: Weights, choice: EngineChoice, on_progress: host.OnProgress):
         from ..models.engines.numba_engine import NumbaEngine

@@ -112,6 +112,35 @@ def test_models_know_no_page_and_no_graph():
         assert not found & {"gradio", "fastapi", "typer", "av"}, path
 
 
+def test_nothing_that_is_shipped_imports_transformers():
+    """It is the judge in the tests; between a sentence and sound it would cost seconds."""
+    for path in [*ROOT.glob("*.py"), *(path for room in ROOMS for path in sources(room))]:
+        assert "transformers" not in {name.split(".")[0] for _, name in imports(path)}, path
+
+
+LIGHT = (
+    "models.engines.choose models.weights.checkpoint models.weights.contract models.parameters"
+    " models.weights.hugging_face models.weights.checkpoint_config models.engines.numba_sizes"
+).split()
+
+
+def test_a_checkpoint_is_opened_and_its_engine_chosen_without_torch():
+    script = (
+        "import importlib.util, pathlib, sys\n"
+        "sys.modules['torch'] = sys.modules['numba'] = None  # importing them raises\n"
+        f"spec = importlib.util.spec_from_file_location('musicgraph', {str(ROOT / '__init__.py')!r})\n"
+        "sys.modules['musicgraph'] = importlib.util.module_from_spec(spec)\n"
+        "spec.loader.exec_module(sys.modules['musicgraph'])\n"
+        f"for name in {LIGHT!r}: importlib.import_module('musicgraph.' + name)\n"
+        "from musicgraph.models.weights.checkpoint import open_checkpoint\n"
+        f"weights = open_checkpoint(pathlib.Path({str(ROOT / 'models/pocket')!r}))\n"
+        "from musicgraph.models.engines.choose import choose\n"
+        "print(choose('fp32', 'cpu', weights.config.lm, False).precision)\n"
+    )
+    out = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (out.returncode, out.stdout) == (0, "fp32\n"), out.stderr
+
+
 def test_nothing_is_unpickled():
     for room in ROOMS:
         for path in sources(room):

@@ -1,5 +1,9 @@
 """The model that ships: it loads everywhere, follows what it is told, and makes music."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 from sessions import opened
@@ -132,3 +136,29 @@ def test_bf16_and_fp16_give_nearly_the_same_likelihoods(pocket):
         half = Pocket()
         half.engine = TorchEngine(checkpoint.load_lm(opened, dtype, torch.device("cpu")))
         assert half.likelihood("a happy piano tune", tokens) == pytest.approx(exact, abs=0.05)
+
+
+WITHOUT_TRANSFORMERS = """
+import importlib.util, sys
+sys.modules["transformers"] = None  # importing it raises
+spec = importlib.util.spec_from_file_location("musicgraph", sys.argv.pop(1))
+sys.modules["musicgraph"] = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(sys.modules["musicgraph"])
+from musicgraph.cli import main
+main()
+"""
+
+
+@pytest.mark.parametrize("engine", ["torch", "auto"])
+def test_from_a_sentence_to_a_file_nothing_asks_for_transformers(tmp_path, engine):
+    out = tmp_path / "made.wav"
+    sentence = ["generate", "a happy piano tune", "--duration", "1", "--model", "pocket"]
+    ran = subprocess.run(
+        [sys.executable, "-c", WITHOUT_TRANSFORMERS, str(POCKET_FOLDER.parents[1] / "__init__.py")]
+        + [*sentence, "--output", str(out)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "MUSICGRAPH_ENGINE": engine},
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert out.stat().st_size > 32_000

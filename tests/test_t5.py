@@ -10,7 +10,7 @@ from musicgraph.models.weights.checkpoint import load_text_encoder, open_checkpo
 from musicgraph.models.weights.places import POCKET_FOLDER
 
 EXACT = t5_model().config._attn_implementation == "sdpa"
-"""Whether transformers computes attention as we do: its older releases do it step by step, rounding otherwise."""
+"""Whether transformers computes attention in one operation, as we do: older releases round otherwise."""
 
 
 def agree(ours, theirs, ids, mask):

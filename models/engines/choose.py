@@ -1,7 +1,7 @@
-"""Which engine runs the language model, in which precision: by device, by what is installed, by the user's word.
+"""Which engine runs the LM, in which precision: by device, by what is installed, by the user's word.
 
-A graph says the precision, because that is heard. The engine is the machine's own business: `auto` takes the fastest that is
-known to work, and `MUSICGRAPH_ENGINE` names one. Needs no torch.
+A graph says the precision, because that is heard. The engine is the machine's own business: `auto`
+takes the fastest that is known to work, and `MUSICGRAPH_ENGINE` names one. Needs no torch.
 """
 
 from __future__ import annotations
@@ -51,8 +51,9 @@ def choose(
 ) -> EngineChoice:
     """What runs a model of which `precision` (one of `PRECISIONS`) was asked for.
 
-    `device` is torch's word for its kind. Without a `config`, of a model that is still to be downloaded, its sizes are taken to fit. `supports_fp16` says
-    whether the device is good at half precision, which only the host knows.
+    `device` is torch's word for its kind. Without a `config`, of a model that is still to be
+    downloaded, its sizes are taken to fit.
+    `supports_fp16` says whether the device is good at half precision, which only the host knows.
 
     Raises Refused if the machine or the named engine cannot do it, with what to do.
     """

@@ -1,4 +1,5 @@
-"""The sizes in which the fast CPU engine takes its numbers, and so what a model's own sizes must be multiples of.
+"""The sizes in which the fast CPU engine takes its numbers, and so what a model's own sizes must be
+multiples of.
 
 Apart from the code that uses them, so that asking whether a model fits imports no compiler.
 """

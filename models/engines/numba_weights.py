@@ -1,7 +1,9 @@
-"""The LM's weights for the fast CPU engine: float32 where their files are mapped, or int8 from a file that is made once.
+"""The LM's weights for the fast CPU engine: float32 where their files are mapped, or int8 from a
+file that is made once.
 
-Both stay memory-mapped: loading reads nothing, and no weight is in memory twice. Int8 is symmetric, one scale an output:
-w ≈ scale · q, |q| ≤ 127, kept as q + 128 in the tiles that numba_vectors reads. Knows files and addresses, not layers' work.
+Both stay memory-mapped: loading reads nothing, and no weight is in memory twice. Int8 is symmetric,
+one scale an output: w ≈ scale · q, |q| ≤ 127, kept as q + 128 in the tiles that numba_vectors
+reads. Knows files and addresses, not layers' work.
 """
 
 from __future__ import annotations
@@ -71,7 +73,7 @@ class Int8Matrices:
 
 
 class Parameters:
-    """What a step needs of a checkpoint, as numba_step wants it, and what comes before: embedding and text projection."""
+    """What a step needs, as numba_step wants it, and before it: embedding and text projection."""
 
     def __init__(self, weights: Weights, kind: Callable[[Weights], Matrices]):
         self._weights, config = weights, weights.config.lm
@@ -138,14 +140,14 @@ def quantised(matrix: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def in_tiles(matrix: Tensor) -> Tensor:
-    """int8 `[O, I]` → unsigned `[O / 16, I / 4, 16, 4]`: 16 outputs side by side, 4 inputs of each together."""
+    """int8 `[O, I]` → unsigned `[O / 16, I / 4, 16, 4]`: a tile has 4 inputs of 16 outputs."""
     outputs, inputs = matrix.shape
     unsigned = (matrix.to(torch.int16) + ZERO).to(torch.uint8)
     return unsigned.view(outputs // LANES, LANES, inputs // 4, 4).transpose(1, 2).contiguous()
 
 
 def int8_tensors(weights: Weights, on_progress: OnProgress = lambda *_: None) -> dict[str, Tensor]:
-    """Every matrix in tiles, and its scales under `NAME.scale`: from the cache, or made now and kept there."""
+    """Every matrix in tiles, its scales under `NAME.scale`: from the cache, or made and kept."""
     shapes = {
         name: shape
         for name, shape in lm_shapes(weights.config.lm).items()

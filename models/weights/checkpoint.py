@@ -1,7 +1,7 @@
-"""A checkpoint's three parts, each by itself, straight to their final type and device, whatever its layout.
+"""A checkpoint's three parts, each straight to its final type and device, whatever the layout.
 
-The LM is filled one tensor at a time and each mapping is closed behind it, so that loading needs the weights once,
-not twice. Opening needs no torch.
+The LM is filled one tensor at a time and each mapping is closed behind it, so that loading needs
+the weights once, not twice. Opening needs no torch.
 """
 
 from __future__ import annotations

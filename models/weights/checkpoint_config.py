@@ -1,7 +1,7 @@
 """config.json: every setting that is read, with its kind and its bounds, in one table.
 
-Networks are built from what stands here and from nothing else. Keys that no table names are not looked at, so they
-can neither change anything nor break anything. Knows no weights.
+Networks are built from what stands here and from nothing else. Keys that no table names are not
+looked at, so they can neither change anything nor break anything. Knows no weights.
 """
 
 from __future__ import annotations
@@ -142,8 +142,8 @@ FRAME_RATES = Number(1, 1000, whole=False)
 def read_config(path: Path) -> ModelConfig:
     """Reads a config.json.
 
-    Raises Refused if it is no MusicGen's, a setting is missing, of another kind or out of bounds, or two contradict
-    each other. Nothing is built by then.
+    Raises Refused if it is no MusicGen's, a setting is missing, of another kind or out of bounds,
+    or two contradict each other. Nothing is built by then.
     """
     config = read_json(path, "a MusicGen checkpoint's configuration")
     _check_kind(path, config)
@@ -151,7 +151,7 @@ def read_config(path: Path) -> ModelConfig:
 
 
 def config_of(path: Path, config: dict[str, Any]) -> ModelConfig:
-    """What a config.json says that has been parsed; `path` is for messages. Raises Refused as `read_config`."""
+    """What a parsed config.json says. Raises Refused as `read_config`; `path` is for messages."""
     decoder, text, codec = (_section(path, name, config) for name in SECTIONS)
     for what, fine, got, expected in [*_of_text(text), *_of_codec(codec), *_of_lm(decoder, codec)]:
         if not fine:
@@ -210,9 +210,10 @@ def _of_codec(codec: dict[str, Any]) -> list[Check]:
     dilation = codec["dilation_growth_rate"] ** (codec["num_residual_layers"] - 1)
     reach = (codec["residual_kernel_size"] - 1) * dilation + 1
     latent = codec["hidden_size"] if codec["codebook_dim"] is None else codec["codebook_dim"]
-    levels = codebooks_of(codec)
+    levels, trim = codebooks_of(codec), codec["trim_right_ratio"]
     return [
-        ("audio_encoder: frames a second", FRAME_RATES.fits(rate), f"{rate:g}", FRAME_RATES.expected),
+        ("audio_encoder: frames a second", FRAME_RATES.fits(rate), f"{rate:g}",
+         FRAME_RATES.expected),
         ("audio_encoder: channels of the widest layer", width <= MAX_CODEC_CHANNELS, width,
          f"at most {MAX_CODEC_CHANNELS}"),
         ("audio_encoder.compress", codec["compress"] <= filters, codec["compress"],
@@ -221,8 +222,8 @@ def _of_codec(codec: dict[str, Any]) -> list[Check]:
          f"at most {MAX_REACH}"),
         ("audio_encoder.codebook_dim", latent == codec["hidden_size"], latent,
          f"hidden_size, {codec['hidden_size']}"),
-        ("audio_encoder.trim_right_ratio", codec["use_causal_conv"] or codec["trim_right_ratio"] == 1,
-         codec["trim_right_ratio"], "1 where use_causal_conv is false"),
+        ("audio_encoder.trim_right_ratio", codec["use_causal_conv"] or trim == 1, trim,
+         "1 where use_causal_conv is false"),
         ("audio_encoder: codebooks by target_bandwidths", 1 <= levels <= MAX_CODEBOOKS, levels,
          f"1 to {MAX_CODEBOOKS}"),
     ]  # fmt: skip
@@ -254,7 +255,7 @@ def frame_rate(codec: Mapping[str, Any]) -> float:
 
 
 def codebooks_of(codec: Mapping[str, Any]) -> int:
-    """How many codebooks the codec has, as upstream reckons: from its widest bandwidth in kbit/s."""
+    """How many the codec has, as upstream reckons: from its widest bandwidth in kbit/s."""
     bits = math.ceil(frame_rate(codec)) * math.ceil(math.log2(codec["codebook_size"]))
     return int(1000 * codec["target_bandwidths"][-1] // bits)
 
@@ -318,8 +319,9 @@ def _codec_config(codec: dict[str, Any]) -> CodecConfig:
 def _window_frames(decoder: dict[str, Any]) -> int:
     """30 s, or fewer where there are no positions for so many.
 
-    The official files say max_position_embeddings 2048, which is more than they were trained on. `max_length` of
-    generation_config.json is no window: it is how much one call of transformers' `generate` makes.
+    The official files say max_position_embeddings 2048, which is more than they were trained on.
+    `max_length` of generation_config.json is no window: it is how much one call of transformers'
+    `generate` makes.
     """
     delay = (decoder["num_codebooks"] - 1) // decoder["audio_channels"]
     return min(TRAINED_FRAMES, decoder["max_position_embeddings"] - delay)

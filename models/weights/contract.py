@@ -1,7 +1,8 @@
-"""What a checkpoint is to everybody who reads one: settings, a fingerprint, and tensors by our names.
+"""What a checkpoint is to everybody who reads one: settings, a fingerprint, tensors by our names.
 
-A layout (Hugging Face's, or another) or something put on top of one implements `Weights`; engines and networks know
-nothing else. Names and shapes are those of `models/parameters.py`. Needs no torch until a tensor is read.
+A layout (Hugging Face's, or another) or something put on top of one implements `Weights`; engines
+and networks know nothing else. Names and shapes are those of `models/parameters.py`. Needs no torch
+until a tensor is read.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Weights(Protocol):
-    """Opened: names, shapes and types of everything are known to be right by then, its numbers not yet."""
+    """An opened one: names, shapes and types are known to be right, the numbers not yet."""
 
     @property
     def config(self) -> ModelConfig: ...
@@ -41,7 +42,9 @@ class Weights(Protocol):
     def size_bytes(self) -> int: ...
 
     def tensor(self, name: str) -> Tensor:
-        """One of our names → its tensor, float of any width, mapped where its file has it in one piece; read-only.
+        """One of our names → its tensor, read-only, in the float type that the file has.
+
+        It is mapped from the file where it lies there in one piece.
 
         The mapping lives as long as the tensor does. Every value is looked at once.
 
@@ -55,7 +58,7 @@ class Weights(Protocol):
 
 
 def fingerprint(folder: Path) -> str:
-    """Changes whenever a file of the folder is added, removed, replaced or written to; reads none of them."""
+    """Changes with every file that is added, removed, replaced or written to; reads none."""
     facts = []
     for path in sorted(folder.iterdir()):
         with contextlib.suppress(OSError):  # a link to nowhere, or removed in this moment
@@ -87,7 +90,7 @@ def checked(where: str, tensor: Tensor, shape: tuple[int, ...]) -> Tensor:
 
 
 def largest(tensor: Tensor) -> float:
-    """The largest magnitude; infinite also if there is a NaN. One pass, and no copy of the tensor."""
+    """The largest magnitude; infinite also if there is a NaN. One pass, no copy of the tensor."""
     if not tensor.numel() or not tensor.is_floating_point():
         return 0.0
     low, high = (float(end) for end in tensor.aminmax())

@@ -1,7 +1,7 @@
-"""Hugging Face's layout of a MusicGen checkpoint: config.json, safetensors (one file or shards), tokenizer files.
+"""Hugging Face's layout: config.json, safetensors (one file or shards), tokenizer files.
 
-The tables here are the only place that knows its names. Weights are memory-mapped, each by itself, and a mapping is
-closed with its tensor. Nothing is unpickled and no remote code is run.
+The tables here are the only place that knows its names. Weights are memory-mapped, each by itself,
+and a mapping is closed with its tensor. Nothing is unpickled and no remote code is run.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ _OTHER_NAMES = (
     (".conv.weight", tuple(f".conv.parametrizations.weight.original{i}" for i in (0, 1))),
     (".conv.weight", (".conv.weight_g", ".conv.weight_v")),
 )
-"""How a name may end → the ends of what holds it in other files: under another name, or in two pieces."""
+"""How a name may end → how what holds it ends in other files: one tensor, or two."""
 
 
 def file_names(config: ModelConfig) -> dict[str, str]:
@@ -148,7 +148,7 @@ class HuggingFaceWeights:
     config: ModelConfig
     fingerprint: str
     sources: Mapping[str, tuple[str, ...]]
-    """our name → the tensor of the files that is it, or the two whose product it is: length and direction"""
+    """our name → the tensor of the files that is it, or its length and its direction"""
     stored: Mapping[str, Stored]
 
     @property
@@ -170,17 +170,22 @@ class HuggingFaceWeights:
 
 
 def _normed(length: Tensor, direction: Tensor) -> Tensor:
-    """Weight norm (Salimans and Kingma 2016): each row of the first dimension in its direction, as long as told."""
+    """Weight norm (Salimans and Kingma 2016): each row in its direction, as long as told.
+
+    By the operator behind torch's own `weight_norm`, since any formula would round otherwise.
+    """
     import torch
 
-    return torch._weight_norm(direction.float(), length.float(), 0)
+    return torch._weight_norm(direction.float(), length.float(), 0)  # pyright: ignore[reportPrivateImportUsage]
 
 
 def open_hugging_face(folder: Path) -> HuggingFaceWeights:
-    """Reads the settings and the tensors' headers of a folder, no weights, and checks one against the other.
+    """Reads the settings and the tensors' headers of a folder, no weights, and checks one against
+    the other.
 
-    Raises Refused: another kind of folder or of model, settings that are missing, out of bounds or contradict each
-    other; weights that are missing, truncated, or of other shapes than the settings say.
+    Raises Refused: another kind of folder or of model, settings that are missing, out of bounds or
+    contradict each other; weights that are missing, truncated, or of other shapes than the settings
+    say.
     """
     check_kind(folder)
     seen = fingerprint(folder)
