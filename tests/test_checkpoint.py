@@ -348,9 +348,19 @@ def test_a_weight_too_large_for_half_precision_is_refused_with_the_precisions_th
 
 def test_a_file_replaced_between_opening_and_reading_is_refused(broken):
     opened = open_checkpoint(broken)
-    edit_tensor(broken, HEAD, lambda t: t[:1])
-    with pytest.raises(Refused, match="another shape than a moment ago"):
+    edit_tensor(broken, HEAD, lambda t: t + 1)
+    with pytest.raises(Refused, match="another file than a moment ago"):
         opened.tensor("lm.heads.2.weight")
+    (broken / "model.safetensors").unlink()
+    with pytest.raises(Refused, match="another file than a moment ago"):
+        opened.tensor("lm.heads.2.weight")
+
+
+def test_an_upsampling_convolution_of_another_kernel_than_two_strides_is_refused(broken):
+    name = "audio_encoder.decoder.layers.3.conv.parametrizations.weight.original1"
+    edit_tensor(broken, name, lambda t: torch.cat([t, t[:, :, :1]], dim=2))
+    with pytest.raises(Refused, match=f"{name} does not fit config.json"):
+        open_checkpoint(broken)
 
 
 def test_a_fingerprint_follows_every_change_of_the_files(broken):

@@ -1,14 +1,17 @@
 """The codec: streaming ≡ at once ≡ upstream, for every way of cutting."""
 
+import json
+
 import pytest
 import torch
 from tiny import CODEBOOK_SIZE
-from upstream import encodec_model, our_codec, our_config
+from upstream import encodec_model, our_codec
 
 from musicgraph.models import onednn
 from musicgraph.models.codec_stream import LayerStream
 from musicgraph.models.encodec import CodecStream
 from musicgraph.models.refused import Refused
+from musicgraph.models.weights.checkpoint_config import read_config
 
 
 def random_tokens(frames, codebooks=4, batch=2):
@@ -201,10 +204,12 @@ def test_tokens_of_another_codec_are_refused(mono):
         ({"trim_right_ratio": 0.5}, "trim_right_ratio: got 0.5, expected 1 where"),
     ],
 )
-def test_a_codec_of_another_kind_is_refused(changes, message):
-    audio_encoder = encodec_model().config.to_dict() | changes
+def test_a_codec_of_another_kind_is_refused(mono, tmp_path, changes, message):
+    config = json.loads((mono.folder / "config.json").read_text())
+    config["audio_encoder"] |= changes
+    (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(Refused, match=message):
-        our_config(audio_encoder=audio_encoder)
+        read_config(tmp_path / "config.json")
 
 
 def test_cost_is_linear_in_length(mono):

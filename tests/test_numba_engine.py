@@ -180,7 +180,7 @@ def test_int8_weights_are_made_once_and_anew_for_other_weights(tmp_path, monkeyp
         "a file cut short is made again"
     )
     (tmp_path / "model" / "model.safetensors").touch()
-    numba_weights.int8_tensors(opened)
+    numba_weights.int8_tensors(checkpoint.open_checkpoint(tmp_path / "model"))
     assert len(list((tmp_path / "cache").iterdir())) == 2
 
 

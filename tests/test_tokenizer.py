@@ -167,9 +167,7 @@ def test_a_text_that_cannot_be_read_whole_is_refused(mono, text, message):
 
 
 def test_a_text_encoder_that_gives_no_numbers_is_refused(mono, monkeypatch):
-    class Broken:
-        last_hidden_state = mono.text.encode(["a"]).states * float("inf")
-
-    monkeypatch.setattr(mono.text.t5, "forward", lambda **inputs: Broken())
+    broken = mono.text.encode(["a"]).states * float("inf")
+    monkeypatch.setattr(mono.text.t5, "forward", lambda ids, mask: broken)
     with pytest.raises(Refused, match="states that are NaN or infinite"):
         mono.text.encode(["a"])

@@ -1,6 +1,6 @@
 """Transformers' modules with the weights that tests want, and ours with the same weights."""
 
-from pathlib import Path
+from dataclasses import replace
 
 import torch
 from tiny import tiny_config
@@ -10,8 +10,11 @@ from transformers import EncodecConfig, EncodecModel, T5Config, T5EncoderModel
 from musicgraph.models.config import ModelConfig
 from musicgraph.models.encodec import Codec
 from musicgraph.models.t5 import T5Encoder
-from musicgraph.models.weights.checkpoint_config import config_of
+from musicgraph.models.weights.checkpoint_config import codec_config, read_config, text_config
 from musicgraph.models.weights.hugging_face import file_names
+from musicgraph.models.weights.places import POCKET_FOLDER
+
+POCKET = read_config(POCKET_FOLDER / "config.json")
 
 
 def encodec_model(**config) -> EncodecModel:
@@ -24,13 +27,8 @@ def encodec_model(**config) -> EncodecModel:
     return encodec
 
 
-def our_config(**sections) -> ModelConfig:
-    """The tiny checkpoint's, but for these sections of a config.json."""
-    return config_of(Path("config.json"), tiny_config().to_dict() | sections)
-
-
 def our_codec(encodec: EncodecModel) -> Codec:
-    config = our_config(audio_encoder=encodec.config.to_dict())
+    config = replace(POCKET, codec=codec_config(encodec.config.to_dict()))
     state = {f"audio_encoder.{name}": tensor for name, tensor in encodec.state_dict().items()}
     for name, module in encodec.named_modules():
         if parametrize.is_parametrized(module, "weight"):
@@ -58,7 +56,7 @@ def t5_model(**config) -> T5EncoderModel:
 
 
 def our_t5(t5: T5EncoderModel) -> T5Encoder:
-    config = our_config(text_encoder=t5.config.to_dict())
+    config = replace(POCKET, text=text_config(t5.config.to_dict()))
     ours = T5Encoder(config.text)
     state = {f"text_encoder.{name}": tensor for name, tensor in t5.state_dict().items()}
     ours.load_state_dict(_ours(config, "text", state))

@@ -147,16 +147,11 @@ def read_config(path: Path) -> ModelConfig:
     """
     config = read_json(path, "a MusicGen checkpoint's configuration")
     _check_kind(path, config)
-    return config_of(path, config)
-
-
-def config_of(path: Path, config: dict[str, Any]) -> ModelConfig:
-    """What a parsed config.json says. Raises Refused as `read_config`; `path` is for messages."""
     decoder, text, codec = (_section(path, name, config) for name in SECTIONS)
     for what, fine, got, expected in [*_of_text(text), *_of_codec(codec), *_of_lm(decoder, codec)]:
         if not fine:
             raise Refused(f"{path}: {what}", got=got, expected=expected, remedy=REMEDY)
-    return ModelConfig(_lm_config(decoder, text, codec), _text_config(text), _codec_config(codec))
+    return ModelConfig(_lm_config(decoder, text, codec), text_config(text), codec_config(codec))
 
 
 def _check_kind(path: Path, config: dict) -> None:
@@ -277,7 +272,7 @@ def _lm_config(decoder: dict[str, Any], text: dict[str, Any], codec: dict[str, A
     )
 
 
-def _text_config(text: dict[str, Any]) -> T5Config:
+def text_config(text: dict[str, Any]) -> T5Config:
     gate, _, activation = text["feed_forward_proj"].rpartition("-")
     return T5Config(
         vocab_size=text["vocab_size"],
@@ -294,7 +289,7 @@ def _text_config(text: dict[str, Any]) -> T5Config:
     )
 
 
-def _codec_config(codec: dict[str, Any]) -> CodecConfig:
+def codec_config(codec: dict[str, Any]) -> CodecConfig:
     return CodecConfig(
         sample_rate=codec["sampling_rate"],
         strides=tuple(codec["upsampling_ratios"]),

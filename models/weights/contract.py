@@ -62,23 +62,28 @@ def fingerprint(folder: Path) -> str:
     facts = []
     for path in sorted(folder.iterdir()):
         with contextlib.suppress(OSError):  # a link to nowhere, or removed in this moment
-            status = path.stat()
-            facts.append([path.name, status.st_size, status.st_mtime_ns, status.st_ino])
+            facts.append([path.name, *state_of(path)])
     return hashlib.sha256(json.dumps(facts).encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def checked(where: str, tensor: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """The tensor, if it has the shape that its header said, and every value is a number.
+def state_of(file: Path) -> tuple[int, int, int]:
+    """Changes when a file is replaced or written to; does not read it."""
+    status = file.stat()
+    return status.st_size, status.st_mtime_ns, status.st_ino
 
-    Raises Refused if not.
-    """
-    if tuple(tensor.shape) != shape:
-        raise Refused(
-            where,
-            got="another shape than a moment ago",
-            expected="files that stay as they are while they are read",
-            remedy="run it again",
-        )
+
+def changed(where: str) -> Refused:
+    """Of a file that is not the one that was opened."""
+    return Refused(
+        where,
+        got="another file than a moment ago",
+        expected="files that stay as they are while they are read",
+        remedy="run it again",
+    )
+
+
+def checked(where: str, tensor: Tensor) -> Tensor:
+    """The tensor, if every value is a number. Raises Refused if not."""
     if largest(tensor) == math.inf:
         raise Refused(
             where,

@@ -20,7 +20,7 @@ from ..parameters import CODEC, LM, TEXT, Shapes, all_shapes, codec_shapes, lm_s
 from ..quoting import shown
 from ..refused import Refused
 from .checkpoint_config import read_config
-from .contract import checked, fingerprint
+from .contract import changed, checked, fingerprint, state_of
 from .folder_kinds import check_kind, wrapped, wrapper_of
 from .tokenizer import Tokenizer, load_tokenizer
 
@@ -138,6 +138,8 @@ class Stored:
     shape: tuple[int, ...]
     type: str
     """safetensors' word: F32, F16, BF16 …"""
+    state: tuple[int, int, int]
+    """of the file, when its header was read"""
 
 
 @dataclass(frozen=True)
@@ -163,10 +165,11 @@ class HuggingFaceWeights:
         return load_tokenizer(self.folder)
 
     def _read(self, source: str) -> Tensor:
-        stored = self.stored[source]
+        stored, where = self.stored[source], f"{self.folder}: {source}"
+        if not stored.file.is_file() or state_of(stored.file) != stored.state:
+            raise changed(where)
         with safe_open(stored.file, framework="pt") as file:
-            tensor = file.get_tensor(source)
-        return checked(f"{self.folder}: {source}", tensor, stored.shape)
+            return checked(where, file.get_tensor(source))
 
 
 def _normed(length: Tensor, direction: Tensor) -> Tensor:
@@ -268,11 +271,12 @@ def _headers(path: Path) -> dict[str, Stored]:
             remedy="download the file again or choose another folder",
         )
     check_no_pointer(path)
+    state = state_of(path)
     try:
         with safe_open(path, framework="np") as file:  # headers alone need no torch
             slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
             return {
-                name: Stored(path, tuple(piece.get_shape()), piece.get_dtype())
+                name: Stored(path, tuple(piece.get_shape()), piece.get_dtype(), state)
                 for name, piece in slices.items()
             }
     except SafetensorError as error:
