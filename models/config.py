@@ -97,7 +97,7 @@ class CodecConfig:
     """of the decoder, from frames to samples; the encoder's are the same from behind"""
     codebook_size: int
     num_codebooks: int
-    """a channel"""
+    """a channel, which the LM uses"""
     hidden_size: int
     """of a latent, and so of a codebook's vectors"""
     num_filters: int

@@ -59,7 +59,7 @@ def test_the_layers_give_the_same_samples_however_the_frames_are_cut(mono, sizes
 )
 def test_other_members_of_the_family_decode_as_upstream(config):
     upstream = encodec_model(**config)
-    tokens = random_tokens(75)
+    tokens = random_tokens(75, codebooks=len(upstream.quantizer.layers))
     theirs = upstream_decode(upstream, tokens)
     ours = our_codec(upstream).decode(tokens, channels=1)
     torch.testing.assert_close(ours, theirs[..., : ours.shape[-1]], atol=1e-5, rtol=0)
@@ -155,10 +155,10 @@ def test_left_and_right_of_stereo_are_decoded_by_themselves(stereo):
 def test_encoding_equals_upstream(mono, samples):
     waveform = torch.randn(2, 1, samples, generator=torch.manual_seed(0))
     with torch.inference_mode():
-        theirs = mono.upstream.audio_encoder.encode(waveform, bandwidth=2.4).audio_codes[0]
-    ours = mono.codec.encode(waveform, num_codebooks=theirs.shape[1])
+        theirs = mono.upstream.audio_encoder.encode(waveform).audio_codes[0]
+    ours = mono.codec.encode(waveform, num_codebooks=4)
     assert ours.shape[2] == -(-samples // mono.codec.hop)
-    assert torch.equal(ours, theirs)
+    assert torch.equal(ours, theirs[:, :4])
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,8 @@ import sys
 import pytest
 import torch
 from sessions import opened
-from transformers import AutoTokenizer, MusicgenForConditionalGeneration
+from transformers import AutoTokenizer
+from upstream import musicgen_model
 
 from musicgraph.models import dsp
 from musicgraph.models.compose.composition import stream
@@ -59,9 +60,7 @@ def test_it_is_small_enough_for_the_repository():
 
 
 def test_transformers_loads_it_unmodified_and_gives_the_same_greedy_sound(pocket):
-    upstream = MusicgenForConditionalGeneration.from_pretrained(
-        POCKET_FOLDER, dtype=torch.float32
-    ).eval()
+    upstream = musicgen_model(POCKET_FOLDER)
     text = "a happy piano tune with drums"
     batch = AutoTokenizer.from_pretrained(POCKET_FOLDER)([text], return_tensors="pt")
     with torch.inference_mode():

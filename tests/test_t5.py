@@ -2,8 +2,7 @@
 
 import pytest
 import torch
-from transformers import MusicgenForConditionalGeneration
-from upstream import our_t5, t5_model
+from upstream import musicgen_model, our_t5, t5_model
 
 from musicgraph.models.t5 import buckets
 from musicgraph.models.weights.checkpoint import load_text_encoder, open_checkpoint
@@ -43,9 +42,9 @@ def test_states_are_upstreams_for_texts_of_any_length(kind, lengths):
 
 def test_pockets_states_are_upstreams():
     encoder = load_text_encoder(open_checkpoint(POCKET_FOLDER))
-    theirs = MusicgenForConditionalGeneration.from_pretrained(POCKET_FOLDER, dtype=torch.float32)
+    theirs = musicgen_model(POCKET_FOLDER)
     texts = ["a happy piano tune with drums, 120 bpm", "sad flute"]
-    agree(encoder.t5, theirs.eval().text_encoder, *encoder._tokens(texts))
+    agree(encoder.t5, theirs.text_encoder, *encoder._tokens(texts))
 
 
 @pytest.mark.parametrize(("count", "distance"), [(32, 128), (4, 2), (16, 20), (9, 40)])

@@ -1,11 +1,19 @@
 """Transformers' modules with the weights that tests want, and ours with the same weights."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import torch
+import transformers
 from tiny import tiny_config
 from torch.nn.utils import parametrize
-from transformers import EncodecConfig, EncodecModel, T5Config, T5EncoderModel
+from transformers import (
+    EncodecConfig,
+    EncodecModel,
+    MusicgenForConditionalGeneration,
+    T5Config,
+    T5EncoderModel,
+)
 
 from musicgraph.models.config import ModelConfig
 from musicgraph.models.encodec import Codec
@@ -15,6 +23,13 @@ from musicgraph.models.weights.hugging_face import file_names
 from musicgraph.models.weights.places import POCKET_FOLDER
 
 POCKET = read_config(POCKET_FOLDER / "config.json")
+
+
+def musicgen_model(folder: Path) -> MusicgenForConditionalGeneration:
+    """A whole checkpoint in float32."""
+    release = tuple(map(int, transformers.__version__.split(".")[:2]))
+    name = "dtype" if release >= (4, 56) else "torch_dtype"
+    return MusicgenForConditionalGeneration.from_pretrained(folder, **{name: torch.float32}).eval()
 
 
 def encodec_model(**config) -> EncodecModel:
@@ -28,7 +43,8 @@ def encodec_model(**config) -> EncodecModel:
 
 
 def our_codec(encodec: EncodecModel) -> Codec:
-    config = replace(POCKET, codec=codec_config(encodec.config.to_dict()))
+    levels = len(encodec.quantizer.layers)
+    config = replace(POCKET, codec=codec_config(encodec.config.to_dict(), levels))
     state = {f"audio_encoder.{name}": tensor for name, tensor in encodec.state_dict().items()}
     for name, module in encodec.named_modules():
         if parametrize.is_parametrized(module, "weight"):

@@ -42,15 +42,17 @@ def load_lm(weights: Weights, dtype: torch.dtype, device: torch.device) -> Music
 
     config = weights.config.lm
     with torch.device("meta"):
-        lm = MusicGenLM(config).requires_grad_(False)
-    lm.to(dtype).to_empty(device=device)
+        lm = MusicGenLM(config)
+    state = {}
     for name, parameter in lm.named_parameters():
         names = tensors_of(name, config.num_codebooks)
-        for piece, one in zip(parameter.data.chunk(len(names)), names, strict=True):
+        state[name] = torch.empty(parameter.shape, dtype=dtype, device=device)
+        for piece, one in zip(state[name].chunk(len(names)), names, strict=True):
             tensor = weights.tensor(f"{LM}.{one}")
             _check_range(weights.folder, f"{LM}.{one}", tensor, dtype)
             piece.copy_(tensor)
-    return lm.eval()
+    lm.load_state_dict(state, assign=True)
+    return lm.requires_grad_(False).eval()
 
 
 def _check_range(folder: Path, name: str, tensor: Tensor, dtype: torch.dtype) -> None:

@@ -151,7 +151,9 @@ def read_config(path: Path) -> ModelConfig:
     for what, fine, got, expected in [*_of_text(text), *_of_codec(codec), *_of_lm(decoder, codec)]:
         if not fine:
             raise Refused(f"{path}: {what}", got=got, expected=expected, remedy=REMEDY)
-    return ModelConfig(_lm_config(decoder, text, codec), text_config(text), codec_config(codec))
+    lm = _lm_config(decoder, text, codec)
+    levels = lm.num_codebooks // lm.channels
+    return ModelConfig(lm, text_config(text), codec_config(codec, levels))
 
 
 def _check_kind(path: Path, config: dict) -> None:
@@ -289,12 +291,13 @@ def text_config(text: dict[str, Any]) -> T5Config:
     )
 
 
-def codec_config(codec: dict[str, Any]) -> CodecConfig:
+def codec_config(codec: dict[str, Any], num_codebooks: int) -> CodecConfig:
+    """With as many codebooks a channel as the LM uses. The files may have more."""
     return CodecConfig(
         sample_rate=codec["sampling_rate"],
         strides=tuple(codec["upsampling_ratios"]),
         codebook_size=codec["codebook_size"],
-        num_codebooks=codebooks_of(codec),
+        num_codebooks=num_codebooks,
         hidden_size=codec["hidden_size"],
         num_filters=codec["num_filters"],
         compress=codec["compress"],
