@@ -21,6 +21,7 @@ from .models.engines.processors import prepare_threads
 from .models.refused import Refused
 
 if TYPE_CHECKING:
+    from .workflows.graph import Graph
     from .workflows.problems import Problem
     from .workflows.registry import NodeClasses
 
@@ -345,10 +346,14 @@ def run(
 ) -> None:
     """Run a workflow of ComfyUI, in UI or API format."""
     from .models.disk import part_files
+    from .nodes.host import Run, running
     from .workflows.executor import Runner
     from .workflows.media.files import check_folder_writable
     from .workflows.overrides import Override, with_overrides
     from .workflows.reader import read_document
+    from .workflows.registry import NodeSpecs
+    from .workflows.validate import validate
+    from .workflows.workflow import Workflow
 
     started = time.perf_counter()
     for text in set_:
@@ -357,16 +362,21 @@ def run(
     part_files.sweep(output)
     runner = Runner()
     overrides = [Override.parse(text) for text in set_]
-    document = with_overrides(read_document(workflow), overrides, runner.classes)
-    prompt = document.prompt(runner.classes)
-    with _progress(prompt) as listener:
+    document = read_document(workflow)
+    named = tuple(override.value for override in overrides)
+    with running(Run(input_dir=input, output_dir=output, named_models=named)):
+        opened = Workflow.of(document, NodeSpecs(runner.classes))
+        opened = with_overrides(opened, overrides)
+        valid = validate(opened.runnable, opened.specs)
+    valid.raise_if_refused()
+    with _progress(valid.graph) as listener:
         result = runner.run(
-            prompt,
-            extra_pnginfo=document.extra_pnginfo,
+            valid,
+            extra_pnginfo=opened.extra_pnginfo,
             listener=listener,
             input_dir=input,
             output_dir=output,
-            named_models=tuple(override.value for override in overrides),
+            named_models=named,
         )
     files = [str(file) for file in result.files]
     if as_json:
@@ -383,19 +393,18 @@ def run(
 
 
 @contextlib.contextmanager
-def _progress(prompt: dict) -> Iterator:
+def _progress(graph: Graph) -> Iterator:
     """A listener that shows, on a terminal, which node is at work and how far it is."""
     from tqdm import tqdm
 
     from .workflows.events import NodeStarted, Progress
-    from .workflows.registry import title_of
 
     with tqdm(total=1, file=sys.stderr, disable=None, leave=False) as bar:
 
         def show(event: object) -> None:
             if isinstance(event, NodeStarted):
                 bar.reset(total=1)
-                bar.set_description(title_of(prompt[event.node]))
+                bar.set_description(graph[event.node].name)
             elif isinstance(event, Progress):
                 bar.total = event.total
                 bar.update(event.done - bar.n)
@@ -439,9 +448,12 @@ def check(
 def _problems(file: Path, classes: NodeClasses) -> tuple[Problem, ...]:
     from .workflows.problems import WorkflowError
     from .workflows.reader import read_document
+    from .workflows.registry import NodeSpecs
     from .workflows.validate import validate
+    from .workflows.workflow import Workflow
 
     try:
-        return validate(read_document(file).prompt(classes), classes).problems
+        found = Workflow.of(read_document(file), NodeSpecs(classes))
+        return validate(found.runnable, found.specs).problems
     except WorkflowError as error:
         return error.problems

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..models.limits import Limits
 from ..models.refused import Refused
 from .calls import Arguments, Outcome
-from .inputs import InputSpec
+from .registry import NodeSpec
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 TOKENS = "AUDIO_TOKENS"
 
 
-def composes(node_class: type, declared: Mapping[str, InputSpec]) -> bool:
+def composes(spec: NodeSpec) -> bool:
     """Whether a node makes music of a length that it is told: a sampler."""
-    return TOKENS in node_class.RETURN_TYPES and "duration" in declared
+    return TOKENS in spec.output_types and "duration" in spec.inputs
 
 
 def music_asked_s(inputs: Mapping[str, Any]) -> float:

@@ -1,36 +1,39 @@
 """The default graph, text_to_music.json, filled in for one request.
 
 The front doors (command line, app, API) do not know the nodes: they say what they want with a `Request` and run the
-document that comes back. It is the shipped graph with other values, plus a node for each wish that the shipped graph
+graph that comes back. It is the shipped graph with other values, plus a node for each wish that the shipped graph
 has no node for, so whatever is made from it opens in ComfyUI.
 """
 
 from __future__ import annotations
 
-import copy
 import json
 import secrets
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from ..models.refused import Refused
-from ..nodes import NODE_CLASS_MAPPINGS
+from ..nodes.host import Run, running
 from .events import Event, Listener, NodeStarted
-from .executor import Runner
-from .inputs import InputSpec
+from .graph import Graph, Link, Node
 from .media.audio import full_scale_factor
-from .media.tags import workflow_tags
-from .overrides import Override, with_overrides
 from .reader import Document
-from .registry import NodeClasses, declared_inputs
+from .registry import NodeClasses, NodeSpecs
+from .ui_writer import NODE_GAP, NODE_WIDTH, size_of
+from .validate import Validation, validate
+from .workflow import Workflow
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from .executor import Runner
 
 DEFAULT_GRAPH = Path(__file__).with_name("text_to_music.json")
-NODE_WIDTH, NODE_GAP = 320, 40
+LOADER, TEXT, SAMPLER = "MusicGenModelLoader", "MusicGenTextEncode", "MusicGenSampler"
+DECODER, SAVER = "EnCodecDecode", "SaveAudio"
 
 
 @dataclass(frozen=True)
@@ -83,9 +86,28 @@ class Music:
         return self.waveform.shape[0] * self.duration_s / self.generation_s
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """The graph of a request, checked and ready to run; its tags are known before any sound is."""
+
+    request: Request
+    valid: Validation
+    tags: dict[str, str]
+
+
+def prepare(request: Request, classes: NodeClasses) -> Prepared:
+    """Fills in the default graph and checks it. Raises WorkflowError with all that is wrong."""
+    with running(Run(named_models=(request.model,))):
+        specs = NodeSpecs(classes)
+        workflow = workflow_for(request, specs)
+        valid = validate(workflow.runnable, specs)
+        valid.raise_if_refused()
+    return Prepared(request, valid, workflow.tags)
+
+
 def make_music(
     runner: Runner,
-    request: Request,
+    request: Request | Prepared,
     *,
     listener: Listener | None = None,
     stopped: Callable[[], bool] = lambda: False,
@@ -95,27 +117,26 @@ def make_music(
 
     Raises what `Runner.run` raises: WorkflowError, NodeError, host.Interrupted.
     """
-    document = document_for(request, runner.classes)
-    prompt, ui = document.prompt(runner.classes), document.ui
-    assert ui is not None, "the default graph is in UI format"
-    saver = next(node for node in prompt.values() if node["class_type"] == request.save_as)
-    sound, _ = saver["inputs"]["audio"]
-    watch = _Stopwatch(str(node_of(ui, "MusicGenSampler")["id"]), listener)
+    ready = request if isinstance(request, Prepared) else prepare(request, runner.classes)
+    graph = ready.valid.graph
+    (loader,), (sampler,) = graph.of_class(LOADER), graph.of_class(SAMPLER)
+    (saver,) = graph.of_class(ready.request.save_as)
+    sound = saver.links["audio"].node
+    watch = _Stopwatch(sampler.id, listener)
     result = runner.run(
-        prompt,
+        ready.valid,
         listener=watch,
         stopped=stopped,
         stream=stream,
         targets=(sound,),
-        named_models=(request.model,),
+        named_models=(ready.request.model,),
     )
     audio = result.value(sound)
-    model = result.value(str(node_of(ui, "MusicGenModelLoader")["id"]))
     return Music(
         audio["waveform"],
         audio["sample_rate"],
-        workflow_tags(prompt, document.extra_pnginfo),
-        str(model.choice),
+        ready.tags,
+        str(result.value(loader.id).choice),
         watch.seconds(),
     )
 
@@ -146,38 +167,38 @@ def seed_for(seed: int) -> int:
     return seed
 
 
-def document_for(request: Request, classes: NodeClasses) -> Document:
-    """The default graph in UI format, for this request."""
-    ui = json.loads(DEFAULT_GRAPH.read_text(encoding="utf-8"))
-    if request.save_as != "SaveAudio":
-        _replace_saver(ui, request.save_as, classes)
+# ---------------------------------------------------------------- the graph of a request
+
+
+def workflow_for(request: Request, specs: NodeSpecs) -> Workflow:
+    """The default graph for this request. Unlike the shipped one it may have a negative text or a loudness."""
+    shipped = Document(ui=json.loads(DEFAULT_GRAPH.read_text(encoding="utf-8")))
+    workflow = Workflow.of(shipped, specs)
+    graph = workflow.graph
+    if request.save_as != SAVER:
+        graph = _with_saver(graph, request.save_as, specs)
+    graph = _filled_in(graph, request)
     if request.negative.strip():
-        _add_negative(ui, classes)
+        graph = _with_negative(graph, _one_line(request.negative), specs)
     if request.loudness_lufs is not None:
-        _add_loudness(ui, request.loudness_lufs, classes)
-    return with_overrides(Document(ui=ui), _overrides(request, ui), classes)
+        graph = _with_loudness(graph, request.loudness_lufs, request.save_as, specs)
+    return workflow.with_graph(graph)
 
 
-def node_of(ui: Mapping[str, Any], kind: str) -> dict[str, Any]:
-    """The first node of a class."""
-    return next(node for node in ui["nodes"] if node["type"] == kind)
-
-
-def _overrides(request: Request, ui: dict[str, Any]) -> list[Override]:
-    loader, text, sampler = (
-        str(node_of(ui, kind)["id"])
-        for kind in ("MusicGenModelLoader", "MusicGenTextEncode", "MusicGenSampler")
-    )
-    values = [(loader, name, getattr(request, name)) for name in ("model", "precision", "device")]
-    values += [(text, "text", _one_line(request.prompt)), (sampler, "duration", request.duration_s)]
-    values += [
-        (sampler, name, getattr(request, name))
-        for name in ("seed", "cfg", "temperature", "top_k", "top_p", "variations")
-    ]
-    if request.negative.strip():
-        negative = [node for node in ui["nodes"] if node["type"] == "MusicGenTextEncode"][1]
-        values.append((str(negative["id"]), "text", _one_line(request.negative)))
-    return [Override(*value) for value in values]
+def _filled_in(graph: Graph, request: Request) -> Graph:
+    sampling = ("seed", "cfg", "temperature", "top_k", "top_p", "variations")
+    values: dict[str, dict[str, Any]] = {
+        LOADER: {name: getattr(request, name) for name in ("model", "precision", "device")},
+        TEXT: {"text": _one_line(request.prompt)},
+        SAMPLER: {
+            "duration": request.duration_s,
+            **{name: getattr(request, name) for name in sampling},
+        },
+    }
+    for class_type, inputs in values.items():
+        (node,) = graph.of_class(class_type)
+        graph = graph.with_node(replace(node, inputs={**node.inputs, **inputs}))
+    return graph
 
 
 def _one_line(text: str) -> str:
@@ -185,102 +206,44 @@ def _one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-def _replace_saver(ui: dict[str, Any], kind: str, classes: NodeClasses) -> None:
-    old = node_of(ui, "SaveAudio")
-    new = new_node(ui, kind, old["pos"], classes)
-    new |= {"id": old["id"], "order": old["order"], "inputs": old["inputs"]}
-    new["widgets_values"][0] = old["widgets_values"][0]
-    ui["nodes"][ui["nodes"].index(old)] = new
+def _with_saver(graph: Graph, class_type: str, specs: NodeSpecs) -> Graph:
+    """With another saver in the place of the old one, under its name for files."""
+    (old,) = graph.of_class(SAVER)
+    inputs = {name: old.inputs[name] for name in ("filename_prefix", "audio")}
+    fresh = _fresh(old.id, class_type, specs)
+    return graph.with_node(replace(fresh, inputs={**fresh.inputs, **inputs}, pos=old.pos))
 
 
-def _add_negative(ui: dict[str, Any], classes: NodeClasses) -> None:
-    positive = node_of(ui, "MusicGenTextEncode")
-    x, y = positive["pos"]
-    node = add_node(ui, "MusicGenTextEncode", [x, y + positive["size"][1] + 2 * NODE_GAP], classes)
-    node["title"] = "MusicGen Text Encode (negative)"
-    link(ui, node_of(ui, "MusicGenModelLoader"), 1, node, "text_encoder")
-    link(ui, node, 0, node_of(ui, "MusicGenSampler"), "negative")
-
-
-def _add_loudness(ui: dict[str, Any], target_lufs: float, classes: NodeClasses) -> None:
-    decode = node_of(ui, "EnCodecDecode")
-    saver = next(node for node in ui["nodes"] if node["type"].startswith("SaveAudio"))
-    x, y = saver["pos"]
-    saver["pos"] = [x + NODE_WIDTH + NODE_GAP, y]
-    node = add_node(ui, "AudioLoudness", [x, y], classes)
-    node["widgets_values"][1] = target_lufs
-    unlink(ui, saver, "audio")
-    link(ui, decode, 0, node, "audio")
-    link(ui, node, 0, saver, "audio")
-
-
-# ---------------------------------------------------------------- editing the UI format
-
-
-def add_node(
-    ui: dict[str, Any], kind: str, pos: list[float], classes: NodeClasses
-) -> dict[str, Any]:
-    """Appends a node with its defaults and without links, and returns it."""
-    ui["last_node_id"] += 1
-    node = new_node(ui, kind, pos, classes)
-    ui["nodes"].append(node)
-    return node
-
-
-def new_node(
-    ui: dict[str, Any], kind: str, pos: list[float], classes: NodeClasses
-) -> dict[str, Any]:
-    node_class = classes[kind]
-    specs = declared_inputs(node_class).values()
-    names = getattr(node_class, "RETURN_NAMES", node_class.RETURN_TYPES)
-    return {
-        "id": ui["last_node_id"],
-        "type": kind,
-        "pos": copy.copy(pos),
-        "size": [NODE_WIDTH, 60 + 26 * len(specs)],
-        "flags": {},
-        "order": len(ui["nodes"]),
-        "mode": 0,
-        "inputs": [_socket(spec) for spec in specs if not spec.is_widget],
-        "outputs": [
-            {"name": name, "type": wire, "links": []}
-            for name, wire in zip(names, node_class.RETURN_TYPES, strict=True)
-        ],
-        "properties": {
-            "Node name for S&R": kind,
-            "cnr_id": "musicgraph" if kind in NODE_CLASS_MAPPINGS else "comfy-core",
-        },
-        "widgets_values": [value for spec in specs if spec.is_widget for value in _fresh(spec)],
-    }
-
-
-def _socket(spec: InputSpec) -> dict[str, Any]:
-    socket = {"name": spec.name, "type": spec.type, "link": None}
-    return socket if spec.required else {**socket, "shape": 7}
-
-
-def _fresh(spec: InputSpec) -> list[Any]:
-    return [spec.default, "fixed"] if spec.has_seed_control else [spec.default]
-
-
-def link(
-    ui: dict[str, Any], source: dict[str, Any], slot: int, target: dict[str, Any], name: str
-) -> None:
-    """Connects an output to an input socket; both nodes and the list of links say so."""
-    place = next(i for i, socket in enumerate(target["inputs"]) if socket["name"] == name)
-    ui["last_link_id"] += 1
-    output = source["outputs"][slot]
-    output["links"] = [*(output["links"] or ()), ui["last_link_id"]]
-    target["inputs"][place]["link"] = ui["last_link_id"]
-    ui["links"].append(
-        [ui["last_link_id"], source["id"], slot, target["id"], place, output["type"]]
+def _with_negative(graph: Graph, text: str, specs: NodeSpecs) -> Graph:
+    """With a second text below the first."""
+    (loader,), (positive,) = graph.of_class(LOADER), graph.of_class(TEXT)
+    (sampler,) = graph.of_class(SAMPLER)
+    height = size_of(specs[TEXT])[1]
+    node = _fresh(graph.fresh_id(), TEXT, specs)
+    node = replace(
+        node,
+        title=f"{node.title} (negative)",
+        inputs={**node.inputs, "text": text, "text_encoder": Link(loader.id, 1)},
+        pos=_moved(positive, 0, height + 2 * NODE_GAP),
     )
+    return graph.with_node(node).with_input(sampler.id, "negative", Link(node.id, 0))
 
 
-def unlink(ui: dict[str, Any], target: dict[str, Any], name: str) -> None:
-    socket = next(socket for socket in target["inputs"] if socket["name"] == name)
-    gone, socket["link"] = socket["link"], None
-    ui["links"] = [one for one in ui["links"] if one[0] != gone]
-    for node in ui["nodes"]:
-        for output in node["outputs"]:
-            output["links"] = [one for one in output["links"] or () if one != gone]
+def _with_loudness(graph: Graph, target_lufs: float, saver_class: str, specs: NodeSpecs) -> Graph:
+    """With a loudness node where the saver was, which moves on to the right."""
+    (saver,) = graph.of_class(saver_class)
+    node = _fresh(graph.fresh_id(), "AudioLoudness", specs).with_input("target", target_lufs)
+    graph = graph.inserted(replace(node, pos=saver.pos), "audio", saver.id, "audio")
+    moved = replace(graph[saver.id], pos=_moved(saver, NODE_WIDTH + NODE_GAP, 0))
+    return graph.with_node(moved)
+
+
+def _fresh(node_id: str, class_type: str, specs: NodeSpecs) -> Node:
+    """A node as ComfyUI's page makes it: every widget has its default."""
+    spec = specs[class_type]
+    values = {one.name: one.default for one in spec.widgets}
+    return Node(node_id, class_type, values, title=spec.title)
+
+
+def _moved(node: Node, right: float, down: float) -> tuple[float, float] | None:
+    return None if node.pos is None else (node.pos[0] + right, node.pos[1] + down)

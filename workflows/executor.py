@@ -1,4 +1,4 @@
-"""Runs a graph in API format: in dependency order, once per node, and again only for what has changed.
+"""Runs a graph: in dependency order, once per node, and again only for what has changed.
 
 A `Runner` keeps the results of its last run. A node's result is reused while its class, its inputs, what IS_CHANGED
 says and everything above it are the same, so another seed does not load the model again. It knows no particular node.
@@ -23,6 +23,7 @@ import torch
 
 from ..models.limits import Limits
 from ..nodes.host import Interrupted, Run, TokenBlock, running
+from . import api_format
 from .bounds import Ledger, composes
 from .calls import Arguments, Outcome, argument_sets, call_count, call_node, outcome_of
 from .events import (
@@ -35,18 +36,12 @@ from .events import (
     Progress,
     TokensFinished,
 )
+from .graph import Graph, Link
+from .node_check import CLASS_FAULTS
 from .problems import NodeError
-from .registry import (
-    NodeClasses,
-    declared_inputs,
-    hidden_inputs,
-    is_link,
-    is_output_node,
-    node_classes,
-    title_of,
-)
+from .registry import NodeClasses, NodeSpec, NodeSpecs, is_output_node, node_classes
 from .streaming import NodeStream, plan_streams
-from .validate import CLASS_FAULTS, links_of, validate
+from .validate import Validation, validate
 
 log = logging.getLogger("musicgraph")
 
@@ -85,7 +80,7 @@ class Runner:
 
     def run(
         self,
-        prompt: Mapping[str, Any],
+        work: Graph | Validation,
         *,
         extra_pnginfo: Mapping[str, Any] | None = None,
         listener: Listener | None = None,
@@ -98,9 +93,10 @@ class Runner:
         output_dir: str | Path = "output",
         temp_dir: str | Path | None = None,
     ) -> RunResult:
-        """Validates, then runs what leads to outputs, or to the nodes in `targets` if they are given.
+        """Runs what leads to outputs, or to the nodes in `targets` if they are given.
 
-        Raises WorkflowError with every problem before anything runs, NodeError with its cause when a node fails, and
+        A graph is validated first; what was validated already, with the same folders and `named_models`, is not
+        validated again. Raises WorkflowError with every problem before anything runs, NodeError with its cause when a node fails, and
         lets host.Interrupted pass when `stopped` says so. With `stream`, nodes that can work on blocks of tokens do,
         and AudioChunk events come while the sampler is at work. `named_models` are those that the user, not the graph, named.
         `limits` bound what the graph makes; without them those of models/limits.py hold.
@@ -115,12 +111,10 @@ class Runner:
             limits=limits or Limits(),
         )
         with self._lock, torch.inference_mode(), running(run):
-            validation = validate(prompt, self.classes)
-            validation.raise_if_refused()
-            wanted = validation.outputs if targets is None else targets
-            job = _Job(
-                validation.prompt, wanted, self.classes, run, listener or _ignore, extra_pnginfo
-            )
+            if isinstance(work, Graph):
+                work = validate(work, NodeSpecs(self.classes))
+            work.raise_if_refused()
+            job = _Job(work, targets, run, listener or _ignore, extra_pnginfo)
             self._kept = job.still_good(self._kept)
             return job.work(self._kept, stream)
 
@@ -131,26 +125,20 @@ class Runner:
 
 
 class _Job:
-    """One run of one validated prompt."""
+    """One run of one validated graph."""
 
     def __init__(
         self,
-        prompt: dict[str, dict],
-        outputs: tuple[str, ...],
-        classes: NodeClasses,
+        valid: Validation,
+        targets: tuple[str, ...] | None,
         run: Run,
         emit: Listener,
         extra_pnginfo: Mapping[str, Any] | None,
     ):
-        self.prompt, self.outputs, self.classes, self.run, self.emit = (
-            prompt,
-            outputs,
-            classes,
-            run,
-            emit,
-        )
-        self.extra_pnginfo = extra_pnginfo
-        self.order = _dependency_order(prompt, outputs)
+        self.graph, self.specs, self.run, self.emit = valid.graph, valid.specs, run, emit
+        self.outputs = valid.outputs if targets is None else targets
+        self.hidden = {"PROMPT": api_format.write(valid.graph), "EXTRA_PNGINFO": extra_pnginfo}
+        self.order = self.graph.order(self.outputs)
         self.keys = self._keys()
         self.done: dict[str, Outcome] = {}
         self.cached: list[str] = []
@@ -159,7 +147,7 @@ class _Job:
         self.consumers: dict[str, list[str]] = {}
         self.earlier: dict[str, set[str]] = {}
         self.ledger = Ledger(run.limits)
-        self.users = self._users()
+        self.users = self.graph.consumers(self.order)
 
     def still_good(self, kept: Mapping[str, Outcome]) -> dict[str, Outcome]:
         """The results that this run can use; the others are let go before it starts, to make room."""
@@ -177,7 +165,7 @@ class _Job:
                 self._reuse(node_id, kept)
         if stream:
             self.consumers, self.earlier = plan_streams(
-                self.prompt, self.classes, self.order, set(self.cached)
+                self.graph, self.specs, self.order, set(self.cached)
             )
         waiting = list(reversed(self.outputs))
         while waiting:
@@ -214,14 +202,6 @@ class _Job:
                     self.done[earlier] = replace(self.done[earlier], outputs=())
             self.ledger.check()
 
-    def _users(self) -> dict[str, set[str]]:
-        """For each node, those of this run that are linked to it."""
-        users: dict[str, set[str]] = {}
-        for node_id in self.order:
-            for _, up, _ in links_of(self.prompt[node_id]):
-                users.setdefault(up, set()).add(node_id)
-        return users
-
     def _finish(self, node_id: str, outcome: Outcome) -> None:
         self.done[node_id] = outcome
         if is_output_node(self._class(node_id)):
@@ -246,27 +226,23 @@ class _Job:
             },
         )
 
-    def _class(self, node_id: str) -> type:
-        return self.classes[self.prompt[node_id]["class_type"]]
+    def _spec(self, node_id: str) -> NodeSpec:
+        return self.specs[self.graph[node_id].class_type]
+
+    def _class(self, node_id: str) -> Any:
+        return self._spec(node_id).node_class
 
     # ------------------------------------------------------------ what a node waits for
 
     def _needs(self, node_id: str) -> list[str]:
         """The nodes to compute before this one; lazy inputs only once the node has asked for them."""
-        links = links_of(self.prompt[node_id])
+        links = self.graph[node_id].links
         if hasattr(self._class(node_id), "check_lazy_status"):
-            specs, asked = (
-                declared_inputs(self._class(node_id)),
-                self.wanted_lazily.get(node_id, set()),
-            )
-            links = [
-                link for link in links if link[0] in asked or not self._is_lazy(specs, link[0])
-            ]
-        return [up for _, up, _ in links] + sorted(self.earlier.get(node_id, ()))
-
-    @staticmethod
-    def _is_lazy(specs: Mapping[str, Any], name: str) -> bool:
-        return name in specs and specs[name].lazy
+            inputs, asked = self._spec(node_id).inputs, self.wanted_lazily.get(node_id, set())
+            lazy = {name for name, spec in inputs.items() if spec.lazy} - asked
+            links = {name: link for name, link in links.items() if name not in lazy}
+        above = dict.fromkeys(link.node for link in links.values())
+        return [up for up in above if up in self.graph] + sorted(self.earlier.get(node_id, ()))
 
     def _wants_more(self, node_id: str) -> bool:
         """Asks a node with lazy inputs which of those not computed yet it needs now."""
@@ -278,7 +254,8 @@ class _Job:
                 node_class().check_lazy_status(**a)
                 for a in argument_sets(node_class, self._arguments(node_id))
             ]
-        waiting = {name for name, up, _ in links_of(self.prompt[node_id]) if up not in self.done}
+        links = self.graph[node_id].links
+        waiting = {name for name, link in links.items() if link.node not in self.done}
         asked = {name for answer in answers for name in answer or ()} & waiting
         self.wanted_lazily.setdefault(node_id, set()).update(asked)
         return bool(asked)
@@ -294,26 +271,24 @@ class _Job:
             raise
         except Exception as error:
             self.emit(NodeFailed(node_id, error))
-            node = self.prompt[node_id]
-            raise NodeError(node_id, title_of(node), node["class_type"], error) from error
+            node = self.graph[node_id]
+            raise NodeError(node_id, node.name, node.class_type, error) from error
 
     def _arguments(self, node_id: str, without: str | None = None) -> Arguments:
         """Each input as a list of values; None stands for a lazy one that is not computed yet."""
-        node_class, given = self._class(node_id), {}
-        inputs = self.prompt[node_id]["inputs"]
-        for name in declared_inputs(node_class):
-            if name in inputs and name != without:
-                given[name] = (
-                    self._linked(inputs[name]) if is_link(inputs[name]) else [_plain(inputs[name])]
-                )
-        hidden = {"PROMPT": self.prompt, "EXTRA_PNGINFO": self.extra_pnginfo, "UNIQUE_ID": node_id}
-        return given | {
-            name: [hidden.get(kind)] for name, kind in hidden_inputs(node_class).items()
+        spec, inputs = self._spec(node_id), self.graph[node_id].inputs
+        given = {
+            name: self._values(inputs[name])
+            for name in spec.inputs
+            if name in inputs and name != without
         }
+        hidden = {**self.hidden, "UNIQUE_ID": node_id}
+        return given | {name: [hidden.get(kind)] for name, kind in spec.hidden.items()}
 
-    def _linked(self, link: list) -> list:
-        upstream, slot = link
-        return self.done[upstream].outputs[slot] if upstream in self.done else [None]
+    def _values(self, value: Any) -> list:
+        if not isinstance(value, Link):
+            return [_plain(value)]
+        return self.done[value.node].outputs[value.slot] if value.node in self.done else [None]
 
     def _compute(self, node_id: str) -> Outcome:
         if self.run.stopped():
@@ -325,7 +300,7 @@ class _Job:
                 return outcome_of(self._class(node_id), [stream.close()], self.run)
             self._prepare_streams(node_id)
             arguments = self._arguments(node_id)
-            if composes(self._class(node_id), declared_inputs(self._class(node_id))):
+            if composes(self._spec(node_id)):
                 self.ledger.compose(arguments)
             return call_node(self._class(node_id), arguments, self.run)
 
@@ -366,21 +341,21 @@ class _Job:
         return keys
 
     def _signature(self, node_id: str, keys: Mapping[str, str]) -> list:
-        node, node_class = self.prompt[node_id], self._class(node_id)
-        declared = declared_inputs(node_class)
+        node, spec, node_class = self.graph[node_id], self._spec(node_id), self._class(node_id)
         inputs = {
-            name: ["link", keys[value[0]], value[1]] if is_link(value) else ["value", value]
-            for name, value in node["inputs"].items()
-            if name in declared
+            name: ["link", keys[value.node], value.slot]
+            if isinstance(value, Link)
+            else ["value", value]
+            for name, value in node.inputs.items()
+            if name in spec.inputs
         }
-        tied = "UNIQUE_ID" in hidden_inputs(node_class).values() or getattr(
-            node_class, "NOT_IDEMPOTENT", False
-        )
+        is_tied = "UNIQUE_ID" in spec.hidden.values()
+        tied = is_tied or getattr(node_class, "NOT_IDEMPOTENT", False)
         places = (
             [str(self.run.output_dir), str(self.run.temp_dir)] if is_output_node(node_class) else []
         )
         return [
-            node["class_type"],
+            node.class_type,
             self._is_changed(node_id),
             node_id if tied else "",
             places,
@@ -393,13 +368,12 @@ class _Job:
         if not hasattr(node_class, "IS_CHANGED"):
             return None
         given = {
-            name: None if is_link(v) else _plain(v)
-            for name, v in self.prompt[node_id]["inputs"].items()
+            name: None if isinstance(value, Link) else _plain(value)
+            for name, value in self.graph[node_id].inputs.items()
+            if name in self._spec(node_id).inputs
         }
         try:
-            value = node_class.IS_CHANGED(
-                **_accepted(node_class.IS_CHANGED, given, declared_inputs(node_class))
-            )
+            value = node_class.IS_CHANGED(**_accepted(node_class.IS_CHANGED, given))
         except CLASS_FAULTS as error:
             log.warning("node %s: IS_CHANGED failed (%s), so it runs every time", node_id, error)
             value = float("nan")
@@ -414,26 +388,7 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def _accepted(
-    function: Callable, given: Mapping[str, Any], declared: Mapping[str, Any]
-) -> dict[str, Any]:
+def _accepted(function: Callable, given: Mapping[str, Any]) -> dict[str, Any]:
     parameters = inspect.signature(function).parameters
     takes_all = any(one.kind is one.VAR_KEYWORD for one in parameters.values())
-    return {
-        name: value
-        for name, value in given.items()
-        if name in declared and (takes_all or name in parameters)
-    }
-
-
-def _dependency_order(prompt: Mapping[str, Any], outputs: tuple[str, ...]) -> list[str]:
-    """Every node that leads to an output, after all that it needs. The graph has no cycle: it is validated."""
-    order: dict[str, None] = {}
-    waiting = list(reversed(outputs))
-    while waiting:
-        needs = [up for _, up, _ in links_of(prompt[waiting[-1]]) if up not in order]
-        if needs and waiting[-1] not in order:
-            waiting += reversed(needs)
-        else:
-            order.setdefault(waiting.pop())
-    return list(order)
+    return {name: value for name, value in given.items() if takes_all or name in parameters}

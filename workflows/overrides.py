@@ -1,23 +1,21 @@
 """Other values for a workflow's inputs: `--set NODE.INPUT=VALUE`, and what a front door puts into the default graph.
 
-The UI format is changed along with the API format, so that the tags of a result hold the graph that made it.
+They go into the graph, from which the tags of a result are written, so that a file holds what made it.
 """
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from ..models.quoting import shown
+from .api_format import literal
+from .graph import Graph, Node
 from .inputs import BadInput, InputSpec
-from .problems import WorkflowError, refused
-from .reader import Document
-from .registry import NodeClasses, declared_inputs, title_of
-from .ui_format import with_widget
-
-log = logging.getLogger("musicgraph")
+from .problems import refused
+from .registry import NodeSpecs
+from .workflow import Workflow
 
 
 @dataclass(frozen=True)
@@ -41,71 +39,39 @@ class Override:
         return cls(node, name, value)
 
 
-def with_overrides(
-    document: Document, overrides: Iterable[Override], classes: NodeClasses
-) -> Document:
-    """The document with other values, in both formats if it has both."""
+def with_overrides(workflow: Workflow, overrides: Iterable[Override]) -> Workflow:
+    """The workflow with other values in its graph. A link into one of these inputs is gone.
+
+    Raises WorkflowError, which names what could be set.
+    """
+    graph = workflow.graph
     for override in overrides:
-        prompt = document.prompt(classes)
-        node_id = _node_id(prompt, override.node)
-        spec = _spec(prompt[node_id], override, classes)
-        value = _value(spec, override.value)
-        if document.api is not None:
-            prompt[node_id]["inputs"][override.input] = value
-            document = replace(document, api=prompt)
-        document = replace(
-            document, ui=_changed_ui(document, node_id, override.input, value, classes)
-        )
-    return document
+        node = _node(graph, override.node)
+        spec = _spec(node, override.input, workflow.specs)
+        graph = graph.with_input(node.id, spec.name, literal(_value(spec, override.value)))
+    return workflow.with_graph(graph)
 
 
-def _changed_ui(
-    document: Document, node_id: str, name: str, value: Any, classes: NodeClasses
-) -> Mapping | None:
-    if document.ui is None:
-        return None
-    try:
-        return with_widget(document.ui, node_id, name, value, classes)
-    except WorkflowError:
-        if document.api is None:
-            raise
-        log.warning(
-            "the picture of the graph has no place for %s of node %s: results carry the API format only",
-            name,
-            node_id,
-        )
-        return None
-
-
-def _node_id(prompt: Mapping[str, dict], name: str) -> str:
-    if name in prompt:
-        return name
-    found = [
-        node_id for node_id, node in prompt.items() if name in (title_of(node), node["class_type"])
-    ]
+def _node(graph: Graph, name: str) -> Node:
+    found = graph.named(name)
     if len(found) == 1:
         return found[0]
-    known = ", ".join(f"{node_id} ({title_of(node)})" for node_id, node in prompt.items())
-    got = (
-        f"{len(found)} nodes are called {shown(name)}"
-        if found
-        else f"no node is called {shown(name)}"
-    )
-    raise refused("this value cannot be set", f"{got}; expected the id of one of: {known}")
+    known = ", ".join(f"{node.id} ({node.name})" for node in graph)
+    count = f"{len(found)} nodes are" if found else "no node is"
+    detail = f"{count} called {shown(name)}; expected the id of one of: {known}"
+    raise refused("this value cannot be set", detail)
 
 
-def _spec(node: Mapping[str, Any], override: Override, classes: NodeClasses) -> InputSpec:
-    if node["class_type"] not in classes:
-        raise refused(
-            "this value cannot be set",
-            f"the node class {shown(node['class_type'])} is unknown here",
-        )
-    specs = declared_inputs(classes[node["class_type"]])
-    if override.input not in specs or not specs[override.input].is_widget:
-        known = ", ".join(name for name, spec in specs.items() if spec.is_widget) or "none"
-        detail = f"got {shown(override.input)}, expected an input of {node['class_type']} that takes a value: {known}"
+def _spec(node: Node, name: str, specs: NodeSpecs) -> InputSpec:
+    if node.class_type not in specs:
+        detail = f"the node class {shown(node.class_type)} is unknown here"
         raise refused("this value cannot be set", detail)
-    return specs[override.input]
+    widgets = {spec.name: spec for spec in specs[node.class_type].widgets}
+    if name not in widgets:
+        expected = f"expected an input of {node.class_type} that takes a value"
+        detail = f"got {shown(name)}, {expected}: {', '.join(widgets) or 'none'}"
+        raise refused("this value cannot be set", detail)
+    return widgets[name]
 
 
 def _value(spec: InputSpec, value: Any) -> Any:

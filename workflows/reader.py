@@ -1,7 +1,7 @@
-"""From a file to a workflow document: JSON text, or the tags of an audio, video or PNG file.
+"""From a file to a document: JSON text, or the tags of an audio, video or PNG file.
 
 What a stranger's file holds is bounded here (size, depth, number of nodes), so that nothing behind this file needs to
-fear it; whether the graph makes sense is `validate`'s business.
+fear it. `Workflow.of` makes a graph of it; whether that makes sense is `validate`'s business.
 """
 
 from __future__ import annotations
@@ -17,9 +17,6 @@ from ..models.refused import Refused
 from .media.files import open_file
 from .media.tags import read_tags
 from .problems import WorkflowError, refused
-from .registry import NodeClasses
-from .ui_format import to_api
-from .validate import plain_prompt
 
 MAX_JSON_BYTES = 16 * 2**20
 MAX_PARTS = 1_000_000
@@ -35,18 +32,6 @@ class Document:
 
     api: Mapping[str, Any] | None = None
     ui: Mapping[str, Any] | None = None
-
-    def prompt(self, classes: NodeClasses) -> dict[str, dict]:
-        """The graph in API format. Where both are there, the API format is what really ran."""
-        if self.api is not None:
-            return plain_prompt(self.api)
-        assert self.ui is not None, "a document is in one format at least"
-        return to_api(self.ui, classes)
-
-    @property
-    def extra_pnginfo(self) -> dict[str, Any] | None:
-        """What ComfyUI's page sends along, to be kept in the tags of the results."""
-        return {"workflow": self.ui} if self.ui is not None else None
 
 
 def read_document(path: str | Path) -> Document:

@@ -12,31 +12,29 @@ from typing import Any
 
 from ..nodes.host import TokenBlock
 from .events import AudioChunk, Listener
-from .registry import NodeClasses
-from .validate import links_of
+from .graph import Graph
+from .registry import NodeSpecs
 
 
 def plan_streams(
-    prompt: Mapping[str, Any], classes: NodeClasses, order: Iterable[str], cached: set[str]
+    graph: Graph, specs: NodeSpecs, order: Iterable[str], cached: set[str]
 ) -> tuple[dict[str, list[str]], dict[str, set[str]]]:
     """For each node above: the nodes that stream from it, and what must be computed before it for their sake."""
-    waits_for = {i: {up for _, up, _ in links_of(prompt[i])} for i in order}
+    waits_for = {node_id: set(graph.upstream(node_id)) for node_id in order}
     consumers: dict[str, list[str]] = {}
     earlier: dict[str, set[str]] = {}
     for node_id in order:
-        node_class = classes[prompt[node_id]["class_type"]]
-        name = getattr(node_class, "STREAM_INPUT", None)
-        source = next(
-            (up for input_name, up, _ in links_of(prompt[node_id]) if input_name == name), None
-        )
-        if source is None or cached & {node_id, source} or hasattr(node_class, "check_lazy_status"):
+        node_class = specs.classes[graph[node_id].class_type]
+        links = graph[node_id].links
+        source = links.pop(getattr(node_class, "STREAM_INPUT", ""), None)
+        if source is None or cached & {node_id, source.node}:
             continue
-        others = {up for input_name, up, _ in links_of(prompt[node_id]) if input_name != name}
-        if source in _ancestors(others, waits_for):
+        others = {link.node for link in links.values() if link.node in graph}
+        if hasattr(node_class, "check_lazy_status") or source.node in _ancestors(others, waits_for):
             continue  # its other inputs come from the same node: nothing to stream with before that is done
-        waits_for[source] |= others
-        consumers.setdefault(source, []).append(node_id)
-        earlier.setdefault(source, set()).update(others)
+        waits_for[source.node] |= others
+        consumers.setdefault(source.node, []).append(node_id)
+        earlier.setdefault(source.node, set()).update(others)
     return consumers, earlier
 
 

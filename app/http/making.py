@@ -13,10 +13,9 @@ from fastapi.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from ...nodes.host import Interrupted
-from ...workflows.default_graph import Music, Request, document_for, make_music
+from ...workflows.default_graph import Music, Request, make_music, prepare
 from ...workflows.events import AudioChunk, Event
 from ...workflows.executor import Runner
-from ...workflows.media.tags import workflow_tags
 from ..studio.encoding import ZIP_TYPE, Format, SoundStream, whole_file, zipped
 from ..studio.queue import Ticket
 
@@ -87,16 +86,14 @@ def _at_once(
 def _streamed(
     order: Order, send: Callable[[bytes], None], runner: Runner, stopped: Callable[[], bool]
 ) -> Music:
-    document = document_for(order.request, runner.classes)
-    sound = SoundStream(
-        order.format, workflow_tags(document.prompt(runner.classes), document.extra_pnginfo), send
-    )
+    ready = prepare(order.request, runner.classes)
+    sound = SoundStream(order.format, ready.tags, send)
 
     def listen(event: Event) -> None:
         if isinstance(event, AudioChunk):
             sound.push(event.waveform[0], event.sample_rate)
 
-    music = make_music(runner, order.request, listener=listen, stopped=stopped, stream=True)
+    music = make_music(runner, ready, listener=listen, stopped=stopped, stream=True)
     sound.push(
         music.waveform[0, :, sound.samples :], music.sample_rate
     )  # all of it, if it was kept from the last run

@@ -22,7 +22,7 @@ from ..studio.fields import Choice, read_field
 from ..studio.settings import AppSettings
 from .create import compose, request_from
 from .follow import Desk, visitor_of
-from .graph import Made, read_upload, run_graph
+from .graph import Made, opened, read_upload, run_graph
 from .shelf import SUFFIXES, Shelf, Take
 
 GENERATE_DESCRIPTION = "Make instrumental music from a description, and get it as audio files."
@@ -87,9 +87,9 @@ def build_endpoints(desk: Desk, shelf: Shelf, settings: AppSettings) -> None:
             values: Other values for its inputs as JSON, such as {"3.seed": 42, "2.text": "slow strings"}; a node is named by id, title or class.
         """
         classes = desk.studio.runner.classes
-        document = with_overrides(read_upload(workflow), _overrides(values), classes)
+        filled = with_overrides(opened(read_upload(workflow), classes), _overrides(values))
         results: Sequence[Made] = ()
-        run = run_graph(desk, shelf, settings, _visitor(request), document)
+        run = run_graph(desk, shelf, settings, _visitor(request), filled)
         with contextlib.closing(run):
             for shown in run:
                 results = shown.made

@@ -23,11 +23,13 @@ from ...nodes.host import Run, running
 from ...workflows import default_graph
 from ...workflows.events import Listener, NodeCached, NodeFailed, NodeOutput, NodeStarted
 from ...workflows.executor import Runner
+from ...workflows.graph import Graph, Node
 from ...workflows.overrides import Override, with_overrides
 from ...workflows.problems import Problem, WorkflowError
 from ...workflows.reader import Document, read_document
-from ...workflows.registry import NodeClasses, title_of
-from ...workflows.validate import validate
+from ...workflows.registry import NodeClasses, NodeSpecs
+from ...workflows.validate import Validation, validate
+from ...workflows.workflow import Workflow
 from ..studio.choices import (
     MAX_VARIATIONS,
     check_duration,
@@ -59,14 +61,17 @@ def shipped_workflows() -> list[tuple[str, str]]:
     return [(name.replace("_", " ").capitalize(), f"{name}.json") for name in names]
 
 
-def shipped_document(file_name: str, settings: AppSettings, classes: NodeClasses) -> Document:
+def shipped_workflow(file_name: str, settings: AppSettings, classes: NodeClasses) -> Workflow:
     """A graph that comes along, with this server's model in it."""
-    document = read_document(SHIPPED / Path(file_name).name)
+    workflow = opened(read_document(SHIPPED / Path(file_name).name), classes)
     model = model_choices(settings)[0].name
-    loaders = [i for i, node in document.prompt(classes).items() if node["class_type"] == LOADER]
-    return with_overrides(
-        document, [Override(node_id, LOADER_INPUT, model) for node_id in loaders], classes
-    )
+    loaders = workflow.graph.of_class(LOADER)
+    return with_overrides(workflow, [Override(node.id, LOADER_INPUT, model) for node in loaders])
+
+
+def opened(document: Document, classes: NodeClasses) -> Workflow:
+    """A document as a graph, with what the nodes declare now. Raises WorkflowError."""
+    return Workflow.of(document, NodeSpecs(classes))
 
 
 # ---------------------------------------------------------------- a run
@@ -108,17 +113,16 @@ class _Places:
 
 
 def run_graph(
-    desk: Desk, shelf: Shelf, settings: AppSettings, visitor: str, document: Document
+    desk: Desk, shelf: Shelf, settings: AppSettings, visitor: str, workflow: Workflow
 ) -> Generator[Shown, None, None]:
     """Yields Shown as the run goes on. Closing it, or Desk.stop, ends the run."""
-    classes = desk.studio.runner.classes
     places = _Places(*(shelf.folder(visitor, name) for name in ("input", "output", "temp")))
     limits = Limits(music_s=MAX_VARIATIONS * settings.max_duration_s)
     with running(places.run(limits)):
-        document = _allowed(document, settings, classes)
-    prompt = document.prompt(classes)
+        valid, workflow = _allowed(workflow, settings)
+    graph = valid.graph
 
-    work: PageWork = partial(_run, prompt, document.extra_pnginfo, limits, places)
+    work: PageWork = partial(_run, valid, workflow.extra_pnginfo, limits, places)
     if is_zero_gpu():
         work = on_lent_gpu(work, 2 * settings.max_duration_s)
     watch, marks = Watch(0.0), {}
@@ -129,10 +133,8 @@ def run_graph(
             for event in batch:
                 _mark(marks, event)
                 if isinstance(event, NodeOutput):
-                    made.append(
-                        _made(title_of(prompt[event.node]), event, shelf.folder(visitor, "made"))
-                    )
-            yield Shown(_status(watch, prompt), dict(marks), tuple(made))
+                    made.append(_made(graph[event.node].name, event, shelf.folder(visitor, "made")))
+            yield Shown(_status(watch, graph), dict(marks), tuple(made))
         following.ticket.result()
     yield Shown(note("Done", _counted(made), kind="done"), dict(marks), tuple(made))
 
@@ -150,11 +152,11 @@ def read_upload(path: str) -> Document:
 
 
 def _run(
-    prompt: Mapping[str, dict], extra: Mapping[str, Any] | None, limits: Limits,
+    valid: Validation, extra: Mapping[str, Any] | None, limits: Limits,
     places: _Places, runner: Runner, stopped: Callable[[], bool], listener: Listener,
 ) -> None:  # fmt: skip
     runner.run(
-        prompt, extra_pnginfo=extra, listener=listener, stopped=stopped, stream=True,
+        valid, extra_pnginfo=extra, listener=listener, stopped=stopped, stream=True,
         limits=limits, input_dir=places.input_dir, output_dir=places.output_dir,
         temp_dir=places.temp_dir,
     )  # fmt: skip
@@ -165,43 +167,39 @@ def _counted(made: Sequence[Made]) -> str:
     return "1 file" if files == 1 else f"{files} files"
 
 
-def _allowed(document: Document, settings: AppSettings, classes: NodeClasses) -> Document:
-    """The document as this server runs it for strangers: models from the menu only, music not longer than it allows.
+def _allowed(workflow: Workflow, settings: AppSettings) -> tuple[Validation, Workflow]:
+    """The graph as this server runs it for strangers: models from the menu only, music not longer than it allows.
 
-    Raises WorkflowError with all that is wrong, before anything waits in line.
+    Checked, and ready to run. Raises WorkflowError with all that is wrong, before anything waits in line.
     """
-    validation = validate(document.prompt(classes), classes)
-    validation.raise_if_refused()
-    for node_id, node in validation.prompt.items():
+    valid = validate(workflow.runnable, workflow.specs)
+    valid.raise_if_refused()
+    for node in valid.graph:
         try:
-            document = _checked(document, node_id, node, settings, classes)
+            source = _source_for(node, settings)
         except Refused as error:
             problem = Problem(
-                "value_not_allowed", "not on this server", str(error), node_id, title_of(node)
+                "value_not_allowed", "not on this server", str(error), node.id, node.name
             )
             raise WorkflowError([problem]) from error
-    return document
+        if source is not None:
+            checked = valid.graph.with_input(node.id, LOADER_INPUT, source)
+            valid = replace(valid, graph=checked)
+            graph = workflow.graph.with_input(node.id, LOADER_INPUT, source)
+            workflow = workflow.with_graph(graph)
+    return valid, workflow
 
 
-def _checked(
-    document: Document,
-    node_id: str,
-    node: Mapping[str, Any],
-    settings: AppSettings,
-    classes: NodeClasses,
-) -> Document:
-    if node["class_type"] == SAMPLER and isinstance(node["inputs"]["duration"], float):
-        check_duration(node["inputs"]["duration"], settings)
-    if node["class_type"] != LOADER:
-        return document
-    name = node["inputs"][LOADER_INPUT]
+def _source_for(node: Node, settings: AppSettings) -> str | None:
+    """What the loader calls its model, where that is not what the menu calls it. Raises Refused."""
+    if node.class_type == SAMPLER and isinstance(node.inputs["duration"], float):
+        check_duration(node.inputs["duration"], settings)
+    if node.class_type != LOADER:
+        return None
+    name = node.inputs[LOADER_INPUT]
     check_model(name, settings)
     source = model_source(name, settings)
-    return (
-        document
-        if source == name
-        else with_overrides(document, [Override(node_id, LOADER_INPUT, source)], classes)
-    )
+    return None if source == name else source
 
 
 def _mark(marks: dict[str, str], event: Any) -> None:
@@ -223,23 +221,24 @@ def _made(title: str, event: NodeOutput, folder: Path) -> Made:
     return Made(title, files, "\n".join(map(str, texts)))
 
 
-def _status(watch: Watch, prompt: Mapping[str, dict]) -> str:
+def _status(watch: Watch, graph: Graph) -> str:
     if watch.position > 0 or watch.node is None:
         return watch.html()
-    return note(title_of(prompt[watch.node]), "at work", share=watch.node_share, busy=True)
+    return note(graph[watch.node].name, "at work", share=watch.node_share, busy=True)
 
 
 # ---------------------------------------------------------------- the tab
 
 
-def as_state(document: Document) -> dict[str, Any]:
-    return {"api": document.api, "ui": document.ui}
+def as_state(workflow: Workflow) -> dict[str, Any]:
+    return vars(workflow.as_document())
 
 
 def build_graph(desk: Desk, shelf: Shelf, settings: AppSettings) -> None:
     classes = desk.studio.runner.classes
     shipped = shipped_workflows()
-    document = gr.State(as_state(shipped_document(shipped[0][1], settings, classes)))
+    first = shipped_workflow(shipped[0][1], settings, classes)
+    document = gr.State(as_state(first))
     made = gr.State(())
     with gr.Row(elem_id="mg-choose"):
         chosen = gr.Dropdown(
@@ -250,7 +249,7 @@ def build_graph(desk: Desk, shelf: Shelf, settings: AppSettings) -> None:
             elem_id="mg-drop",
         )  # fmt: skip
     trouble = gr.HTML(elem_id="mg-trouble")
-    picture = gr.HTML(draw(Document(**document.value), classes), elem_id="mg-graph-picture")
+    picture = gr.HTML(draw(first.graph, classes), elem_id="mg-graph-picture")
     with gr.Row(elem_id="mg-graph-body"):
         form = gr.Column(scale=5, min_width=0)
         with gr.Column(scale=6, min_width=0, elem_id="mg-graph-run"):
@@ -269,25 +268,25 @@ def build_graph(desk: Desk, shelf: Shelf, settings: AppSettings) -> None:
             for one in results:
                 _result(one)
 
-    def load(read: Callable[[str], Document], name: str | None) -> list[Any]:
+    def load(read: Callable[[str], Workflow], name: str | None) -> list[Any]:
         if not name:
             return [gr.skip()] * 4
         try:
             found = read(name)
-            return [as_state(found), draw(found, classes), "", ()]
+            return [as_state(found), draw(found.graph, classes), "", ()]
         except Exception as error:  # also what nobody foresaw: see follow.told
             return [gr.skip(), gr.skip(), explain(error), gr.skip()]
 
     shows = [document, picture, trouble, made]
     chosen.change(
-        lambda name: load(lambda one: shipped_document(one, settings, classes), name),
+        lambda name: load(lambda one: shipped_workflow(one, settings, classes), name),
         chosen,
         shows,
         show_progress="hidden",
         api_visibility="private",
     )
     dropped.upload(
-        lambda path: load(read_upload, path),
+        lambda path: load(lambda one: opened(read_upload(one), classes), path),
         dropped,
         shows,
         show_progress="hidden",
@@ -317,9 +316,9 @@ def _form(
     classes = desk.studio.runner.classes
     fields: list[Field] = []
     widgets = []
-    for section in sections(
-        document.prompt(classes), classes, [choice.name for choice in model_choices(settings)]
-    ):
+    shown_now = opened(document, classes)
+    models = [choice.name for choice in model_choices(settings)]
+    for section in sections(shown_now.graph, shown_now.specs, models):
         with gr.Accordion(f"{section.title}  ·  {section.node}", open=section.is_open):
             with gr.Column(elem_classes="mg-fields"):
                 for field in section.fields:
@@ -337,20 +336,20 @@ def _form(
         ]
         marks: Mapping[str, str] = {}
         results: tuple[Made, ...] = ()
-        filled = document
+        graph = shown_now.graph
         try:
-            filled = with_overrides(
-                document, overrides(fields, values, shelf.folder(visitor, "input")), classes
-            )
+            changes = overrides(fields, values, shelf.folder(visitor, "input"))
+            filled = with_overrides(opened(document, classes), changes)
+            graph = filled.graph
             for shown in run_graph(desk, shelf, settings, visitor, filled):
-                drawn = gr.skip() if shown.marks == marks else draw(filled, classes, shown.marks)
+                drawn = gr.skip() if shown.marks == marks else draw(graph, classes, shown.marks)
                 fresh = gr.skip() if shown.made == results else shown.made
                 marks, results = shown.marks, shown.made
                 yield [shown.status, drawn, fresh, gr.skip(), gr.skip()]
         except Exception as error:  # also what nobody foresaw: see follow.told
             yield [
                 explain(error),
-                draw(filled, classes, {**marks, **_broken(error)}),
+                draw(graph, classes, {**marks, **_broken(error)}),
                 *[gr.skip()] * 3,
             ]
         yield [

@@ -14,9 +14,10 @@ from typing import Any
 import gradio as gr
 
 from ...models.refused import Refused
+from ...workflows.graph import BrokenLink, Graph, Link, Node
 from ...workflows.inputs import InputSpec, WidgetFacts
 from ...workflows.overrides import Override
-from ...workflows.registry import NodeClasses, declared_inputs, title_of
+from ...workflows.registry import NodeSpecs
 from .shelf import file_name
 
 LOADER, LOADER_INPUT = "MusicGenModelLoader", "model"
@@ -58,31 +59,29 @@ class Section:
         )
 
 
-def sections(
-    prompt: Mapping[str, dict], classes: NodeClasses, models: Sequence[str] = ()
-) -> list[Section]:
+def sections(graph: Graph, specs: NodeSpecs, models: Sequence[str] = ()) -> list[Section]:
     """What can be set in each node; linked inputs and unknown nodes have nothing to set."""
     found = []
-    for node_id, node in prompt.items():
-        if (node_class := classes.get(node["class_type"])) is None:
+    for node in graph:
+        if node.class_type not in specs:
             continue
+        spec = specs[node.class_type]
         fields = tuple(
-            _field(node_id, node, spec, models)
-            for spec in declared_inputs(node_class).values()
-            if spec.is_widget and not isinstance(node["inputs"].get(spec.name), (list, dict, tuple))
+            _field(node, one, models)
+            for one in spec.widgets
+            if not isinstance(node.inputs.get(one.name), (Link, BrokenLink, dict, tuple))
         )
         if fields:
-            found.append(
-                Section(node_id, title_of(node), getattr(node_class, "DESCRIPTION", ""), fields)
-            )
+            words = getattr(spec.node_class, "DESCRIPTION", "")
+            found.append(Section(node.id, node.name, words, fields))
     return found
 
 
-def _field(node_id: str, node: Mapping[str, Any], spec: InputSpec, models: Sequence[str]) -> Field:
-    facts = spec.widget(node["inputs"].get(spec.name, spec.default))
-    if node["class_type"] == LOADER and spec.name == LOADER_INPUT and models:
+def _field(node: Node, spec: InputSpec, models: Sequence[str]) -> Field:
+    facts = spec.widget(node.inputs.get(spec.name, spec.default))
+    if node.class_type == LOADER and spec.name == LOADER_INPUT and models:
         facts = replace(facts, choices=tuple(models))
-    return Field(node_id, spec, facts)
+    return Field(node.id, spec, facts)
 
 
 # ---------------------------------------------------------------- as components

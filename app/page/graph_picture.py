@@ -7,20 +7,17 @@ from __future__ import annotations
 
 import html
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 from ...models.quoting import shown
-from ...workflows.reader import Document
-from ...workflows.registry import NodeClasses, title_of
-from ...workflows.validate import links_of
+from ...workflows.graph import Graph, Node
+from ...workflows.registry import NodeClasses
 
 MAX_DRAWN = 200
 WIDTH, HEAD, ROW, PAD = 230, 34, 22, 12
 GAP_X, GAP_Y = 70, 36
 MAX_LINES = 3
 MAX_SOCKETS = 30
-FAR = 1e6
 
 WIRE_COLOURS = {
     "AUDIO": "#ee7834", "AUDIO_TOKENS": "#cf3f7c", "MUSICGEN_CONDITIONING": "#8e5bd0", "MUSICGEN_MODEL": "#4f7fd1",
@@ -47,17 +44,12 @@ class Box:
         return HEAD + ROW * (max(len(self.inputs), len(self.outputs)) + len(self.lines)) + PAD
 
 
-def draw(document: Document, classes: NodeClasses, marks: Mapping[str, str] | None = None) -> str:
+def draw(graph: Graph, classes: NodeClasses, marks: Mapping[str, str] | None = None) -> str:
     """`marks` gives nodes a state: at-work, done or broken."""
-    prompt = document.prompt(classes)
-    if not prompt:
+    if not len(graph):
         return "<p>The workflow has no active nodes to draw.</p>"
-    drawn = dict(list(prompt.items())[:MAX_DRAWN])
-    boxes = _placed(
-        {node_id: _box(node_id, node, classes) for node_id, node in drawn.items()},
-        drawn,
-        document.ui,
-    )
+    drawn = Graph.of(list(graph)[:MAX_DRAWN])
+    boxes = _placed({node.id: _box(node, classes) for node in drawn}, drawn)
     wires = [_wire(boxes, *end) for end in _ends(drawn, boxes)]
     shapes = [_draw_box(box, (marks or {}).get(box.id, "")) for box in boxes.values()]
     left, top = min(b.x for b in boxes.values()) - PAD, min(b.y for b in boxes.values()) - PAD
@@ -66,8 +58,8 @@ def draw(document: Document, classes: NodeClasses, marks: Mapping[str, str] | No
     names = html.escape(f"The graph: {', '.join(b.title for b in boxes.values())}"[:400])
     view = f"{left:.0f} {top:.0f} {wide:.0f} {high:.0f}"
     more = (
-        f"<p>{len(prompt) - MAX_DRAWN} more nodes are not drawn.</p>"
-        if len(prompt) > MAX_DRAWN
+        f"<p>{len(graph) - MAX_DRAWN} more nodes are not drawn.</p>"
+        if len(graph) > MAX_DRAWN
         else ""
     )
     return (
@@ -76,9 +68,8 @@ def draw(document: Document, classes: NodeClasses, marks: Mapping[str, str] | No
     )
 
 
-def _box(node_id: str, node: Mapping[str, Any], classes: NodeClasses) -> Box:
-    node_class = classes.get(node["class_type"])
-    values = [one for one in node["inputs"].items() if not isinstance(one[1], list)]
+def _box(node: Node, classes: NodeClasses) -> Box:
+    values = list(node.widgets.items())
     drawn = values if len(values) <= MAX_LINES else values[: MAX_LINES - 1]
     lines = [
         f"{name}: {value if isinstance(value, str) else shown(value)}" for name, value in drawn
@@ -86,10 +77,10 @@ def _box(node_id: str, node: Mapping[str, Any], classes: NodeClasses) -> Box:
     if len(drawn) < len(values):
         lines.append(f"and {len(values) - len(drawn)} more")
     return Box(
-        node_id,
-        title_of(node),
-        tuple(name for name, _, _ in links_of(node)[:MAX_SOCKETS]),
-        tuple(map(str, getattr(node_class, "RETURN_TYPES", ()))),
+        node.id,
+        node.name,
+        tuple(node.links)[:MAX_SOCKETS],
+        tuple(map(str, getattr(classes.get(node.class_type), "RETURN_TYPES", ()))),
         tuple(lines),
     )
 
@@ -97,42 +88,22 @@ def _box(node_id: str, node: Mapping[str, Any], classes: NodeClasses) -> Box:
 # ---------------------------------------------------------------- where
 
 
-def _placed(
-    boxes: dict[str, Box], prompt: Mapping[str, dict], ui: Mapping[str, Any] | None
-) -> dict[str, Box]:
-    from dataclasses import replace
-
-    places = _places_in(ui, boxes) or _layers(boxes, prompt)
+def _placed(boxes: dict[str, Box], graph: Graph) -> dict[str, Box]:
+    places = _places_in(graph, boxes) or _layers(boxes, graph)
     return {
         node_id: replace(box, x=places[node_id][0], y=places[node_id][1])
         for node_id, box in boxes.items()
     }
 
 
-def _places_in(
-    ui: Mapping[str, Any] | None, boxes: Mapping[str, Box]
-) -> dict[str, tuple[float, float]] | None:
-    """ComfyUI's positions, closed up to the size of our boxes; None unless every node has a sane one."""
-    found: dict[str, tuple[float, float]] = {}
-    for node in (ui or {}).get("nodes", ()):
-        place = _pair(node.get("pos"))
-        if place is not None and str(node.get("id")) in boxes:
-            found[str(node["id"])] = place
-    if set(found) != set(boxes):
-        return None
-    closed = {node_id: (x * (WIDTH + GAP_X) / 360, y) for node_id, (x, y) in found.items()}
-    return None if _overlap(closed, boxes) else closed
-
-
-def _pair(pos: Any) -> tuple[float, float] | None:
-    values = list(pos.values()) if isinstance(pos, dict) else pos
-    if not isinstance(values, list) or len(values) < 2:
-        return None
-    x, y = values[:2]
-    fine = all(  # NaN is not below anything, and no whole number is too large to compare
-        isinstance(v, (int, float)) and not isinstance(v, bool) and abs(v) < FAR for v in (x, y)
-    )
-    return (float(x), float(y)) if fine else None
+def _places_in(graph: Graph, boxes: Mapping[str, Box]) -> dict[str, tuple[float, float]] | None:
+    """ComfyUI's positions, closed up to the size of our boxes; None unless every node has one of its own."""
+    closed = {
+        node.id: (node.pos[0] * (WIDTH + GAP_X) / 360, node.pos[1])
+        for node in graph
+        if node.pos is not None
+    }
+    return None if len(closed) < len(graph) or _overlap(closed, boxes) else closed
 
 
 def _overlap(places: Mapping[str, tuple[float, float]], boxes: Mapping[str, Box]) -> bool:
@@ -145,13 +116,10 @@ def _overlap(places: Mapping[str, tuple[float, float]], boxes: Mapping[str, Box]
     )
 
 
-def _layers(boxes: Mapping[str, Box], prompt: Mapping[str, dict]) -> dict[str, tuple[float, float]]:
+def _layers(boxes: Mapping[str, Box], graph: Graph) -> dict[str, tuple[float, float]]:
     """Each node one column to the right of the furthest that it needs; in a circle, where it was met first."""
     depth: dict[str, int] = dict.fromkeys(boxes, 0)
-    above = {
-        node_id: {up for _, up, _ in links_of(prompt[node_id])} & boxes.keys() - {node_id}
-        for node_id in boxes
-    }
+    above = {node_id: set(graph.upstream(node_id)) - {node_id} for node_id in boxes}
     for _ in range(len(boxes)):
         before = dict(depth)
         for node_id in boxes:
@@ -171,12 +139,12 @@ def _layers(boxes: Mapping[str, Box], prompt: Mapping[str, dict]) -> dict[str, t
 # ---------------------------------------------------------------- drawing
 
 
-def _ends(prompt: Mapping[str, dict], boxes: Mapping[str, Box]) -> list[tuple[str, int, str, int]]:
+def _ends(graph: Graph, boxes: Mapping[str, Box]) -> list[tuple[str, int, str, int]]:
     return [
-        (up, slot, node_id, place)
-        for node_id, node in prompt.items()
-        for place, (_, up, slot) in enumerate(links_of(node)[:MAX_SOCKETS])
-        if up in boxes and 0 <= slot < len(boxes[up].outputs)
+        (link.node, link.slot, node.id, place)
+        for node in graph
+        for place, link in enumerate(list(node.links.values())[:MAX_SOCKETS])
+        if link.node in boxes and 0 <= link.slot < len(boxes[link.node].outputs)
     ]
 
 

@@ -1,0 +1,212 @@
+"""What ComfyUI's page shows, and what it makes of it when the user presses Run: the graph.
+
+Every version of the UI format is read into a `Drawing`. `graph_of` names the widget values, follows reroutes, passes
+bypassed nodes by, leaves out muted ones, and puts the values of primitives where they point to, as the page does.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from . import widget_values
+from .api_format import literal
+from .graph import Graph, Link, Node
+from .media.names import page_tokens
+from .registry import NodeSpecs, types_fit
+
+MUTED, BYPASSED = 2, 4
+REROUTE, PRIMITIVE = "Reroute", "PrimitiveNode"
+PAGE_ONLY = frozenset({"Note", "MarkdownNote", REROUTE, PRIMITIVE})
+
+
+@dataclass(frozen=True)
+class Slot:
+    """An input as it is drawn: a socket, or a widget that can be linked."""
+
+    name: str
+    type: Any
+    link: int | None
+
+
+@dataclass(frozen=True)
+class DrawnNode:
+    id: str
+    type: str
+    title: str
+    mode: int
+    inputs: tuple[Slot, ...]
+    output_types: tuple[Any, ...]
+    widgets_values: list | dict
+    search_name: str
+    """the name for search and replace, by which prefixes point at the node's widgets"""
+    pos: tuple[float, float] | None
+
+    @property
+    def runs(self) -> bool:
+        return self.type not in PAGE_ONLY and self.mode not in (MUTED, BYPASSED)
+
+
+@dataclass(frozen=True)
+class Drawing:
+    nodes: Mapping[str, DrawnNode]
+    links: Mapping[int, Link]
+    """link id → the output that it comes from"""
+
+
+def graph_of(drawing: Drawing, specs: NodeSpecs) -> Graph:
+    """What would run. Nodes of unknown classes are kept with their links, for `validate` to name them all."""
+    run = _Run(drawing, specs)
+    nodes: dict[str, Node] = {}
+    cut_off = []
+    for drawn in drawing.nodes.values():
+        if drawn.runs:
+            node, from_muted = run.node(drawn)
+            nodes[node.id] = node
+            if any(specs.requires(node.class_type, name) for name in from_muted):
+                cut_off.append(node.id)
+    _drop(nodes, cut_off, specs)
+    return Graph.of(nodes.values(), drawing.nodes)
+
+
+def _drop(nodes: dict[str, Node], cut_off: Iterable[str], specs: NodeSpecs) -> None:
+    """Takes out the nodes that lack what a muted node would give, and those that need them in turn."""
+    consumers = defaultdict(list)
+    for node in nodes.values():
+        for name, link in node.links.items():
+            consumers[link.node].append((node.id, name))
+    waiting = list(cut_off)
+    while waiting:
+        node_id = waiting.pop()
+        if nodes.pop(node_id, None) is None:
+            continue
+        for consumer, name in consumers[node_id]:
+            if consumer in nodes:
+                node = nodes[consumer]
+                inputs = {key: value for key, value in node.inputs.items() if key != name}
+                nodes[consumer] = replace(node, inputs=inputs)
+                if specs.requires(node.class_type, name):
+                    waiting.append(consumer)
+
+
+def with_page_tokens(graph: Graph, drawing: Drawing, specs: NodeSpecs) -> Graph:
+    """The graph of a drawing with the tokens of its filename prefixes replaced, as the page does last of all.
+
+    `%Node.widget%` names the first node that has this name for search and replace, or else this title.
+    """
+
+    def value_of(name: str, widget: str) -> object:
+        drawn = list(drawing.nodes.values())
+        found = [one for one in drawn if name == one.search_name] or [
+            one for one in drawn if name == one.title
+        ]
+        if not found:
+            return None
+        now = graph[found[0].id].widgets if found[0].id in graph else {}
+        return (_widgets(found[0], specs) | now).get(widget)
+
+    for node in graph:
+        prefix = node.inputs.get("filename_prefix")
+        if isinstance(prefix, str) and "%" in prefix:
+            replaced = page_tokens(prefix, value_of)
+            graph = graph.with_input(node.id, "filename_prefix", replaced)
+    return graph
+
+
+_Source = tuple[Link | None, bool]
+"""the output that feeds an input, and whether the way to it ends at a muted node"""
+_NOWHERE: _Source = (None, False)
+
+
+class _Run:
+    """One press of Run."""
+
+    def __init__(self, drawing: Drawing, specs: NodeSpecs):
+        self.drawing, self.specs = drawing, specs
+        self._sources: dict[tuple[int | None, str], _Source] = {}  # by link and wanted type
+
+    def node(self, drawn: DrawnNode) -> tuple[Node, list[str]]:
+        """The node, and the names of the inputs left empty because what they are linked to is muted."""
+        inputs, from_muted = _widgets(drawn, self.specs), []
+        for slot in drawn.inputs:
+            if slot.link is None:
+                continue
+            origin = self._origin(slot.link)
+            if origin is not None and origin[0].type == PRIMITIVE:
+                _take_primitive(inputs, slot.name, origin[0])
+                continue
+            source, is_muted = self._source(slot)
+            if source is not None:
+                inputs[slot.name] = source
+            elif is_muted and slot.name not in inputs:
+                from_muted.append(slot.name)
+        title = drawn.title or self._title(drawn.type)
+        return Node(drawn.id, drawn.type, inputs, title, drawn.pos), from_muted
+
+    def _title(self, class_type: str) -> str:
+        return self.specs[class_type].title if class_type in self.specs else class_type
+
+    def _origin(self, link: int | None) -> tuple[DrawnNode, int] | None:
+        """The node and output slot that a link comes from; None if it leads nowhere."""
+        source = None if link is None else self.drawing.links.get(link)
+        if source is None or source.node not in self.drawing.nodes:
+            return None
+        return self.drawing.nodes[source.node], source.slot
+
+    def _source(self, slot: Slot) -> _Source:
+        """What feeds a slot, through reroutes and bypassed nodes. Each way is gone once."""
+        wanted, link = str(slot.type), slot.link
+        way = []
+        source = None
+        while source is None:
+            source = self._sources.get((link, wanted))
+            if source is None:
+                self._sources[link, wanted] = _NOWHERE  # to stay so if the way comes back here
+                way.append(link)
+                source, link = self._step(link, slot.type)
+        self._sources.update(((link, wanted), source) for link in way)
+        return source
+
+    def _step(self, link: int | None, wanted: Any) -> tuple[_Source | None, int | None]:
+        """Where a link comes from: the source, or the link to follow further."""
+        origin = self._origin(link)
+        if origin is None:
+            return _NOWHERE, None
+        node, output = origin
+        if node.type == REROUTE:  # whatever its mode
+            return None, _link_at(node, 0)
+        if node.mode == MUTED:
+            return (None, True), None
+        if node.mode == BYPASSED:
+            return None, _link_at(node, _bypass_input(node, output, wanted))
+        return (_NOWHERE if node.type in PAGE_ONLY else (Link(node.id, output), False)), None
+
+
+def _widgets(drawn: DrawnNode, specs: NodeSpecs) -> dict[str, Any]:
+    values = widget_values.named(specs.inputs_of(drawn.type), drawn.widgets_values)
+    return {name: literal(value) for name, value in values.items()}
+
+
+def _take_primitive(inputs: dict[str, Any], name: str, primitive: DrawnNode) -> None:
+    if isinstance(primitive.widgets_values, list) and primitive.widgets_values:
+        inputs[name] = literal(primitive.widgets_values[0])
+
+
+def _link_at(node: DrawnNode, index: int | None) -> int | None:
+    return node.inputs[index].link if index is not None and index < len(node.inputs) else None
+
+
+def _bypass_input(node: DrawnNode, output: int, wanted: Any) -> int | None:
+    """Which input stands in for an output: the one in the same place if the types fit, else the first of the type."""
+    types = [slot.type for slot in node.inputs]
+    given = node.output_types[output] if output < len(node.output_types) else wanted
+    if output < len(types) and types_fit(types[output], given) and types_fit(types[output], wanted):
+        return output
+    if wanted in types:
+        return types.index(wanted)
+    return next(
+        (i for i, kind in enumerate(types) if types_fit(kind, given) and types_fit(kind, wanted)),
+        None,
+    )

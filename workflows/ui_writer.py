@@ -1,0 +1,200 @@
+"""A changed graph → the UI format: the document that it was read from, with what is different in it.
+
+Whatever the document has beside the graph (groups, notes, colours, muted nodes, the way of a reroute) stays as it is.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+from . import widget_values
+from .graph import Graph, Link, Node
+from .inputs import InputSpec
+from .problems import refused
+from .registry import NodeSpec, NodeSpecs, pack_of
+
+NODE_WIDTH, NODE_GAP = 320, 40
+HEAD_HEIGHT, ROW_HEIGHT, TEXT_HEIGHT = 60, 26, 48
+
+Ui = dict[str, Any]
+
+
+def write(ui: Mapping[str, Any], before: Graph, after: Graph, specs: NodeSpecs) -> Ui:
+    """`ui`, from which `before` was read, as a document of `after`.
+
+    Raises WorkflowError for a widget that the document has no place for.
+    """
+    document = _Document(copy.deepcopy(dict(ui)), specs)
+    for node in before:
+        if node.id not in after:
+            document.remove(node.id)
+    for node in after:
+        old = before.nodes.get(node.id)
+        if old is None or old.class_type != node.class_type:
+            document.put(node)
+    for node in after:
+        document.update(node, before.nodes.get(node.id))
+    return document.ui
+
+
+class _Document:
+    """A document in UI format that is being changed."""
+
+    def __init__(self, ui: Ui, specs: NodeSpecs):
+        self.ui, self.specs = ui, specs
+        self.nodes: dict[str, Ui] = {str(node.get("id")): node for node in ui["nodes"]}
+
+    def remove(self, node_id: str) -> None:
+        node = self.nodes.pop(node_id, {})
+        for link in _links_at(node):
+            self._unlink(link)
+        self.ui["nodes"] = [one for one in self.ui["nodes"] if one is not node]
+
+    def put(self, node: Node) -> None:
+        """A fresh node, at the end or in the place of the one that has its id, whose links it takes over by name."""
+        old = self.nodes.get(node.id)
+        new = _fresh_node(node, self.specs[node.class_type], len(self.ui["nodes"]))
+        if old is None:
+            self.ui["nodes"].append(new)
+            self.ui["last_node_id"] = max(self.ui.get("last_node_id") or 0, int(node.id))
+        else:
+            new |= {key: old[key] for key in ("id", "pos", "order", "mode") if key in old}
+            new["inputs"] = [_socket_named(old, one["name"]) or one for one in new["inputs"]]
+            for link in set(_links_at(old)) - set(_links_at(new)):
+                self._unlink(link)
+            self.ui["nodes"] = [new if one is old else one for one in self.ui["nodes"]]
+        self.nodes[node.id] = new
+
+    def update(self, node: Node, old: Node | None) -> None:
+        """Writes the values, links, place and title that are not those of the node as it was."""
+        same_class = old is not None and old.class_type == node.class_type
+        before = old.inputs if old is not None else {}
+        for name, value in node.inputs.items():
+            if isinstance(value, Link):
+                if before.get(name) != value:
+                    self._link(node.id, name, value)
+            elif not same_class or name not in before or before[name] != value:
+                self._set_widget(node, name, value)
+        for name in before.keys() - node.inputs.keys():
+            self._cut(node.id, name)
+        if old is not None and node.pos not in (None, old.pos):
+            self.nodes[node.id]["pos"] = _place(node)
+        if node.title is not None and old is not None and node.title != old.title and same_class:
+            self.nodes[node.id]["title"] = node.title
+
+    # ------------------------------------------------------------ widgets
+
+    def _set_widget(self, node: Node, name: str, value: Any) -> None:
+        data, specs = self.nodes.get(node.id), self.specs.inputs_of(node.class_type)
+        if data is None or name not in specs or not specs[name].is_widget:
+            known = ", ".join(specs) or "no known inputs"
+            raise refused(f"node {node.id} has no widget {name}", f"it has {known}")
+        value = list(value) if isinstance(value, tuple) else value
+        data["widgets_values"] = widget_values.changed(
+            specs, data.get("widgets_values"), name, value
+        )
+        self._cut(node.id, name)
+
+    # ------------------------------------------------------------ links
+
+    def _link(self, target_id: str, name: str, link: Link) -> None:
+        """Connects an output to an input; both nodes and the list of links say so."""
+        self._cut(target_id, name)
+        source, target = self.nodes[link.node], self.nodes[target_id]
+        socket = _socket_named(target, name) or self._converted(target, name)
+        number = self._fresh_link_id()
+        self.ui["last_link_id"] = socket["link"] = number
+        output = source["outputs"][link.slot]
+        output["links"] = [*(output.get("links") or ()), number]
+        place = [one is socket for one in target["inputs"]].index(True)
+        end = [number, source["id"], link.slot, target["id"], place, output.get("type")]
+        self.ui["links"] = [*_list(self.ui.get("links")), end]
+
+    def _fresh_link_id(self) -> int:
+        used = [link[0] for link in _list(self.ui.get("links")) if isinstance(link, list) and link]
+        return max([self.ui.get("last_link_id") or 0, *used]) + 1
+
+    def _converted(self, target: Ui, name: str) -> Ui:
+        """A socket for a widget, as the page makes one when a link is drawn to it."""
+        spec = self.specs.inputs_of(target["type"])[name]
+        socket = {**_socket(spec), "widget": {"name": name}}
+        target["inputs"] = [*_list(target.get("inputs")), socket]
+        return socket
+
+    def _cut(self, node_id: str, name: str) -> None:
+        for socket in _list(self.nodes.get(node_id, {}).get("inputs")):
+            if socket.get("name") == name and socket.get("link") is not None:
+                self._unlink(socket["link"])
+
+    def _unlink(self, link: Any) -> None:
+        self.ui["links"] = [one for one in _list(self.ui.get("links")) if not _has_id(one, link)]
+        for node in self.ui["nodes"]:
+            for socket in _list(node.get("inputs")):
+                if socket.get("link") == link:
+                    socket["link"] = None
+            for output in _list(node.get("outputs")):
+                output["links"] = [one for one in _list(output.get("links")) if one != link]
+
+
+# ---------------------------------------------------------------- a node that the document did not have
+
+
+def _fresh_node(node: Node, spec: NodeSpec, order: int) -> Ui:
+    """With its defaults, and without links."""
+    titled = {} if node.title in (None, spec.title) else {"title": node.title}
+    return {
+        "id": int(node.id),
+        "type": node.class_type,
+        "pos": _place(node),
+        "size": size_of(spec),
+        "flags": {},
+        "order": order,
+        "mode": 0,
+        "inputs": [_socket(one) for one in spec.inputs.values() if not one.is_widget],
+        "outputs": [
+            {"name": name, "type": wire, "links": []}
+            for name, wire in zip(spec.output_names, spec.output_types, strict=True)
+        ],
+        "properties": {
+            "Node name for S&R": node.class_type,
+            "cnr_id": pack_of(node.class_type),
+        },
+        "widgets_values": [value for one in spec.widgets for value in widget_values.fresh(one)],
+        **titled,
+    }
+
+
+def _place(node: Node) -> list[float]:
+    return [int(one) if one == int(one) else one for one in node.pos or (0.0, 0.0)]
+
+
+def size_of(spec: NodeSpec) -> list[int]:
+    """Width and height that a fresh node is drawn with."""
+    texts = sum(one.multiline for one in spec.widgets)
+    return [NODE_WIDTH, HEAD_HEIGHT + ROW_HEIGHT * len(spec.inputs) + TEXT_HEIGHT * texts]
+
+
+def _socket(spec: InputSpec) -> Ui:
+    socket = {"name": spec.name, "type": spec.type, "link": None}
+    return socket if spec.required else {**socket, "shape": 7}
+
+
+def _socket_named(node: Ui, name: str) -> Ui | None:
+    return next((one for one in _list(node.get("inputs")) if one.get("name") == name), None)
+
+
+def _links_at(node: Ui) -> list[Any]:
+    ends = [socket.get("link") for socket in _list(node.get("inputs"))]
+    for output in _list(node.get("outputs")):
+        ends += _list(output.get("links"))
+    return [link for link in ends if link is not None]
+
+
+def _list(value: object) -> list:
+    return value if isinstance(value, list) else []
+
+
+def _has_id(link: object, link_id: object) -> bool:
+    return isinstance(link, list) and link[:1] == [link_id]

@@ -1,0 +1,66 @@
+"""`widgets_values` of the UI format: the values of a node's widgets, by place or by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from .inputs import InputSpec
+
+CONTROL_VALUES = ("fixed", "increment", "increment-wrap", "decrement", "randomize")
+
+
+def as_places(values: Any) -> Any:
+    """A list that was written as an object, {"0": …, "1": …}, as the list that it is."""
+    is_list = isinstance(values, dict) and set(values) == {str(i) for i in range(len(values))}
+    return [values[str(i)] for i in range(len(values))] if values and is_list else values
+
+
+def widget_places(specs: Iterable[InputSpec], values: Sequence[Any]) -> dict[str, int]:
+    """Widget name → index in `widgets_values`, where the control value of a seed takes a place of its own.
+
+    Very old files lack that place; null stands in it where there are more values than widgets.
+    """
+    specs = [spec for spec in specs if spec.is_widget]
+    has_more = len(values) > len(specs)
+    places: dict[str, int] = {}
+    index = 0
+    for spec in specs:
+        places[spec.name] = index
+        index += 1
+        control = values[index] if index < len(values) else ""
+        if spec.has_seed_control and (_is_control(control) or (control is None and has_more)):
+            index += 1
+    return places
+
+
+def named(specs: Mapping[str, InputSpec], values: list | dict) -> dict[str, Any]:
+    """Values by name; one that the file lacks (an older version of the node) is the widget's default."""
+    widgets = {name: spec.default for name, spec in specs.items() if spec.is_widget}
+    if isinstance(values, dict):
+        return widgets | values
+    places = widget_places(specs.values(), values)
+    return widgets | {name: values[at] for name, at in places.items() if at < len(values)}
+
+
+def changed(specs: Mapping[str, InputSpec], values: Any, name: str, value: Any) -> list | dict:
+    """A copy in which one widget has another value, and every widget before it has its place."""
+    values = as_places(values)
+    if isinstance(values, dict):
+        return {**values, name: value}
+    values = list(values) if isinstance(values, list) else []
+    for spec in specs.values():
+        place = widget_places(specs.values(), values).get(spec.name)
+        if place is not None and place >= len(values):
+            values += fresh(spec)
+    values[widget_places(specs.values(), values)[name]] = value
+    return values
+
+
+def fresh(spec: InputSpec) -> list[Any]:
+    """What a new node has in the places of one widget."""
+    return [spec.default, "fixed"] if spec.has_seed_control else [spec.default]
+
+
+def _is_control(value: object) -> bool:
+    return isinstance(value, str) and value in CONTROL_VALUES

@@ -1,0 +1,99 @@
+"""A workflow that is at work: its graph, and the document that it was read from."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+from . import api_format, ui_format, ui_writer
+from .drawing import Drawing, graph_of, with_page_tokens
+from .graph import Graph
+from .media.tags import workflow_tags
+from .problems import WorkflowError
+from .reader import Document
+from .registry import NodeSpecs
+
+log = logging.getLogger("musicgraph")
+
+
+@dataclass(frozen=True)
+class Workflow:
+    """The only place where a document becomes a graph, which it does once, and a graph a document again."""
+
+    graph: Graph
+    specs: NodeSpecs
+    document: Document
+    as_read: Graph
+    """the graph that is in the document"""
+    drawing: Drawing | None = None
+    """what the page shows, if the graph was read from that"""
+
+    @classmethod
+    def of(cls, document: Document, specs: NodeSpecs) -> Workflow:
+        """Where both formats are there, the API format is what really ran. Raises WorkflowError."""
+        if document.api is not None:
+            graph = _placed(api_format.read(document.api), document.ui)
+            return cls(graph, specs, document, graph)
+        assert document.ui is not None, "a document is in one format at least"
+        drawing = ui_format.read(document.ui)
+        graph = graph_of(drawing, specs)
+        return cls(graph, specs, document, graph, drawing)
+
+    def with_graph(self, graph: Graph) -> Workflow:
+        return replace(self, graph=graph)
+
+    @cached_property
+    def runnable(self) -> Graph:
+        """The graph as ComfyUI's page would send it: prefixes have lost the tokens that the page replaces."""
+        if self.drawing is None:
+            return self.graph
+        return with_page_tokens(self.graph, self.drawing, self.specs)
+
+    @property
+    def prompt(self) -> dict[str, dict]:
+        """What runs, in API format."""
+        return api_format.write(self.runnable)
+
+    @cached_property
+    def ui(self) -> Mapping[str, Any] | None:
+        """The document in UI format with what was changed in the graph; None if there is none, or no place for it.
+
+        Raises WorkflowError if the change has no place and there is no other format that holds it.
+        """
+        if self.document.ui is None or self.graph == self.as_read:
+            return self.document.ui
+        try:
+            return ui_writer.write(self.document.ui, self.as_read, self.graph, self.specs)
+        except WorkflowError as error:
+            if self.document.api is None:
+                raise
+            log.warning(
+                "the picture of the graph cannot follow (%s): results carry the API format only",
+                error,
+            )
+            return None
+
+    def as_document(self) -> Document:
+        """The workflow as it is now, in the formats in which it was read."""
+        api = None if self.document.api is None else self.prompt
+        return Document(api=api, ui=self.ui)
+
+    @property
+    def extra_pnginfo(self) -> dict[str, Any] | None:
+        """What ComfyUI's page sends along, to be kept in the tags of the results."""
+        return {"workflow": self.ui} if self.ui is not None else None
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """The graph as ComfyUI keeps it in a file."""
+        return workflow_tags(self.prompt, self.extra_pnginfo)
+
+
+def _placed(graph: Graph, ui: Mapping[str, Any] | None) -> Graph:
+    """The graph with the places that its picture gives its nodes."""
+    places = {} if ui is None else ui_format.positions(ui)
+    nodes = [replace(node, pos=places.get(node.id)) for node in graph]
+    return Graph.of(nodes, places)
