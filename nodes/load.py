@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from .resident_engine import ResidentEngine
 
 log = logging.getLogger("musicgraph")
+
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
 class MusicGenModelLoader:
@@ -68,7 +72,7 @@ class MusicGenModelLoader:
                     },
                 ),
                 "device": (
-                    ["auto", "cpu", "cuda", "mps"],
+                    list(DEVICES),
                     {
                         "default": "auto",
                         "tooltip": "auto: the GPU if there is one. cpu works everywhere.",
@@ -96,7 +100,7 @@ class MusicGenModelLoader:
         is linked; `load` then says what is wrong.
         """
         try:
-            _check_choices(cls.INPUT_TYPES(), model=model, precision=precision, device=device)
+            _check_choices(model, precision, device)
             _check_machine(model, precision, device)
         except Refused as refusal:
             return str(refusal)
@@ -106,7 +110,7 @@ class MusicGenModelLoader:
         self, model: str, precision: str, device: str
     ) -> tuple[wires.Model, wires.TextEncoderPart, wires.CodecPart]:
         if not host.called_by_hand():  # a linked value was not there to be validated
-            _check_choices(self.INPUT_TYPES(), model=model, precision=precision, device=device)
+            _check_choices(model, precision, device)
         opened = checkpoint.open_checkpoint(_folder(model))
         where = _device(device)
         choice = _choice(precision, where, opened)
@@ -162,16 +166,28 @@ def _other_parts(opened: Weights) -> tuple[TextEncoder, Codec]:
     return checkpoint.load_text_encoder(opened), checkpoint.load_codec(opened)
 
 
-def _check_choices(declared: dict[str, Any], **given: object) -> None:
-    for name, value in given.items():
-        choices = declared["required"][name][0]
-        if value is not None and value not in choices:
-            raise Refused(
-                name,
-                got=repr(value)[:80],
-                expected=f"one of {', '.join(choices)}",
-                remedy=_CURES.get(name, ""),
-            )
+def _check_choices(model: object, precision: object, device: object) -> None:
+    """Raises Refused for what is no choice of INPUT_TYPES. Its list of models is made only to be shown."""
+    if model is not None and not _is_choice(model):
+        _refuse("model", model, MusicGenModelLoader.INPUT_TYPES()["required"]["model"][0])
+    if precision is not None and precision not in choose.PRECISIONS:
+        _refuse("precision", precision, choose.PRECISIONS)
+    if device is not None and device not in DEVICES:
+        _refuse("device", device, DEVICES)
+
+
+def _is_choice(model: object) -> bool:
+    named = model in host.current_run().named_models
+    return named or (isinstance(model, str) and places.is_known(model, host.model_folders()))
+
+
+def _refuse(name: str, value: object, choices: Sequence[str]) -> None:
+    raise Refused(
+        name,
+        got=repr(value)[:80],
+        expected=f"one of {', '.join(choices)}",
+        remedy=_CURES[name],
+    )
 
 
 _CURES = {

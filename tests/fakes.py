@@ -5,6 +5,11 @@ from __future__ import annotations
 import torch
 
 from musicgraph.nodes import host
+from musicgraph.workflows import api_format
+from musicgraph.workflows.reader import Document
+from musicgraph.workflows.registry import NodeSpecs
+from musicgraph.workflows.validate import validate
+from musicgraph.workflows.workflow import Workflow
 
 
 class Number:
@@ -283,3 +288,35 @@ def node(class_type, title=None, **inputs):
         "class_type": class_type,
         **({"_meta": {"title": title}} if title else {}),
     }
+
+
+def opened(document, classes=CLASSES):
+    """A document, or a prompt in API format, as a graph."""
+    document = document if isinstance(document, Document) else Document(api=document)
+    return Workflow.of(document, NodeSpecs(classes))
+
+
+def checked(document, classes=CLASSES):
+    workflow = opened(document, classes)
+    return validate(workflow.runnable, workflow.specs)
+
+
+def run(runner, prompt, **options):
+    """Runs a prompt in API format."""
+    return runner.run(api_format.read(prompt), **options)
+
+
+def assert_links_sound(ui):
+    """Ids are unique and counted; every link is named at both ends, and is of one type."""
+    nodes = {node["id"]: node for node in ui["nodes"]}
+    links = [link[0] for link in ui["links"]]
+    assert len(nodes) == len(ui["nodes"]) and max(nodes) <= ui["last_node_id"]
+    assert len(set(links)) == len(links) and max(links, default=0) <= ui["last_link_id"]
+    for link, source, slot, target, place, kind in ui["links"]:
+        output, socket = nodes[source]["outputs"][slot], nodes[target]["inputs"][place]
+        assert link in output["links"] and socket["link"] == link
+        assert output["type"] == socket["type"] == kind
+    sockets = [one["link"] for node in ui["nodes"] for one in node["inputs"]]
+    outputs = [one["links"] or () for node in ui["nodes"] for one in node["outputs"]]
+    named = [link for link in sockets if link is not None]
+    assert sorted(named) == sorted(link for ends in outputs for link in ends) == sorted(links)

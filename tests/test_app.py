@@ -20,13 +20,14 @@ import numpy as np
 import pytest
 import tiny
 import torch
+from fakes import opened
 
 from musicgraph.app.page import create as page_create
 from musicgraph.app.page import graph as page_graph
 from musicgraph.app.page import live, theme
 from musicgraph.app.page.create import IDEAS, compose, request_from, values_of
 from musicgraph.app.page.follow import Desk, note
-from musicgraph.app.page.graph import run_graph, shipped_document
+from musicgraph.app.page.graph import run_graph, shipped_workflow
 from musicgraph.app.page.shelf import Shelf, Take, file_name
 from musicgraph.app.serve import build_app, settings_from
 from musicgraph.app.studio import failures, zero_gpu
@@ -43,7 +44,6 @@ from musicgraph.workflows.default_graph import Request
 from musicgraph.workflows.media.audio import read_audio, write_audio
 from musicgraph.workflows.media.tags import read_tags
 from musicgraph.workflows.problems import NodeError, WorkflowError, refused
-from musicgraph.workflows.reader import Document
 from musicgraph.workflows.registry import node_classes
 
 ROOT = Path(__file__).parents[1]
@@ -415,18 +415,17 @@ def test_file_names_are_plain():
 
 
 def api_graph(**sampler):
-    document = shipped_document("text_to_music.json", SETTINGS, CLASSES)
-    prompt = json.loads(json.dumps(document.prompt(CLASSES)))
+    prompt = shipped_workflow("text_to_music.json", SETTINGS, CLASSES).prompt
     prompt["3"]["inputs"] |= {"duration": 1.0, **sampler}
     return prompt
 
 
 def test_a_graph_runs_node_by_node_and_gives_its_files(desk, shelf):
-    shown = list(run_graph(desk, shelf, SETTINGS, "anna", Document(api=api_graph())))
+    shown = list(run_graph(desk, shelf, SETTINGS, "anna", opened(api_graph(), CLASSES)))
     assert shown[-1].marks == dict.fromkeys("12345", "done")
     (made,) = shown[-1].made
     assert made.title == "Save Audio (FLAC)" and read_audio(made.files[0])[0].shape[-1] == 8000
-    again = list(run_graph(desk, shelf, SETTINGS, "ben", Document(api=api_graph())))
+    again = list(run_graph(desk, shelf, SETTINGS, "ben", opened(api_graph(), CLASSES)))
     assert again[-1].made[0].files != made.files
     assert shelf.folder("ben", "made") in again[-1].made[0].files[0].parents
 
@@ -434,7 +433,9 @@ def test_a_graph_runs_node_by_node_and_gives_its_files(desk, shelf):
 @pytest.mark.parametrize("duration", [500.0, "500", {"__value__": 500}])
 def test_music_longer_than_allowed_is_refused_however_it_is_written(desk, shelf, duration):
     with pytest.raises(WorkflowError, match="expected (0.1 to 120|at most 480)"):
-        next(run_graph(desk, shelf, SETTINGS, "anna", Document(api=api_graph(duration=duration))))
+        next(
+            run_graph(desk, shelf, SETTINGS, "anna", opened(api_graph(duration=duration), CLASSES))
+        )
 
 
 @pytest.mark.parametrize("model", ["somebody/unknown", "/", {"__value__": "somebody/unknown"}])
@@ -442,27 +443,29 @@ def test_models_off_the_menu_are_neither_opened_nor_downloaded(desk, shelf, mode
     prompt = api_graph()
     prompt["1"]["inputs"]["model"] = model
     with pytest.raises(WorkflowError, match="Load MusicGen"):
-        next(run_graph(desk, shelf, SETTINGS, "anna", Document(api=prompt)))
+        next(run_graph(desk, shelf, SETTINGS, "anna", opened(prompt, CLASSES)))
 
 
 def test_files_outside_ones_own_input_folder_are_out_of_reach(desk, shelf, tmp_path):
     write_audio(shelf.folder("ben", "input") / "his.wav", torch.rand(1, 800) - 0.5, 8000)
-    chain = shipped_document("chain.json", SETTINGS, CLASSES)
+    chain = shipped_workflow("chain.json", SETTINGS, CLASSES)
     for name in (
         "his.wav",
         "../../" + str(shelf.folder("ben", "input") / "his.wav"),
         "/etc/passwd",
     ):
-        prompt = json.loads(json.dumps(chain.prompt(CLASSES)))
+        prompt = chain.prompt
         prompt["6"]["inputs"]["audio"] = name
         with pytest.raises(WorkflowError, match="Load Audio"):
-            next(run_graph(desk, shelf, SETTINGS, "anna", Document(api=prompt)))
+            next(run_graph(desk, shelf, SETTINGS, "anna", opened(prompt, CLASSES)))
 
 
 def test_a_failing_node_is_named_and_marked(desk, shelf):
     marks = {}
     with pytest.raises(NodeError, match="MusicGen Sampler"):
-        for shown in run_graph(desk, shelf, SETTINGS, "anna", Document(api=api_graph(top_k=60000))):
+        for shown in run_graph(
+            desk, shelf, SETTINGS, "anna", opened(api_graph(top_k=60000), CLASSES)
+        ):
             marks = shown.marks
     assert marks["3"] == "broken" and marks["1"] == "done"
 
@@ -501,7 +504,7 @@ def lent_gpu(monkeypatch):
 def test_music_and_graphs_come_back_from_a_lent_gpu(lent_gpu, desk, shelf):
     *_, shown = compose(desk, shelf, SETTINGS, "anna", replace(REQUEST, duration_s=1.0))
     assert read_audio(shown.takes[0].files[0])[0].abs().max() > 0
-    *_, made = run_graph(desk, shelf, SETTINGS, "anna", Document(api=api_graph()))
+    *_, made = run_graph(desk, shelf, SETTINGS, "anna", opened(api_graph(), CLASSES))
     assert made.made[0].files
 
 

@@ -4,6 +4,7 @@ import time
 
 import pytest
 import torch
+from fakes import run
 
 from musicgraph.models.limits import Limits
 from musicgraph.models.refused import Refused
@@ -320,7 +321,8 @@ def graph(**inputs):
 
 def run_in(folders, prompt, runner=None):
     runner = runner or Runner(NODE_CLASS_MAPPINGS)
-    return runner.run(
+    return run(
+        runner,
         prompt,
         input_dir=folders.input_dir,
         output_dir=folders.output_dir,

@@ -3,7 +3,7 @@
 import fakes
 import pytest
 import torch
-from fakes import CLASSES, node
+from fakes import CLASSES, node, run
 
 from musicgraph.models.limits import Limits
 from musicgraph.nodes.host import Interrupted
@@ -37,30 +37,30 @@ def sum_graph(seed=0, value=2):
 
 
 def test_nodes_run_after_what_they_need_whatever_the_order_in_the_file(runner):
-    result = runner.run(sum_graph(), extra_pnginfo={"workflow": {"id": 1}})
+    result = run(runner, sum_graph(), extra_pnginfo={"workflow": {"id": 1}})
     assert fakes.Show.SHOWN == [(7, "sum", "9")]
     assert result.ui["9"] == {"values": [7], "extra": [{"workflow": {"id": 1}}], "size": [4]}
     assert result.value("3") == 7
 
 
 def test_what_leads_to_no_output_does_not_run(runner):
-    runner.run({**sum_graph(), "50": node("Number", value=9)})
+    run(runner, {**sum_graph(), "50": node("Number", value=9)})
     assert 9 not in fakes.Number.CALLS
 
 
 def test_another_seed_runs_only_what_depends_on_it(runner):
-    runner.run(sum_graph(seed=1))
-    result = runner.run(sum_graph(seed=2))
+    run(runner, sum_graph(seed=1))
+    result = run(runner, sum_graph(seed=2))
     assert fakes.Number.CALLS == [2, 5]
     assert [call[1] for call in fakes.Add.CALLS] == [1, 2]
     assert set(result.cached) == {"1", "2"}
 
 
 def test_results_survive_renumbering_and_a_graph_without_them_drops_them(runner):
-    runner.run(sum_graph())
+    run(runner, sum_graph())
     renamed = {"a": node("Show", value=["b", 0], label="x"), "b": node("Number", value=2)}
-    assert runner.run(renamed).cached == ("b",)
-    assert runner.run(sum_graph()).cached == ("1",)
+    assert run(runner, renamed).cached == ("b",)
+    assert run(runner, sum_graph()).cached == ("1",)
 
 
 def test_of_nodes_that_do_just_the_same_one_runs(runner):
@@ -69,20 +69,20 @@ def test_of_nodes_that_do_just_the_same_one_runs(runner):
         "2": node("Number", value=2),
         "3": node("Add", a=["1", 0], b=["2", 0], seed=0),
     }
-    result = runner.run({**graph, "4": node("Show", value=["3", 0], label="")})
+    result = run(runner, {**graph, "4": node("Show", value=["3", 0], label="")})
     assert fakes.Number.CALLS == [2] and result.cached == ("2",) and result.value("3") == 4
 
 
 def test_a_forgetful_runner_keeps_nothing(runner):
-    runner.run(sum_graph())
+    run(runner, sum_graph())
     runner.forget()
-    assert runner.run(sum_graph()).cached == ()
+    assert run(runner, sum_graph()).cached == ()
 
 
 def test_is_changed_nan_runs_every_time(runner):
     graph = {"1": node("Clock"), "2": node("Show", value=["1", 0], label="")}
-    runner.run(graph)
-    runner.run(graph)
+    run(runner, graph)
+    run(runner, graph)
     assert len(fakes.Clock.CALLS) == 2
 
 
@@ -94,7 +94,7 @@ def test_a_failed_run_keeps_what_it_had_computed(runner):
     }
     for _ in range(2):
         with pytest.raises(NodeError):
-            runner.run(graph)
+            run(runner, graph)
     assert fakes.Number.CALLS == [1]
 
 
@@ -106,7 +106,7 @@ def test_a_failure_names_the_node_and_keeps_the_cause(runner):
     }
     seen = []
     with pytest.raises(NodeError) as caught:
-        runner.run(graph, listener=seen.append)
+        run(runner, graph, listener=seen.append)
     assert (caught.value.node, caught.value.title, caught.value.class_type) == (
         "7",
         "My node",
@@ -125,7 +125,7 @@ def test_a_stop_passes_through_within_the_node(runner):
     }
     seen = []
     with pytest.raises(Interrupted):
-        runner.run(graph, listener=seen.append, stopped=lambda: len(seen) >= 3)
+        run(runner, graph, listener=seen.append, stopped=lambda: len(seen) >= 3)
     assert [e.done for e in seen if isinstance(e, events.Progress)] == [1]
     assert not any(isinstance(e, events.NodeFailed) for e in seen)
 
@@ -136,9 +136,9 @@ def test_events_come_in_order(runner):
         "2": node("Slow", a=["1", 0]),
         "3": node("Show", value=["2", 0], label=""),
     }
-    runner.run(graph)
+    run(runner, graph)
     seen = []
-    runner.run({**graph, "3": node("Show", value=["2", 0], label="other")}, listener=seen.append)
+    run(runner, {**graph, "3": node("Show", value=["2", 0], label="other")}, listener=seen.append)
     cached, started, output = events.NodeCached, events.NodeStarted, events.NodeOutput
     assert [(type(e), e.node) for e in seen] == [
         (cached, "1"),
@@ -150,7 +150,7 @@ def test_events_come_in_order(runner):
 
 def test_nothing_runs_when_anything_is_wrong(runner):
     with pytest.raises(WorkflowError) as caught:
-        runner.run(sum_graph(value=99, seed=-1))
+        run(runner, sum_graph(value=99, seed=-1))
     assert len(caught.value.problems) == 1 and not fakes.Number.CALLS
 
 
@@ -162,7 +162,7 @@ def test_a_list_output_runs_the_next_node_for_each_value_and_a_list_input_takes_
         "4": node("Show", value=["3", 0], label=""),
         "5": node("Show", value=["2", 0], label="each"),
     }
-    result = runner.run(graph)
+    result = run(runner, graph)
     assert [value for value, *_ in fakes.Show.SHOWN] == [6, 0, 2, 4]
     assert result.ui["5"]["values"] == [0, 2, 4]
 
@@ -175,14 +175,14 @@ def test_lazy_inputs_are_computed_only_when_asked_for(runner, left, calls):
         "3": node("Switch", left=left, a=["1", 0], b=["2", 0]),
         "4": node("Show", value=["3", 0], label=""),
     }
-    runner.run(graph)
+    run(runner, graph)
     assert fakes.Number.CALLS == calls and fakes.Show.SHOWN[0][0] == calls[0]
 
 
 def test_a_long_chain_needs_no_recursion(runner):
     graph = {"0": node("Number", value=1)}
     graph |= {str(i): node("Slow", a=[str(i - 1), 0]) for i in range(1, 2000)}
-    result = runner.run({**graph, "end": node("Show", value=["1999", 0], label="")})
+    result = run(runner, {**graph, "end": node("Show", value=["1999", 0], label="")})
     assert result.value("1999") == 1
 
 
@@ -204,25 +204,25 @@ def chunks_of(seen):
 
 def test_a_stream_gives_all_samples_in_pieces_and_replaces_the_call(runner):
     seen = []
-    result = runner.run(stream_graph(), listener=seen.append, stream=True)
+    result = run(runner, stream_graph(), listener=seen.append, stream=True)
     chunks = chunks_of(seen)
     assert [chunk.start_sample for chunk in chunks] == [0, 4, 10, 14]
     whole = torch.cat([chunk.waveform for chunk in chunks], dim=-1)
     assert torch.equal(whole, result.value("dec")["waveform"])
     assert not fakes.Decoder.CALLS
-    assert Runner(CLASSES).run(stream_graph()).value("dec")["waveform"].equal(whole)
+    assert run(Runner(CLASSES), stream_graph()).value("dec")["waveform"].equal(whole)
 
 
 def test_a_streams_other_inputs_are_ready_before_the_sampler_starts(runner):
     seen = []
-    runner.run(stream_graph(), listener=seen.append, stream=True)
+    run(runner, stream_graph(), listener=seen.append, stream=True)
     started = [event.node for event in seen if isinstance(event, events.NodeStarted)]
     assert started == ["gain", "sam", "dec", "out"]
 
 
 def test_blocks_are_reported_without_streaming_too(runner):
     seen = []
-    runner.run(stream_graph(), listener=seen.append)
+    run(runner, stream_graph(), listener=seen.append)
     assert [
         event.block.start_frame for event in seen if isinstance(event, events.TokensFinished)
     ] == [0, 3, 6]
@@ -231,7 +231,7 @@ def test_blocks_are_reported_without_streaming_too(runner):
 
 @pytest.mark.parametrize("reported", [0, 6])
 def test_an_incomplete_stream_is_not_trusted(runner, reported):
-    result = runner.run(stream_graph(reported), stream=True)
+    result = run(runner, stream_graph(reported), stream=True)
     assert fakes.Decoder.CALLS == [3] and result.value("dec")["waveform"].shape[-1] == 16
 
 
@@ -242,7 +242,7 @@ def test_a_sampler_that_runs_several_times_is_decoded_by_calls(runner):
         "n": node("Listed", count=9),
     }
     graph["sam"]["inputs"]["reported"] = 0
-    result = Runner({**CLASSES, "Sampler": _SamplerOfNumbers}).run(graph, stream=True)
+    result = run(Runner({**CLASSES, "Sampler": _SamplerOfNumbers}), graph, stream=True)
     assert [a["waveform"].shape[-1] for a in result.outputs["dec"][0]] == [2 * n for n in range(9)]
 
 
@@ -270,7 +270,7 @@ def test_two_streams_that_wait_for_each_other_end_in_one_of_them(runner):
         "o1": node("ShowAudio", audio=["d1", 0]),
         "o2": node("ShowAudio", audio=["d2", 0]),
     }
-    result = Runner({**CLASSES, "SecondSampler": SecondSampler}).run(graph, stream=True)
+    result = run(Runner({**CLASSES, "SecondSampler": SecondSampler}), graph, stream=True)
     assert (
         result.value("d1")["waveform"].shape[-1] == 8
         and result.value("d2")["waveform"].shape[-1] == 10
@@ -284,7 +284,7 @@ def test_a_failure_in_a_stream_has_the_name_of_the_streaming_node():
             raise ValueError("no such codec")
 
     with pytest.raises(NodeError) as caught:
-        Runner({**CLASSES, "Decoder": BrokenDecoder}).run(stream_graph(), stream=True)
+        run(Runner({**CLASSES, "Decoder": BrokenDecoder}), stream_graph(), stream=True)
     assert caught.value.node == "dec"
 
 
@@ -354,16 +354,16 @@ def chain(length, samples=1000):
 
 def test_a_sound_beyond_the_limit_is_refused_at_its_node(sounds):
     with pytest.raises(NodeError, match="node 0 .*too large") as caught:
-        sounds.run(chain(1), limits=Limits(samples=999))
+        run(sounds, chain(1), limits=Limits(samples=999))
     assert caught.value.is_refusal
-    sounds.run(chain(1), limits=Limits(samples=1000))
+    run(sounds, chain(1), limits=Limits(samples=1000))
 
 
 def test_results_that_nobody_needs_any_more_make_room_for_new_ones(sounds):
-    result = sounds.run(chain(30), limits=Limits(kept_samples=3000))
+    result = run(sounds, chain(30), limits=Limits(kept_samples=3000))
     assert fakes.ShowAudio.SHOWN[0].shape == (1, 1, 1000)
     assert result.value("29")["waveform"].shape == (1, 1, 1000) and "0" not in result.outputs
-    assert set(sounds.run(chain(30), limits=Limits()).cached) == {"27", "28", "29", "out"}
+    assert set(run(sounds, chain(30), limits=Limits()).cached) == {"27", "28", "29", "out"}
 
 
 def test_more_than_may_be_kept_at_once_is_refused(sounds):
@@ -371,7 +371,7 @@ def test_more_than_may_be_kept_at_once_is_refused(sounds):
     targets = tuple(prompt)
     prompt["out"] = node("ShowAudio", audio=["0", 0])
     with pytest.raises(NodeError, match="keeps too much sound"):
-        sounds.run(prompt, limits=Limits(kept_samples=3000), targets=targets)
+        run(sounds, prompt, limits=Limits(kept_samples=3000), targets=targets)
 
 
 def test_sound_that_shares_its_memory_counts_once():
@@ -391,12 +391,12 @@ def test_a_node_that_makes_samples_that_are_no_numbers_is_named(sounds, bad, mon
         Louder, "adjust", lambda self, audio, by: ({**audio, "waveform": audio["waveform"] * bad},)
     )
     with pytest.raises(NodeError, match="node 1 .*NaN or infinite"):
-        sounds.run(chain(3))
+        run(sounds, chain(3))
 
 
 def test_music_of_a_linked_length_is_bounded_before_it_is_composed(sounds):
     prompt = {"1": node("Ten"), "2": node("Composer", duration=["1", 0], variations=3)}
     with pytest.raises(NodeError, match="composes too much music"):
-        sounds.run(prompt, limits=Limits(music_s=29))
+        run(sounds, prompt, limits=Limits(music_s=29))
     assert Composer.MADE == []
-    sounds.run(prompt, limits=Limits(music_s=30))
+    run(sounds, prompt, limits=Limits(music_s=30))

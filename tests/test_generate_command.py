@@ -9,15 +9,18 @@ import numpy as np
 import pytest
 import soundfile
 import tiny
+from fakes import assert_links_sound, opened
 
 from musicgraph import cli
 from musicgraph.models.weights import places
-from musicgraph.workflows.default_graph import Request, document_for, make_music, seed_for
+from musicgraph.workflows.default_graph import Request, make_music, seed_for, workflow_for
 from musicgraph.workflows.events import AudioChunk
 from musicgraph.workflows.executor import Runner
 from musicgraph.workflows.media.audio import read_audio
 from musicgraph.workflows.media.tags import read_tags
 from musicgraph.workflows.problems import WorkflowError
+from musicgraph.workflows.reader import Document
+from musicgraph.workflows.registry import NodeSpecs, node_classes
 from musicgraph.workflows.validate import validate
 
 
@@ -207,20 +210,19 @@ def test_a_prompt_of_several_lines_is_one_prompt(model):
 
 def test_a_graph_cannot_use_a_folder_that_the_user_did_not_name(tmp_path, model):
     runner = Runner()
-    prompt = document_for(Request("happy", model=model), runner.classes).prompt(runner.classes)
+    graph = workflow_for(Request("happy", model=model), NodeSpecs(runner.classes)).graph
     with pytest.raises(WorkflowError, match="expected one of pocket"):
-        runner.run(prompt, output_dir=tmp_path)
+        runner.run(graph, output_dir=tmp_path)
 
 
 def test_a_graph_downloads_nothing_that_the_user_did_not_name(tmp_path, monkeypatch):
     monkeypatch.setattr(places, "download", lambda *_: pytest.fail("asked the hub"))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
     runner = Runner()
-    prompt = document_for(Request("happy", model="facebook/musicgen-small"), runner.classes).prompt(
-        runner.classes
-    )
+    request = Request("happy", model="facebook/musicgen-small")
+    graph = workflow_for(request, NodeSpecs(runner.classes)).graph
     with pytest.raises(WorkflowError, match="name it yourself"):
-        runner.run(prompt, output_dir=tmp_path)
+        runner.run(graph, output_dir=tmp_path)
 
 
 def test_another_seed_does_not_load_the_model_again(model):
@@ -247,12 +249,11 @@ def test_streaming_gives_the_same_samples_piece_by_piece(model):
 @pytest.mark.parametrize("negative", ["", "noise"])
 @pytest.mark.parametrize("loudness", [None, -14.0])
 def test_every_form_of_the_default_graph_is_valid(saver, negative, loudness):
-    classes = Runner().classes
     request = Request("a", negative, save_as=saver, loudness_lufs=loudness)
-    document = document_for(request, classes)
-    assert validate(document.prompt(classes), classes).problems == ()
-    ids = [node["id"] for node in document.ui["nodes"]]
-    assert len(set(ids)) == len(ids) and max(ids) == document.ui["last_node_id"]
+    workflow = workflow_for(request, NodeSpecs(node_classes()))
+    assert validate(workflow.runnable, workflow.specs).problems == ()
+    assert_links_sound(workflow.ui)
+    assert opened(Document(ui=workflow.ui), node_classes()).graph == workflow.graph
 
 
 def test_a_drawn_seed_is_within_what_a_page_can_hold():

@@ -4,35 +4,38 @@ from pathlib import Path
 
 import gradio as gr
 import pytest
+from fakes import opened
 
 from musicgraph.app.page.graph import SHIPPED, shipped_workflows
 from musicgraph.app.page.graph_form import Field, overrides, sections, widget
 from musicgraph.app.page.graph_picture import draw
 from musicgraph.models.refused import Refused
 from musicgraph.workflows.inputs import InputSpec
-from musicgraph.workflows.reader import Document, read_document
+from musicgraph.workflows.reader import read_document
 from musicgraph.workflows.registry import node_classes
 
 CLASSES = node_classes()
 SEED = InputSpec("seed", "INT", minimum=0)
+
+
+def shipped(name):
+    return opened(read_document(SHIPPED / name), CLASSES)
+
 
 # ---------------------------------------------------------------- pictures of graphs
 
 
 def test_every_node_and_link_of_the_shipped_graphs_is_drawn():
     for _, name in shipped_workflows():
-        document = read_document(SHIPPED / name)
-        prompt = document.prompt(CLASSES)
-        svg = draw(document, CLASSES)
-        assert svg.count('class="box"') == len(prompt)
-        links = sum(
-            isinstance(v, list) for node in prompt.values() for v in node["inputs"].values()
-        )
+        graph = shipped(name).graph
+        svg = draw(graph, CLASSES)
+        assert svg.count('class="box"') == len(graph)
+        links = sum(len(node.links) for node in graph)
         assert svg.count("<path d=") == links
 
 
 def test_without_positions_the_nodes_stand_in_layers():
-    api = read_document(SHIPPED / "api/text_to_music.json")
+    api = shipped("api/text_to_music.json").graph
     xs = [float(part.split('"')[0]) for part in draw(api, CLASSES).split('class="box" x="')[1:]]
     assert xs == sorted(xs) and len(set(xs)) == len(xs)
 
@@ -43,16 +46,16 @@ def test_a_strangers_graph_is_drawn_harmlessly():
         evil: {"class_type": evil, "inputs": {"x": evil, "y": ["b", 0]}, "_meta": {"title": evil}},
         "b": {"class_type": "SaveAudio", "inputs": {"audio": [evil, 7]}},
     }
-    assert "<script" not in draw(Document(api=nodes), CLASSES, {evil: "done"})
+    assert "<script" not in draw(opened(nodes).graph, CLASSES, {evil: "done"})
     many = {
         str(i): {"class_type": "AudioConcat", "inputs": {"audio1": [str(i - 1), 0]}}
         for i in range(3000)
     }
-    assert "2800 more nodes" in draw(Document(api=many), CLASSES)
+    assert "2800 more nodes" in draw(opened(many).graph, CLASSES)
 
 
 def test_the_node_at_work_is_marked():
-    svg = draw(read_document(SHIPPED / "api/text_to_music.json"), CLASSES, {"3": "at-work"})
+    svg = draw(shipped("api/text_to_music.json").graph, CLASSES, {"3": "at-work"})
     assert '<g class="at-work" data-node="3">' in svg
 
 
@@ -60,8 +63,9 @@ def test_the_node_at_work_is_marked():
 
 
 def fields_of(name):
-    prompt = read_document(SHIPPED / name).prompt(CLASSES)
-    return {(f.node, f.input): f for s in sections(prompt, CLASSES, ["tiny"]) for f in s.fields}
+    found = shipped(name)
+    form = sections(found.graph, found.specs, ["tiny"])
+    return {(f.node, f.input): f for s in form for f in s.fields}
 
 
 def test_a_form_has_what_the_nodes_declare():
@@ -98,9 +102,9 @@ def test_only_what_was_changed_becomes_an_override(tmp_path):
 
 
 def test_seeds_beyond_what_a_browser_can_count_keep_every_digit():
-    prompt = read_document(SHIPPED / "api/text_to_music.json").prompt(CLASSES)
-    prompt["3"]["inputs"]["seed"] = 2**64 - 1
-    (field,) = (f for s in sections(prompt, CLASSES) for f in s.fields if f.input == "seed")
+    found = shipped("api/text_to_music.json")
+    graph = found.graph.with_input("3", "seed", 2**64 - 1)
+    (field,) = (f for s in sections(graph, found.specs) for f in s.fields if f.input == "seed")
     assert field.kind == "line"
     assert overrides([field], [str(2**64 - 1)], Path()) == []
 

@@ -2,13 +2,13 @@
 
 import pytest
 import torch
+from fakes import checked
 
 from musicgraph.models.engines import choose
 from musicgraph.models.refused import Refused
 from musicgraph.models.weights import places
 from musicgraph.nodes import host
 from musicgraph.nodes.load import MusicGenModelLoader
-from musicgraph.workflows.validate import validate
 
 SMALL = "facebook/musicgen-small"
 
@@ -82,7 +82,7 @@ def test_the_headless_check_says_it_too():
     node = {"class_type": "MusicGenModelLoader"}
     node["inputs"] = {"model": "pocket", "precision": "auto", "device": "cuda"}
     classes = {"MusicGenModelLoader": type("Ends", (MusicGenModelLoader,), {"OUTPUT_NODE": True})}
-    (problem,) = validate({"1": node}, classes).problems
+    (problem,) = checked({"1": node}, classes).problems
     assert problem.type == "custom_validation_failed"
     assert "which this machine does not offer" in problem.details
 

@@ -1,7 +1,7 @@
 """Values set from outside end up in both formats of the graph."""
 
 import pytest
-from fakes import CLASSES, node
+from fakes import node, opened
 
 from musicgraph.workflows.overrides import Override, with_overrides
 from musicgraph.workflows.problems import WorkflowError
@@ -23,13 +23,13 @@ UI = {
 
 
 def value_of(document, node_id, name):
-    return document.prompt(CLASSES)[node_id]["inputs"][name]
+    return document.prompt[node_id]["inputs"][name]
 
 
 @pytest.mark.parametrize("document", [Document(api=API), Document(ui=UI), Document(api=API, ui=UI)])
 @pytest.mark.parametrize("name", ["2", "The sum", "Add"])
 def test_a_node_is_named_by_id_title_or_class(document, name):
-    changed = with_overrides(document, [Override.parse(f"{name}.seed=42")], CLASSES)
+    changed = with_overrides(opened(document), [Override.parse(f"{name}.seed=42")])
     assert value_of(changed, "2", "seed") == 42
     if document.ui:
         assert changed.ui["nodes"][1]["widgets_values"][0] == 42
@@ -40,7 +40,7 @@ def test_a_node_is_named_by_id_title_or_class(document, name):
 def test_text_stays_text(text):
     assert (
         value_of(
-            with_overrides(Document(api=API), [Override.parse(f"3.label={text}")], CLASSES),
+            with_overrides(opened(Document(api=API)), [Override.parse(f"3.label={text}")]),
             "3",
             "label",
         )
@@ -65,18 +65,17 @@ def test_text_stays_text(text):
 )
 def test_what_cannot_be_set_is_refused_with_what_could_be(text):
     with pytest.raises(WorkflowError, match="expected"):
-        with_overrides(Document(api=API), [Override.parse(text)], CLASSES)
+        with_overrides(opened(Document(api=API)), [Override.parse(text)])
 
 
 def test_a_title_that_two_nodes_share_is_refused():
     with pytest.raises(WorkflowError, match="2 nodes"):
         with_overrides(
-            Document(api={**API, "4": node("Number", value=1)}),
+            opened({**API, "4": node("Number", value=1)}),
             [Override.parse("Number.value=1")],
-            CLASSES,
         )
 
 
 def test_a_picture_that_cannot_follow_is_left_out():
     document = Document(api={**API, "8:1": node("Number", value=1)}, ui=UI)
-    assert with_overrides(document, [Override.parse("8:1.value=3")], CLASSES).ui is None
+    assert with_overrides(opened(document), [Override.parse("8:1.value=3")]).ui is None

@@ -155,3 +155,24 @@ def test_offline_by_the_users_word_nothing_is_asked_and_the_error_says_what_to_d
     with pytest.raises(Refused, match="HF_HUB_OFFLINE") as refusal:
         places.fetch("facebook/musicgen-small", [tmp_path / "models"])
     assert str(tmp_path / "models" / "musicgen-small") in str(refusal.value)
+
+
+def test_a_name_is_known_if_the_list_has_it_and_never_a_path(tmp_path):
+    folder = tmp_path / "models"
+    for name in ("mine", "broken"):
+        (folder / name).mkdir(parents=True)
+    (folder / "mine" / "config.json").write_text('{"model_type": "musicgen"}')
+    (folder / "config.json").write_text('{"model_type": "musicgen"}')
+    listed = {model.name for model in places.known_models([folder])}
+    names = {
+        *listed,
+        "broken",
+        "",
+        ".",
+        "..",
+        "mine/",
+        "../models/mine",
+        str(folder / "mine"),
+        "a\0",
+    }
+    assert {name for name in names if places.is_known(name, [folder])} == listed

@@ -9,14 +9,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from fakes import CLASSES, node
+from fakes import checked, node, opened
 
 from musicgraph.workflows import reader
 from musicgraph.workflows.media.audio import write_audio
 from musicgraph.workflows.media.id3 import MAX_TAG_BYTES
 from musicgraph.workflows.media.tags import workflow_tags
 from musicgraph.workflows.problems import WorkflowError
-from musicgraph.workflows.validate import validate
 
 API = {"1": node("Number", value=2), "3": node("Show", value=["1", 0], label="é")}
 UI = {
@@ -44,8 +43,9 @@ def plain(prompt):
 def test_both_formats_are_told_apart_and_mean_the_same(tmp_path):
     ui = reader.read_document(written(tmp_path, "\ufeff \n" + json.dumps(UI)))
     api = reader.read_document(written(tmp_path, json.dumps(API)))
-    assert plain(ui.prompt(CLASSES)) == plain(api.prompt(CLASSES))
-    assert ui.extra_pnginfo == {"workflow": UI} and api.extra_pnginfo is None
+    assert plain(opened(ui).prompt) == plain(opened(api).prompt)
+    assert opened(ui).extra_pnginfo == {"workflow": UI}
+    assert opened(api).extra_pnginfo is None
 
 
 @pytest.mark.parametrize("suffix", [".flac", ".mp3", ".opus", ".ogg"])
@@ -53,7 +53,7 @@ def test_the_graph_comes_back_out_of_the_tags_of_an_audio_file(tmp_path, suffix)
     path = tmp_path / f"song{suffix}"
     write_audio(path, torch.zeros(1, 4800), 48000, tags=workflow_tags(API, {"workflow": UI}))
     document = reader.read_document(path)
-    assert document.prompt(CLASSES) == API and document.ui == UI
+    assert opened(document).prompt == API and document.ui == UI
 
 
 def png(*chunks):
@@ -78,13 +78,13 @@ def png(*chunks):
     ],
 )
 def test_the_graph_comes_back_out_of_a_png(tmp_path, chunk):
-    assert reader.read_document(written(tmp_path, png(chunk))).prompt(CLASSES) == API
+    assert opened(reader.read_document(written(tmp_path, png(chunk)))).prompt == API
 
 
 def test_what_comfyui_adds_to_a_prompt_does_no_harm(tmp_path):
     text = json.dumps({**API, "1": {**API["1"], "is_changed": [float("nan")], "_meta": None}})
     path = written(tmp_path, png((b"tEXt", b"prompt\0" + text.encode())))
-    assert reader.read_document(path).prompt(CLASSES) == API
+    assert opened(reader.read_document(path)).prompt == API
 
 
 def test_the_prompt_that_ran_is_preferred_to_the_picture_of_it(tmp_path):
@@ -98,7 +98,7 @@ def test_the_prompt_that_ran_is_preferred_to_the_picture_of_it(tmp_path):
             )
         ),
     )
-    assert reader.read_document(path).prompt(CLASSES)["1"]["inputs"]["value"] == 9
+    assert opened(reader.read_document(path)).prompt["1"]["inputs"]["value"] == 9
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_what_is_no_workflow_is_refused_with_a_reason(tmp_path, content, reason)
 def test_json_is_read_in_every_encoding_that_it_may_have(tmp_path, encoding, order):
     encoding += "" if encoding.startswith("utf-8") else order
     path = written(tmp_path, (" \n" * 3000 + json.dumps(API, ensure_ascii=False)).encode(encoding))
-    assert reader.read_document(path).prompt(CLASSES) == API
+    assert opened(reader.read_document(path)).prompt == API
 
 
 @pytest.mark.parametrize(
@@ -148,8 +148,8 @@ def test_json_is_read_in_every_encoding_that_it_may_have(tmp_path, encoding, ord
 )
 def test_a_graph_is_found_inside_what_it_is_sent_in(wrapping):
     document = reader.parse_document(json.dumps(wrapping))
-    assert document.prompt(CLASSES) == API and document.ui == UI
-    assert reader.parse_document(json.dumps({"prompt": API})).prompt(CLASSES) == API
+    assert opened(document).prompt == API and document.ui == UI
+    assert opened(reader.parse_document(json.dumps({"prompt": API}))).prompt == API
 
 
 @pytest.mark.parametrize(
@@ -157,21 +157,21 @@ def test_a_graph_is_found_inside_what_it_is_sent_in(wrapping):
 )
 def test_a_picture_that_is_broken_does_not_stop_the_graph_that_it_comes_with(tmp_path, ui):
     document = reader.parse_document(json.dumps({"output": API, "workflow": ui}))
-    assert document.prompt(CLASSES) == API and document.ui is None
+    assert opened(document).prompt == API and document.ui is None
     tags = ((b"tEXt", f"{k}\0{json.dumps(v)}".encode()) for k, v in (("prompt", API), ("workflow", {"nodes": [3]})))  # fmt: skip
     document = reader.read_document(written(tmp_path, png(*tags)))
-    assert document.prompt(CLASSES) == API and document.ui is None
+    assert opened(document).prompt == API and document.ui is None
 
 
 @pytest.mark.parametrize(("tag", "graph"), [("prompt", UI), ("workflow", API)])
 def test_a_graph_under_the_other_tag_is_read(tmp_path, tag, graph):
     path = written(tmp_path, png((b"tEXt", f"{tag}\0".encode() + json.dumps(graph).encode())))
-    assert plain(reader.read_document(path).prompt(CLASSES)) == plain(API)
+    assert plain(opened(reader.read_document(path)).prompt) == plain(API)
 
 
 def test_a_node_may_be_called_prompt():
     prompt = {"prompt": node("Number", value=2), "3": node("Show", value=["prompt", 0])}
-    assert reader.parse_document(json.dumps(prompt)).prompt(CLASSES) == prompt
+    assert opened(reader.parse_document(json.dumps(prompt))).prompt == prompt
 
 
 def test_a_pipe_is_refused_without_waiting_for_it(tmp_path):
@@ -193,7 +193,7 @@ def test_other_tags_of_a_png_are_not_unpacked(tmp_path, monkeypatch):
     other = (b"zTXt", b"comment\0\0" + zlib.compress(bytes(1000)))
     path = written(tmp_path, png(other, (b"tEXt", b"prompt\0" + json.dumps(API).encode())))
     monkeypatch.setattr(zlib, "decompressobj", lambda: pytest.fail("unpacked"))
-    assert reader.read_document(path).prompt(CLASSES) == API
+    assert opened(reader.read_document(path)).prompt == API
 
 
 def test_numbers_that_are_none_become_null_in_the_tags():
@@ -269,7 +269,7 @@ def test_no_mutation_of_a_workflow_ends_in_anything_but_a_reason(source):
     for _ in range(1500):
         text = mutated(source, draw)
         try:
-            problems = validate(reader.parse_document(text).prompt(CLASSES), CLASSES).problems
+            problems = checked(reader.parse_document(text)).problems
         except WorkflowError as error:
             problems = error.problems
         assert all(problem.type and problem.message for problem in problems)
@@ -289,6 +289,6 @@ def test_no_cut_or_flipped_byte_of_a_file_ends_in_anything_but_a_reason(tmp_path
             for _ in range(draw.randint(0, 3) if broken else 0):
                 broken[draw.randrange(len(broken))] = draw.randrange(256)
             try:
-                reader.read_document(written(tmp_path, bytes(broken))).prompt(CLASSES)
+                opened(reader.read_document(written(tmp_path, bytes(broken))))
             except WorkflowError:
                 pass

@@ -7,6 +7,7 @@ import pytest
 import torch
 from tiny import write_tiny_checkpoint
 
+from musicgraph.workflows import api_format
 from musicgraph.workflows.executor import Runner
 from musicgraph.workflows.registry import node_classes
 
@@ -32,7 +33,8 @@ def folder(mono, tmp_path):
 
 
 def run(runner, folder):
-    result = runner.run(graph(str(folder)), targets=("3",), named_models=(str(folder),))
+    prompt = api_format.read(graph(str(folder)))
+    result = runner.run(prompt, targets=("3",), named_models=(str(folder),))
     return result.value("3")["tokens"], result.cached
 
 

@@ -4,12 +4,12 @@ import json
 from pathlib import Path
 
 import pytest
+from fakes import assert_links_sound, checked, opened
 
 from musicgraph.nodes.host import Run, running
 from musicgraph.workflows.reader import read_document
-from musicgraph.workflows.registry import declared_inputs, node_classes
-from musicgraph.workflows.ui_format import CONTROL_VALUES, to_api
-from musicgraph.workflows.validate import validate
+from musicgraph.workflows.registry import NodeSpec, node_classes
+from musicgraph.workflows.widget_values import CONTROL_VALUES
 
 FOLDER = Path(__file__).parents[1] / "workflows"
 UI_FILES = sorted(FOLDER.glob("*.json"))
@@ -45,29 +45,14 @@ def test_ids_are_unique_and_counted(path):
 
 @each_ui_file
 def test_every_link_is_named_at_both_ends_and_of_one_type(path):
-    ui = loaded(path)
-    nodes = {node["id"]: node for node in ui["nodes"]}
-    for link, source, slot, target, place, kind in ui["links"]:
-        output, socket = nodes[source]["outputs"][slot], nodes[target]["inputs"][place]
-        assert link in output["links"] and socket["link"] == link
-        assert output["type"] == socket["type"] == kind
-    named = [
-        socket["link"]
-        for node in ui["nodes"]
-        for socket in node["inputs"]
-        if socket["link"] is not None
-    ]
-    given = [
-        link for node in ui["nodes"] for output in node["outputs"] for link in output["links"] or ()
-    ]
-    assert sorted(named) == sorted(given) == sorted(link[0] for link in ui["links"])
+    assert_links_sound(loaded(path))
 
 
 @each_ui_file
 def test_sockets_and_outputs_are_those_of_the_class(path, classes):
     for node in loaded(path)["nodes"]:
         node_class = classes[node["type"]]
-        specs = declared_inputs(node_class)
+        specs = NodeSpec.of(node["type"], node_class).inputs
         assert [output["type"] for output in node["outputs"]] == list(node_class.RETURN_TYPES)
         assert [socket["name"] for socket in node["inputs"] if "widget" not in socket] == [
             name for name, spec in specs.items() if not spec.is_widget
@@ -81,10 +66,9 @@ def test_sockets_and_outputs_are_those_of_the_class(path, classes):
 def test_widget_values_are_all_there_in_order_and_seeds_are_fixed(path, classes):
     for node in loaded(path)["nodes"]:
         expected, values = [], list(node["widgets_values"])
-        for spec in declared_inputs(classes[node["type"]]).values():
-            if spec.is_widget:
-                expected.append(spec)
-                expected += ["fixed"] if spec.has_seed_control else []
+        for spec in NodeSpec.of(node["type"], classes[node["type"]]).widgets:
+            expected.append(spec)
+            expected += ["fixed"] if spec.has_seed_control else []
         expected += EXTRA_VALUES.get(node["type"], [])
         assert len(values) == len(expected), node["type"]
         for value, spec in zip(values, expected, strict=True):
@@ -93,12 +77,12 @@ def test_widget_values_are_all_there_in_order_and_seeds_are_fixed(path, classes)
 
 @each_ui_file
 def test_the_api_form_is_what_the_page_would_send(path, classes):
-    assert loaded(FOLDER / "api" / path.name) == to_api(loaded(path), classes)
+    assert loaded(FOLDER / "api" / path.name) == opened(read_document(path), classes).prompt
 
 
 @pytest.mark.parametrize("path", [*UI_FILES, *API_FILES], ids=lambda path: path.stem)
 def test_every_workflow_is_fit_to_run(path, classes, tmp_path):
     """All but the file that LoadAudio asks for: that is the user's own."""
     with running(Run(input_dir=tmp_path)):
-        problems = validate(read_document(path).prompt(classes), classes).problems
+        problems = checked(read_document(path), classes).problems
     assert {problem.title for problem in problems} <= {"Load Audio"}

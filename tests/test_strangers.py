@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from fakes import CLASSES
+from fakes import CLASSES, opened
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mutations import VALUES, as_text, damaged, mutated
@@ -37,23 +37,16 @@ NODES = node_classes()
 
 
 def understood(text, classes):
-    """The graph of a document in API form, drawn and checked; None if it was refused."""
+    """The graph of a document, drawn and checked; None if it was refused."""
     try:
-        document = parse_document(text)
-        draw_or_refuse(document, classes)
-        found = validate(document.prompt(classes), classes)
+        workflow = opened(parse_document(text), classes)
+        assert draw(workflow.graph, classes).startswith("<")
+        found = validate(workflow.runnable, workflow.specs)
         found.raise_if_refused()
     except Refused as error:
         assert str(error).strip() and "Traceback" not in str(error)
         return None
     return found
-
-
-def draw_or_refuse(document, classes):
-    try:
-        assert draw(document, classes).startswith("<")
-    except Refused:
-        pass
 
 
 @FEW
@@ -88,7 +81,7 @@ def test_a_changed_graph_that_passes_is_run(data):
     found = understood(as_text(data), CLASSES)
     if found is not None:
         try:
-            Runner(CLASSES).run(found.prompt)
+            Runner(CLASSES).run(found)
         except (Refused, NodeError) as error:
             assert not isinstance(error, NodeError) or error.is_refusal
 

@@ -4,10 +4,11 @@ import copy
 import time
 
 import pytest
-from fakes import CLASSES
+from fakes import CLASSES, opened
 
+from musicgraph.workflows.overrides import Override, with_overrides
 from musicgraph.workflows.problems import WorkflowError
-from musicgraph.workflows.ui_format import to_api, with_widget
+from musicgraph.workflows.reader import Document
 
 
 class Load:
@@ -61,6 +62,15 @@ def ui(*nodes, links=()):
 
 NUMBER = ui_node(1, "Number", outputs=["NUM"], values=[4])
 SHOW = ui_node(3, "Show", [("value", "NUM", 2)], values=["hello"])
+
+
+def to_api(document, classes):
+    return opened(Document(ui=document), classes).prompt
+
+
+def with_widget(document, node_id, name, value, classes):
+    workflow = opened(Document(ui=document), classes)
+    return with_overrides(workflow, [Override(node_id, name, value)]).ui
 
 
 def inputs_of(document, node_id):

@@ -3,12 +3,11 @@
 import math
 
 import pytest
-from fakes import CLASSES, node
+from fakes import CLASSES, checked, node
 
 from musicgraph.models.limits import Limits
 from musicgraph.nodes.host import Run, running
 from musicgraph.workflows.problems import WorkflowError
-from musicgraph.workflows.validate import validate
 
 
 def graph(**changes):
@@ -21,12 +20,12 @@ def graph(**changes):
 
 
 def only_problem(prompt):
-    (problem,) = validate(prompt, CLASSES).problems
+    (problem,) = checked(prompt, CLASSES).problems
     return problem
 
 
 def test_a_sound_graph_has_no_problems_and_names_its_outputs():
-    outcome = validate(graph(), CLASSES)
+    outcome = checked(graph(), CLASSES)
     assert outcome.problems == () and outcome.outputs == ("3",)
 
 
@@ -73,7 +72,7 @@ def test_nan_is_no_number():
         def INPUT_TYPES(cls):
             return {"required": {"x": ("FLOAT", {"min": 0.0, "max": 1.0})}}
 
-    problems = validate({"1": node("Real", x=math.nan)}, {"Real": Real}).problems
+    problems = checked({"1": node("Real", x=math.nan)}, {"Real": Real}).problems
     assert [problem.type for problem in problems] == ["invalid_input_type"]
 
 
@@ -81,13 +80,13 @@ def test_all_problems_come_at_once():
     prompt = graph(
         **{"1": node("Number", value=-1), "2": node("Add", a=["1", 5], seed="x", mode="?")}
     )
-    assert len(validate(prompt, CLASSES).problems) == 4
+    assert len(checked(prompt, CLASSES).problems) == 4
 
 
 def test_all_missing_classes_on_which_a_result_depends_come_at_once_with_their_nodes():
     needed = {"8": node("KSampler", "K"), "9": node("VAEDecode", samples=["8", 0])}
     shown = {"7": node("Show", value=["9", 0], label="x")}
-    problems = validate(graph(**needed, **shown), CLASSES).problems
+    problems = checked(graph(**needed, **shown), CLASSES).problems
     assert [(p.type, p.node, p.title) for p in problems] == [
         ("invalid_prompt", "8", "K"),
         ("invalid_prompt", "9", "VAEDecode"),
@@ -95,20 +94,20 @@ def test_all_missing_classes_on_which_a_result_depends_come_at_once_with_their_n
 
 
 def test_an_unknown_node_that_leads_to_no_result_is_left_out_and_said():
-    outcome = validate(graph(**{"8": node("ShowText", "K", text=["2", 0])}), CLASSES)
-    assert not outcome.problems and "8" not in outcome.prompt
+    outcome = checked(graph(**{"8": node("ShowText", "K", text=["2", 0])}), CLASSES)
+    assert not outcome.problems and "8" not in outcome.graph
     (note,) = outcome.notes
     assert "node 8" in note and "ShowText" in note
 
 
 def test_an_unknown_node_that_saves_is_not_left_out():
-    (problem,) = validate(graph(**{"8": node("SaveElsewhere", x=["2", 0])}), CLASSES).problems
+    (problem,) = checked(graph(**{"8": node("SaveElsewhere", x=["2", 0])}), CLASSES).problems
     assert problem.node == "8"
 
 
 def test_a_widget_that_an_older_file_lacks_has_its_default_and_it_is_said():
-    outcome = validate(graph(**{"2": node("Add", a=["1", 0])}), CLASSES)
-    assert not outcome.problems and outcome.prompt["2"]["inputs"]["seed"] == 0
+    outcome = checked(graph(**{"2": node("Add", a=["1", 0])}), CLASSES)
+    assert not outcome.problems and outcome.graph["2"].inputs["seed"] == 0
     assert "seed" in outcome.notes[0] and "node 2" in outcome.notes[0]
 
 
@@ -153,19 +152,19 @@ class _Any:
 )
 def test_what_all_samplers_ask_for_together_is_bounded(count, inputs, reason):
     classes = {"Composer": _Composer, "Any": _Any}
-    problems = validate(composers(count, **inputs), classes).problems
+    problems = checked(composers(count, **inputs), classes).problems
     assert [reason in problem.details for problem in problems] == ([True] if reason else [])
 
 
 def test_a_runner_may_be_given_tighter_limits():
     classes = {"Composer": _Composer, "Any": _Any}
     with running(Run(limits=Limits(music_s=5.0))):
-        (problem,) = validate(composers(1, duration=6.0, variations=1), classes).problems
+        (problem,) = checked(composers(1, duration=6.0, variations=1), classes).problems
     assert "got 6 s, expected at most 5" in problem.details
 
 
 def test_what_leads_to_no_output_is_not_checked():
-    assert not validate(graph(**{"8": node("Number", value=99)}), CLASSES).problems
+    assert not checked(graph(**{"8": node("Number", value=99)}), CLASSES).problems
 
 
 @pytest.mark.parametrize(
@@ -189,10 +188,10 @@ def test_literals_are_converted_and_links_are_not_range_checked():
         **{"1": node("Number", value="3"), "2": node("Add", a=["1", 0], seed=2.9, mode="minus")}
     )
     prompt["3"]["inputs"]["label"] = 7
-    outcome = validate(prompt, CLASSES)
+    outcome = checked(prompt, CLASSES)
     assert outcome.problems == ()
     assert [
-        outcome.prompt[i]["inputs"][n] for i, n in (("1", "value"), ("2", "seed"), ("3", "label"))
+        outcome.graph[i].inputs[n] for i, n in (("1", "value"), ("2", "seed"), ("3", "label"))
     ] == [3, 2, "7"]
     assert prompt["1"]["inputs"]["value"] == "3"  # the caller's prompt stays as it was
 
@@ -201,11 +200,11 @@ def test_validate_inputs_replaces_the_range_check_of_what_it_names():
     def picky(**inputs):
         return {"1": node("Picky", **inputs), "3": node("Show", value=["1", 0], label="x")}
 
-    assert not validate(picky(even=100, odd=1), CLASSES).problems
+    assert not checked(picky(even=100, odd=1), CLASSES).problems
     assert only_problem(picky(even=3, odd=1)).type == "custom_validation_failed"
     assert only_problem(picky(even=2, odd=9)).type == "value_bigger_than_max"
     linked = {**picky(even=["n", 0], odd=1), "n": node("Ints")}
-    assert not validate(linked, {**CLASSES, "Ints": _Ints}).problems
+    assert not checked(linked, {**CLASSES, "Ints": _Ints}).problems
 
 
 class _Ints:
@@ -228,7 +227,7 @@ def test_a_class_whose_own_check_breaks_is_a_problem_not_a_traceback():
         def INPUT_TYPES(cls):
             raise OSError("no folder")
 
-    problems = validate({"1": node("Odd")}, {"Odd": Odd}).problems
+    problems = checked({"1": node("Odd")}, {"Odd": Odd}).problems
     assert [problem.type for problem in problems] == ["exception_during_validation"]
 
 
@@ -237,4 +236,4 @@ def test_a_class_whose_own_check_breaks_is_a_problem_not_a_traceback():
 )
 def test_a_node_of_the_wrong_shape_is_refused(bad):
     with pytest.raises(WorkflowError):
-        validate({"1": bad}, CLASSES)
+        checked({"1": bad}, CLASSES)

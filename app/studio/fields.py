@@ -17,7 +17,7 @@ from ...nodes.audio import AudioLoudness
 from ...nodes.load import MusicGenModelLoader
 from ...nodes.sample import MusicGenSampler
 from ...workflows.inputs import InputSpec
-from ...workflows.registry import declared_inputs
+from ...workflows.registry import NodeSpec
 from .encoding import FORMATS
 from .settings import AppSettings
 
@@ -203,8 +203,8 @@ def compatible_fields(settings: AppSettings) -> dict[str, Field]:
 
 def all_fields(settings: AppSettings) -> dict[str, Field]:
     """Of POST /v1/generate."""
-    sampler, loader = declared_inputs(MusicGenSampler), declared_inputs(MusicGenModelLoader)
-    loudness = declared_inputs(AudioLoudness)["target"]
+    sampler, loader = _inputs(MusicGenSampler), _inputs(MusicGenModelLoader)
+    loudness = _inputs(AudioLoudness)["target"]
     longest = min(sampler["duration"].options["max"], settings.max_duration_s)
     return {
         "prompt": _prompt(),
@@ -226,6 +226,10 @@ def all_fields(settings: AppSettings) -> dict[str, Field]:
         "format": Choice(None, "The kind of file. Left out: what the Accept header asks for, else wav.", tuple(FORMATS)),
         "stream": Flag(False, "Send the sound while it is being made. One variation, loudness as decoded."),
     }  # fmt: skip
+
+
+def _inputs(node_class: type) -> Mapping[str, InputSpec]:
+    return NodeSpec.of(node_class.__name__, node_class).inputs
 
 
 def _prompt() -> Text:

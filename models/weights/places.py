@@ -85,6 +85,16 @@ def known_models(folders: Sequence[Path] = ()) -> list[Found]:
     return found
 
 
+def is_known(name: str, folders: Sequence[Path] = ()) -> bool:
+    """Whether `known_models` would list this name; without a look at any other model."""
+    is_plain = name not in ("", ".", "..") and os.path.basename(name) == name
+    return (
+        name == POCKET
+        or is_official(name)
+        or (is_plain and any(_is_checkpoint(folder / name) for folder in folders))
+    )
+
+
 def _licence_of(name: str) -> str:
     official = any(name in (known.id, known.id.rpartition("/")[2]) for known in OFFICIAL)
     return WEIGHTS_LICENCE if official else "its own"
