@@ -14,18 +14,18 @@ import wave
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from ...models.dsp import resample
 from ...models.quoting import shown
 from ...models.refused import Refused
 from ...nodes.host import check_stop, current_run
 from .files import check_folder_writable, check_new_path, name_of, open_file, written_whole
 from .id3 import check_id3
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 log = logging.getLogger("musicgraph")
 
@@ -51,6 +51,8 @@ def read_audio(path: str | Path) -> tuple[Tensor, int]:
     refused when it reaches the bound. Raises Refused, with the file's name, for that, for what is no audio, and for
     samples that are NaN or infinite.
     """
+    import torch
+
     with _opened(path) as (container, stream):
         rate, channels = stream.codec_context.sample_rate, stream.codec_context.channels
         if (
@@ -261,7 +263,7 @@ def write_audio(
 
 def full_scale_factor(waveform: Tensor) -> float:
     """What brings a waveform of any shape within ±1: 1.0 if it is, else one factor for all of it."""
-    low, high = (float(value) for value in torch.aminmax(waveform))
+    low, high = (float(value) for value in waveform.aminmax())
     return 1 / max(1.0, high, -low)
 
 
@@ -290,7 +292,7 @@ def _checked_samples(waveform: Tensor) -> Tensor:
             expected=f"[1 to {len(LAYOUTS)} channels, 1 or more samples]",
         )
     samples = waveform.detach().float().cpu()
-    if not all(map(math.isfinite, torch.aminmax(samples))):
+    if not all(map(math.isfinite, samples.aminmax())):
         raise Refused(
             "cannot write audio", got="samples that are NaN or infinite", expected="numbers"
         )
@@ -299,6 +301,8 @@ def _checked_samples(waveform: Tensor) -> Tensor:
 
 def _at_fitting_rate(samples: Tensor, rate: int, coding: Coding | None) -> tuple[Tensor, int]:
     """At the next higher rate that the format holds, if it does not hold this one."""
+    from ...models.dsp import resample
+
     if coding is None or not coding.rates or rate in coding.rates:
         return samples, rate
     new_rate = min((r for r in coding.rates if r > rate), default=coding.rates[-1])

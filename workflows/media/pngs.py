@@ -5,12 +5,13 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Mapping
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from ...models.refused import Refused
 from .tags import PNG_SIGNATURE
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 COLOUR_TYPES = {1: 0, 3: 2, 4: 6}
 """channels → what PNG calls grey, RGB and RGB with alpha"""
@@ -18,12 +19,14 @@ COLOUR_TYPES = {1: 0, 3: 2, 4: 6}
 
 def png_bytes(image: Tensor, tags: Mapping[str, str]) -> bytes:
     """`[H, W, C]` in 0 … 1, beyond which it is clipped, as a file. Raises Refused for anything else."""
+    import torch
+
     if image.ndim != 3 or 0 in image.shape or image.shape[2] not in COLOUR_TYPES:
         expected = "[height, width, 1, 3 or 4 channels]"
         raise Refused(
             "cannot write a picture", got=f"the shape {list(image.shape)}", expected=expected
         )
-    if not torch.isfinite(image).all():
+    if not image.isfinite().all():
         raise Refused("cannot write a picture", got="values that are NaN or infinite")
     height, width, channels = image.shape
     pixels = (image.detach().cpu() * 255).round().clamp(0, 255).to(torch.uint8).reshape(height, -1)
