@@ -53,7 +53,10 @@ class _Document:
         self.ui["nodes"] = [one for one in self.ui["nodes"] if one is not node]
 
     def put(self, node: Node) -> None:
-        """A fresh node, at the end or in the place of the one that has its id, whose links it takes over by name."""
+        """A fresh node, at the end or in the place of the one that has its id.
+
+        Then it takes over that one's links: to inputs by name, from outputs by place.
+        """
         old = self.nodes.get(node.id)
         new = _fresh_node(node, self.specs[node.class_type], len(self.ui["nodes"]))
         if old is None:
@@ -62,6 +65,8 @@ class _Document:
         else:
             new |= {key: old[key] for key in ("id", "pos", "order", "mode") if key in old}
             new["inputs"] = [_socket_named(old, one["name"]) or one for one in new["inputs"]]
+            for output, before in zip(new["outputs"], _list(old.get("outputs")), strict=False):
+                output["links"] = _list(before.get("links"))
             for link in set(_links_at(old)) - set(_links_at(new)):
                 self._unlink(link)
             self.ui["nodes"] = [new if one is old else one for one in self.ui["nodes"]]
