@@ -1,4 +1,4 @@
-"""ComfyUI's UI format, version 0.4 (what Save writes) → the drawing.
+"""ComfyUI's UI format, version 0.4 (what Save writes) → the canvas.
 
 The shape of what a stranger's file holds is checked here; `ui_writer.py` writes a changed graph back.
 """
@@ -11,7 +11,7 @@ from typing import Any
 
 from ..models.quoting import shown
 from . import widget_values
-from .drawing import Drawing, DrawnNode, Slot
+from .canvas import Canvas, CanvasNode, Socket
 from .graph import Link
 from .problems import refused
 
@@ -20,10 +20,10 @@ FAR = 1e6
 """further away nothing is drawn"""
 
 
-def read(ui: Mapping[str, Any]) -> Drawing:
+def read(ui: Mapping[str, Any]) -> Canvas:
     """Raises WorkflowError for what is no workflow of this version."""
     _refuse_later_formats(ui)
-    nodes: dict[str, DrawnNode] = {}
+    nodes: dict[str, CanvasNode] = {}
     for data in ui["nodes"]:
         node = _node(data)
         if node.id in nodes:
@@ -33,7 +33,7 @@ def read(ui: Mapping[str, Any]) -> Drawing:
     links = ui.get("links") or []
     if not isinstance(links, list):
         raise refused("not a workflow", f"got links {shown(links)}, expected a list")
-    return Drawing(nodes, dict(_link(link) for link in links if link is not None))
+    return Canvas(nodes, dict(_link(link) for link in links if link is not None))
 
 
 def positions(ui: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
@@ -46,14 +46,14 @@ def positions(ui: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
     return found
 
 
-def _node(data: Any) -> DrawnNode:
+def _node(data: Any) -> CanvasNode:
     is_node = isinstance(data, dict) and isinstance(data.get("type"), str)
     if not is_node or not _is_id(data.get("id")):
         detail = f"got the node {shown(data)}, expected an object with an id and a type"
         raise refused("not a workflow", detail)
     node_id = str(data["id"])
     title, mode = data.get("title"), data.get("mode")
-    return DrawnNode(
+    return CanvasNode(
         id=node_id,
         type=data["type"],
         title=title if isinstance(title, str) else "",
@@ -98,7 +98,7 @@ def _link(link: Any) -> tuple[int, Link]:
     return link[0], Link(str(link[1]), link[2])
 
 
-def _slot(slot: dict, node_id: str) -> Slot:
+def _slot(slot: dict, node_id: str) -> Socket:
     widget, name, link = slot.get("widget"), slot.get("name"), slot.get("link")
     if isinstance(widget, dict) and isinstance(widget.get("name"), str):
         name = widget["name"]
@@ -107,7 +107,7 @@ def _slot(slot: dict, node_id: str) -> Slot:
             "not a workflow",
             f"node {node_id}: got the input {shown(slot)}, expected a name and a link id",
         )
-    return Slot(name, slot.get("type"), link)
+    return Socket(name, slot.get("type"), link)
 
 
 def _objects(data: dict, key: str, node_id: str) -> list[dict]:

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from . import api_format, ui_format, ui_writer
-from .drawing import Drawing, graph_of, with_page_tokens
+from .canvas import Canvas, graph_of, with_page_tokens
 from .graph import Graph
 from .media.tags import workflow_tags
 from .problems import WorkflowError
@@ -28,7 +28,7 @@ class Workflow:
     document: Document
     as_read: Graph
     """the graph that is in the document"""
-    drawing: Drawing | None = None
+    canvas: Canvas | None = None
     """what the page shows, if the graph was read from that"""
 
     @classmethod
@@ -38,9 +38,9 @@ class Workflow:
             graph = _placed(api_format.read(document.api), document.ui)
             return cls(graph, specs, document, graph)
         assert document.ui is not None, "a document is in one format at least"
-        drawing = ui_format.read(document.ui)
-        graph = graph_of(drawing, specs)
-        return cls(graph, specs, document, graph, drawing)
+        canvas = ui_format.read(document.ui)
+        graph = graph_of(canvas, specs)
+        return cls(graph, specs, document, graph, canvas)
 
     def with_graph(self, graph: Graph) -> Workflow:
         return replace(self, graph=graph)
@@ -48,9 +48,9 @@ class Workflow:
     @cached_property
     def runnable(self) -> Graph:
         """The graph as ComfyUI's page would send it: prefixes have lost the tokens that the page replaces."""
-        if self.drawing is None:
+        if self.canvas is None:
             return self.graph
-        return with_page_tokens(self.graph, self.drawing, self.specs)
+        return with_page_tokens(self.graph, self.canvas, self.specs)
 
     @property
     def prompt(self) -> dict[str, dict]:

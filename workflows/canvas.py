@@ -1,6 +1,6 @@
 """What ComfyUI's page shows, and what it makes of it when the user presses Run: the graph.
 
-Every version of the UI format is read into a `Drawing`. `graph_of` names the widget values, follows reroutes, passes
+Every version of the UI format is read into a `Canvas`. `graph_of` names the widget values, follows reroutes, passes
 bypassed nodes by, leaves out muted ones, and puts the values of primitives where they point to, as the page does.
 """
 
@@ -23,7 +23,7 @@ PAGE_ONLY = frozenset({"Note", "MarkdownNote", REROUTE, PRIMITIVE})
 
 
 @dataclass(frozen=True)
-class Slot:
+class Socket:
     """An input as it is drawn: a socket, or a widget that can be linked."""
 
     name: str
@@ -32,12 +32,12 @@ class Slot:
 
 
 @dataclass(frozen=True)
-class DrawnNode:
+class CanvasNode:
     id: str
     type: str
     title: str
     mode: int
-    inputs: tuple[Slot, ...]
+    inputs: tuple[Socket, ...]
     output_types: tuple[Any, ...]
     widgets_values: list | dict
     search_name: str
@@ -50,25 +50,25 @@ class DrawnNode:
 
 
 @dataclass(frozen=True)
-class Drawing:
-    nodes: Mapping[str, DrawnNode]
+class Canvas:
+    nodes: Mapping[str, CanvasNode]
     links: Mapping[int, Link]
     """link id → the output that it comes from"""
 
 
-def graph_of(drawing: Drawing, specs: NodeSpecs) -> Graph:
+def graph_of(canvas: Canvas, specs: NodeSpecs) -> Graph:
     """What would run. Nodes of unknown classes are kept with their links, for `validate` to name them all."""
-    run = _Run(drawing, specs)
+    resolver = _Resolver(canvas, specs)
     nodes: dict[str, Node] = {}
     cut_off = []
-    for drawn in drawing.nodes.values():
+    for drawn in canvas.nodes.values():
         if drawn.runs:
-            node, from_muted = run.node(drawn)
+            node, from_muted = resolver.node(drawn)
             nodes[node.id] = node
             if any(specs.requires(node.class_type, name) for name in from_muted):
                 cut_off.append(node.id)
     _drop(nodes, cut_off, specs)
-    return Graph.of(nodes.values(), drawing.nodes)
+    return Graph.of(nodes.values(), canvas.nodes)
 
 
 def _drop(nodes: dict[str, Node], cut_off: Iterable[str], specs: NodeSpecs) -> None:
@@ -91,14 +91,14 @@ def _drop(nodes: dict[str, Node], cut_off: Iterable[str], specs: NodeSpecs) -> N
                     waiting.append(consumer)
 
 
-def with_page_tokens(graph: Graph, drawing: Drawing, specs: NodeSpecs) -> Graph:
-    """The graph of a drawing with the tokens of its filename prefixes replaced, as the page does last of all.
+def with_page_tokens(graph: Graph, canvas: Canvas, specs: NodeSpecs) -> Graph:
+    """The graph of a canvas with the tokens of its filename prefixes replaced, as the page does last of all.
 
     `%Node.widget%` names the first node that has this name for search and replace, or else this title.
     """
 
     def value_of(name: str, widget: str) -> object:
-        drawn = list(drawing.nodes.values())
+        drawn = list(canvas.nodes.values())
         found = [one for one in drawn if name == one.search_name] or [
             one for one in drawn if name == one.title
         ]
@@ -120,14 +120,14 @@ _Source = tuple[Link | None, bool]
 _NOWHERE: _Source = (None, False)
 
 
-class _Run:
+class _Resolver:
     """One press of Run."""
 
-    def __init__(self, drawing: Drawing, specs: NodeSpecs):
-        self.drawing, self.specs = drawing, specs
+    def __init__(self, canvas: Canvas, specs: NodeSpecs):
+        self.canvas, self.specs = canvas, specs
         self._sources: dict[tuple[int | None, str], _Source] = {}  # by link and wanted type
 
-    def node(self, drawn: DrawnNode) -> tuple[Node, list[str]]:
+    def node(self, drawn: CanvasNode) -> tuple[Node, list[str]]:
         """The node, and the names of the inputs left empty because what they are linked to is muted."""
         inputs, from_muted = _widgets(drawn, self.specs), []
         for slot in drawn.inputs:
@@ -148,14 +148,14 @@ class _Run:
     def _title(self, class_type: str) -> str:
         return self.specs[class_type].title if class_type in self.specs else class_type
 
-    def _origin(self, link: int | None) -> tuple[DrawnNode, int] | None:
+    def _origin(self, link: int | None) -> tuple[CanvasNode, int] | None:
         """The node and output slot that a link comes from; None if it leads nowhere."""
-        source = None if link is None else self.drawing.links.get(link)
-        if source is None or source.node not in self.drawing.nodes:
+        source = None if link is None else self.canvas.links.get(link)
+        if source is None or source.node not in self.canvas.nodes:
             return None
-        return self.drawing.nodes[source.node], source.slot
+        return self.canvas.nodes[source.node], source.slot
 
-    def _source(self, slot: Slot) -> _Source:
+    def _source(self, slot: Socket) -> _Source:
         """What feeds a slot, through reroutes and bypassed nodes. Each way is gone once."""
         wanted, link = str(slot.type), slot.link
         way = []
@@ -184,21 +184,21 @@ class _Run:
         return (_NOWHERE if node.type in PAGE_ONLY else (Link(node.id, output), False)), None
 
 
-def _widgets(drawn: DrawnNode, specs: NodeSpecs) -> dict[str, Any]:
+def _widgets(drawn: CanvasNode, specs: NodeSpecs) -> dict[str, Any]:
     values = widget_values.named(specs.inputs_of(drawn.type), drawn.widgets_values)
     return {name: literal(value) for name, value in values.items()}
 
 
-def _take_primitive(inputs: dict[str, Any], name: str, primitive: DrawnNode) -> None:
+def _take_primitive(inputs: dict[str, Any], name: str, primitive: CanvasNode) -> None:
     if isinstance(primitive.widgets_values, list) and primitive.widgets_values:
         inputs[name] = literal(primitive.widgets_values[0])
 
 
-def _link_at(node: DrawnNode, index: int | None) -> int | None:
+def _link_at(node: CanvasNode, index: int | None) -> int | None:
     return node.inputs[index].link if index is not None and index < len(node.inputs) else None
 
 
-def _bypass_input(node: DrawnNode, output: int, wanted: Any) -> int | None:
+def _bypass_input(node: CanvasNode, output: int, wanted: Any) -> int | None:
     """Which input stands in for an output: the one in the same place if the types fit, else the first of the type."""
     types = [slot.type for slot in node.inputs]
     given = node.output_types[output] if output < len(node.output_types) else wanted
