@@ -19,15 +19,21 @@ from musicgraph.workflows.executor import Runner
 from musicgraph.workflows.media.audio import write_audio
 from musicgraph.workflows.media.pngs import png_bytes
 from musicgraph.workflows.media.tags import read_tags
+from musicgraph.workflows.overrides import Override, with_overrides
 from musicgraph.workflows.problems import NodeError
 from musicgraph.workflows.reader import parse_document
 from musicgraph.workflows.registry import node_classes
 from musicgraph.workflows.validate import validate
 
+SHIPPED_IN = Path(default_graph.__file__).parent
 SHIPPED = [
-    json.loads(path.read_text(encoding="utf-8"))
-    for path in sorted(Path(default_graph.__file__).parent.rglob("*.json"))
+    json.loads(path.read_text(encoding="utf-8")) for path in sorted(SHIPPED_IN.rglob("*.json"))
 ]
+BOTH = [
+    {"output": json.loads((SHIPPED_IN / "api" / path.name).read_text(encoding="utf-8")),
+     "workflow": json.loads(path.read_text(encoding="utf-8"))}
+    for path in sorted(SHIPPED_IN.glob("*.json"))
+]  # fmt: skip
 FEW = settings(
     max_examples=150,
     deadline=None,
@@ -53,6 +59,22 @@ def understood(text, classes):
 @given(mutated(SHIPPED))
 def test_a_workflow_that_was_changed_somewhere(data):
     understood(as_text(data), NODES)
+
+
+@FEW
+@given(mutated(SHIPPED + BOTH), st.data())
+def test_a_value_set_in_a_changed_workflow_is_in_its_tags(data, draw):
+    try:
+        workflow = opened(parse_document(as_text(data)), NODES)
+        widgets = [(node.id, name) for node in workflow.graph for name in node.widgets]
+        if not widgets:
+            return
+        node_id, name = draw.draw(st.sampled_from(widgets))
+        tags = with_overrides(workflow, [Override(node_id, name, "set by me")]).tags
+    except Refused as error:
+        assert str(error).strip()
+        return
+    assert "set by me" in tags["prompt"]
 
 
 @FEW

@@ -96,23 +96,22 @@ def with_page_tokens(graph: Graph, canvas: Canvas, specs: NodeSpecs) -> Graph:
 
     `%Node.widget%` names the first node that has this name for search and replace, or else this title.
     """
+    drawn = list(reversed(canvas.nodes.values()))  # of several with one name the first counts
+    names = {one.title: one for one in drawn} | {one.search_name: one for one in drawn}
 
     def value_of(name: str, widget: str) -> object:
-        drawn = list(canvas.nodes.values())
-        found = [one for one in drawn if name == one.search_name] or [
-            one for one in drawn if name == one.title
-        ]
-        if not found:
+        found = names.get(name)
+        if found is None or not name:
             return None
-        now = graph[found[0].id].widgets if found[0].id in graph else {}
-        return (_widgets(found[0], specs) | now).get(widget)
+        now = graph[found.id].widgets if found.id in graph else {}
+        return (_widgets(found, specs) | now).get(widget)
 
+    changed = {}
     for node in graph:
         prefix = node.inputs.get("filename_prefix")
         if isinstance(prefix, str) and "%" in prefix:
-            replaced = page_tokens(prefix, value_of)
-            graph = graph.with_input(node.id, "filename_prefix", replaced)
-    return graph
+            changed[node.id] = node.with_input("filename_prefix", page_tokens(prefix, value_of))
+    return replace(graph, nodes={**graph.nodes, **changed}) if changed else graph
 
 
 _Source = tuple[Link | None, bool]

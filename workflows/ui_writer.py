@@ -107,6 +107,8 @@ class _Document:
     def _link(self, target_id: str, name: str, link: Link) -> None:
         """Connects an output to an input; both nodes and the list of links say so."""
         self._cut(target_id, name)
+        if not {link.node, target_id} <= self.nodes.keys():
+            raise refused(f"no place for a link from node {link.node} to node {target_id}")
         source, target = self.nodes[link.node], self.nodes[target_id]
         socket = _socket_named(target, name) or self._converted(target, name)
         number = self._fresh_link_id()
