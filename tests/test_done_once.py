@@ -8,6 +8,10 @@ import tiny
 
 from musicgraph import cli
 from musicgraph.app.page import graph as page_graph
+from musicgraph.app.studio import choices, offered
+from musicgraph.app.studio.choices import model_choices
+from musicgraph.app.studio.offered import offered_models
+from musicgraph.app.studio.settings import AppSettings
 from musicgraph.models.weights import places
 from musicgraph.workflows import default_graph, executor, validate, workflow
 from musicgraph.workflows.default_graph import Request, make_music
@@ -41,6 +45,8 @@ def counts(monkeypatch):
 
     count(workflow, "graph_of", "conversions")
     count(places, "known_models", "scans")
+    for module in (choices, offered):
+        count(module, "known_models", "scans")
     for module in (default_graph, executor, validate, page_graph):
         count(module, "validate", "validations")
     for class_type, node_class in node_classes().items():
@@ -90,3 +96,10 @@ def test_a_file_is_understood_once_however_much_is_set(model, counts, tmp_path, 
         cli.main()
     assert not caught.value.code
     assert {name: counts[name] for name in ONCE} == ONCE
+
+
+def test_what_a_server_offers_takes_one_look_at_the_folders(counts):
+    settings = AppSettings()
+    for ask in (offered_models, model_choices):
+        counts.clear()
+        assert ask(settings) and counts["scans"] == 1

@@ -1,4 +1,6 @@
-"""The graph: changed without being touched, ordered, and written back into the document that it came from."""
+"""The graph: changed without being touched, ordered, and written back into the document that it
+came from.
+"""
 
 import copy
 from dataclasses import replace
@@ -101,7 +103,7 @@ def test_a_circle_is_found_and_links_into_nowhere_are_none():
 
 
 def drawn():
-    """Number 1 → Add 2 → Show 3, with a note, a group and a reroute that the graph does not have."""
+    """Number 1 → Add 2 → Show 3, with a note, a group and a reroute beside the graph."""
     ports = [{"name": "NUM", "type": "NUM", "links": []}]
     number = {"id": 1, "type": "Number", "pos": [0, 0], "inputs": [], "widgets_values": [4]}
     way = {"id": 7, "type": "Reroute", "inputs": [{"name": "", "type": "NUM", "link": 1}]}

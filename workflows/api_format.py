@@ -1,7 +1,7 @@
 """ComfyUI's API format (what its server runs) ↔ the graph.
 
-`{node id: {"inputs": {name: value or [node id, output slot]}, "class_type": …, "_meta": {"title": …}}}`. Every list is meant as a link; a
-list that is a value travels as `{"__value__": [...]}`.
+`{node id: {"inputs": {name: value or [node id, output slot]}, "class_type": …, "_meta": {"title":
+…}}}`. Every list is meant as a link; a list that is a value travels as `{"__value__": [...]}`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ def write(graph: Graph) -> dict[str, dict]:
 
 
 def literal(value: Any) -> Any:
-    """A widget's value as the graph has it: a list as a tuple, out of the object that it may travel in."""
+    """A widget's value as the graph has it: a list as a tuple, out of the object that it may travel
+    in.
+    """
     if isinstance(value, dict) and "__value__" in value:
         value = value["__value__"]
     return tuple(value) if isinstance(value, list) else value

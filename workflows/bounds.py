@@ -1,4 +1,6 @@
-"""What a graph makes, measured against the run's limits: asked for in its literals, and kept while it runs."""
+"""What a graph makes, measured against the run's limits: asked for in its literals, and kept while
+it runs.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ def composes(spec: NodeSpec) -> bool:
 
 
 def music_asked_s(inputs: Mapping[str, Any]) -> float:
-    """Duration times variations of a sampler's literals; what is linked or no number counts as nothing yet."""
+    """Duration times variations of a sampler's literals; what is linked or no number counts as
+    nothing yet.
+    """
     duration, variations = inputs.get("duration"), inputs.get("variations", 1)
     if not all(isinstance(value, (int, float)) for value in (duration, variations)):
         return 0.0
@@ -57,7 +61,9 @@ class Ledger:
         self._limits.check_music(self._music_s)
 
     def keep(self, node_id: str, outcome: Outcome) -> None:
-        """Counts a result; raises Refused if one of its sounds is too large, or holds NaN or infinity."""
+        """Counts a result; raises Refused if one of its sounds is too large, or holds NaN or
+        infinity.
+        """
         import torch
 
         for audio in _sounds(outcome):

@@ -1,7 +1,8 @@
-"""One call of one node: its arguments as lists, the call for each of them, and its results as lists again.
+"""One call of one node: its arguments as lists, the call for each of them, and its results as lists
+again.
 
-ComfyUI hands every output on as a list of values. A node that does not ask for lists is called once for each; shorter
-lists repeat their last value.
+ComfyUI hands every output on as a list of values. A node that does not ask for lists is called once
+for each; shorter lists repeat their last value.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """What ComfyUI's page shows, and what it makes of it when the user presses Run: the graph.
 
-Every version of the UI format is read into a `Canvas`. `graph_of` names the widget values, follows reroutes, passes
-bypassed nodes by, leaves out muted ones, and puts the values of primitives where they point to, as the page does.
+Every version of the UI format is read into a `Canvas`. `graph_of` names the widget values, follows
+reroutes, passes bypassed nodes by, leaves out muted ones, and puts the values of primitives where
+they point to, as the page does.
 """
 
 from __future__ import annotations
@@ -57,7 +58,10 @@ class Canvas:
 
 
 def graph_of(canvas: Canvas, specs: NodeSpecs) -> Graph:
-    """What would run. Nodes of unknown classes are kept with their links, for `validate` to name them all."""
+    """What would run.
+
+    Nodes of unknown classes are kept with their links, for `validate` to name them all.
+    """
     resolver = _Resolver(canvas, specs)
     nodes: dict[str, Node] = {}
     cut_off = []
@@ -72,7 +76,7 @@ def graph_of(canvas: Canvas, specs: NodeSpecs) -> Graph:
 
 
 def _drop(nodes: dict[str, Node], cut_off: Iterable[str], specs: NodeSpecs) -> None:
-    """Takes out the nodes that lack what a muted node would give, and those that need them in turn."""
+    """Takes out the nodes that lack what a muted node would give, and those that need them."""
     consumers = defaultdict(list)
     for node in nodes.values():
         for name, link in node.links.items():
@@ -92,9 +96,11 @@ def _drop(nodes: dict[str, Node], cut_off: Iterable[str], specs: NodeSpecs) -> N
 
 
 def with_page_tokens(graph: Graph, canvas: Canvas, specs: NodeSpecs) -> Graph:
-    """The graph of a canvas with the tokens of its filename prefixes replaced, as the page does last of all.
+    """The graph of a canvas with the tokens of its filename prefixes replaced, as the page does
+    last of all.
 
-    `%Node.widget%` names the first node that has this name for search and replace, or else this title.
+    `%Node.widget%` names the first node that has this name for search and replace, or else this
+    title.
     """
     drawn = list(reversed(canvas.nodes.values()))  # of several with one name the first counts
     names = {one.title: one for one in drawn} | {one.search_name: one for one in drawn}
@@ -127,7 +133,9 @@ class _Resolver:
         self._sources: dict[tuple[int | None, str], _Source] = {}  # by link and wanted type
 
     def node(self, drawn: CanvasNode) -> tuple[Node, list[str]]:
-        """The node, and the names of the inputs left empty because what they are linked to is muted."""
+        """The node, and the names of the inputs left empty because what they are linked to is
+        muted.
+        """
         inputs, from_muted = _widgets(drawn, self.specs), []
         for slot in drawn.inputs:
             if slot.link is None:
@@ -198,7 +206,9 @@ def _link_at(node: CanvasNode, index: int | None) -> int | None:
 
 
 def _bypass_input(node: CanvasNode, output: int, wanted: Any) -> int | None:
-    """Which input stands in for an output: the one in the same place if the types fit, else the first of the type."""
+    """Which input stands in for an output: the one in the same place if the types fit, else the
+    first of the type.
+    """
     types = [slot.type for slot in node.inputs]
     given = node.output_types[output] if output < len(node.output_types) else wanted
     if output < len(types) and types_fit(types[output], given) and types_fit(types[output], wanted):

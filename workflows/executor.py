@@ -1,7 +1,8 @@
 """Runs a graph: in dependency order, once per node, and again only for what has changed.
 
-A `Runner` keeps the results of its last run. A node's result is reused while its class, its inputs, what IS_CHANGED
-says and everything above it are the same, so another seed does not load the model again. It knows no particular node.
+A `Runner` keeps the results of its last run. A node's result is reused while its class, its inputs,
+what IS_CHANGED says and everything above it are the same, so another seed does not load the model
+again. It knows no particular node.
 """
 
 from __future__ import annotations
@@ -48,9 +49,12 @@ log = logging.getLogger("musicgraph")
 
 @dataclass(frozen=True)
 class RunResult:
-    """What a run gave. `outputs` holds a list of values for each output of each node that was needed.
+    """What a run gave.
 
-    Large results that only other nodes needed are left out, where all together would have been too much to keep.
+    `outputs` holds a list of values for each output of each node that was needed.
+
+    Large results that only other nodes needed are left out, where all together would have been too
+    much to keep.
     """
 
     outputs: dict[str, tuple[list, ...]]
@@ -58,7 +62,8 @@ class RunResult:
     files: tuple[Path, ...]
     cached: tuple[str, ...]
     scaled_by: dict[Path, float] = field(default_factory=dict)
-    """files whose sound was above full scale, and what it was multiplied by before it was written"""
+    """files whose sound was above full scale, and what it was multiplied by before it was written
+    """
 
     def value(self, node: str, slot: int = 0) -> Any:
         """The value of an output that has exactly one."""
@@ -71,7 +76,9 @@ def _ignore(_: Event) -> None:
 
 
 class Runner:
-    """Runs graphs one at a time; keep it, and unchanged parts of the next graph are not computed again."""
+    """Runs graphs one at a time; keep it, and unchanged parts of the next graph are not computed
+    again.
+    """
 
     def __init__(self, classes: NodeClasses | None = None):
         self.classes = node_classes() if classes is None else classes
@@ -95,11 +102,13 @@ class Runner:
     ) -> RunResult:
         """Runs what leads to outputs, or to the nodes in `targets` if they are given.
 
-        A graph is validated first; what was validated already, with the same folders and `named_models`, is not
-        validated again. Raises WorkflowError with every problem before anything runs, NodeError with its cause when a node fails, and
-        lets host.Interrupted pass when `stopped` says so. With `stream`, nodes that can work on blocks of tokens do,
-        and AudioChunk events come while the sampler is at work. `named_models` are those that the user, not the graph, named.
-        `limits` bound what the graph makes; without them those of models/limits.py hold.
+        A graph is validated first; what was validated already, with the same folders and
+        `named_models`, is not validated again. Raises WorkflowError with every problem before
+        anything runs, NodeError with its cause when a node fails, and lets host.Interrupted pass
+        when `stopped` says so. With `stream`, nodes that can work on blocks of tokens do, and
+        AudioChunk events come while the sampler is at work. `named_models` are those that the user,
+        not the graph, named. `limits` bound what the graph makes; without them those of
+        models/limits.py hold.
         """
         temp_dir = Path(tempfile.gettempdir()) / "musicgraph" if temp_dir is None else temp_dir
         run = Run(
@@ -150,7 +159,7 @@ class _Job:
         self.users = self.graph.consumers(self.order)
 
     def still_good(self, kept: Mapping[str, Outcome]) -> dict[str, Outcome]:
-        """The results that this run can use; the others are let go before it starts, to make room."""
+        """The results that this run can use; the others are let go before it, to make room."""
         keys = self.keys.values()
         return {
             key: kept[key]
@@ -159,7 +168,9 @@ class _Job:
         }
 
     def work(self, kept: dict[str, Outcome], stream: bool) -> RunResult:
-        """Computes every output; results go into `kept` as they come, so that a failed run loses none."""
+        """Computes every output; results go into `kept` as they come, so that a failed run loses
+        none.
+        """
         for node_id in self.order:
             if self.keys[node_id] in kept:
                 self._reuse(node_id, kept)
@@ -191,7 +202,10 @@ class _Job:
         self._finish(node_id, outcome)
 
     def _make_room(self, node_id: str, outcome: Outcome, kept: dict[str, Outcome]) -> None:
-        """Counts a new result. If all together is too much, those go that no node of this run still needs."""
+        """Counts a new result.
+
+        If all together is too much, those go that no node of this run still needs.
+        """
         with self._named(node_id):
             self.ledger.keep(node_id, outcome)
             for earlier in list(self.done) if self.ledger.is_full else ():
@@ -235,7 +249,7 @@ class _Job:
     # ------------------------------------------------------------ what a node waits for
 
     def _needs(self, node_id: str) -> list[str]:
-        """The nodes to compute before this one; lazy inputs only once the node has asked for them."""
+        """The nodes to compute before this one; lazy inputs once the node has asked for them."""
         links = self.graph[node_id].links
         if hasattr(self._class(node_id), "check_lazy_status"):
             inputs, asked = self._spec(node_id).inputs, self.wanted_lazily.get(node_id, set())
@@ -264,7 +278,9 @@ class _Job:
 
     @contextlib.contextmanager
     def _named(self, node_id: str) -> Iterator[None]:
-        """Gives the node's name to what goes wrong inside; a stop, and what has a name already, pass as they are."""
+        """Gives the node's name to what goes wrong inside; a stop, and what has a name already,
+        pass as they are.
+        """
         try:
             yield
         except (Interrupted, NodeError):

@@ -1,8 +1,8 @@
 """The graph: nodes with values and links, whatever format they were written in.
 
-Everything between a file and a run works on it: other values, forms, pictures, checks, execution. A graph is never
-changed; each operation gives another one. What a picture needs beside it (groups, colours, notes) stays in the document
-that the graph was read from (`workflow.py`).
+Everything between a file and a run works on it: other values, forms, pictures, checks, execution. A
+graph is never changed; each operation gives another one. What a picture needs beside it (groups,
+colours, notes) stays in the document that the graph was read from (`workflow.py`).
 """
 
 from __future__ import annotations
@@ -122,7 +122,8 @@ class Graph:
     def inserted(self, node: Node, name: str, before: str, target: str, slot: int = 0) -> Graph:
         """With a node put on the wire that ends at the input `target` of the node `before`.
 
-        The wire now ends at the new node's input `name`, and its output `slot` goes on to where the wire ended.
+        The wire now ends at the new node's input `name`, and its output `slot` goes on to where the
+        wire ended.
         """
         node = node.with_input(name, self.nodes[before].inputs[target])
         return self.with_node(node).with_input(before, target, Link(node.id, slot))

@@ -1,7 +1,8 @@
 """One declared input of a node: what a value must be, and what a door needs to know to ask for it.
 
-`InputSpec` is made from one entry of a class's INPUT_TYPES, or directly for a field that no node declares. The command
-line, the HTTP body, the page's forms and the checks before a run are all projections of it.
+`InputSpec` is made from one entry of a class's INPUT_TYPES, or directly for a field that no node
+declares. The command line, the HTTP body, the page's forms and the checks before a run are all
+projections of it.
 """
 
 from __future__ import annotations
@@ -35,7 +36,10 @@ _TRUTH = {"true": True, "false": False}
 
 
 class BadInput(Refused):
-    """A value that does not fit its input. `type` is ComfyUI's name of the error, such as `value_not_in_list`."""
+    """A value that does not fit its input.
+
+    `type` is ComfyUI's name of the error, such as `value_not_in_list`.
+    """
 
     def __init__(
         self, type: str, message: str, what: str, *, got: str, expected: str, remedy: str = ""
@@ -65,7 +69,10 @@ class OptionFacts:
 
 @dataclass(frozen=True)
 class WidgetFacts:
-    """What a form shows for an input. `kind`: line, text, whole, number, slider, check, choice or audio."""
+    """What a form shows for an input.
+
+    `kind`: line, text, whole, number, slider, check, choice or audio.
+    """
 
     kind: str
     label: str
@@ -155,7 +162,7 @@ class InputSpec:
 
     @property
     def is_widget(self) -> bool:
-        """Whether ComfyUI's page draws a widget for it, which then has a place in `widgets_values`."""
+        """Whether ComfyUI's page draws a widget for it, with a place in `widgets_values`."""
         return not self.force_input and (
             self.choices is not None or (isinstance(self.type, str) and self.type in WIDGET_TYPES)
         )
@@ -231,9 +238,11 @@ class InputSpec:
             self._check_length(value)
 
     def read_exactly(self, value: Any) -> Any:
-        """A value of JSON or of a form, that must be right as it is: nothing is rounded, "3" and true are no numbers.
+        """A value of JSON or of a form, that must be right as it is: nothing is rounded, "3" and
+        true are no numbers.
 
-        Only 3.0 is 3 for an INT, and 3 is 3.0 for a FLOAT. Raises BadInput, which says all that is allowed.
+        Only 3.0 is 3 for an INT, and 3 is 3.0 for a FLOAT. Raises BadInput, which says all that is
+        allowed.
         """
         if value is None and self.may_be_null:
             return None
@@ -255,7 +264,8 @@ class InputSpec:
         return isinstance(value, kind)
 
     def parse(self, text: str) -> Any:
-        """What a command line's text means: text stays text, and a choice a choice; the rest is JSON where it can be.
+        """What a command line's text means: text stays text, and a choice a choice; the rest is
+        JSON where it can be.
 
         The range is not looked at. Raises BadInput for a list or an object.
         """

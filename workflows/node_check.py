@@ -1,4 +1,6 @@
-"""The checks of one node before a run: its literals against its inputs, its links by type, then its class's own check."""
+"""The checks of one node before a run: its literals against its inputs, its links by type, then its
+class's own check.
+"""
 
 from __future__ import annotations
 
@@ -15,11 +17,15 @@ from .problems import Problem
 from .registry import NodeSpecs, types_fit
 
 CLASS_FAULTS = (Refused, ValueError, TypeError, LookupError, AttributeError, OSError, RuntimeError)
-"""what a node class's own INPUT_TYPES or VALIDATE_INPUTS may raise when its folder or its argument is odd"""
+"""what a node class's own INPUT_TYPES or VALIDATE_INPUTS may raise when its folder or its argument
+is odd
+"""
 
 
 class NodeCheck:
-    """`run` gives the problems; `inputs` are the node's own, with literals converted and defaults filled in."""
+    """`run` gives the problems; `inputs` are the node's own, with literals converted and defaults
+    filled in.
+    """
 
     def __init__(self, node: Node, graph: Graph, specs: NodeSpecs, answers: dict[str, Any]):
         """`answers` keeps what classes have said of their values, for all nodes of a graph."""
@@ -104,7 +110,7 @@ class NodeCheck:
         return None
 
     def _read(self, spec: InputSpec, checked_by_class: set[str]) -> None:
-        """Converts a literal; its range is the class's business where that has a check of its own."""
+        """Converts a literal; its range is the class's business where that has its own check."""
         try:
             value = spec.convert(self.inputs[spec.name])
             self.inputs[spec.name] = value

@@ -1,6 +1,8 @@
-"""Other values for a workflow's inputs: `--set NODE.INPUT=VALUE`, and what a front door puts into the default graph.
+"""Other values for a workflow's inputs: `--set NODE.INPUT=VALUE`, and what a front door puts into
+the default graph.
 
-They go into the graph, from which the tags of a result are written, so that a file holds what made it.
+They go into the graph, from which the tags of a result are written, so that a file holds what made
+it.
 """
 
 from __future__ import annotations
@@ -28,7 +30,9 @@ class Override:
 
     @classmethod
     def parse(cls, text: str) -> Override:
-        """NODE.INPUT=VALUE; what VALUE means depends on the input's type and is settled by `with_overrides`."""
+        """NODE.INPUT=VALUE; what VALUE means depends on the input's type and is settled by
+        `with_overrides`.
+        """
         target, equals, value = text.partition("=")
         node, dot, name = target.rpartition(".")
         if not (equals and dot and node and name):

@@ -1,4 +1,6 @@
-"""What can be wrong with a workflow, in ComfyUI's vocabulary of error types, as data and as exceptions."""
+"""What can be wrong with a workflow, in ComfyUI's vocabulary of error types, as data and as
+exceptions.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,10 @@ MAX_NAMED = 20
 
 @dataclass(frozen=True)
 class Problem:
-    """One finding. Everything but `type` and `message` may be empty: some problems belong to no node."""
+    """One finding.
+
+    Everything but `type` and `message` may be empty: some problems belong to no node.
+    """
 
     type: str
     """ComfyUI's name of the error, e.g. `value_not_in_list`"""
@@ -52,7 +57,9 @@ class WorkflowError(Refused):
 
 
 class NodeError(Exception):
-    """A node that failed while it ran; the cause is `__cause__`, and a refusal (of its input) or a bug."""
+    """A node that failed while it ran; the cause is `__cause__`, and a refusal (of its input) or a
+    bug.
+    """
 
     __module__ = "musicgraph"
 

@@ -1,7 +1,8 @@
 """From a file to a document: JSON text, or the tags of an audio, video or PNG file.
 
-What a stranger's file holds is bounded here (size, depth, number of nodes), so that nothing behind this file needs to
-fear it. `Workflow.of` makes a graph of it; whether that makes sense is `validate`'s business.
+What a stranger's file holds is bounded here (size, depth, number of nodes), so that nothing behind
+this file needs to fear it. `Workflow.of` makes a graph of it; whether that makes sense is
+`validate`'s business.
 """
 
 from __future__ import annotations
@@ -35,7 +36,9 @@ class Document:
 
 
 def read_document(path: str | Path) -> Document:
-    """A JSON file in any encoding that JSON may have, or any file in whose tags ComfyUI (or we) left the graph."""
+    """A JSON file in any encoding that JSON may have, or any file in whose tags ComfyUI (or we)
+    left the graph.
+    """
     path = Path(path)
     try:
         with open_file(path) as file:
@@ -55,10 +58,11 @@ def read_document(path: str | Path) -> Document:
 
 
 def parse_document(text: str) -> Document:
-    """Workflow JSON in either format, told apart by its `nodes` list, and in the wrappings that programs send it in.
+    """Workflow JSON in either format, told apart by its `nodes` list, and in the wrappings that
+    programs send it in.
 
-    What is parsed is bounded first, by size and by a count of its parts, which costs a look at each letter. Raises
-    WorkflowError.
+    What is parsed is bounded first, by size and by a count of its parts, which costs a look at each
+    letter. Raises WorkflowError.
     """
     if len(text) > MAX_JSON_BYTES:
         raise _too_large(f"{len(text) >> 20} MB", f"{MAX_JSON_BYTES >> 20} MB")
@@ -84,7 +88,9 @@ def parse_document(text: str) -> Document:
 
 
 def _unwrapped(data: dict[str, Any]) -> Document:
-    """A graph as it is; or {"prompt": API} as it is posted; or {"output": API, "workflow": UI} as the page holds it."""
+    """A graph as it is; or {"prompt": API} as it is posted; or {"output": API, "workflow": UI} as
+    the page holds it.
+    """
     if _is_ui(data):
         return Document(ui=data)
     for name in ("prompt", "output"):
@@ -100,7 +106,9 @@ def _is_ui(data: object) -> TypeGuard[dict[str, Any]]:
 
 
 def _is_sound(ui: object) -> TypeGuard[dict[str, Any]]:
-    """Whether a picture of the graph that comes with it can go along: the graph runs without it, too."""
+    """Whether a picture of the graph that comes with it can go along: the graph runs without it,
+    too.
+    """
     return _is_ui(ui) and all(
         isinstance(node, dict)
         and all(_are_objects(node.get(name)) for name in ("inputs", "outputs"))
@@ -127,7 +135,8 @@ def _posted_ui(data: dict[str, Any]) -> object:
 def _document_in_tags(tags: Mapping[str, str], path: Path) -> Document:
     found = {name: parse_document(tags[name]) for name in ("prompt", "workflow") if tags.get(name)}
     if not found:
-        detail = f"{shown(str(path))} has no tag named prompt or workflow; save the workflow as JSON instead"
+        remedy = "save the workflow as JSON instead"
+        detail = f"{shown(str(path))} has no tag named prompt or workflow; {remedy}"
         raise refused("no workflow in the file", detail, "no_prompt")
     documents = [found[name] for name in ("prompt", "workflow") if name in found]
     api = next((one.api for one in documents if one.api is not None), None)
@@ -136,7 +145,9 @@ def _document_in_tags(tags: Mapping[str, str], path: Path) -> Document:
 
 
 def _looks_like_json(start: bytes) -> bool:
-    """By its first letter that is no blank; a file of blanks only counts, too, so that it can be named for it."""
+    """By its first letter that is no blank; a file of blanks only counts, too, so that it can be
+    named for it.
+    """
     text = start.decode(json.detect_encoding(start), "ignore").lstrip("\ufeff \t\r\n")
     return not text or text[0] in '{["-0123456789' or text.startswith(("null", "true", "false"))
 
@@ -188,7 +199,9 @@ def _too_large(got: str, most: str) -> WorkflowError:
 
 
 def _check_text(data: Any) -> None:
-    """Refuses halves of letters (lone surrogates) anywhere, which no tokenizer, file name or tag can hold."""
+    """Refuses halves of letters (lone surrogates) anywhere, which no tokenizer, file name or tag
+    can hold.
+    """
     waiting = [data]
     while waiting:
         value = waiting.pop()

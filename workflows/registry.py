@@ -1,7 +1,8 @@
 """The node classes that a headless run knows, and what each declares, read once.
 
-`NodeSpecs` is a snapshot: what a class declares may depend on the run in force (`host.current_run`), such as the models
-that may be named or the files of the input folder. So each run, check or form takes its own.
+`NodeSpecs` is a snapshot: what a class declares may depend on the run in force
+(`host.current_run`), such as the models that may be named or the files of the input folder. So each
+run, check or form takes its own.
 """
 
 from __future__ import annotations
@@ -62,7 +63,10 @@ class NodeSpec:
 
 
 class NodeSpecs(Mapping[str, NodeSpec]):
-    """The specs of known classes by name. Each class is asked at most once, when it is first looked up."""
+    """The specs of known classes by name.
+
+    Each class is asked at most once, when it is first looked up.
+    """
 
     def __init__(self, classes: NodeClasses):
         self.classes = classes
@@ -112,7 +116,9 @@ def is_output_node(node_class: type | None) -> bool:
 
 
 def types_fit(received: Any, wanted: Any) -> bool:
-    """Whether an output of one type may be linked to an input of another; "A,B" fits A and B, "*" everything."""
+    """Whether an output of one type may be linked to an input of another; "A,B" fits A and B, "*"
+    everything.
+    """
     if isinstance(wanted, (list, tuple)) or isinstance(received, (list, tuple)):
         return received == wanted or "COMBO" in (received, wanted) or "*" in (received, wanted)
     if not received != wanted:  # an instance of a str subclass that overrides != to fit everything

@@ -1,8 +1,9 @@
-"""Streams through the graph: nodes that work on blocks of tokens while the node above them still makes more.
+"""Streams through the graph: nodes that work on blocks of tokens while the node above them still
+makes more.
 
-A node class takes part with `STREAM_INPUT = "tokens"` (the input that streams) and `open_stream(self, **other_inputs)`,
-whose result has `push(AUDIO_TOKENS) -> AUDIO | None` and `close() -> tuple` (the node's outputs, once all is
-pushed). The runner then does not call the node.
+A node class takes part with `STREAM_INPUT = "tokens"` (the input that streams) and
+`open_stream(self, **other_inputs)`, whose result has `push(AUDIO_TOKENS) -> AUDIO | None` and
+`close() -> tuple` (the node's outputs, once all is pushed). The runner then does not call the node.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ from .registry import NodeSpecs
 def plan_streams(
     graph: Graph, specs: NodeSpecs, order: Iterable[str], cached: set[str]
 ) -> tuple[dict[str, list[str]], dict[str, set[str]]]:
-    """For each node above: the nodes that stream from it, and what must be computed before it for their sake."""
+    """For each node above: the nodes that stream from it, and what must be computed before it for
+    their sake.
+    """
     waits_for = {node_id: set(graph.upstream(node_id)) for node_id in order}
     consumers: dict[str, list[str]] = {}
     earlier: dict[str, set[str]] = {}
@@ -31,7 +34,7 @@ def plan_streams(
             continue
         others = {link.node for link in links.values() if link.node in graph}
         if hasattr(node_class, "check_lazy_status") or source.node in _ancestors(others, waits_for):
-            continue  # its other inputs come from the same node: nothing to stream with before that is done
+            continue  # its other inputs come from the same node: nothing to stream with before it
         waits_for[source.node] |= others
         consumers.setdefault(source.node, []).append(node_id)
         earlier.setdefault(source.node, set()).update(others)
@@ -48,7 +51,9 @@ def _ancestors(nodes: set[str], waits_for: Mapping[str, set[str]]) -> set[str]:
 
 
 class NodeStream:
-    """One node's stream: opened by the first block, good for its result if every frame came, in order and once."""
+    """One node's stream: opened by the first block, good for its result if every frame came, in
+    order and once.
+    """
 
     def __init__(self, node: str, open_stream: Callable[[], Any], emit: Listener):
         self._node, self._open, self._emit = node, open_stream, emit

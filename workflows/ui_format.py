@@ -1,6 +1,7 @@
 """ComfyUI's UI format, version 0.4 (what Save writes) → the canvas.
 
-The shape of what a stranger's file holds is checked here; `ui_writer.py` writes a changed graph back.
+The shape of what a stranger's file holds is checked here; `ui_writer.py` writes a changed graph
+back.
 """
 
 from __future__ import annotations
@@ -71,7 +72,8 @@ def _refuse_later_formats(ui: Mapping[str, Any]) -> None:
     if isinstance(version, str) and re.fullmatch(r"\d{1,3}(\.\d{1,3})?", version):
         version = float(version)
     if not isinstance(version, (int, float)) or not version < 1:
-        detail = f"got {shown(version)}, expected 0.4; export the workflow in API format (Export (API)) and use that file"
+        remedy = "export the workflow in API format (Export (API)) and use that file"
+        detail = f"got {shown(version)}, expected 0.4; {remedy}"
         raise refused("this version of the UI format is not supported yet", detail)
     definitions = ui.get("definitions")
     subgraphs = definitions.get("subgraphs") if isinstance(definitions, dict) else None
@@ -83,11 +85,9 @@ def _refuse_later_formats(ui: Mapping[str, Any]) -> None:
     for node in ui["nodes"]:
         kind = node.get("type") if isinstance(node, dict) else None
         if isinstance(kind, str) and (kind in known or kind.startswith(GROUP_NODE_PREFIXES)):
-            detail = f"node {shown(node.get('id'))} is the subgraph {shown(known.get(kind, kind))}; export the workflow in "
-            raise refused(
-                "subgraphs are not supported yet",
-                detail + "API format, or unpack the subgraph in ComfyUI",
-            )
+            got = f"node {shown(node.get('id'))} is the subgraph {shown(known.get(kind, kind))}"
+            remedy = "export the workflow in API format, or unpack the subgraph in ComfyUI"
+            raise refused("subgraphs are not supported yet", f"{got}; {remedy}")
 
 
 def _link(link: Any) -> tuple[int, Link]:

@@ -1,6 +1,8 @@
-"""A changed graph → the UI format: the document that it was read from, with what is different in it.
+"""A changed graph → the UI format: the document that it was read from, with what is different in
+it.
 
-Whatever the document has beside the graph (groups, notes, colours, muted nodes, the way of a reroute) stays as it is.
+Whatever the document has beside the graph (groups, notes, colours, muted nodes, the way of a
+reroute) stays as it is.
 """
 
 from __future__ import annotations
@@ -145,7 +147,8 @@ class _Document:
                 output["links"] = [one for one in _list(output.get("links")) if one != link]
 
 
-# ---------------------------------------------------------------- a node that the document did not have
+# ---------------------------------------------------------------- a node that the document did not
+# have
 
 
 def _fresh_node(node: Node, spec: NodeSpec, order: int) -> Ui:

@@ -1,8 +1,8 @@
 """Is a graph fit to run? Everything that is wrong with it, found before anything runs.
 
-The checks, their order and the names of the errors are ComfyUI's: literal values are converted and checked, linked
-ones are checked by type, and only what leads to an output counts. Cycles and links into nowhere, on which ComfyUI
-stumbles, have a message of their own.
+The checks, their order and the names of the errors are ComfyUI's: literal values are converted and
+checked, linked ones are checked by type, and only what leads to an output counts. Cycles and links
+into nowhere, on which ComfyUI stumbles, have a message of their own.
 """
 
 from __future__ import annotations
@@ -24,7 +24,10 @@ log = logging.getLogger("musicgraph")
 
 @dataclass(frozen=True)
 class Validation:
-    """The outcome: the graph with literals converted, what to run, and what is wrong. A runner runs it as it is."""
+    """The outcome: the graph with literals converted, what to run, and what is wrong.
+
+    A runner runs it as it is.
+    """
 
     graph: Graph
     outputs: tuple[str, ...]
@@ -79,7 +82,9 @@ def _missing_classes(graph: Graph, specs: NodeSpecs) -> list[Problem]:
 def _without_side_nodes(
     graph: Graph, needed: list[str], specs: NodeSpecs
 ) -> tuple[Graph, list[str]]:
-    """Without the unknown nodes on which no result depends, and what to say of it; those that save would be missed."""
+    """Without the unknown nodes on which no result depends, and what to say of it; those that save
+    would be missed.
+    """
     unknown = [node for node in graph if node.class_type not in specs]
     leads_on = set(needed)
     left_out = [

@@ -17,7 +17,8 @@ def as_places(values: Any) -> Any:
 
 
 def widget_places(specs: Iterable[InputSpec], values: Sequence[Any]) -> dict[str, int]:
-    """Widget name → index in `widgets_values`, where the control value of a seed takes a place of its own.
+    """Widget name → index in `widgets_values`, where the control value of a seed takes a place of
+    its own.
 
     Very old files lack that place; null stands in it where there are more values than widgets.
     """
@@ -35,7 +36,9 @@ def widget_places(specs: Iterable[InputSpec], values: Sequence[Any]) -> dict[str
 
 
 def named(specs: Mapping[str, InputSpec], values: list | dict) -> dict[str, Any]:
-    """Values by name; one that the file lacks (an older version of the node) is the widget's default."""
+    """Values by name; one that the file lacks (an older version of the node) is the widget's
+    default.
+    """
     widgets = {name: spec.default for name, spec in specs.items() if spec.is_widget}
     if isinstance(values, dict):
         return widgets | values

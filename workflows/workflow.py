@@ -21,7 +21,9 @@ log = logging.getLogger("musicgraph")
 
 @dataclass(frozen=True)
 class Workflow:
-    """The only place where a document becomes a graph, which it does once, and a graph a document again."""
+    """The only place where a document becomes a graph, which it does once, and a graph a document
+    again.
+    """
 
     graph: Graph
     specs: NodeSpecs
@@ -47,7 +49,9 @@ class Workflow:
 
     @cached_property
     def runnable(self) -> Graph:
-        """The graph as ComfyUI's page would send it: prefixes have lost the tokens that the page replaces."""
+        """The graph as ComfyUI's page would send it: prefixes have lost the tokens that the page
+        replaces.
+        """
         if self.canvas is None:
             return self.graph
         return with_page_tokens(self.graph, self.canvas, self.specs)
@@ -59,7 +63,8 @@ class Workflow:
 
     @cached_property
     def ui(self) -> Mapping[str, Any] | None:
-        """The document in UI format with what was changed in the graph; None if there is none, or no place for it.
+        """The document in UI format with what was changed in the graph; None if there is none, or
+        no place for it.
 
         Raises WorkflowError if the change has no place and there is no other format that holds it.
         """

@@ -26,12 +26,13 @@ class ModelChoice:
 
 def model_choices(settings: AppSettings) -> list[ModelChoice]:
     """The default first, then what is on disk, then what would be downloaded."""
+    known = known_models(model_folders())
     choices = [
         ModelChoice(_label(one.name, one.size_bytes, one.licence), one.name)
-        for one in offered_models(settings)
+        for one in offered_models(settings, known)
     ]
     names = [choice.name for choice in choices]
-    for model in known_models(model_folders()):
+    for model in known:
         if not model.on_disk and model.name not in (POCKET, *names):
             label = f"{model.name} · downloads {_size(model.size_bytes)} first, {_licence(model.licence)}"
             choices.append(ModelChoice(label, model.name))

@@ -5,6 +5,7 @@ Nobody makes the server download a model, or look into a folder, by naming it in
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,20 +25,21 @@ class Offered:
     is_default: bool
 
 
-def offered_models(settings: AppSettings) -> list[Offered]:
-    """The default one first."""
-    source = settings.model_name()
+def offered_models(settings: AppSettings, known: Sequence[Found] | None = None) -> list[Offered]:
+    """The default one first; `known` is what `known_models` has found, for who has asked already."""
+    known = known_models(model_folders()) if known is None else known
+    source = settings.model_name(known)
     name = Path(source).name if Path(source).expanduser().is_dir() else source
-    named = {model.name: model for model in known_models(model_folders())}
-    known = named.pop(name, None)
-    if known is None:  # a folder that lies elsewhere, or a hub id of somebody else's
-        known = Found(
+    named = {model.name: model for model in known}
+    first = named.pop(name, None)
+    if first is None:  # a folder that lies elsewhere, or a hub id of somebody else's
+        first = Found(
             name,
             None,
             sum(file.stat().st_size for file in Path(source).glob("*.safetensors")),
             "its own",
         )
-    default = Offered(name, source, known.size_bytes, known.licence, is_default=True)
+    default = Offered(name, source, first.size_bytes, first.licence, is_default=True)
     return [
         default,
         *(

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ...models.config import MAX_DURATION_S
 from ...models.refused import Refused
+
+if TYPE_CHECKING:
+    from ...models.weights.places import Found
 
 
 @dataclass(frozen=True)
@@ -41,11 +46,11 @@ class AppSettings:
                 remedy = "choose a value in that range"
                 raise Refused(name, got=got, expected=expected, remedy=remedy)
 
-    def model_name(self) -> str:
-        """The model to use when a request names none."""
+    def model_name(self, known: Sequence[Found] | None = None) -> str:
+        """The model to use when a request names none; `known` is what `known_models` has found."""
         from ...models.weights.places import (
             default_model,  # with torch, which the options alone do not need
         )
         from ...nodes.host import model_folders
 
-        return self.model or default_model(model_folders())[0]
+        return self.model or default_model(model_folders(), known)[0]

@@ -100,12 +100,18 @@ def _licence_of(name: str) -> str:
     return WEIGHTS_LICENCE if official else "its own"
 
 
-def default_model(folders: Sequence[Path] = ()) -> tuple[str, str]:
-    """The model to use when nobody says, and why: (name, reason)."""
+def default_model(
+    folders: Sequence[Path] = (), known: Sequence[Found] | None = None
+) -> tuple[str, str]:
+    """The model to use when nobody says, and why: (name, reason).
+
+    `known` is what `known_models` has found in the folders, for who has asked already.
+    """
     named = os.environ.get("MUSICGRAPH_MODEL", "").strip()
     if named:
         return named, "MUSICGRAPH_MODEL names it"
-    on_disk = {model.name: model for model in known_models(folders) if model.on_disk}
+    known = known_models(folders) if known is None else known
+    on_disk = {model.name for model in known if model.on_disk}
     for official in reversed(OFFICIAL):
         for name in (official.id, official.id.rpartition("/")[2]):
             if name in on_disk:
