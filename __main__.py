@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
+    """With the arguments of the process, or with these."""
     from .app.streams import make_usable
 
     make_usable()  # before any file is opened, which would get the number of a stream that is closed
@@ -14,7 +15,7 @@ def main() -> None:
 
     from .cli import main as command_line
 
-    command_line()
+    command_line(arguments)
 
 
 if __name__ == "__main__":

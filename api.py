@@ -1,11 +1,13 @@
-"""The HTTP API: POST a sentence, get music. A front door like the command line: it runs the default graph.
+"""The HTTP API: POST a sentence, get music.
+
+A front door like the command line: it runs the default graph.
 
     POST /v1/meta-musicgen-medium    what clients of the hosted API of that name send
     POST /v1/generate                all settings, four formats, and sound while it is being made
     GET  /v1/models   GET /health    GET /docs, /openapi.json
 
-`build_api` gives an app that the page can be mounted in. With a file of keys a request needs one and pays one credit;
-without, only this machine is answered.
+`build_api` gives an app that the page can be mounted in. With a file of keys a request needs one
+and pays one credit; without, only this machine is answered.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
@@ -26,28 +29,32 @@ from . import __version__
 from .app.http.answers import ApiError, explained, not_found, unauthorized
 from .app.http.docs import JSON_TYPE, MEANINGS, answers, body_of, page
 from .app.http.keys import KeyStore, Reservation
-from .app.http.making import CancellingResponse, Handover, Order, first_piece, pieces_from, work_for
-from .app.http.reading import is_local, read_json, wanted_format
-from .app.studio.encoding import FORMATS, ZIP_TYPE
-from .app.studio.fields import Number, all_fields, compatible_fields, read_fields
-from .app.studio.offered import offered_model, offered_models
-from .app.studio.queue import Studio, StudioClosed, Ticket
+from .app.http.making import ApiJob, CancellingResponse, SoundSender, first_piece, pieces_from
+from .app.http.reading import is_local, read_body, wanted_format
+from .app.studio.fields import all_fields, compatible_fields, read_fields, request_of
+from .app.studio.follow import JobStream
+from .app.studio.formats import FORMATS, ZIP_TYPE
+from .app.studio.models import offers, permitted
+from .app.studio.music import Music, music_job
+from .app.studio.queue import JobHandle, JobQueue, QueueClosed
 from .app.studio.settings import AppSettings
 from .nodes.host import Interrupted
-from .workflows.default_graph import Music, seed_for
-from .workflows.default_graph import Request as MusicRequest
+from .workflows.registry import node_classes
 
 COMPATIBLE_PATH = "/v1/meta-musicgen-medium"
-DESCRIPTION = "Text to music with MusicGen. The weights of the official models are CC-BY-NC 4.0: no commercial use."
+DESCRIPTION = (
+    "Text to music with MusicGen. The weights of the official models are CC-BY-NC 4.0: "
+    "no commercial use."
+)
 REFUSALS = (400, 401, 406, 413, 415, 422, 429, 500, 503)
 KEY_HEADER = APIKeyHeader(name="x-api-key", auto_error=False)
 
 Handler = Callable[[Request], Awaitable[Response]]
 
 
-def build_api(studio: Studio, settings: AppSettings) -> FastAPI:
+def build_api(queue: JobQueue, settings: AppSettings) -> FastAPI:
     """Raises Refused if the file of keys cannot be used. Loads no model."""
-    api = _Api(studio, settings)
+    api = _Api(queue, settings)
     app = FastAPI(
         title="MusicGraph", version=__version__, description=DESCRIPTION,
         docs_url=None, redoc_url=None, redirect_slashes=False, lifespan=api.while_it_runs,
@@ -55,15 +62,18 @@ def build_api(studio: Studio, settings: AppSettings) -> FastAPI:
     key = [Security(KEY_HEADER)] if api.keys else []  # the document says so; `_who` is the judge
     sounds = [one.media_type for one in FORMATS.values()]
     _add(
-        app, "POST", COMPATIBLE_PATH, api.make_compatible, summary="A sentence in, a WAV file out", dependencies=key,
+        app, "POST", COMPATIBLE_PATH, api.make_compatible, dependencies=key,
+        summary="A sentence in, a WAV file out",
         responses=answers(["audio/wav"], *REFUSALS, _406=MEANINGS[402]), **body_of(api.compatible),
     )  # fmt: skip
     _add(
-        app, "POST", "/v1/generate", api.make_any, summary="Music, with all settings", dependencies=key,
-        responses=answers([*sounds, ZIP_TYPE], 402, 404, *REFUSALS), no_credits_status=402, **body_of(api.all),
+        app, "POST", "/v1/generate", api.make_any, dependencies=key,
+        summary="Music, with all settings", no_credits_status=402, **body_of(api.all),
+        responses=answers([*sounds, ZIP_TYPE], 402, 404, *REFUSALS),
     )  # fmt: skip
     _add(
-        app, "GET", "/v1/models", api.models, summary="The models that may be asked for", dependencies=key,
+        app, "GET", "/v1/models", api.models, dependencies=key,
+        summary="The models that may be asked for",
         responses=answers([JSON_TYPE], 401, 500),
     )  # fmt: skip
     _add(
@@ -106,7 +116,9 @@ def _add(
 
 
 class _Elsewhere:
-    """What is asked for under /v1 and is not there, or not with that method; the page behind never sees it."""
+    """What is asked for under /v1 and is not there, or not with that method; the page behind never
+    sees it.
+    """
 
     def __init__(self, app: FastAPI):
         self._app = app
@@ -125,8 +137,8 @@ class _Elsewhere:
 class _Api:
     """The handlers, and what they share."""
 
-    def __init__(self, studio: Studio, settings: AppSettings):
-        self.studio, self.settings = studio, settings
+    def __init__(self, queue: JobQueue, settings: AppSettings):
+        self.queue, self.settings, self.classes = queue, settings, node_classes()
         self.keys = KeyStore(settings.api_keys) if settings.api_keys else None
         if self.keys is not None:
             self.keys.recover()
@@ -144,26 +156,22 @@ class _Api:
 
     async def make_compatible(self, http: Request) -> Response:
         owner, key = await self._who(http)
-        values = read_fields(self.compatible, await read_json(http))
+        values = read_fields(self.compatible, await read_body(http))
         if values["seed"] == -1:  # one that this route takes again
-            seed = self.compatible["seed"]
-            assert isinstance(seed, Number)
-            values["seed"] = secrets.randbelow(int(seed.high) + 1)
-        return await self._make(
-            http, owner, key, await run_in_threadpool(self._order, values, "wav")
-        )
+            values["seed"] = secrets.randbelow(int(self.compatible["seed"].maximum or 0) + 1)
+        return await self._make(http, owner, key, await run_in_threadpool(self._job, values, "wav"))
 
     async def make_any(self, http: Request) -> Response:
         owner, key = await self._who(http)
-        values = read_fields(self.all, await read_json(http))
+        values = read_fields(self.all, await read_body(http))
         format = values["format"] or wanted_format(http.headers.get("accept", ""))
         return await self._make(
-            http, owner, key, await run_in_threadpool(self._order, values, format)
+            http, owner, key, await run_in_threadpool(self._job, values, format)
         )
 
     async def models(self, http: Request) -> Response:
         await self._who(http)
-        found = await run_in_threadpool(offered_models, self.settings)
+        found = await run_in_threadpool(offers, self.settings)
         rows = [
             {
                 "name": one.name,
@@ -179,8 +187,8 @@ class _Api:
         state = {
             "status": "ok",
             "version": __version__,
-            "busy": self.studio.busy(),
-            "waiting": self.studio.waiting(),
+            "busy": self.queue.busy(),
+            "waiting": self.queue.waiting(),
         }
         return JSONResponse(state)
 
@@ -192,7 +200,10 @@ class _Api:
             if self.settings.share or not is_local(
                 http
             ):  # a share link brings strangers in as if they were local
-                message = "got a request that may come from another machine, expected one from this; start with --api-keys"
+                message = (
+                    "got a request that may come from another machine, expected one from this; "
+                    "start with --api-keys"
+                )
                 raise unauthorized(message)
             return "api", None
         key = http.headers.get("x-api-key")
@@ -203,75 +214,77 @@ class _Api:
         row = await run_in_threadpool(self.keys.find, key)
         return f"key {row.id}", key
 
-    def _order(self, values: Mapping[str, Any], format_name: str) -> Order:
-        """Raises ApiError for settings that do not go together, and for a model that is not here."""
+    def _job(self, values: Mapping[str, Any], format_name: str) -> ApiJob:
+        """Raises ApiError for settings that do not go together, and ModelNotOffered."""
         stream, variations = values.get("stream", False), values.get("variations", 1)
         if stream and (variations > 1 or values.get("loudness_lufs") is not None):
-            got = (
-                "several variations"
-                if variations > 1
-                else "a loudness, which needs all of the sound first"
-            )
-            raise ApiError(
-                422, "invalid_field", f"stream: got {got}, expected neither; leave it or stream out"
-            )
-        model = offered_model(self.settings, values.get("model", ""))
-        if model is None:
-            names = ", ".join(one.name for one in offered_models(self.settings))
-            raise not_found(
-                f"model: got {values['model']!r}, expected one of {names}; ask for one of those"
-            )
+            several = "several variations"
+            loud = "a loudness, which needs all of the sound first"
+            got = several if variations > 1 else loud
+            message = f"stream: got {got}, expected neither; leave it or stream out"
+            raise ApiError(422, "invalid_field", message)
+        offer = permitted(self.settings, values.get("model", ""))
         format = FORMATS[format_name]
-        given = {name: values[name] for name in MusicRequest.__dataclass_fields__ if name in values}
-        given |= {
-            "model": model.source,
-            "duration_s": values["duration"],
-            "seed": seed_for(values["seed"]),
-        }
-        return Order(MusicRequest(**given, save_as=format.save_as), format, stream, model.name)
+        request = request_of(values, model=offer.source, save_as=format.save_as)
+        job = music_job(request, self.classes, named_models=(offer.source,), stream=stream)
+        return ApiJob(job, format, variations, request.seed, offer.name)
 
-    async def _make(self, http: Request, owner: str, key: str | None, order: Order) -> Response:
-        handover = Handover()
-        ticket, remaining = await run_in_threadpool(self._begin, owner, key, order, handover)
-        first = await first_piece(http, ticket, handover)
-        headers = {
-            "x-seed": str(order.request.seed),
-            "x-model": quote(order.model_name, safe="/-_."),
-        }
+    async def _make(self, http: Request, owner: str, key: str | None, wanted: ApiJob) -> Response:
+        stream, charge = JobStream[bytes](), Charge()
+        handle, remaining = await run_in_threadpool(self._begin, owner, key, wanted, stream, charge)
+        pieces = stream.each()
+        first = await first_piece(http, handle, pieces)
+        headers = {"x-seed": str(wanted.seed), "x-model": quote(wanted.model_name, safe="/-_.")}
         if remaining is not None:
             headers["x-remaining-credits"] = str(remaining)
-        if order.stream:
-            handover.answered = True
-            pieces = pieces_from(first, ticket, handover)
-            return CancellingResponse(ticket, pieces, headers=headers, media_type=order.media_type)
-        await handover.next()  # the end: the work has its result by then
-        headers["x-generation-seconds"] = f"{ticket.result().generation_s:.3f}"
-        return Response(first, headers=headers, media_type=order.media_type)
+        if wanted.job.stream:
+            charge.has_heard = True
+            rest = pieces_from(first, handle, pieces)
+            return CancellingResponse(handle, rest, headers=headers, media_type=wanted.media_type)
+        async for _ in pieces:  # to the end: the job has its result by then
+            raise AssertionError("a file comes in one piece")
+        headers["x-generation-seconds"] = f"{handle.result().generation_s:.3f}"
+        return Response(first, headers=headers, media_type=wanted.media_type)
 
     def _begin(
-        self, owner: str, key: str | None, order: Order, handover: Handover
-    ) -> tuple[Ticket[Music], int | None]:
-        """Pays and lines up. The credit comes back if there is no music for it."""
-        if self.keys is None or key is None:
-            ticket = self.studio.submit(owner, work_for(order, handover.send))
-            ticket.when_done(handover.end)
-            return ticket, None
-        keys, reserved = self.keys, self.keys.reserve(key)
+        self,
+        owner: str,
+        key: str | None,
+        wanted: ApiJob,
+        stream: JobStream[bytes],
+        charge: Charge,
+    ) -> tuple[JobHandle[Music], int | None]:
+        """Pays and queues the job. The credit comes back if there is no music for it."""
+        sender = SoundSender(wanted, stream)
+        keys, reserved = self.keys, None
+        if keys is not None and key is not None:
+            reserved = keys.reserve(key)
         try:
-            ticket = self.studio.submit(owner, work_for(order, handover.send))
+            handle = self.queue.submit(
+                owner, wanted.job, listener=sender.listen, then=sender.finish
+            )
         except BaseException:
-            keys.give_back(reserved)
+            if keys is not None and reserved is not None:
+                keys.give_back(reserved)
             raise
-        ticket.when_done(lambda: _settle(keys, reserved, ticket, handover))
-        ticket.when_done(handover.end)
-        return ticket, reserved.remaining
+        if keys is not None and reserved is not None:
+            handle.when_done(lambda: charge.settle(keys, reserved, handle))
+        handle.when_done(stream.end)
+        return handle, reserved.remaining if reserved is not None else None
 
 
-def _settle(
-    keys: KeyStore, reserved: Reservation, ticket: Ticket[Music], handover: Handover
-) -> None:
-    """Music costs, and what a client has heard before it left. A failure, or our own end, does not."""
-    error = ticket.error()
-    left = isinstance(error, Interrupted) and not isinstance(error, StudioClosed)
-    is_paid = error is None or (left and handover.answered)
-    (keys.spend if is_paid else keys.give_back)(reserved)
+@dataclass
+class Charge:
+    """What an answer costs.
+
+    Music does, and what a client has heard before it left; a failure, or our own end, does not.
+    """
+
+    has_heard: bool = False
+    """whether the client has been sent any sound"""
+
+    def settle(self, keys: KeyStore, reserved: Reservation, handle: JobHandle[Music]) -> None:
+        error = handle.error()
+        left = isinstance(error, Interrupted) and not isinstance(error, QueueClosed)
+        is_paid = error is None or (left and self.has_heard)
+        (keys.spend if is_paid else keys.give_back)(reserved)

@@ -1,6 +1,9 @@
-"""The command line. Each command is thin: it reads its arguments, calls the package, and says what happened.
+"""The command line.
 
-Results go to stdout, progress and errors to stderr. Exit codes: 0 done, 1 a failure while working, 2 bad input.
+Each command is thin: it reads its arguments, calls the package, and says what happened.
+
+Results go to stdout, progress and errors to stderr. Exit codes: 0 done, 1 a failure while working,
+2 bad input.
 """
 
 from __future__ import annotations
@@ -17,19 +20,24 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .app.http.keys_cli import keys
+from .app.options import give_options
+from .app.serve_cli import demo
 from .models.engines.processors import prepare_threads
 from .models.refused import Refused
 
 if TYPE_CHECKING:
     from .workflows.graph import Graph
+    from .workflows.inputs import InputSpec
     from .workflows.problems import Problem
     from .workflows.registry import NodeClasses
 
 FAILED, BAD_INPUT = 1, 2
 ISSUES = "https://github.com/musicgraph/musicgraph/issues"
 
-# The default graph's last node for a format; formats without one of their own (.wav) keep the graph's SaveAudio.
+# The default graph's last node for a format; those without one of their own (.wav) keep SaveAudio.
 SAVERS = {".mp3": "SaveAudioMP3", ".opus": "SaveAudioOpus", ".ogg": "SaveAudioOpus"}
+
+LETTERS = {"duration": "-d", "model": "-m"}
 
 app = typer.Typer(
     help="MusicGen as a graph of nodes: text to music.",
@@ -39,6 +47,7 @@ app = typer.Typer(
 )
 
 app.add_typer(keys, name="keys")
+app.command()(demo)
 
 InputFolder = Annotated[
     Path, typer.Option("--input", metavar="DIR", help="Where LoadAudio finds its files.")
@@ -49,15 +58,28 @@ OutputFolder = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print the outcome as JSON, last on stdout.")]
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
+    """With the arguments of the process, or with these."""
     prepare_threads()
+    asked = sys.argv[1:] if arguments is None else arguments
+    give_options(generate, _generate_fields() if asked[:1] == ["generate"] else {}, LETTERS)
     with explained_errors():
-        raise SystemExit(app(standalone_mode=False) or 0)
+        raise SystemExit(app(arguments, standalone_mode=False) or 0)
+
+
+def _generate_fields() -> Mapping[str, InputSpec]:
+    """Of the nodes, which only this command needs to know."""
+    from .app.studio.fields import terminal_fields
+
+    return terminal_fields()
 
 
 @contextlib.contextmanager
 def explained_errors() -> Iterator[None]:
-    """Bad input ends in one line on stderr and exit code 2. Whatever else is raised is a bug, and is shown as one."""
+    """Bad input ends in one line on stderr and exit code 2.
+
+    Whatever else is raised is a bug, and is shown as one.
+    """
     from .workflows.problems import NodeError
 
     try:
@@ -65,7 +87,7 @@ def explained_errors() -> Iterator[None]:
     except Refused as error:
         _exit(str(error), BAD_INPUT)
     # typer's usage errors, whose class has no public name
-    except typer.BadParameter.__base__ as error:  # pyright: ignore[reportGeneralTypeIssues]: not None
+    except typer.BadParameter.__base__ as error:  # pyright: ignore[reportGeneralTypeIssues]
         _exit_for_usage(error)
     except NodeError as error:
         if error.is_refusal:
@@ -103,8 +125,8 @@ def _exit_for_bug() -> None:
     traceback.print_exc()
     here = f"musicgraph {__version__}, Python {platform.python_version()}, {platform.platform()}"
     _exit(
-        "this is our fault, not yours; please send us the lines above, the command and the file that it read, "
-        f"and this: {here} ({ISSUES})",
+        "this is our fault, not yours; please send us the lines above, the command and the file "
+        f"that it read, and this: {here} ({ISSUES})",
         FAILED,
     )
 
@@ -114,7 +136,7 @@ def _say(text: str) -> None:
     try:
         typer.echo(text)
     except OSError as error:
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (to the end: the other one would fail again then)
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (to the end of the process)
         _exit(f"standard output: {error.strerror}; the work is done, but nobody was told", FAILED)
 
 
@@ -131,63 +153,37 @@ def _check_is_text(**values: str) -> None:
 @app.command()
 def generate(
     prompt: Annotated[str, typer.Argument(help="What the music should be. Empty: unconditional.")],
-    duration: Annotated[float, typer.Option("--duration", "-d", help="Seconds.")] = 10.0,
     output: Annotated[
         Path,
         typer.Option(
             "--output", "-o", help="The suffix chooses the format: .wav .flac .mp3 .opus .ogg"
         ),
     ] = Path("music.wav"),
-    model: Annotated[
-        str,
-        typer.Option(
-            "--model", "-m", help="pocket, a folder, or a hub id such as facebook/musicgen-small."
-        ),
-    ] = "",
-    seed: Annotated[int, typer.Option(help="-1 draws one and says which.")] = -1,
-    negative: Annotated[str, typer.Option(help="What the music should not be.")] = "",
-    cfg: Annotated[
-        float, typer.Option(help="Guidance: how strongly the text leads. 1 is off.")
-    ] = 3.0,
-    temperature: Annotated[float, typer.Option(help="0 always takes the likeliest token.")] = 1.0,
-    top_k: Annotated[int, typer.Option(help="Draw among this many likeliest tokens.")] = 250,
-    top_p: Annotated[
-        float, typer.Option(help="Above 0: draw among this share of probability, not top-k.")
-    ] = 0.0,
-    variations: Annotated[int, typer.Option(help="Takes, made side by side.")] = 1,
-    loudness: Annotated[
-        float | None,
-        typer.Option(
-            metavar="LUFS", help="Bring it to this loudness, such as -14. Default: as decoded."
-        ),
-    ] = None,
-    precision: Annotated[str, typer.Option(help="auto, fp32, int8, fp16 or bf16.")] = "auto",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     as_json: AsJson = False,
+    **values: Any,
 ) -> None:
     """Make music from a sentence."""
+    from .app.studio.fields import request_of
+    from .app.studio.music import make_music
     from .models.disk import part_files
     from .models.weights.places import default_model
     from .nodes.host import model_folders
-    from .workflows.default_graph import Request, make_music, seed_for
     from .workflows.executor import Runner
     from .workflows.media.audio import check_writable, write_audio
 
-    _check_is_text(prompt=prompt, negative=negative, model=model)
-    takes = _take_paths(output, variations)
+    _check_is_text(prompt=prompt, negative=values["negative"], model=values["model"])
+    takes = _take_paths(output, values["variations"])
     for path in takes:
         check_writable(path)
     part_files.sweep(output.parent)
-    if not model:
-        model, reason = default_model(model_folders())
-        typer.echo(f"model: {model} ({reason})", err=True)
+    if not values["model"]:
+        values["model"], reason = default_model(model_folders())
+        typer.echo(f"model: {values['model']} ({reason})", err=True)
     if not prompt.strip():
         typer.echo("empty prompt: the music will be unconditional", err=True)
-    request = Request(
-        prompt, negative, model, precision, device, duration, seed_for(seed), cfg, temperature, top_k, top_p,
-        variations, loudness, SAVERS.get(output.suffix.lower(), "SaveAudio"),
-    )  # fmt: skip
-    with _music_bar(duration) as listener:
+    saver = SAVERS.get(output.suffix.lower(), "SaveAudio")
+    request = request_of({**values, "prompt": prompt, "save_as": saver})
+    with _music_bar(request.duration_s) as listener:
         music = make_music(Runner(), request, listener=listener)
     for path, sound in zip(takes, music.waveform, strict=True):
         write_audio(path, sound, music.sample_rate, tags=music.tags)
@@ -195,7 +191,7 @@ def generate(
         "files": [str(path) for path in takes],
         "seconds": music.duration_s,
         "seed": request.seed,
-        "model": model,
+        "model": request.model,
         "engine": music.engine,
         "generation_seconds": round(music.generation_s, 3),
         "x_real_time": round(music.x_real_time, 3),
@@ -206,7 +202,8 @@ def generate(
     else:
         _say("\n".join(outcome["files"]))
         typer.echo(
-            f"{music.duration_s:g} s by {model} ({music.engine}), seed {request.seed}, {music.x_real_time:.2f} × real time",
+            f"{music.duration_s:g} s by {request.model} ({music.engine}), seed {request.seed}, "
+            f"{music.x_real_time:.2f} × real time",
             err=True,
         )
 
@@ -228,7 +225,7 @@ def _music_bar(duration_s: float) -> Iterator:
     """A listener that shows seconds of music done and how that compares to real time."""
     from tqdm import tqdm
 
-    from .workflows.events import NodeStarted, Progress, TokensFinished
+    from .workflows.events import NodeProgress, NodeStarted, TokensFinished
 
     layout = "{desc} {bar} {n:.1f}/{total:.1f} s of music, {rate_fmt} real time, {remaining} left"
     with tqdm(
@@ -249,7 +246,7 @@ def _music_bar(duration_s: float) -> Iterator:
             elif isinstance(event, TokensFinished) and not composing:
                 composing = event.node
                 bar.set_description("composing")
-            if isinstance(event, Progress) and (not composing or event.node == composing):
+            if isinstance(event, NodeProgress) and (not composing or event.node == composing):
                 if event.done <= 1:
                     bar.reset()
                 bar.update(event.done / event.total * duration_s - bar.n)
@@ -257,29 +254,14 @@ def _music_bar(duration_s: float) -> Iterator:
         yield show
 
 
-# ---------------------------------------------------------------- demo
-
-
-@app.command(
-    context_settings={
-        "allow_extra_args": True,
-        "ignore_unknown_options": True,
-        "help_option_names": [],
-    }
-)
-def demo(context: typer.Context) -> None:
-    """Open the page, with the HTTP API on the same port (demo --help: its options)."""
-    from .app.serve import main as serve
-
-    serve(context.args)
-
-
 # ---------------------------------------------------------------- models
 
 
 @app.command()
 def models(as_json: AsJson = False) -> None:
-    """Every model that is known or found: where it lies, its size, its licence; and what the cache takes."""
+    """Every model that is known or found: where it lies, its size, its licence; and what the cache
+    takes.
+    """
     from .models.disk import cache
     from .models.weights.places import known_models
     from .nodes.host import model_folders
@@ -305,9 +287,11 @@ def models(as_json: AsJson = False) -> None:
     )
 
 
-@app.command()
-def clean(as_json: AsJson = False) -> None:
-    """Empty the cache of compiled code and int8 weights: the next start makes anew what it needs."""
+@app.command("clean")
+def clean_cache(as_json: AsJson = False) -> None:
+    """Empty the cache of compiled code and int8 weights: the next start makes anew what it
+    needs.
+    """
     from .models.disk import cache
 
     try:
@@ -397,7 +381,7 @@ def _progress(graph: Graph) -> Iterator:
     """A listener that shows, on a terminal, which node is at work and how far it is."""
     from tqdm import tqdm
 
-    from .workflows.events import NodeStarted, Progress
+    from .workflows.events import NodeProgress, NodeStarted
 
     with tqdm(total=1, file=sys.stderr, disable=None, leave=False) as bar:
 
@@ -405,7 +389,7 @@ def _progress(graph: Graph) -> Iterator:
             if isinstance(event, NodeStarted):
                 bar.reset(total=1)
                 bar.set_description(graph[event.node].name)
-            elif isinstance(event, Progress):
+            elif isinstance(event, NodeProgress):
                 bar.total = event.total
                 bar.update(event.done - bar.n)
 

@@ -4,11 +4,12 @@ python gradio_app.py --port 7860        from a checkout of any name
 musicgraph demo                         installed
 """
 
+import sys
+
 if (
     "." not in __name__
 ):  # a checkout, not an installed package: bind the import name to this directory
     import importlib.util
-    import sys
     from pathlib import Path
 
     spec = importlib.util.spec_from_file_location(
@@ -18,9 +19,11 @@ if (
     sys.modules[spec.name] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(sys.modules[spec.name])
 
-from musicgraph.app.serve import build_app, main  # pyright: ignore[reportMissingImports]: bound above, or by an installer's hook
+# bound above, or by an installer's hook
+from musicgraph.__main__ import main  # pyright: ignore[reportMissingImports]
+from musicgraph.app.serve import build_app  # pyright: ignore[reportMissingImports]
 
-__all__ = ["build_app", "main"]
+__all__ = ["build_app"]
 
 if __name__ == "__main__":
-    main()
+    main(["demo", *sys.argv[1:]])

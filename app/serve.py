@@ -1,11 +1,7 @@
-"""Starting the server: options, the page and the API on one port, and an orderly end.
-
-python gradio_app.py --host 0.0.0.0 --port 7860 --model facebook/musicgen-small
-"""
+"""The server: the page and the API on one port, and an orderly end."""
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import logging
 import os
@@ -14,14 +10,12 @@ import sys
 import tempfile
 import threading
 import webbrowser
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from ..models.engines.processors import prepare_threads
 from ..models.refused import Refused
 from .stopping import leave_signals
 from .studio.settings import AppSettings
@@ -33,7 +27,7 @@ if TYPE_CHECKING:
 
     from .http.door import Hosts
     from .page.shelf import Shelf
-    from .studio.queue import Studio
+    from .studio.queue import JobQueue
 
 log = logging.getLogger("musicgraph")
 
@@ -46,17 +40,17 @@ OPEN_AFTER_S = 1.0
 
 def build_app(settings: AppSettings | None = None) -> gr.Blocks:
     """The page by itself, for Gradio's own tools and tests. Loads no model and opens no port."""
-    from .page.follow import Desk
     from .page.shelf import Shelf
     from .page.tabs import build_page
+    from .page.visitors import Visitors
 
     settings = settings or AppSettings()
-    return build_page(Desk(_studio(settings)), settings, Shelf())
+    return build_page(Visitors(_queue(settings)), settings, Shelf())
 
 
 def build_server(
     settings: AppSettings,
-    studio: Studio | None = None,
+    queue: JobQueue | None = None,
     shelf: Shelf | None = None,
     hosts: Hosts | None = None,
 ) -> FastAPI:
@@ -67,17 +61,18 @@ def build_server(
     from .http.door import Door, Hosts
     from .http.reading import PageOnlyHere
     from .page import theme
-    from .page.follow import Desk
     from .page.shelf import Shelf
     from .page.tabs import build_page
+    from .page.visitors import Visitors
 
-    studio, shelf = studio or _studio(settings), shelf or Shelf()
-    server = build_api(studio, settings)
-    desk = Desk(studio)
-    page = build_page(desk, settings, shelf)
+    queue, shelf = queue or _queue(settings), shelf or Shelf()
+    server = build_api(queue, settings)
+    visitors = Visitors(queue)
+    page = build_page(visitors, settings, shelf)
     gr.mount_gradio_app(
         server, page, path="/", server_name=settings.host, server_port=settings.port,
-        theme=theme.theme(), css=theme.CSS, head=theme.HEAD, footer_links=["api", "settings"], run_history=False,
+        theme=theme.theme(), css_paths=theme.STYLE, head=theme.HEAD,
+        footer_links=["api", "settings"], run_history=False,
         max_file_size=MAX_UPLOAD, ssr_mode=False, mcp_server=settings.mcp, show_error=False,
         enable_monitoring=False,
     )  # fmt: skip
@@ -86,7 +81,7 @@ def build_server(
         _settle_mcp(page, settings)
     if settings.api_keys is not None:  # or the page would be a way around the credits
         server.add_middleware(PageOnlyHere)
-    server.add_middleware(Door, hosts=hosts or Hosts.of(settings), on_leave=desk.leave)
+    server.add_middleware(Door, hosts=hosts or Hosts.of(settings), on_leave=visitors.leave)
     return server
 
 
@@ -104,25 +99,16 @@ def _settle_mcp(page: gr.Blocks, settings: AppSettings) -> None:
     page.mcp_server_obj._local_url = f"http://{_own_address(settings)}/"
 
 
-def _studio(settings: AppSettings) -> Studio:
-    from .studio.queue import Studio
+def _queue(settings: AppSettings) -> JobQueue:
+    from .studio.queue import JobQueue
+    from .studio.worker import LocalWorker
+    from .studio.zero_gpu import ZeroGpuWorker, is_zero_gpu
 
-    return Studio(max_waiting=settings.queue_size, idle_unload_s=settings.idle_unload_s)
+    worker = ZeroGpuWorker() if is_zero_gpu() else LocalWorker()
+    return JobQueue(worker, max_waiting=settings.queue_size, idle_unload_s=settings.idle_unload_s)
 
 
 # ---------------------------------------------------------------- serving
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Reads the options, serves until it is told to stop, and ends the process."""
-    logging.basicConfig(format="%(message)s", level=logging.WARNING)
-    log.setLevel(logging.INFO)
-    chosen = _options(arguments)
-    try:
-        serve(_settings(chosen), open_page=chosen.open)
-    except Refused as error:
-        sys.exit(f"musicgraph: {error}")
-    _leave()
 
 
 def serve(settings: AppSettings, *, open_page: bool = False) -> None:
@@ -138,7 +124,6 @@ def _serve(settings: AppSettings, files: Path, open_page: bool) -> bool:
     """With visitors' files in `files`. Whether the work could be ended at the end."""
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # both before Gradio is imported
     os.environ.setdefault("GRADIO_TEMP_DIR", str(files / "gradio"))
-    prepare_threads()
     import uvicorn
 
     from .http.door import Hosts
@@ -147,9 +132,9 @@ def _serve(settings: AppSettings, files: Path, open_page: bool) -> bool:
     from .studio.zero_gpu import announce, is_zero_gpu
 
     provide_ffmpeg(files / "ffmpeg")
-    studio, shelf, hosts = _studio(settings), Shelf(files / "shelf"), Hosts.of(settings)
+    queue, shelf, hosts = _queue(settings), Shelf(files / "shelf"), Hosts.of(settings)
     config = uvicorn.Config(
-        build_server(settings, studio, shelf, hosts),
+        build_server(settings, queue, shelf, hosts),
         host=settings.host,
         port=settings.port,
         log_level="warning",
@@ -163,9 +148,9 @@ def _serve(settings: AppSettings, files: Path, open_page: bool) -> bool:
             if settings.share:
                 _share(settings, hosts)
             leave_signals()
-            orderly_server(config, studio).run()
+            orderly_server(config, queue).run()
         finally:
-            has_ended = studio.close(SHUT_DOWN_S)
+            has_ended = queue.close(SHUT_DOWN_S)
     return has_ended
 
 
@@ -176,7 +161,7 @@ def _announce(settings: AppSettings, open_page: bool) -> None:
         threading.Timer(OPEN_AFTER_S, webbrowser.open, [address]).start()
 
 
-def orderly_server(config: uvicorn.Config, studio: Studio) -> uvicorn.Server:
+def orderly_server(config: uvicorn.Config, queue: JobQueue) -> uvicorn.Server:
     """A server that, told to stop, first sends all home, so that whoever waits is answered.
 
     Being told to stop is no failure: `run` returns, where uvicorn would let the signal end the
@@ -186,7 +171,7 @@ def orderly_server(config: uvicorn.Config, studio: Studio) -> uvicorn.Server:
 
     class Server(uvicorn.Server):
         def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-            threading.Thread(target=studio.close, name="musicgraph-close", daemon=True).start()
+            threading.Thread(target=queue.close, name="musicgraph-close", daemon=True).start()
             _end_heartbeats(config.app)
             self.force_exit = self.should_exit  # whoever asks twice does not want to wait
             self.should_exit = True
@@ -201,7 +186,7 @@ def _end_heartbeats(server: Any) -> None:
             stop_event.set()
 
 
-def _leave() -> None:
+def leave() -> None:
     """Ends the process as the system does it: all at once.
 
     Python would take it down piece by piece, which lasts seconds, and is not safe where a thread
@@ -269,7 +254,9 @@ def _sweeping(shelf: Shelf):
 
 
 def _share(settings: AppSettings, hosts: Hosts) -> None:
-    """A public address through Gradio's tunnel: the one thing here that goes outside, and only when asked to."""
+    """A public address through Gradio's tunnel: the one thing here that goes outside, and only when
+    asked to.
+    """
     import secrets
 
     from gradio import networking
@@ -287,73 +274,3 @@ def _share(settings: AppSettings, hosts: Hosts) -> None:
     if hosts.names is not None:
         hosts.names.add(urlsplit(address).hostname or "")
     print(f"public address: {address}", flush=True)
-
-
-# ---------------------------------------------------------------- options
-
-
-def settings_from(arguments: Sequence[str] | None = None) -> AppSettings:
-    """From the command line, with what Hugging Face Spaces and Gradio's variables say as defaults."""
-    return _settings(_options(arguments))
-
-
-def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    usual = AppSettings()
-    on_space = "SPACE_ID" in os.environ
-    host = os.environ.get("GRADIO_SERVER_NAME") or ("0.0.0.0" if on_space else usual.host)
-    port = _port_in_environment(usual.port)
-    parser = argparse.ArgumentParser(
-        prog="musicgraph demo", description="The MusicGraph page and HTTP API."
-    )
-    add = parser.add_argument
-    add(
-        "--host",
-        default=host,
-        help="address to listen on; 0.0.0.0 for every machine (default: %(default)s)",
-    )
-    add("--port", type=int, default=port, help="default: %(default)s, or the next free one")
-    add(
-        "--model",
-        default=usual.model,
-        help="pocket, a folder, or a hub id; default: the best one on this machine",
-    )
-    add("--share", action="store_true", help="also a public address through Gradio's tunnel")
-    add(
-        "--api-keys",
-        type=Path,
-        metavar="FILE",
-        help="keys for the HTTP API, made by: musicgraph keys add",
-    )
-    add(
-        "--queue-size",
-        type=int,
-        default=usual.queue_size,
-        help="how many may wait (default: %(default)s)",
-    )
-    add(
-        "--max-duration",
-        type=float,
-        default=usual.max_duration_s,
-        metavar="SECONDS",
-        help="default: %(default)s",
-    )
-    add(
-        "--allowed-host", action="append", default=[], metavar="NAME",
-        help="another name under which the server may be asked for; repeatable",
-    )  # fmt: skip
-    add("--mcp", action="store_true", help="also an MCP server, for assistants, at /gradio_api/mcp")
-    add("--open", action="store_true", help="also open the page in this machine's browser")
-    return parser.parse_args(arguments)
-
-
-def _settings(chosen: argparse.Namespace) -> AppSettings:
-    return AppSettings(
-        host=chosen.host, port=chosen.port, model=chosen.model, share=chosen.share, api_keys=chosen.api_keys,
-        queue_size=chosen.queue_size, max_duration_s=chosen.max_duration, mcp=chosen.mcp,
-        allowed_hosts=tuple(chosen.allowed_host),
-    )  # fmt: skip
-
-
-def _port_in_environment(usual: int) -> int:
-    text = os.environ.get("GRADIO_SERVER_PORT", "")
-    return int(text) if text.isdigit() else usual

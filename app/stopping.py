@@ -1,4 +1,5 @@
-"""Ctrl-C and SIGTERM: the process ends at once, whatever it is doing, with nothing half left behind.
+"""Ctrl-C and SIGTERM: the process ends at once, whatever it is doing, with nothing half left
+behind.
 
 Python would raise an exception in the main thread, which may be importing, compiling or shutting
 down, while other threads are inside compiled code that reads mapped weights: tracebacks, aborts and

@@ -1,4 +1,6 @@
-"""stdin, stdout and stderr for a program that may be started without them, or whose reader may go."""
+"""stdin, stdout and stderr for a program that may be started without them, or whose reader may
+go.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,8 @@ import sys
 
 
 def make_usable() -> None:
-    """Where a stream is closed there is none to read from or write to, and nothing else takes its number.
+    """Where a stream is closed there is none to read from or write to, and nothing else takes its
+    number.
 
     Whatever cannot be said on stderr is not said; work goes on. File names that are no text are
     printed as they are.

@@ -9,9 +9,10 @@ import time
 from pathlib import Path
 from statistics import median
 
-from musicgraph.workflows.default_graph import Request, make_music
+from musicgraph.app.studio.music import make_music
 from musicgraph.workflows.events import AudioChunk
 from musicgraph.workflows.executor import Runner
+from musicgraph.workflows.request import Request
 
 PROMPT = "a happy piano tune with drums, 120 bpm"
 

@@ -19,12 +19,12 @@ def local(app, **more):
 class Holding:
     """Keeps the device busy, as somebody else's work."""
 
-    def __init__(self, studio):
-        self.studio, self.may_end = studio, threading.Event()
+    def __init__(self, queue):
+        self.queue, self.may_end = queue, threading.Event()
 
     def __enter__(self):
         started = threading.Event()
-        self.ticket = self.studio.submit(
+        self.handle = self.queue.submit(
             "holder", lambda *_: started.set() or self.may_end.wait(SOON)
         )
         assert started.wait(SOON)
@@ -32,7 +32,7 @@ class Holding:
 
     def __exit__(self, *_):
         self.may_end.set()
-        self.ticket.result(SOON)
+        self.handle.result(SOON)
 
 
 def wav(response):

@@ -4,10 +4,11 @@ import pytest
 import tiny
 from fastapi.testclient import TestClient
 from http_api import local
+from workers import AnyWorker
 
 from musicgraph.api import build_api
 from musicgraph.app.http.keys import KeyStore
-from musicgraph.app.studio.queue import Studio
+from musicgraph.app.studio.queue import JobQueue
 from musicgraph.app.studio.settings import AppSettings
 
 
@@ -22,16 +23,16 @@ def model(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def studio():
-    studio = Studio(max_waiting=4)
-    yield studio
-    studio.close()
+def queue():
+    queue = JobQueue(AnyWorker(), max_waiting=4)
+    yield queue
+    queue.close()
 
 
 @pytest.fixture(scope="module")
-def client(studio, model):
+def client(queue, model):
     """Without keys, from this machine."""
-    with local(build_api(studio, AppSettings(model=str(model)))) as client:
+    with local(build_api(queue, AppSettings(model=str(model)))) as client:
         yield client
 
 
@@ -41,8 +42,8 @@ def keys(tmp_path):
 
 
 @pytest.fixture
-def paying(studio, model, keys):
+def paying(queue, model, keys):
     """With keys, from another machine."""
-    app = build_api(studio, AppSettings(model=str(model), api_keys=keys.path))
+    app = build_api(queue, AppSettings(model=str(model), api_keys=keys.path))
     with TestClient(app, base_url="http://music.example", raise_server_exceptions=False) as client:
         yield client

@@ -7,24 +7,25 @@ from contextlib import contextmanager
 
 import tiny
 import uvicorn
+from workers import AnyWorker
 
 from musicgraph.app import serve
 from musicgraph.app.page import live
 from musicgraph.app.page.shelf import Shelf
-from musicgraph.app.studio.queue import Studio
+from musicgraph.app.studio.queue import JobQueue
 from musicgraph.app.studio.settings import AppSettings
 
 CODEBOOK_SIZE = 1024  # larger than the page's default top-k
 
 
 class Site:
-    def __init__(self, address, studio, shelf):
-        self.address, self.studio, self.shelf = address, studio, shelf
+    def __init__(self, address, queue, shelf):
+        self.address, self.queue, self.shelf = address, queue, shelf
         self.asked_outside = []
 
     def wait_until_idle(self, limit_s=10.0):
         started = time.monotonic()
-        while self.studio.busy():
+        while self.queue.busy():
             assert time.monotonic() - started < limit_s, "the run goes on"
             time.sleep(0.02)
 
@@ -42,12 +43,12 @@ def tiny_site(folder, patch, **settings):
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     chosen = AppSettings(port=port, model="tiny", **settings)
-    studio, shelf = Studio(max_waiting=chosen.queue_size), Shelf(folder / "shelf")
-    site = Site(f"http://127.0.0.1:{port}/", studio, shelf)
+    queue, shelf = JobQueue(AnyWorker(), max_waiting=chosen.queue_size), Shelf(folder / "shelf")
+    site = Site(f"http://127.0.0.1:{port}/", queue, shelf)
     _watch_sockets(site, patch)
     server = uvicorn.Server(
         uvicorn.Config(
-            serve.build_server(chosen, studio, shelf),
+            serve.build_server(chosen, queue, shelf),
             port=port,
             log_level="error",
             timeout_graceful_shutdown=1,
@@ -60,7 +61,7 @@ def tiny_site(folder, patch, **settings):
     try:
         yield site
     finally:
-        studio.close()
+        queue.close()
         server.should_exit = True
         thread.join(10)
 

@@ -11,9 +11,9 @@ import soundfile
 import torch
 from http_api import COMPATIBLE, GENERATE, RATE, SHORT, error_of, local, wav
 
+from musicgraph import api
 from musicgraph.api import build_api
-from musicgraph.app.http import making
-from musicgraph.app.studio.encoding import FORMATS, SoundStream
+from musicgraph.app.studio.encoding import SoundStream
 from musicgraph.app.studio.settings import AppSettings
 from musicgraph.nodes.host import Interrupted
 from musicgraph.workflows.media.audio import read_audio
@@ -38,9 +38,7 @@ def test_the_compatible_route_answers_with_a_wav_of_the_asked_length_and_nothing
 
 def test_the_compatible_routes_defaults_are_the_documented_ones(client, monkeypatch):
     seen = []
-    monkeypatch.setattr(
-        making, "make_music", lambda runner, request, **_: seen.append(request) or 1 / 0
-    )
+    monkeypatch.setattr(api, "music_job", lambda request, *_, **__: seen.append(request) or 1 / 0)
     client.post(COMPATIBLE, json={"prompt": "x"})
     assert (seen[0].duration_s, seen[0].seed, seen[0].cfg, seen[0].top_k) == (10.0, 42, 3.0, 250)
 
@@ -150,8 +148,8 @@ def test_other_methods_are_405_and_the_answer_names_the_right_one(client, path, 
     assert response.headers["allow"] == "POST"
 
 
-def test_a_page_mounted_behind_does_not_take_over_wrong_addresses(studio, model):
-    app = build_api(studio, AppSettings(model=str(model)))
+def test_a_page_mounted_behind_does_not_take_over_wrong_addresses(queue, model):
+    app = build_api(queue, AppSettings(model=str(model)))
 
     async def mounted(scope, receive, send):
         await send({"type": "http.response.start", "status": 200, "headers": []})
@@ -260,9 +258,7 @@ def test_variations_come_as_a_zip_and_each_is_the_music_of_its_own_seed(client):
 
 def test_all_settings_reach_the_graph(client, monkeypatch, model):
     seen = []
-    monkeypatch.setattr(
-        making, "make_music", lambda runner, request, **_: seen.append(request) or 1 / 0
-    )
+    monkeypatch.setattr(api, "music_job", lambda request, *_, **__: seen.append(request) or 1 / 0)
     settings = {
         "prompt": "p", "negative": "n", "seed": 2**64 - 1, "cfg": 2.5, "temperature": 0.5, "top_k": 9, "top_p": 0.9,
         "variations": 3, "precision": "fp32", "device": "cpu", "loudness_lufs": -20.0,
@@ -361,11 +357,11 @@ def test_a_thousand_hostile_bodies_never_make_the_server_fail(client, monkeypatc
     """The model is left out: what gets past the checks is only counted."""
     made = []
 
-    def quick(runner, request, **_):
+    def quick(request, *_, **__):
         made.append(request)
         raise Interrupted("counted")
 
-    monkeypatch.setattr(making, "make_music", quick)
+    monkeypatch.setattr(api, "music_job", quick)
     dice = random.Random(0)
     names = [
         "prompt",
@@ -420,11 +416,9 @@ def test_the_docs_page_tells_the_same_and_asks_nothing_of_other_hosts(client):
 def test_a_stream_turns_down_what_is_above_full_scale(tmp_path):
     """A random codec overshoots; clipping would be heard."""
     loud = 3.0 * torch.sin(torch.linspace(0, 2000, 32_000)).unsqueeze(0)
-    pieces: list[bytes] = []
-    stream = SoundStream(FORMATS["wav"], {}, pieces.append)
-    for piece in loud.split(1000, dim=1):
-        stream.push(piece, 32_000)
-    stream.close()
+    stream = SoundStream(".wav")
+    pieces = [stream.push(piece, 32_000) for piece in loud.split(1000, dim=1)]
+    pieces.append(stream.close())
     samples = np.frombuffer(b"".join(pieces)[44:], "<i2").astype(float) / 32768
     assert len(samples) == 32_000
     assert (np.abs(samples) > 0.9999).mean() < 0.01, "it is not clipped flat"

@@ -2,17 +2,19 @@
 
 import asyncio
 import concurrent.futures
+import contextlib
 import threading
 import time
 
 import pytest
 from fastapi.testclient import TestClient
 from http_api import COMPATIBLE, GENERATE, SHORT, SOON, Holding, error_of, local
+from workers import AnyWorker
 
 from musicgraph.api import build_api
-from musicgraph.app.http import making
 from musicgraph.app.http.reading import PageOnlyHere
-from musicgraph.app.studio.queue import Studio
+from musicgraph.app.studio.follow import JobStream
+from musicgraph.app.studio.queue import JobQueue
 from musicgraph.app.studio.settings import AppSettings
 
 pytest_plugins = ["http_api_fixtures"]
@@ -29,8 +31,8 @@ pytest_plugins = ["http_api_fixtures"]
         ("[::1", "127.0.0.1"),
     ],
 )
-def test_without_keys_only_this_machine_is_answered(studio, model, host, address):
-    app = build_api(studio, AppSettings(model=str(model)))
+def test_without_keys_only_this_machine_is_answered(queue, model, host, address):
+    app = build_api(queue, AppSettings(model=str(model)))
     client = TestClient(
         app, base_url="http://127.0.0.1", client=(address, 5000), headers={"host": host}
     )
@@ -47,8 +49,8 @@ def test_what_a_proxy_brings_in_is_not_from_this_machine(client, header):
     error_of(client.get("/v1/models", headers={header: "127.0.0.1"}), 401)
 
 
-def test_a_shared_server_needs_keys(studio, model):
-    app = build_api(studio, AppSettings(model=str(model), share=True))
+def test_a_shared_server_needs_keys(queue, model):
+    app = build_api(queue, AppSettings(model=str(model), share=True))
     assert "--api-keys" in error_of(local(app).post(GENERATE, json=SHORT), 401)["message"]
 
 
@@ -56,8 +58,8 @@ def test_a_shared_server_needs_keys(studio, model):
     "address, host",
     [("127.0.0.1", "localhost:7860"), ("::1", "[::1]:7860"), ("::ffff:127.0.0.1", "127.0.0.2")],
 )
-def test_this_machine_has_several_names(studio, model, address, host):
-    app = build_api(studio, AppSettings(model=str(model)))
+def test_this_machine_has_several_names(queue, model, address, host):
+    app = build_api(queue, AppSettings(model=str(model)))
     assert (
         TestClient(app, client=(address, 5000), headers={"host": host})
         .get("/v1/models")
@@ -77,9 +79,9 @@ def test_with_keys_a_missing_or_wrong_one_is_401(paying, keys, headers):
     assert keys.rows()[0].credits == 5
 
 
-def test_this_machine_needs_a_key_too_if_there_are_keys(studio, model, keys):
+def test_this_machine_needs_a_key_too_if_there_are_keys(queue, model, keys):
     error_of(
-        local(build_api(studio, AppSettings(model=str(model), api_keys=keys.path))).post(
+        local(build_api(queue, AppSettings(model=str(model), api_keys=keys.path))).post(
             GENERATE, json=SHORT
         ),
         401,
@@ -113,12 +115,12 @@ def test_a_refusal_costs_nothing(paying, keys, body):
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_failure_is_a_500_with_an_id_the_details_are_in_the_log_and_the_credit_comes_back(
-    paying, keys, monkeypatch, caplog, stream
+    paying, queue, keys, monkeypatch, caplog, stream
 ):
     def broken(*_, **__):
         raise RuntimeError("secret detail of /some/path")
 
-    monkeypatch.setattr(making, "make_music", broken)
+    monkeypatch.setattr(queue.worker, "run", broken)
     key = {"x-api-key": keys.add("ann", 1)}
     response = paying.post(GENERATE, json={**SHORT, "stream": stream}, headers=key)
     error = error_of(response, 500)
@@ -132,14 +134,14 @@ def test_a_broken_file_of_keys_is_a_500_with_an_id(paying, keys):
     error_of(paying.post(GENERATE, json=SHORT, headers={"x-api-key": "mg_1_x"}), 500)
 
 
-def test_a_stream_that_breaks_off_midway_gives_the_credit_back(paying, keys, monkeypatch):
-    original = making.make_music
+def test_a_stream_that_breaks_off_midway_gives_the_credit_back(paying, queue, keys, monkeypatch):
+    original = queue.worker.run
 
     def breaks(*arguments, **more):
         original(*arguments, **more)
         raise RuntimeError("midway")
 
-    monkeypatch.setattr(making, "make_music", breaks)
+    monkeypatch.setattr(queue.worker, "run", breaks)
     key = {"x-api-key": keys.add("ann", 1)}
     with pytest.raises(
         RuntimeError, match="midway"
@@ -149,10 +151,10 @@ def test_a_stream_that_breaks_off_midway_gives_the_credit_back(paying, keys, mon
     assert keys.rows()[0].credits == 1
 
 
-def test_a_full_queue_is_429_with_retry_after_and_costs_nothing(studio, paying, keys):
+def test_a_full_queue_is_429_with_retry_after_and_costs_nothing(queue, paying, keys):
     key = {"x-api-key": keys.add("ann", 1)}
-    with Holding(studio):
-        waiting = [studio.submit(f"other {i}", lambda *_: None) for i in range(studio.max_waiting)]
+    with Holding(queue):
+        waiting = [queue.submit(f"other {i}", lambda *_: None) for i in range(queue.max_waiting)]
         response = paying.post(GENERATE, json=SHORT, headers=key)
         error_of(response, 429)
         assert int(response.headers["retry-after"]) >= 1
@@ -162,35 +164,38 @@ def test_a_full_queue_is_429_with_retry_after_and_costs_nothing(studio, paying, 
     assert paying.post(GENERATE, json=SHORT, headers=key).status_code == 200
 
 
-def test_a_studio_that_closes_answers_503(model):
-    studio = Studio()
-    client = local(build_api(studio, AppSettings(model=str(model))))
+def test_a_queue_that_closes_answers_503(model):
+    queue = JobQueue(AnyWorker())
+    client = local(build_api(queue, AppSettings(model=str(model))))
     with concurrent.futures.ThreadPoolExecutor() as pool:
         post = pool.submit(client.post, GENERATE, json={**SHORT, "duration": 120})
-        while not studio.busy():
+        while not queue.busy():
             time.sleep(0.01)
-        studio.close()
+        queue.close()
         error_of(post.result(SOON), 503)
 
 
 def test_what_comes_after_the_servers_end_is_dropped():
-    async def opened():
-        return making.Handover()
+    stream = JobStream()
 
-    handover = asyncio.run(opened())
-    handover.send(b"late")
-    handover.end()
+    async def waits():
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(anext(stream.each()), 0.01)
+
+    asyncio.run(waits())
+    stream.put(b"late")
+    stream.end()
 
 
 def test_building_the_api_loads_no_model_and_starts_no_thread(model):
     before = threading.active_count()
-    build_api(Studio(), AppSettings(model=str(model)))
+    build_api(JobQueue(AnyWorker()), AppSettings(model=str(model)))
     assert threading.active_count() == before
 
 
-def test_a_server_with_keys_shows_its_page_to_its_own_machine_only(keys, studio, model):
+def test_a_server_with_keys_shows_its_page_to_its_own_machine_only(keys, queue, model):
     """Or the page, which needs no key, would be a way around the credits."""
-    app = build_api(studio, AppSettings(model=str(model)))
+    app = build_api(queue, AppSettings(model=str(model)))
     app.add_api_route("/", lambda: "the page")
     app.add_middleware(PageOnlyHere)
     assert local(app).get("/").status_code == 200

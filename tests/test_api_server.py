@@ -15,9 +15,10 @@ import httpx
 import pytest
 import uvicorn
 from http_api import COMPATIBLE, GENERATE
+from workers import AnyWorker
 
 from musicgraph.api import build_api
-from musicgraph.app.studio.queue import Studio
+from musicgraph.app.studio.queue import JobQueue
 from musicgraph.app.studio.settings import AppSettings
 
 pytest_plugins = ["http_api_fixtures"]
@@ -27,10 +28,10 @@ SOON = 20.0
 
 
 @contextlib.contextmanager
-def served(studio, settings):
+def served(queue, settings):
     """Its address, on a port that was free."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        server = uvicorn.Server(uvicorn.Config(build_api(studio, settings), log_level="error"))
+        server = uvicorn.Server(uvicorn.Config(build_api(queue, settings), log_level="error"))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
         thread.start()
         wait_for(lambda: server.started)
@@ -47,15 +48,15 @@ def wait_for(condition, limit_s=SOON):
 
 
 @pytest.fixture(scope="module")
-def studio():
-    studio = Studio()
-    yield studio
-    studio.close()
+def queue():
+    queue = JobQueue(AnyWorker())
+    yield queue
+    queue.close()
 
 
 @pytest.fixture
-def address(studio, model, keys):
-    with served(studio, AppSettings(model=str(model), api_keys=keys.path)) as address:
+def address(queue, model, keys):
+    with served(queue, AppSettings(model=str(model), api_keys=keys.path)) as address:
         yield address
 
 
@@ -71,8 +72,8 @@ def sent(address, body, key):
 
 SERVER = """
 import sys; sys.path.insert(0, sys.argv[1]); import conftest
-from musicgraph.app.serve import main
-main(["--port", sys.argv[2], "--model", sys.argv[3], "--api-keys", sys.argv[4]])
+from musicgraph.cli import main
+main(["demo", "--port", sys.argv[2], "--model", sys.argv[3], "--api-keys", sys.argv[4]])
 """
 
 
@@ -148,7 +149,7 @@ def test_a_killed_server_keeps_no_credit_from_the_next_start_on(model, keys, tmp
         server.kill()
         server.wait()
         connection.close()
-    build_api(Studio(), AppSettings(model=str(model), api_keys=keys.path))
+    build_api(JobQueue(AnyWorker()), AppSettings(model=str(model), api_keys=keys.path))
     assert keys.rows()[0].credits == 2
 
 
@@ -166,7 +167,7 @@ def test_the_client_code_of_the_hosted_api_works_with_another_address(address, k
 
 
 @pytest.mark.parametrize("format", ["wav", "flac", "mp3", "opus"])
-def test_sound_arrives_while_the_rest_is_being_made(address, keys, studio, format):
+def test_sound_arrives_while_the_rest_is_being_made(address, keys, queue, format):
     headers, pieces = {"x-api-key": keys.add("ann", 1)}, 0
     seed = sum(format.encode())  # one for each format: what was just made is not made again
     body = {**LONG, "duration": 20, "stream": True, "format": format, "seed": seed}
@@ -178,33 +179,33 @@ def test_sound_arrives_while_the_rest_is_being_made(address, keys, studio, forma
         for _ in response.iter_raw():
             pieces += 1
             if pieces == 1:
-                assert studio.busy()
+                assert queue.busy()
     assert pieces > 5
 
 
-def test_a_client_that_leaves_a_stream_ends_its_own_run_and_pays(address, keys, studio):
+def test_a_client_that_leaves_a_stream_ends_its_own_run_and_pays(address, keys, queue):
     headers = {"x-api-key": keys.add("ann", 1)}
     with httpx.stream(
         "POST", address + GENERATE, json={**LONG, "stream": True}, headers=headers, timeout=SOON
     ) as response:
         next(response.iter_raw())
-        assert studio.busy()
-    wait_for(lambda: not studio.busy(), 5)
+        assert queue.busy()
+    wait_for(lambda: not queue.busy(), 5)
     assert keys.rows()[0].credits == 0
 
 
 def test_a_client_that_leaves_before_it_has_heard_anything_ends_its_own_run_and_pays_nothing(
-    address, keys, studio
+    address, keys, queue
 ):
     connection = sent(address, LONG, keys.add("ann", 1))
-    wait_for(studio.busy)
+    wait_for(queue.busy)
     assert keys.rows()[0].credits == 0
     connection.close()
-    wait_for(lambda: not studio.busy(), 5)
+    wait_for(lambda: not queue.busy(), 5)
     wait_for(lambda: keys.rows()[0].credits == 1)
 
 
-def test_who_leaves_the_line_leaves_the_others_alone(address, keys, studio):
+def test_who_leaves_the_line_leaves_the_others_alone(address, keys, queue):
     ann, bob, eve = (keys.add(name, 1) for name in ("ann", "bob", "eve"))
     outcome = []
 
@@ -219,11 +220,11 @@ def test_who_leaves_the_line_leaves_the_others_alone(address, keys, studio):
 
     thread = threading.Thread(target=first)
     thread.start()
-    wait_for(studio.busy)
+    wait_for(queue.busy)
     connections = [sent(address, {**LONG, "duration": 1}, key) for key in (bob, eve)]
-    wait_for(lambda: studio.waiting() == 2)
+    wait_for(lambda: queue.waiting() == 2)
     connections[0].close()
-    wait_for(lambda: studio.waiting() < 2, 5)
+    wait_for(lambda: queue.waiting() < 2, 5)
     answer = connections[1].recv(1000)
     thread.join(SOON)
     assert answer.startswith(b"HTTP/1.1 200") and outcome == [200]

@@ -8,15 +8,17 @@ import tiny
 
 from musicgraph import cli
 from musicgraph.app.page import graph as page_graph
-from musicgraph.app.studio import choices, offered
-from musicgraph.app.studio.choices import model_choices
-from musicgraph.app.studio.offered import offered_models
+from musicgraph.app.page.model_menu import model_choices
+from musicgraph.app.studio import models as offered_models
+from musicgraph.app.studio import music
+from musicgraph.app.studio.models import offers
+from musicgraph.app.studio.music import make_music
 from musicgraph.app.studio.settings import AppSettings
 from musicgraph.models.weights import places
 from musicgraph.workflows import default_graph, executor, validate, workflow
-from musicgraph.workflows.default_graph import Request, make_music
 from musicgraph.workflows.executor import Runner
 from musicgraph.workflows.registry import node_classes
+from musicgraph.workflows.request import Request
 
 
 @pytest.fixture(scope="module")
@@ -45,9 +47,8 @@ def counts(monkeypatch):
 
     count(workflow, "graph_of", "conversions")
     count(places, "known_models", "scans")
-    for module in (choices, offered):
-        count(module, "known_models", "scans")
-    for module in (default_graph, executor, validate, page_graph):
+    count(offered_models, "known_models", "scans")
+    for module in (music, executor, validate, page_graph):
         count(module, "validate", "validations")
     for class_type, node_class in node_classes().items():
         if "INPUT_TYPES" in vars(node_class):
@@ -100,6 +101,6 @@ def test_a_file_is_understood_once_however_much_is_set(model, counts, tmp_path, 
 
 def test_what_a_server_offers_takes_one_look_at_the_folders(counts):
     settings = AppSettings()
-    for ask in (offered_models, model_choices):
+    for ask in (offers, model_choices):
         counts.clear()
         assert ask(settings) and counts["scans"] == 1

@@ -11,11 +11,12 @@ from gradio.exceptions import InvalidPathError
 from gradio.processing_utils import _check_allowed
 from gradio.utils import get_upload_folder
 from starlette.websockets import WebSocketDisconnect
+from workers import AnyWorker
 
 from musicgraph.app.http import door
 from musicgraph.app.http.door import Door, Hosts, named_paths
 from musicgraph.app.serve import build_server
-from musicgraph.app.studio.queue import Studio
+from musicgraph.app.studio.queue import JobQueue
 from musicgraph.app.studio.settings import AppSettings
 from musicgraph.models.refused import Refused
 
@@ -25,9 +26,9 @@ LOCAL = "http://127.0.0.1:7860"
 
 @pytest.fixture(scope="module")
 def server():
-    studio = Studio()
-    yield build_server(AppSettings(model="pocket"), studio)
-    studio.close()
+    queue = JobQueue(AnyWorker())
+    yield build_server(AppSettings(model="pocket"), queue)
+    queue.close()
 
 
 @pytest.fixture(scope="module")
@@ -195,7 +196,7 @@ def test_mcp_without_the_package_that_gradio_uses_is_refused_at_the_start(monkey
     monkeypatch.setitem(sys.modules, "mcp", None)
     monkeypatch.delitem(sys.modules, "gradio.mcp", raising=False)
     with pytest.raises(Refused, match="--mcp.*gradio"):
-        build_server(AppSettings(model="pocket", mcp=True), Studio())
+        build_server(AppSettings(model="pocket", mcp=True), JobQueue(AnyWorker()))
 
 
 def test_objects_with_a_path_are_found_wherever_they_hide():

@@ -126,7 +126,7 @@ def test_a_stop_passes_through_within_the_node(runner):
     seen = []
     with pytest.raises(Interrupted):
         run(runner, graph, listener=seen.append, stopped=lambda: len(seen) >= 3)
-    assert [e.done for e in seen if isinstance(e, events.Progress)] == [1]
+    assert [e.done for e in seen if isinstance(e, events.NodeProgress)] == [1]
     assert not any(isinstance(e, events.NodeFailed) for e in seen)
 
 

@@ -12,8 +12,9 @@ import tiny
 from fakes import assert_links_sound, opened
 
 from musicgraph import cli
+from musicgraph.app.studio.music import make_music
 from musicgraph.models.weights import places
-from musicgraph.workflows.default_graph import Request, make_music, seed_for, workflow_for
+from musicgraph.workflows.default_graph import workflow_for
 from musicgraph.workflows.events import AudioChunk
 from musicgraph.workflows.executor import Runner
 from musicgraph.workflows.media.audio import read_audio
@@ -21,6 +22,7 @@ from musicgraph.workflows.media.tags import read_tags
 from musicgraph.workflows.problems import WorkflowError
 from musicgraph.workflows.reader import Document
 from musicgraph.workflows.registry import NodeSpecs, node_classes
+from musicgraph.workflows.request import Request, seed_for
 from musicgraph.workflows.validate import validate
 
 

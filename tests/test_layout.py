@@ -222,3 +222,21 @@ def test_importing_any_module_has_no_effects(tmp_path):
     )
     assert (out.returncode, out.stdout, out.stderr) == (0, "", "")
     assert list(tmp_path.iterdir()) == []
+
+
+DOORS_ALIKE = {"main"}
+"""what every program is started by"""
+
+
+def test_no_public_name_means_two_things():
+    """But for what implements a protocol of the same name, which says so by standing in its family."""
+    homes = {}
+    for room, path in [
+        *((r, p) for r in ROOMS for p in sources(r)),
+        *((d, ROOT / f"{d}.py") for d in DOORS),
+    ]:
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            is_named = isinstance(node, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef))
+            if is_named and not node.name.startswith("_") and node.name not in DOORS_ALIKE:
+                homes.setdefault(node.name, []).append(f"{room}/{path.name}")
+    assert {name: where for name, where in homes.items() if len(where) > 1} == {}

@@ -11,8 +11,8 @@ import pytest
 
 from musicgraph import __version__, cli
 from musicgraph.app import streams
+from musicgraph.app.studio.music import Music
 from musicgraph.workflows import executor
-from musicgraph.workflows.default_graph import Music
 from musicgraph.workflows.media.audio import read_audio
 from musicgraph.workflows.twins.files import SaveAudio
 

@@ -13,6 +13,7 @@ from musicgraph.models.refused import Refused
 from musicgraph.nodes.host import Interrupted, Run, running
 from musicgraph.workflows.media import audio as media
 from musicgraph.workflows.media import files
+from musicgraph.workflows.media.encode import CODINGS
 from musicgraph.workflows.media.tags import read_tags, workflow_tags
 
 
@@ -94,7 +95,7 @@ def test_tags_come_back_as_they_were(tmp_path, suffix):
 
 
 def test_every_quality_of_every_format_can_be_written(tmp_path):
-    for suffix, coding in media.CODINGS.items():
+    for suffix, coding in CODINGS.items():
         for quality in coding.qualities:
             media.write_audio(tmp_path / f"{quality}{suffix}", tone(), 32000, quality=quality)
     with pytest.raises(Refused, match="quality"):

@@ -116,7 +116,7 @@ else:
 def test_a_client_that_cancels_or_leaves_ends_its_work(site, way):
     client = subprocess.Popen([sys.executable, "-c", CANCELLING, site.address, way])
     try:
-        while not site.studio.busy():
+        while not site.queue.busy():
             assert client.poll() is None
             time.sleep(0.02)
         if way == "leave":

@@ -1,173 +1,25 @@
 """The default graph, text_to_music.json, filled in for one request.
 
-The front doors (command line, app, API) do not know the nodes: they say what they want with a `Request` and run the
-graph that comes back. It is the shipped graph with other values, plus a node for each wish that the shipped graph
-has no node for, so whatever is made from it opens in ComfyUI.
+The front doors (command line, app, API) do not know the nodes: they say what they want with a
+`Request` and run the graph that comes back. It is the shipped graph with other values, plus a node
+for each wish that the shipped graph has no node for, so whatever is made from it opens in ComfyUI.
 """
 
 from __future__ import annotations
 
 import json
-import secrets
-import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from ..models.refused import Refused
-from ..nodes.host import Run, running
-from .events import Event, Listener, NodeStarted
 from .graph import Graph, Link, Node
-from .media.audio import full_scale_factor
 from .reader import Document
-from .registry import NodeClasses, NodeSpecs
+from .registry import NodeSpecs
+from .request import INPUTS, LOADER, SAMPLER, TEXT, Request
 from .ui_writer import NODE_GAP, NODE_WIDTH, size_of
-from .validate import Validation, validate
 from .workflow import Workflow
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from .executor import Runner
-
 DEFAULT_GRAPH = Path(__file__).with_name("text_to_music.json")
-LOADER, TEXT, SAMPLER = "MusicGenModelLoader", "MusicGenTextEncode", "MusicGenSampler"
 DECODER, SAVER = "EnCodecDecode", "SaveAudio"
-
-
-@dataclass(frozen=True)
-class Request:
-    """What somebody wants to hear. Ranges are checked by the nodes."""
-
-    prompt: str
-    negative: str = ""
-    model: str = "pocket"
-    precision: str = "auto"
-    device: str = "auto"
-    duration_s: float = 10.0
-    seed: int = 0
-    cfg: float = 3.0
-    temperature: float = 1.0
-    top_k: int = 250
-    top_p: float = 0.0
-    variations: int = 1
-    loudness_lufs: float | None = None
-    """None: as decoded"""
-    save_as: str = "SaveAudio"
-    """the class of the last node: SaveAudio, SaveAudioMP3 or SaveAudioOpus"""
-
-
-@dataclass(frozen=True)
-class Music:
-    """What came of a request."""
-
-    waveform: Tensor  # float32 [B, C, samples] on the CPU
-    sample_rate: int
-    tags: dict[str, str]
-    """the graph that made it, as ComfyUI keeps it in a file"""
-    engine: str
-    """what ran the model: engine, precision and device"""
-    generation_s: float
-    """time spent on composing and decoding, without loading"""
-
-    @property
-    def duration_s(self) -> float:
-        return self.waveform.shape[-1] / self.sample_rate
-
-    @property
-    def scaled_by(self) -> tuple[float, ...]:
-        """What each item will be multiplied by when it is written: less than 1.0 where it is above full scale."""
-        return tuple(full_scale_factor(item) for item in self.waveform)
-
-    @property
-    def x_real_time(self) -> float:
-        """Seconds of music made a second, all items together."""
-        return self.waveform.shape[0] * self.duration_s / self.generation_s
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """The graph of a request, checked and ready to run; its tags are known before any sound is."""
-
-    request: Request
-    valid: Validation
-    tags: dict[str, str]
-
-
-def prepare(request: Request, classes: NodeClasses) -> Prepared:
-    """Fills in the default graph and checks it. Raises WorkflowError with all that is wrong."""
-    with running(Run(named_models=(request.model,))):
-        specs = NodeSpecs(classes)
-        workflow = workflow_for(request, specs)
-        valid = validate(workflow.runnable, specs)
-        valid.raise_if_refused()
-    return Prepared(request, valid, workflow.tags)
-
-
-def make_music(
-    runner: Runner,
-    request: Request | Prepared,
-    *,
-    listener: Listener | None = None,
-    stopped: Callable[[], bool] = lambda: False,
-    stream: bool = False,
-) -> Music:
-    """Runs the default graph up to its sound; saving is left to the caller.
-
-    Raises what `Runner.run` raises: WorkflowError, NodeError, host.Interrupted.
-    """
-    ready = request if isinstance(request, Prepared) else prepare(request, runner.classes)
-    graph = ready.valid.graph
-    (loader,), (sampler,) = graph.of_class(LOADER), graph.of_class(SAMPLER)
-    (saver,) = graph.of_class(ready.request.save_as)
-    sound = saver.links["audio"].node
-    watch = _Stopwatch(sampler.id, listener)
-    result = runner.run(
-        ready.valid,
-        listener=watch,
-        stopped=stopped,
-        stream=stream,
-        targets=(sound,),
-        named_models=(ready.request.model,),
-    )
-    audio = result.value(sound)
-    return Music(
-        audio["waveform"],
-        audio["sample_rate"],
-        ready.tags,
-        str(result.value(loader.id).choice),
-        watch.seconds(),
-    )
-
-
-class _Stopwatch:
-    """Passes events on, and measures from the sampler's start."""
-
-    def __init__(self, sampler: str, listener: Listener | None):
-        self._sampler, self._listener = sampler, listener
-        self._started = time.perf_counter()
-
-    def __call__(self, event: Event) -> None:
-        if isinstance(event, NodeStarted) and event.node == self._sampler:
-            self._started = time.perf_counter()
-        if self._listener is not None:
-            self._listener(event)
-
-    def seconds(self) -> float:
-        return time.perf_counter() - self._started
-
-
-def seed_for(seed: int) -> int:
-    """−1: one drawn now. Raises Refused for any other seed that no sampler takes."""
-    if seed == -1:
-        return secrets.randbelow(2**32)
-    if not 0 <= seed < 2**64:
-        raise Refused("seed", got=seed, expected=f"0 to {2**64 - 1}, or -1 to draw one")
-    return seed
-
-
-# ---------------------------------------------------------------- the graph of a request
 
 
 def workflow_for(request: Request, specs: NodeSpecs) -> Workflow:
@@ -186,18 +38,14 @@ def workflow_for(request: Request, specs: NodeSpecs) -> Workflow:
 
 
 def _filled_in(graph: Graph, request: Request) -> Graph:
-    sampling = ("seed", "cfg", "temperature", "top_k", "top_p", "variations")
-    values: dict[str, dict[str, Any]] = {
-        LOADER: {name: getattr(request, name) for name in ("model", "precision", "device")},
-        TEXT: {"text": _one_line(request.prompt)},
-        SAMPLER: {
-            "duration": request.duration_s,
-            **{name: getattr(request, name) for name in sampling},
-        },
-    }
-    for class_type, inputs in values.items():
-        (node,) = graph.of_class(class_type)
-        graph = graph.with_node(replace(node, inputs={**node.inputs, **inputs}))
+    """With what the request says for each node that the shipped graph has."""
+    for name, (class_type, input) in INPUTS.items():
+        if name not in ("negative", "loudness_lufs"):
+            value = getattr(request, name)
+            (node,) = graph.of_class(class_type)
+            graph = graph.with_input(
+                node.id, input, _one_line(value) if name == "prompt" else value
+            )
     return graph
 
 

@@ -1,4 +1,6 @@
-"""What a run tells its listener, as it happens."""
+"""What a run tells its listener, as it happens: plain data, which can be sent to another
+process.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,7 @@ class NodeCached:
 
 
 @dataclass(frozen=True)
-class Progress:
+class NodeProgress:
     node: str
     done: int
     total: int
@@ -40,7 +42,10 @@ class TokensFinished:
 
 @dataclass(frozen=True)
 class AudioChunk:
-    """The next piece of audio of a node that decodes while its input is still being made. Pieces leave no gap."""
+    """The next piece of audio of a node that decodes while its input is still being made.
+
+    Pieces leave no gap.
+    """
 
     node: str
     waveform: Tensor  # float32 [B, C, N]
@@ -59,9 +64,14 @@ class NodeOutput:
 
 @dataclass(frozen=True)
 class NodeFailed:
+    """The run ends with the exception itself; this says of which node it is."""
+
     node: str
-    error: Exception
+    message: str
+    is_refusal: bool
 
 
-Event = Union[NodeStarted, NodeCached, Progress, TokensFinished, AudioChunk, NodeOutput, NodeFailed]  # noqa: UP007
+Event = Union[  # noqa: UP007
+    NodeStarted, NodeCached, NodeProgress, TokensFinished, AudioChunk, NodeOutput, NodeFailed
+]
 Listener = Callable[[Event], None]

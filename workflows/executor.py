@@ -23,6 +23,7 @@ from typing import Any
 import torch
 
 from ..models.limits import Limits
+from ..models.refused import Refused
 from ..nodes.host import Interrupted, Run, TokenBlock, running
 from . import api_format
 from .bounds import Ledger, composes
@@ -33,8 +34,8 @@ from .events import (
     NodeCached,
     NodeFailed,
     NodeOutput,
+    NodeProgress,
     NodeStarted,
-    Progress,
     TokensFinished,
 )
 from .graph import Graph, Link
@@ -286,7 +287,7 @@ class _Job:
         except (Interrupted, NodeError):
             raise
         except Exception as error:
-            self.emit(NodeFailed(node_id, error))
+            self.emit(NodeFailed(node_id, str(error), isinstance(error, Refused)))
             node = self.graph[node_id]
             raise NodeError(node_id, node.name, node.class_type, error) from error
 
@@ -323,7 +324,7 @@ class _Job:
     def _run_for(self, node_id: str) -> Run:
         return replace(
             self.run,
-            on_progress=lambda done, total: self.emit(Progress(node_id, done, total)),
+            on_progress=lambda done, total: self.emit(NodeProgress(node_id, done, total)),
             on_tokens=lambda block: self._pass_on(node_id, block),
         )
 

@@ -12,15 +12,16 @@ from fastapi.responses import JSONResponse
 from ...models.quoting import one_line
 from ...models.refused import Refused
 from ...nodes.host import Interrupted
+from ...workflows.inputs import BadInput
 from ...workflows.problems import NodeError
-from ..studio.fields import BadField
+from ...workflows.request import LOADER
+from ..studio.failures import JobFailed
+from ..studio.models import ModelNotOffered
 from ..studio.paths import without_paths
 from ..studio.queue import QueueFull
 from .keys import NoCredits, UnknownKey
 
 log = logging.getLogger("musicgraph")
-
-LOADER = "MusicGenModelLoader"
 
 
 @dataclass(eq=False)
@@ -67,11 +68,16 @@ def not_found(message: str) -> ApiError:
 
 
 def explained(error: Exception, no_credits_status: int) -> ApiError:
-    """Any error as an answer. What nobody foresaw is a 500 with an id, and the details go to the log only."""
+    """Any error as an answer.
+
+    What nobody foresaw is a 500 with an id, and the details go to the log only.
+    """
     if isinstance(error, ApiError):
         return error
-    if isinstance(error, BadField):
-        return ApiError(422, "invalid_field", str(error), more={"field": error.field})
+    if isinstance(error, BadInput):
+        return ApiError(422, "invalid_field", str(error), more={"field": error.what})
+    if isinstance(error, ModelNotOffered):
+        return not_found(str(error))
     if isinstance(error, UnknownKey):
         return unauthorized(
             "x-api-key: got a key that is not known, expected one made by `musicgraph keys add`"
@@ -86,12 +92,12 @@ def explained(error: Exception, no_credits_status: int) -> ApiError:
         return ApiError(
             429, "queue_full", str(error), headers={"Retry-After": str(error.retry_after_s)}
         )
-    if isinstance(error, Interrupted):
+    if isinstance(error, Interrupted) or _kind_elsewhere(error) == "stopped":
         return ApiError(
             503, "stopped", "the generation was stopped before it was done; send the request again"
         )
     refused = _refusal(error)
-    return ApiError(422, "refused", without_paths(str(refused))) if refused else failure(error)
+    return ApiError(422, "refused", without_paths(refused)) if refused else failure(error)
 
 
 def unauthorized(message: str) -> ApiError:
@@ -106,11 +112,20 @@ def failure(error: BaseException) -> ApiError:
     return ApiError(500, "failure", message, more={"id": number})
 
 
-def _refusal(error: Exception) -> BaseException | None:
-    """The part of an error that says what is wrong with the request; None if it is the server's own fault.
+def _refusal(error: Exception) -> str:
+    """What an error says is wrong with the request; nothing if it is the server's own fault.
 
     Which checkpoint a server offers, and what its files hold, is the server's own business.
     """
     if isinstance(error, NodeError):
-        return error.__cause__ if error.is_refusal and error.class_type != LOADER else None
-    return error if isinstance(error, Refused) else None
+        is_theirs = error.is_refusal and error.class_type != LOADER
+        return str(error.__cause__) if is_theirs else ""
+    if _kind_elsewhere(error) == "refused":
+        assert isinstance(error, JobFailed)
+        return error.failure.text if error.failure.node_class != LOADER else ""
+    return str(error) if isinstance(error, Refused) else ""
+
+
+def _kind_elsewhere(error: Exception) -> str:
+    """Of a failure in another process."""
+    return error.failure.kind if isinstance(error, JobFailed) else ""

@@ -1,6 +1,8 @@
-"""The API described: the parts of the OpenAPI document that the handlers do not say themselves, and /docs.
+"""The API described: the parts of the OpenAPI document that the handlers do not say themselves, and
+/docs.
 
-The page is made here, of HTML and nothing else: the usual viewers fetch their scripts from outside hosts.
+The page is made here, of HTML and nothing else: the usual viewers fetch their scripts from outside
+hosts.
 """
 
 from __future__ import annotations
@@ -16,7 +18,8 @@ from .answers import ERROR_SCHEMA
 JSON_TYPE = "application/json"
 MEANINGS = {
     400: "The body is not a JSON object.",
-    401: "The key is missing or wrong, or the server has no keys and the request comes from another machine.",
+    401: "The key is missing or wrong, or the server has no keys and the request comes from "
+    "another machine.",
     402: "The key has no credits left.",
     404: "No such model here.",
     406: "The Accept header allows none of the formats.",
@@ -34,9 +37,13 @@ MUSIC_HEADERS = {
     "x-generation-seconds": "Time spent on composing and decoding. Not on streams.",
 }
 STYLE = """
-:root { color-scheme: light dark } body { font: 1rem/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem }
-h2 { margin-top: 2.5rem } table { border-collapse: collapse; width: 100%; margin-top: 1rem; overflow-wrap: anywhere } th, td { text-align: left; vertical-align: top;
-padding: .3rem .6rem; border-bottom: 1px solid #8886 } pre { white-space: pre-wrap; padding: .8rem; background: #8882; border-radius: .4rem }
+:root { color-scheme: light dark }
+body { font: 1rem/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem }
+h2 { margin-top: 2.5rem }
+table { border-collapse: collapse; width: 100%; margin-top: 1rem; overflow-wrap: anywhere }
+th, td { text-align: left; vertical-align: top; padding: .3rem .6rem }
+th, td { border-bottom: 1px solid #8886 }
+pre { white-space: pre-wrap; padding: .8rem; background: #8882; border-radius: .4rem }
 """
 
 
@@ -49,7 +56,10 @@ def body_of(fields: Fields) -> dict[str, Any]:
 def answers(
     media_types: Iterable[str], *statuses: int, **other_meanings: str
 ) -> dict[int | str, dict[str, Any]]:
-    """A route's answers: 200 in these types, and errors. `_406="…"` gives a status another meaning."""
+    """A route's answers: 200 in these types, and errors.
+
+    `_406="…"` gives a status another meaning.
+    """
     schemas = {kind: {"schema": _schema_of(kind)} for kind in media_types}
     headers = {
         name: {"description": text, "schema": {"type": "string"}}
@@ -82,9 +92,11 @@ def page(document: dict[str, Any]) -> str:
     )
     info = document["info"]
     return (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+        '<!doctype html><html lang="en"><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width">'
         f"<title>{escape(info['title'])} API</title><style>{STYLE}</style>"
-        f"<h1>{escape(info['title'])} API <small>{escape(info['version'])}</small></h1><p>{escape(info['description'])}</p>"
+        f"<h1>{escape(info['title'])} API <small>{escape(info['version'])}</small></h1>"
+        f"<p>{escape(info['description'])}</p>"
         f'<p>For programs: <a href="openapi.json">openapi.json</a>.</p>{routes}</html>'
     )
 
@@ -93,7 +105,8 @@ def _route(method: str, path: str, route: dict[str, Any]) -> str:
     body = route.get("requestBody", {}).get("content", {}).get(JSON_TYPE, {}).get("schema")
     rows = [[code, *_answer(answer)] for code, answer in route["responses"].items()]
     return (
-        f"<h2><code>{escape(method.upper())} {escape(path)}</code></h2><p>{escape(route['summary'])}.</p>"
+        f"<h2><code>{escape(method.upper())} {escape(path)}</code></h2>"
+        f"<p>{escape(route['summary'])}.</p>"
         + (_example(path) + _fields(body) if body else "")
         + _table(["Status", "Meaning", "Body"], rows)
     )
@@ -101,7 +114,8 @@ def _route(method: str, path: str, route: dict[str, Any]) -> str:
 
 def _example(path: str) -> str:
     body = '{"prompt": "lo-fi music with a soothing melody", "duration": 10, "seed": 42}'
-    command = f"curl -H 'content-type: application/json' -H 'x-api-key: KEY' -d '{body}' -o music.wav http://HOST:PORT{path}"
+    headers = "-H 'content-type: application/json' -H 'x-api-key: KEY'"
+    command = f"curl {headers} -d '{body}' -o music.wav http://HOST:PORT{path}"
     return f"<pre>{escape(command)}</pre>"
 
 

@@ -37,7 +37,9 @@ class Hosts:
 
     names: set[str] | None
     numbers: bool = False
-    """whether an IP address will do as well, which no other site can make a browser send for its own name"""
+    """whether an IP address will do as well, which no other site can make a browser send for its
+    own name
+    """
 
     @classmethod
     def of(cls, settings: AppSettings) -> Hosts:
@@ -155,7 +157,9 @@ class Door:
 
 
 def named_paths(body: bytes) -> Iterator[Any]:
-    """Whatever stands under `path` in a JSON body, at any depth: Gradio takes each such object for a file."""
+    """Whatever stands under `path` in a JSON body, at any depth: Gradio takes each such object for
+    a file.
+    """
     try:
         waiting = [json.loads(body)]
     except (ValueError, RecursionError):

@@ -1,7 +1,8 @@
 """API keys and their credits, in one SQLite file.
 
-A key is `mg_NUMBER_SECRET`. The number finds the row; of the secret only a hash is kept, which is enough for 256 random
-bits, and it is compared in constant time. Every method opens the file anew: threads and processes may share it.
+A key is `mg_NUMBER_SECRET`. The number finds the row; of the secret only a hash is kept, which is
+enough for 256 random bits, and it is compared in constant time. Every method opens the file anew:
+threads and processes may share it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""`musicgraph keys`: who may use the API, and how often. Quick to import: cli.py attaches it whenever it starts."""
+"""`musicgraph keys`: who may use the API, and how often.
+
+Quick to import: cli.py attaches it whenever it starts.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +25,8 @@ Credits = Annotated[
 ]
 
 
-@keys.command()
-def add(name: Name, api_keys: File, credits: Credits = 100) -> None:
+@keys.command("add")
+def add_key(name: Name, api_keys: File, credits: Credits = 100) -> None:
     """Make a key and print it. It is not kept and cannot be shown again."""
     key = _store(api_keys, create=True).add(name, credits)
     typer.echo(f"{name}: {credits} credits; the key is shown this once:", err=True)

@@ -1,11 +1,12 @@
-"""One client's music: made in the studio's thread, handed over piece by piece to the event loop that answers."""
+"""One client's music over HTTP: a job, its sound as bytes, and an answer that ends the job when it
+ends.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 
 from fastapi import Request as HttpRequest
@@ -13,11 +14,13 @@ from fastapi.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from ...nodes.host import Interrupted
-from ...workflows.default_graph import Music, Request, make_music, prepare
 from ...workflows.events import AudioChunk, Event
-from ...workflows.executor import Runner
-from ..studio.encoding import ZIP_TYPE, Format, SoundStream, whole_file, zipped
-from ..studio.queue import Ticket
+from ..studio.encoding import SoundStream, whole_file, zipped
+from ..studio.follow import JobStream
+from ..studio.formats import ZIP_TYPE, Format
+from ..studio.job import Job, JobResult
+from ..studio.music import Music, music_of, tags_of
+from ..studio.queue import JobHandle
 
 log = logging.getLogger("musicgraph")
 
@@ -26,135 +29,114 @@ LOOK_S = 0.25
 
 
 @dataclass(frozen=True)
-class Order:
+class ApiJob:
     """What to make, and how to send it."""
 
-    request: Request
+    job: Job
     format: Format
-    stream: bool
+    takes: int
+    seed: int
     model_name: str
     """as the client calls it"""
 
     @property
     def media_type(self) -> str:
-        return ZIP_TYPE if self.request.variations > 1 else self.format.media_type
+        return ZIP_TYPE if self.takes > 1 else self.format.media_type
 
 
-class Handover:
-    """Bytes from the studio's thread to the event loop. They are kept as long as the client is slower than the music."""
+class SoundSender:
+    """Makes bytes of what a job reports and of what came of it, in the queue's thread, and hands
+    them on.
+    """
 
-    def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._pieces: asyncio.Queue[bytes | None] = asyncio.Queue()
-        self.answered = False
-        """whether the client has been sent anything"""
+    def __init__(self, wanted: ApiJob, stream: JobStream[bytes]):
+        self._wanted, self._stream = wanted, stream
+        self._sound = SoundStream(wanted.format.suffix, tags_of(wanted.job))
 
-    def send(self, piece: bytes | None) -> None:
-        with contextlib.suppress(
-            RuntimeError
-        ):  # the loop is closed: the server is gone, and nobody waits
-            self._loop.call_soon_threadsafe(self._pieces.put_nowait, piece)
+    def listen(self, event: Event) -> None:
+        if self._wanted.job.stream and isinstance(event, AudioChunk):
+            self._send(self._sound.push(event.waveform[0], event.sample_rate))
 
-    def end(self) -> None:
-        self.send(None)
+    def finish(self, result: JobResult) -> Music:
+        music = music_of(self._wanted.job, result)
+        if self._wanted.job.stream:
+            rest = music.waveform[
+                0, :, self._sound.samples :
+            ]  # all, if it was kept from the last run
+            self._send(self._sound.push(rest, music.sample_rate) + self._sound.close())
+        elif self._wanted.takes > 1:
+            self._send(zipped(self._wanted.format, music.waveform, music.sample_rate, music.tags))
+        else:
+            item = music.waveform[0]
+            self._send(whole_file(self._wanted.format, item, music.sample_rate, music.tags))
+        return music
 
-    async def next(self) -> bytes | None:
-        """The next piece; None after the last."""
-        return await self._pieces.get()
-
-
-def work_for(
-    order: Order, send: Callable[[bytes], None]
-) -> Callable[[Runner, Callable[[], bool]], Music]:
-    """What the studio is to do: make the music and `send` its bytes."""
-    return lambda runner, stopped: (_streamed if order.stream else _at_once)(
-        order, send, runner, stopped
-    )
-
-
-def _at_once(
-    order: Order, send: Callable[[bytes], None], runner: Runner, stopped: Callable[[], bool]
-) -> Music:
-    music = make_music(runner, order.request, stopped=stopped)
-    if order.request.variations > 1:
-        send(zipped(order.format, music.waveform, music.sample_rate, music.tags))
-    else:
-        send(whole_file(order.format, music.waveform[0], music.sample_rate, music.tags))
-    return music
+    def _send(self, ready: bytes) -> None:
+        if ready:
+            self._stream.put(ready)
 
 
-def _streamed(
-    order: Order, send: Callable[[bytes], None], runner: Runner, stopped: Callable[[], bool]
-) -> Music:
-    ready = prepare(order.request, runner.classes)
-    sound = SoundStream(order.format, ready.tags, send)
-
-    def listen(event: Event) -> None:
-        if isinstance(event, AudioChunk):
-            sound.push(event.waveform[0], event.sample_rate)
-
-    music = make_music(runner, ready, listener=listen, stopped=stopped, stream=True)
-    sound.push(
-        music.waveform[0, :, sound.samples :], music.sample_rate
-    )  # all of it, if it was kept from the last run
-    sound.close()
-    return music
-
-
-async def first_piece(http: HttpRequest, ticket: Ticket[Music], handover: Handover) -> bytes:
-    """Waits for sound. Raises what the work raised; a client that leaves cancels it."""
-    try:
-        piece = await _while_connected(http, ticket, handover)
-    except asyncio.CancelledError:
-        ticket.cancel()
-        raise
-    if piece is None:
-        ticket.result()
-    assert piece is not None, "work that ends well has sent sound"
-    return piece
-
-
-async def _while_connected(
-    http: HttpRequest, ticket: Ticket[Music], handover: Handover
-) -> bytes | None:
-    waiting = asyncio.ensure_future(handover.next())
+async def first_piece(
+    http: HttpRequest, handle: JobHandle[Music], pieces: AsyncIterator[bytes]
+) -> bytes:
+    """Waits for sound. Raises what the job raised; a client that leaves cancels it."""
+    waiting = asyncio.ensure_future(anext(pieces, None))
     try:
         while not (await asyncio.wait({waiting}, timeout=LOOK_S))[0]:
             if await http.is_disconnected():
-                ticket.cancel()
-        return waiting.result()
+                cancel_soon(handle)
+        piece = waiting.result()
+    except asyncio.CancelledError:
+        cancel_soon(handle)
+        raise
     finally:
         waiting.cancel()
+    if piece is None:
+        handle.result()
+    assert piece is not None, "a job that ends well has sent sound"
+    return piece
 
 
 async def pieces_from(
-    first: bytes, ticket: Ticket[Music], handover: Handover
+    first: bytes, handle: JobHandle[Music], pieces: AsyncIterator[bytes]
 ) -> AsyncIterator[bytes]:
-    """The first piece and all that follow. Raises what the work raised, which breaks the answer off."""
-    piece: bytes | None = first
-    while piece is not None:
+    """The first piece and all that follow.
+
+    Raises what the job raised, which breaks the answer off.
+    """
+    yield first
+    async for piece in pieces:
         yield piece
-        piece = await handover.next()
-    ticket.result()
+    handle.result()
+
+
+def cancel_soon(handle: JobHandle[Music]) -> None:
+    """In a thread, since whoever hears of it may write into a file; also where nothing may be
+    awaited.
+    """
+    if not handle.done():
+        asyncio.get_running_loop().run_in_executor(None, handle.cancel)
 
 
 class CancellingResponse(StreamingResponse):
-    """Ends the work when the answer ends, however it does: a client that leaves stops its own run."""
+    """Ends the job when the answer ends, however it does: a client that leaves stops its own
+    run.
+    """
 
     def __init__(
         self,
-        ticket: Ticket[Music],
+        handle: JobHandle[Music],
         content: AsyncIterator[bytes],
         headers: Mapping[str, str],
         media_type: str,
     ):
         super().__init__(content, headers=headers, media_type=media_type)
-        self._ticket = ticket
+        self._handle = handle
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             await super().__call__(scope, receive, send)
         except Interrupted:
-            log.info("a stream was broken off: its work was stopped")
+            log.info("a stream was broken off: its job was stopped")
         finally:
-            self._ticket.cancel()
+            cancel_soon(self._handle)

@@ -1,4 +1,6 @@
-"""What can be told from a request before its fields: where it comes from, its JSON, the kind of file it wants."""
+"""What can be told from a request before its fields: where it comes from, its JSON, the kind of
+file it wants.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ...models.quoting import shown
-from ..studio.encoding import FORMATS, ZIP_TYPE
+from ..studio.formats import FORMATS, ZIP_TYPE
 from .answers import ApiError
 from .door import host_name, is_loopback_name
 
@@ -26,7 +28,8 @@ FORMAT_OF_TYPE = {
 def is_local(http: Request) -> bool:
     """Whether it was sent on this machine, to this machine by name.
 
-    A page elsewhere that gets its own name to lead here does not pass, nor does what a proxy or a tunnel brings in.
+    A page elsewhere that gets its own name to lead here does not pass, nor does what a proxy or a
+    tunnel brings in.
     """
     if http.client is None or not FORWARDED.isdisjoint(http.headers.keys()):
         return False
@@ -45,20 +48,25 @@ class PageOnlyHere:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         page = scope["type"] == "http" and not scope["path"].startswith(self.OPEN)
         if page and not is_local(Request(scope)):
-            message = "got a request for the page from another machine, expected one for the API: see /docs"
+            message = (
+                "got a request for the page from another machine, expected one for the API: "
+                "see /docs"
+            )
             await ApiError(403, "page_is_local", message).response()(scope, receive, send)
             return
         await self._app(scope, receive, send)
 
 
-async def read_json(http: Request) -> dict[str, Any]:
+async def read_body(http: Request) -> dict[str, Any]:
     """The body, an object. Raises ApiError for anything else.
 
-    Other content types are refused because any page in a browser may send those to this machine without being asked.
+    Other content types are refused because any page in a browser may send those to this machine
+    without being asked.
     """
     kind = http.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
-        message = f"content-type: got {shown(kind)}, expected application/json; send that header, and JSON"
+        remedy = "send that header, and JSON"
+        message = f"content-type: got {shown(kind)}, expected application/json; {remedy}"
         raise ApiError(415, "not_json", message)
     try:
         body = json.loads(
@@ -81,7 +89,8 @@ async def _bounded(http: Request) -> bytes:
         async for piece in http.stream():
             body += piece
             if len(body) > MAX_BODY_BYTES:
-                message = f"body: got more than {MAX_BODY_BYTES} bytes, expected fewer; shorten the prompt"
+                got = f"got more than {MAX_BODY_BYTES} bytes"
+                message = f"body: {got}, expected fewer; shorten the prompt"
                 raise ApiError(413, "too_large", message)
     except ClientDisconnect:
         raise ApiError(
@@ -102,7 +111,10 @@ def _unrepeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def wanted_format(accept: str) -> str:
-    """The kind of file that an Accept header likes best; wav if it leaves that open. Raises ApiError if it wants none."""
+    """The kind of file that an Accept header likes best; wav if it leaves that open.
+
+    Raises ApiError if it wants none.
+    """
     if not accept.strip():
         return "wav"
     for _, media_type in sorted(_accepted(accept), key=lambda one: -one[0]):

@@ -1,95 +1,82 @@
-"""Gradio's own named endpoints, for gradio_client and, with --mcp, for assistants: /generate and /run_workflow.
+"""Gradio's own named endpoints, for gradio_client and, with --mcp, for assistants: /generate and
+/run_workflow.
 
-The docstrings are what programs and assistants read. Names and order of the arguments are stable.
+Programs and assistants read the docstrings; that of /generate is made of the declared fields.
 """
 
 from __future__ import annotations
 
 import contextlib
 import functools
+import inspect
 import json
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import gradio as gr
 
+from ...workflows.inputs import InputSpec
 from ...workflows.overrides import Override, with_overrides
 from ...workflows.problems import refused
+from ...workflows.registry import node_classes
 from ..studio.calls import CALL_HEADER
-from ..studio.choices import MAX_PROMPT_CHARACTERS, model_choices
-from ..studio.failures import told
-from ..studio.fields import Choice, read_field
+from ..studio.failures import failure_of
+from ..studio.fields import Fields, choice, page_fields
 from ..studio.settings import AppSettings
-from .create import compose, request_from
-from .follow import Desk, visitor_of
+from .create import compose
+from .form import request_from
 from .graph import Made, opened, read_upload, run_graph
 from .shelf import SUFFIXES, Shelf, Take
+from .visitors import Visitors, visitor_of
 
+ARGUMENTS = (
+    "prompt", "duration", "seed", "negative", "model", "variations", "guidance", "temperature",
+    "top_k", "top_p", "file_format",
+)  # fmt: skip
+"""of /generate, in an order that stays"""
+FORMATS = tuple(suffix.removeprefix(".") for suffix in SUFFIXES)
 GENERATE_DESCRIPTION = "Make instrumental music from a description, and get it as audio files."
-RUN_DESCRIPTION = "Run a ComfyUI workflow made of MusicGraph's and ComfyUI's audio nodes, and get the files that it saves."
+RUN_DESCRIPTION = (
+    "Run a ComfyUI workflow made of MusicGraph's and ComfyUI's audio nodes, and get the files that "
+    "it saves."
+)
 
 
-def build_endpoints(desk: Desk, shelf: Shelf, settings: AppSettings) -> None:
+def build_endpoints(visitors: Visitors, shelf: Shelf, settings: AppSettings) -> None:
     """To be called inside the page's Blocks. Shows nothing."""
+    fields = _generate_fields(settings)
 
-    def generate(
-        request: gr.Request, prompt: str, duration: float, seed: float, negative: str, model: str, variations: float,
-        guidance: float, temperature: float, top_k: float, top_p: float, file_format: str,
-    ) -> Iterator[tuple[list[str], dict]]:  # fmt: skip
-        """Make instrumental music from a description, and get it as audio files.
-
-        Args:
-            prompt: What the music should be, in English: style, instruments, mood, tempo.
-            duration: Length in seconds.
-            seed: The same seed and settings give the same music; -1 draws one, and the answer says which.
-            negative: What the music should not be; empty for nothing.
-            model: The name of a model on this server, such as pocket; empty for its usual one.
-            variations: How many takes, 1 to 4.
-            guidance: How strongly the words lead; 1 is off, 3 is usual.
-            temperature: Lower is safer, higher is wilder.
-            top_k: Draw among this many likeliest tokens.
-            top_p: Above 0, draw among this share of probability, in place of top_k.
-            file_format: flac, wav or mp3.
-        """
-        kind = Choice("flac", "", tuple(suffix.removeprefix(".") for suffix in SUFFIXES))
-        read_field("file_format", kind, file_format)
-        named = model or model_choices(settings)[0].name
-        wanted = request_from(
-            prompt,
-            duration,
-            named,
-            seed,
-            variations,
-            negative,
-            guidance,
-            temperature,
-            top_k,
-            top_p,
-            "auto",
-            False,
-            0.0,
-        )
+    def generate(request: gr.Request, *values: Any) -> Iterator[tuple[list[str], dict]]:
+        given: dict[str, Any] = dict(zip(ARGUMENTS, values, strict=True))
+        file_format = fields["file_format"].read_exactly(given.pop("file_format"))
+        asked = {name: spec for name, spec in fields.items() if name != "file_format"}
+        wanted = request_from(asked, given)
         facts: dict[str, Any] = {"seed": wanted.seed}
         takes: Sequence[Take] = []
-        with contextlib.closing(compose(desk, shelf, settings, _visitor(request), wanted)) as run:
-            for shown in run:
-                takes = shown.takes or takes
+        run = compose(visitors, shelf, settings, _visitor(request), wanted)
+        with contextlib.closing(run):
+            for step in run:
+                takes = step.takes or takes
                 yield [], facts
         files = [path for take in takes for path in take.files if path.suffix == f".{file_format}"]
         facts |= {"seconds": takes[0].duration_s, "engine": takes[0].engine}
         yield [str(path) for path in files], facts
 
+    _describe(generate, fields)
+
     def run_workflow(request: gr.Request, workflow: str, values: str) -> Iterator[list[str]]:
-        """Run a ComfyUI workflow made of MusicGraph's and ComfyUI's audio nodes, and get the files that it saves.
+        """Run a ComfyUI workflow made of MusicGraph's and ComfyUI's audio nodes, and get the files
+        that it saves.
 
         Args:
             workflow: Workflow JSON in UI or API format, or an audio or PNG file that carries one.
-            values: Other values for its inputs as JSON, such as {"3.seed": 42, "2.text": "slow strings"}; a node is named by id, title or class.
+            values: Other values for its inputs, such as {"3.seed": 42}; a node by id, title or class.
+
         """
-        classes = desk.studio.runner.classes
+        classes = node_classes()
         filled = with_overrides(opened(read_upload(workflow), classes), _overrides(values))
         results: Sequence[Made] = ()
-        run = run_graph(desk, shelf, settings, _visitor(request), filled)
+        run = run_graph(visitors, shelf, settings, _visitor(request), filled)
         with contextlib.closing(run):
             for shown in run:
                 results = shown.made
@@ -97,40 +84,52 @@ def build_endpoints(desk: Desk, shelf: Shelf, settings: AppSettings) -> None:
         yield [str(path) for made in results for path in made.files]
 
     with gr.Row(visible=False):
-        button, inputs = gr.Button("generate"), _generate_inputs(settings)
+        button, inputs = gr.Button("generate"), [_input(spec) for spec in fields.values()]
         files, facts = gr.File(label="files", file_count="multiple"), gr.JSON(label="facts")
         gr.on(
-            button.click, _told(generate), inputs, [files, facts], api_name="generate", concurrency_limit=None,
+            button.click, _told(generate), inputs, [files, facts], api_name="generate",
+            concurrency_limit=None,
         )  # fmt: skip
         run = gr.Button("run_workflow")
         graph = [gr.File(label="workflow"), gr.Textbox("{}", label="values")]
         results = gr.File(label="results", file_count="multiple")
         gr.on(
-            run.click, _told(run_workflow), graph, results, api_name="run_workflow", concurrency_limit=None,
+            run.click, _told(run_workflow), graph, results, api_name="run_workflow",
+            concurrency_limit=None,
         )  # fmt: skip
 
 
-def _generate_inputs(settings: AppSettings) -> list[Any]:
-    """Without limits of their own: `request_from` refuses in words that name the field."""
-    longest = settings.max_duration_s
-    return [
-        gr.Textbox(label="prompt", max_length=MAX_PROMPT_CHARACTERS),
-        gr.Number(min(10.0, longest), label="duration"),
-        gr.Number(-1, label="seed"),
-        gr.Textbox("", label="negative", max_length=MAX_PROMPT_CHARACTERS),
-        gr.Textbox("", label="model"),
-        gr.Number(1, label="variations"),
-        gr.Number(3.0, label="guidance"),
-        gr.Number(1.0, label="temperature"),
-        gr.Number(250, label="top_k"),
-        gr.Number(0.0, label="top_p"),
-        gr.Dropdown(
-            [suffix.removeprefix(".") for suffix in SUFFIXES],
-            value="flac",
-            label="file_format",
-            allow_custom_value=True,  # or Gradio refuses, without the field's name
-        ),
-    ]
+def _generate_fields(settings: AppSettings) -> dict[str, InputSpec]:
+    """By field of a Request, in the order of ARGUMENTS."""
+    format = choice("file_format", FORMATS, f"{', '.join(FORMATS)}.", default=FORMATS[0])
+    known = {**page_fields(settings), "file_format": format}
+    named = {spec.name: (field, spec) for field, spec in known.items()}
+    ordered: list[tuple[str, InputSpec]] = [named[name] for name in ARGUMENTS]
+    return dict(ordered)
+
+
+def _describe(function: Callable[..., Any], fields: Fields) -> None:
+    """Gives the function the names and words that programs and assistants read."""
+    names = ["request", *(spec.name for spec in fields.values())]
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    parameters = [inspect.Parameter(name, kind) for name in names]
+    parameters[0] = parameters[0].replace(annotation=gr.Request)
+    setattr(function, "__signature__", inspect.Signature(parameters))  # noqa: B010
+    function.__annotations__ = {"request": gr.Request}
+    words = "\n".join(f"    {spec.name}: {spec.tooltip}" for spec in fields.values())
+    function.__doc__ = f"{GENERATE_DESCRIPTION}\n\nArgs:\n{words}\n"
+
+
+def _input(spec: InputSpec) -> Any:
+    """Without limits of its own: `request_from` refuses in words that name the field."""
+    if spec.choices is not None:  # custom values, or Gradio refuses without the field's name
+        return gr.Dropdown(
+            list(spec.choices), value=spec.default, label=spec.name, allow_custom_value=True
+        )
+    if spec.type_name == "STRING":
+        value = None if spec.required else spec.default
+        return gr.Textbox(value, label=spec.name, max_length=spec.max_characters)
+    return gr.Number(spec.default, label=spec.name)
 
 
 def _visitor(request: gr.Request) -> str:
@@ -148,8 +147,8 @@ def _told(function: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]
     def wrapped(*arguments: Any) -> Iterator[Any]:
         try:
             yield from function(*arguments)
-        except Exception as error:  # also what nobody foresaw: see follow.told
-            words = told(error)
+        except Exception as error:  # also what nobody foresaw: see failure_of
+            words = failure_of(error)
             message = f"{words.title}: {words.text}"
             raise gr.Error(message, print_exception=False) from error
 

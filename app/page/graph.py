@@ -10,7 +10,6 @@ import secrets
 import shutil
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,34 +20,29 @@ from ...models.quoting import shown as quoted
 from ...models.refused import Refused
 from ...nodes.host import Run, running
 from ...workflows import default_graph
-from ...workflows.events import Listener, NodeCached, NodeFailed, NodeOutput, NodeStarted
-from ...workflows.executor import Runner
+from ...workflows.events import NodeCached, NodeFailed, NodeOutput, NodeStarted
 from ...workflows.graph import Graph, Node
 from ...workflows.overrides import Override, with_overrides
 from ...workflows.problems import Problem, WorkflowError
 from ...workflows.reader import Document, read_document
-from ...workflows.registry import NodeClasses, NodeSpecs
+from ...workflows.registry import NodeClasses, NodeSpecs, node_classes
+from ...workflows.request import LOADER, SAMPLER
 from ...workflows.validate import Validation, validate
 from ...workflows.workflow import Workflow
-from ..studio.choices import (
-    MAX_VARIATIONS,
-    check_duration,
-    check_model,
-    model_choices,
-    model_source,
-)
-from ..studio.queue import PageWork
+from ..studio.fields import MAX_VARIATIONS, page_fields
+from ..studio.job import Folders, Job
+from ..studio.models import permitted
 from ..studio.settings import AppSettings
-from ..studio.zero_gpu import is_zero_gpu, on_lent_gpu
-from .follow import Desk, Watch, explain, note, visitor_of
-from .graph_form import LOADER, LOADER_INPUT, Field, overrides, sections, widget
+from .graph_form import LOADER_INPUT, Field, overrides, sections, widget
 from .graph_picture import draw
+from .model_menu import model_choices
 from .shelf import Shelf
+from .status import JobStatus, explain, note
 from .take_card import player
+from .visitors import Visitors, visitor_of
 
-PLACE = "graph"
+TAB = "graph"
 SHIPPED = default_graph.DEFAULT_GRAPH.parent
-SAMPLER = "MusicGenSampler"
 AUDIO_SUFFIXES = {".flac", ".wav", ".mp3", ".opus", ".ogg"}
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp"}
 DROPPABLE = [".json", ".flac", ".mp3", ".opus", ".ogg", ".wav", ".png"]
@@ -87,7 +81,7 @@ class Made:
 
 
 @dataclass(frozen=True)
-class Shown:
+class GraphStep:
     """What the tab shows next. `marks`: node → at-work, done or broken."""
 
     status: str
@@ -95,48 +89,32 @@ class Shown:
     made: tuple[Made, ...]
 
 
-@dataclass(frozen=True)
-class _Places:
-    """A visitor's own folders."""
-
-    input_dir: Path
-    output_dir: Path
-    temp_dir: Path
-
-    def run(self, limits: Limits) -> Run:
-        return Run(
-            input_dir=self.input_dir,
-            output_dir=self.output_dir,
-            temp_dir=self.temp_dir,
-            limits=limits,
-        )
-
-
 def run_graph(
-    desk: Desk, shelf: Shelf, settings: AppSettings, visitor: str, workflow: Workflow
-) -> Generator[Shown, None, None]:
-    """Yields Shown as the run goes on. Closing it, or Desk.stop, ends the run."""
-    places = _Places(*(shelf.folder(visitor, name) for name in ("input", "output", "temp")))
+    visitors: Visitors, shelf: Shelf, settings: AppSettings, visitor: str, workflow: Workflow
+) -> Generator[GraphStep, None, None]:
+    """Yields steps as the run goes on. Closing it, or Visitors.stop, ends the run."""
+    folders = Folders(*(str(shelf.folder(visitor, name)) for name in ("input", "output", "temp")))
     limits = Limits(music_s=MAX_VARIATIONS * settings.max_duration_s)
-    with running(places.run(limits)):
+    with running(Run(input_dir=Path(folders.input), limits=limits)):
         valid, workflow = _allowed(workflow, settings)
     graph = valid.graph
-
-    work: PageWork = partial(_run, valid, workflow.extra_pnginfo, limits, places)
-    if is_zero_gpu():
-        work = on_lent_gpu(work, 2 * settings.max_duration_s)
-    watch, marks = Watch(0.0), {}
+    sources = tuple(node.inputs[LOADER_INPUT] for node in graph.of_class(LOADER))
+    job = Job(
+        workflow.prompt, workflow.extra_pnginfo, limits=limits, folders=folders,
+        named_models=sources, stream=True, music_s=settings.max_duration_s, checked=valid,
+    )  # fmt: skip
+    status, marks = JobStatus(0.0), {}
     made: list[Made] = []
-    with desk.submitted(visitor, PLACE, work) as following:
-        for batch in following.batches():
-            watch.see(batch, following.ticket.position())
+    with visitors.submitted(visitor, TAB, job) as run:
+        for batch in run.stream.batches():
+            status.see(batch, run.handle.position())
             for event in batch:
                 _mark(marks, event)
                 if isinstance(event, NodeOutput):
                     made.append(_made(graph[event.node].name, event, shelf.folder(visitor, "made")))
-            yield Shown(_status(watch, graph), dict(marks), tuple(made))
-        following.ticket.result()
-    yield Shown(note("Done", _counted(made), kind="done"), dict(marks), tuple(made))
+            yield GraphStep(_status(status, graph), dict(marks), tuple(made))
+        run.handle.result()
+    yield GraphStep(note("Done", _counted(made), kind="done"), dict(marks), tuple(made))
 
 
 def read_upload(path: str) -> Document:
@@ -149,17 +127,6 @@ def read_upload(path: str) -> Document:
             replace(one, details=one.details.replace(here, theirs)) for one in error.problems
         ]
         raise WorkflowError(problems) from error
-
-
-def _run(
-    valid: Validation, extra: Mapping[str, Any] | None, limits: Limits,
-    places: _Places, runner: Runner, stopped: Callable[[], bool], listener: Listener,
-) -> None:  # fmt: skip
-    runner.run(
-        valid, extra_pnginfo=extra, listener=listener, stopped=stopped, stream=True,
-        limits=limits, input_dir=places.input_dir, output_dir=places.output_dir,
-        temp_dir=places.temp_dir,
-    )  # fmt: skip
 
 
 def _counted(made: Sequence[Made]) -> str:
@@ -193,12 +160,11 @@ def _allowed(workflow: Workflow, settings: AppSettings) -> tuple[Validation, Wor
 def _source_for(node: Node, settings: AppSettings) -> str | None:
     """What the loader calls its model, where that is not what the menu calls it. Raises Refused."""
     if node.class_type == SAMPLER and isinstance(node.inputs["duration"], float):
-        check_duration(node.inputs["duration"], settings)
+        page_fields(settings)["duration_s"].read_exactly(node.inputs["duration"])
     if node.class_type != LOADER:
         return None
     name = node.inputs[LOADER_INPUT]
-    check_model(name, settings)
-    source = model_source(name, settings)
+    source = permitted(settings, name, downloads=True).source
     return None if source == name else source
 
 
@@ -221,10 +187,10 @@ def _made(title: str, event: NodeOutput, folder: Path) -> Made:
     return Made(title, files, "\n".join(map(str, texts)))
 
 
-def _status(watch: Watch, graph: Graph) -> str:
-    if watch.position > 0 or watch.node is None:
-        return watch.html()
-    return note(graph[watch.node].name, "at work", share=watch.node_share, busy=True)
+def _status(status: JobStatus, graph: Graph) -> str:
+    if status.position > 0 or status.node is None:
+        return status.html()
+    return note(graph[status.node].name, "at work", share=status.node_share, busy=True)
 
 
 # ---------------------------------------------------------------- the tab
@@ -234,8 +200,8 @@ def as_state(workflow: Workflow) -> dict[str, Any]:
     return vars(workflow.as_document())
 
 
-def build_graph(desk: Desk, shelf: Shelf, settings: AppSettings) -> None:
-    classes = desk.studio.runner.classes
+def build_graph(visitors: Visitors, shelf: Shelf, settings: AppSettings) -> None:
+    classes = node_classes()
     shipped = shipped_workflows()
     first = shipped_workflow(shipped[0][1], settings, classes)
     document = gr.State(as_state(first))
@@ -274,7 +240,7 @@ def build_graph(desk: Desk, shelf: Shelf, settings: AppSettings) -> None:
         try:
             found = read(name)
             return [as_state(found), draw(found.graph, classes), "", ()]
-        except Exception as error:  # also what nobody foresaw: see follow.told
+        except Exception as error:  # also what nobody foresaw: see failure_of
             return [gr.skip(), gr.skip(), explain(error), gr.skip()]
 
     shows = [document, picture, trouble, made]
@@ -294,7 +260,7 @@ def build_graph(desk: Desk, shelf: Shelf, settings: AppSettings) -> None:
     )
 
     def end(request: gr.Request) -> None:
-        desk.stop(visitor_of(request.session_hash), PLACE)
+        visitors.stop(visitor_of(request.session_hash), TAB)
 
     stop.click(end, None, None, queue=False, show_progress="hidden", api_visibility="private")
 
@@ -302,18 +268,25 @@ def build_graph(desk: Desk, shelf: Shelf, settings: AppSettings) -> None:
 
         @gr.render(inputs=[document], show_progress="hidden")
         def build_form(found: dict[str, Any]) -> None:
-            _form(Document(**found), desk, shelf, settings, run, [status, picture, made, run, stop])
+            _form(
+                Document(**found),
+                visitors,
+                shelf,
+                settings,
+                run,
+                [status, picture, made, run, stop],
+            )
 
 
 def _form(
     document: Document,
-    desk: Desk,
+    visitors: Visitors,
     shelf: Shelf,
     settings: AppSettings,
     run: gr.Button,
     outputs: Sequence[Any],
 ) -> None:
-    classes = desk.studio.runner.classes
+    classes = node_classes()
     fields: list[Field] = []
     widgets = []
     shown_now = opened(document, classes)
@@ -341,12 +314,12 @@ def _form(
             changes = overrides(fields, values, shelf.folder(visitor, "input"))
             filled = with_overrides(opened(document, classes), changes)
             graph = filled.graph
-            for shown in run_graph(desk, shelf, settings, visitor, filled):
+            for shown in run_graph(visitors, shelf, settings, visitor, filled):
                 drawn = gr.skip() if shown.marks == marks else draw(graph, classes, shown.marks)
                 fresh = gr.skip() if shown.made == results else shown.made
                 marks, results = shown.marks, shown.made
                 yield [shown.status, drawn, fresh, gr.skip(), gr.skip()]
-        except Exception as error:  # also what nobody foresaw: see follow.told
+        except Exception as error:  # also what nobody foresaw: see failure_of
             yield [
                 explain(error),
                 draw(graph, classes, {**marks, **_broken(error)}),

@@ -18,9 +18,10 @@ from ...workflows.graph import BrokenLink, Graph, Link, Node
 from ...workflows.inputs import InputSpec, WidgetFacts
 from ...workflows.overrides import Override
 from ...workflows.registry import NodeSpecs
+from ...workflows.request import LOADER
 from .shelf import file_name
 
-LOADER, LOADER_INPUT = "MusicGenModelLoader", "model"
+LOADER_INPUT = "model"
 
 
 @dataclass(frozen=True)

@@ -7,14 +7,15 @@ from collections.abc import Callable
 
 import gradio as gr
 
-from .create import CreateTab, values_of
-from .follow import visitor_of
+from .create import CreateTab
 from .shelf import Shelf
 from .take_card import take_card
+from .visitors import visitor_of
 
 EMPTY = """<div class="mg-empty"><h2>Your shelf is empty</h2>
-<p>Everything that you make on this page is put here: to hear again, to download, to get its settings back.
-It is yours alone, and goes when you reload the page, or after {hours:g} hours.</p></div>"""
+<p>Everything that you make on this page is put here: to hear again, to download, to get its
+settings back. It is yours alone, and goes when you reload the page,
+or after {hours:g} hours.</p></div>"""
 
 
 def build_library(shelf: Shelf, create: CreateTab, shelf_changed: gr.State) -> None:
@@ -27,7 +28,7 @@ def build_library(shelf: Shelf, create: CreateTab, shelf_changed: gr.State) -> N
             gr.HTML(EMPTY.format(hours=hours))
         for take in takes:
             take_card(
-                take, create.form.widgets(), values_of, restore_label="Restore settings",
+                take, create.form, restore_label="Restore settings",
                 on_delete=_deleter(shelf, take.id), deleted=[shelf_changed],
             )  # fmt: skip
 

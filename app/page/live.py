@@ -1,23 +1,24 @@
 """Sound for a player while it is being made, and the encoder that Gradio needs for it.
 
-Gradio streams through a program called `ffmpeg`. Where there is none, the wheel `imageio-ffmpeg` has one, under another
-name.
+Gradio streams through a program called `ffmpeg`. Where there is none, the wheel `imageio-ffmpeg`
+has one, under another name.
 """
 
 from __future__ import annotations
 
-import io
 import logging
 import os
 import shutil
-import wave
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
-
-from ...models.dsp import StreamLimiter
 from ...workflows.events import AudioChunk
+from ...workflows.media.encode import file_bytes
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ...models.dsp import StreamLimiter
 
 log = logging.getLogger("musicgraph")
 
@@ -29,8 +30,8 @@ CHUNK_S = 1.1
 class LiveSound:
     """Gathers the pieces of the first take into WAV chunks of more than a second.
 
-    The very first chunk goes out at once: it starts the encoder and the player, which begins to sound with the second.
-    That one is longer, since players look for more only every two seconds.
+    The very first chunk goes out at once: it starts the encoder and the player, which begins to
+    sound with the second. That one is longer, since players look for more only every two seconds.
     """
 
     def __init__(self) -> None:
@@ -41,6 +42,8 @@ class LiveSound:
         self._next_s = next(self._least_s)
 
     def push(self, event: AudioChunk) -> None:
+        from ...models.dsp import StreamLimiter
+
         if self._limiter is None:
             self._limiter, self._rate = StreamLimiter(1.0, event.sample_rate), event.sample_rate
         self._waiting.append(self._limiter.push(event.waveform[0]))  # [C, N]
@@ -53,21 +56,11 @@ class LiveSound:
         samples = sum(piece.shape[-1] for piece in self._waiting)
         if not samples or (not rest and samples < self._next_s * self._rate):
             return None
+        import torch
+
         sound = torch.cat(self._waiting, dim=-1)
         self._waiting, self._next_s = [], next(self._least_s, CHUNK_S)
-        return wav_bytes(sound, self._rate)
-
-
-def wav_bytes(sound: Tensor, sample_rate: int) -> bytes:
-    """`[C, N]` as 16-bit WAV."""
-    values = (sound.clamp(-1, 1) * 32767).round().to(torch.int16).T.contiguous().numpy()
-    buffer = io.BytesIO()
-    with wave.open(buffer, "wb") as file:
-        file.setnchannels(sound.shape[0])
-        file.setsampwidth(2)
-        file.setframerate(sample_rate)
-        file.writeframes(values.tobytes())
-    return buffer.getvalue()
+        return file_bytes(".wav", sound, self._rate)
 
 
 def can_stream() -> bool:
@@ -75,9 +68,11 @@ def can_stream() -> bool:
 
 
 def provide_ffmpeg(folder: Path) -> None:
-    """Puts imageio-ffmpeg's program on this process's PATH, if there is no ffmpeg, with links in `folder`.
+    """Puts imageio-ffmpeg's program on this process's PATH, if there is no ffmpeg, with links in
+    `folder`.
 
-    Under the name of ffprobe too, whose questions it refuses with an error: that Gradio can bear, a missing one not.
+    Under the name of ffprobe too, whose questions it refuses with an error: that Gradio can bear, a
+    missing one not.
     """
     missing = [name for name in ("ffmpeg", "ffprobe") if shutil.which(name) is None]
     if not missing:
@@ -88,7 +83,8 @@ def provide_ffmpeg(folder: Path) -> None:
         program = Path(imageio_ffmpeg.get_ffmpeg_exe())
     except (ImportError, RuntimeError):
         log.warning(
-            "no ffmpeg: music plays when it is done, not while it is made; pip install imageio-ffmpeg"
+            "no ffmpeg: music plays when it is done, not while it is made; "
+            "pip install imageio-ffmpeg"
         )
         return
     folder.mkdir(parents=True)

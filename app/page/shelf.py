@@ -1,7 +1,8 @@
-"""What the visitors made: each visitor's takes and files, in a folder of their own, for a limited time.
+"""What the visitors made: each visitor's takes and files, in a folder of their own, for a limited
+time.
 
-A visitor is a browser session. Files lie under a folder that nobody can guess and are handed out through Gradio's
-cache only.
+A visitor is a browser session. Files lie under a folder that nobody can guess and are handed out
+through Gradio's cache only.
 """
 
 from __future__ import annotations
@@ -18,9 +19,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ...workflows.default_graph import Music, Request
 from ...workflows.media.audio import write_audio
 from ...workflows.media.files import replace_file
+from ...workflows.request import Request
+from ..studio.music import Music
 
 log = logging.getLogger("musicgraph")
 
@@ -125,7 +127,9 @@ def _delete(take: Take) -> None:
 
 
 def _delete_old(folder: Path, limit: float) -> bool:
-    """Removes a visitor's old files, then the old folders that are empty. Whether nothing is left of it.
+    """Removes a visitor's old files, then the old folders that are empty.
+
+    Whether nothing is left of it.
 
     Others may delete and write at the same time: what vanishes meanwhile is as good as deleted.
     """

@@ -8,20 +8,21 @@ from ..studio.settings import AppSettings
 from . import theme
 from .create import build_create
 from .endpoints import build_endpoints
-from .follow import Desk, visitor_of
 from .graph import build_graph
 from .library import build_library
 from .shelf import Shelf
+from .visitors import Visitors, visitor_of
 
 SWEEP_S = 600
 
 # The browser's own player, which Gradio shows for a stream, has no name; a screen reader needs one.
-NAME_LIVE_PLAYER = """() => { const name = () => document.querySelectorAll("#mg-live audio:not([aria-label])").forEach(
+NAME_LIVE_PLAYER = """() => {
+const name = () => document.querySelectorAll("#mg-live audio:not([aria-label])").forEach(
   player => player.setAttribute("aria-label", "Playing while it is made"));
 name(); new MutationObserver(name).observe(document.body, {childList: true, subtree: true}); }"""
 
 
-def build_page(desk: Desk, settings: AppSettings, shelf: Shelf) -> gr.Blocks:
+def build_page(visitors: Visitors, settings: AppSettings, shelf: Shelf) -> gr.Blocks:
     """No model is loaded and nothing is written until somebody presses a button."""
     with gr.Blocks(
         title="MusicGraph", analytics_enabled=False, delete_cache=(SWEEP_S, int(shelf.keep_s))
@@ -30,16 +31,16 @@ def build_page(desk: Desk, settings: AppSettings, shelf: Shelf) -> gr.Blocks:
         shelf_changed = gr.State("")
         with gr.Tabs():
             with gr.Tab("Create", id="create"):
-                create = build_create(desk, shelf, settings, shelf_changed)
+                create = build_create(visitors, shelf, settings, shelf_changed)
             with gr.Tab("Graph", id="graph"):
-                build_graph(desk, shelf, settings)
+                build_graph(visitors, shelf, settings)
             with gr.Tab("Library", id="library"):
                 build_library(shelf, create, shelf_changed)
 
-        build_endpoints(desk, shelf, settings)
+        build_endpoints(visitors, shelf, settings)
 
         def leave(request: gr.Request) -> None:
-            desk.stop(visitor_of(request.session_hash))
+            visitors.stop(visitor_of(request.session_hash))
 
         page.unload(leave)
         page.load(None, None, None, js=NAME_LIVE_PLAYER, api_visibility="private")

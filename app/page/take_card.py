@@ -1,4 +1,6 @@
-"""One finished piece of music on the page: player, picture, downloads, and its settings back into the form."""
+"""One finished piece of music on the page: player, picture, downloads, and its settings back into
+the form.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,7 @@ from typing import Any
 
 import gradio as gr
 
-from ...workflows.default_graph import Request
+from .form import Form
 from .shelf import Take
 
 WAVE, WAVE_PLAYED = "#c9bcd4", "#cf3f7c"
@@ -27,15 +29,17 @@ def player(path: Path, label: str) -> gr.Audio:
 
 def take_card(
     take: Take,
-    widgets: list[Any],
-    values_of: Callable[[Request], list[Any]],
+    form: Form,
     *,
     restore_label: str,
     is_new: bool = False,
     on_delete: Callable[..., Any] | None = None,
     deleted: list[Any] | None = None,
 ) -> None:
-    """To be called inside gr.render. `widgets` get the settings back; `on_delete` is told of the press."""
+    """To be called inside gr.render.
+
+    `form` gets the settings back; `on_delete` is told of the press.
+    """
     with gr.Column(elem_classes="mg-take", key=f"take-{take.id}"):
         gr.HTML(_heading(take, settings_too=not is_new))
         player(take.files[0], f"Player: {take.title[:60]}")
@@ -45,9 +49,9 @@ def take_card(
                 gr.DownloadButton(path.suffix.removeprefix(".").upper(), value=path, size="sm")
             restore = gr.Button(restore_label, size="sm", elem_classes="mg-restore")
             restore.click(
-                lambda: values_of(take.request),
+                lambda: form.updates(take.request),
                 None,
-                widgets,
+                form.outputs(),
                 queue=False,
                 api_visibility="private",
                 show_progress="hidden",

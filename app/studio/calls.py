@@ -1,4 +1,5 @@
-"""Assistants' calls (MCP), each with a name of its own, so that leaving or cancelling ends the work.
+"""Assistants' calls (MCP), each with a name of its own, so that leaving or cancelling ends the
+work.
 
 Gradio's MCP server passes a call on to the page, as one client of it for all assistants, and hears
 neither of a connection that is closed nor of a notice that cancels: it keeps no sessions. So the

@@ -1,4 +1,6 @@
-"""What went wrong, in words for the person who asked; how each kind of failure is told is decided here alone."""
+"""What went wrong, in words for the person who asked; how each kind of failure is told is decided
+here alone.
+"""
 
 from __future__ import annotations
 
@@ -18,56 +20,59 @@ MAX_PROBLEMS_SHOWN = 4
 
 
 @dataclass(frozen=True)
-class Told:
-    """What went wrong, in words for the person who asked."""
+class Failure:
+    """What went wrong, in words for the person who asked; plain data."""
 
     title: str
     text: str
-    is_error: bool = True
+    kind: str = "refused"
+    """refused: by what was asked; stopped: by whoever asked; busy: later perhaps; fault: ours"""
+    node_class: str = ""
+    """of the node that it is about, if it is about one"""
+
+    @property
+    def is_error(self) -> bool:
+        return self.kind != "stopped"
 
 
-class TellTale(Exception):
+class JobFailed(Exception):
     """A failure in another process, which comes with its words ready."""
 
-    def __init__(self, told: Told):
-        self.told = told
-        super().__init__(f"{told.title}: {told.text}")
+    def __init__(self, failure: Failure):
+        self.failure = failure
+        super().__init__(f"{failure.title}: {failure.text}")
 
 
-def told(error: Exception) -> Told:
+def failure_of(error: Exception) -> Failure:
     """What broke inside has a number here, and its details in the log only."""
-    if isinstance(error, TellTale):
-        return error.told
+    if isinstance(error, JobFailed):
+        return error.failure
     if isinstance(error, Interrupted):
-        return Told(
-            "Stopped",
-            "Nothing was kept. Change something, or press the button again.",
-            is_error=False,
-        )
+        text = "Nothing was kept. Change something, or press the button again."
+        return Failure("Stopped", text, "stopped")
     if isinstance(error, QueueFull):
-        return Told(
-            "Everybody is busy",
-            f"{error.waiting} are waiting already; try again in a little while.",
-        )
+        text = f"{error.waiting} are waiting already; try again in a little while."
+        return Failure("Everybody is busy", text, "busy")
     if isinstance(error, NodeError) and error.is_refusal:
-        return Told(f"“{error.title}” refuses", without_paths(str(error.__cause__)))
+        text = without_paths(str(error.__cause__))
+        return Failure(f"“{error.title}” refuses", text, node_class=error.class_type)
     if isinstance(error, WorkflowError):
         more = len(error.problems) - MAX_PROBLEMS_SHOWN
         words = [
             *map(_problem_words, error.problems[:MAX_PROBLEMS_SHOWN]),
             *([f"And {more} more."] if more > 0 else []),
         ]
-        return Told("This cannot run yet", without_paths(" ".join(words)))
+        return Failure("This cannot run yet", without_paths(" ".join(words)))
     if isinstance(error, Refused):
-        return Told("That cannot be done", without_paths(str(error)))
+        return Failure("That cannot be done", without_paths(str(error)))
     return _our_fault(error)
 
 
-def _our_fault(error: Exception) -> Told:
+def _our_fault(error: Exception) -> Failure:
     number = secrets.token_hex(4)
     log.error("failure number %s", number, exc_info=error)
     where = f"The node “{error.title}” broke. " if isinstance(error, NodeError) else ""
-    return Told("This is our fault", f"{where}Please report the number {number}.")
+    return Failure("This is our fault", f"{where}Please report the number {number}.", "fault")
 
 
 def _problem_words(problem: Problem) -> str:

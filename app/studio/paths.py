@@ -1,4 +1,6 @@
-"""Messages without the paths of this machine: where things lie is nobody's business but the owner's."""
+"""Messages without the paths of this machine: where things lie is nobody's business but the
+owner's.
+"""
 
 from __future__ import annotations
 
@@ -10,5 +12,7 @@ BARE = re.compile(r"(?<![\w.:/\\])(?:[A-Za-z]:)?[/\\](?:[^/\\\s\"'“”…,;]+[
 
 
 def without_paths(text: str) -> str:
-    """Of every absolute path only its last part is left, which a visitor may know: the name of their own file."""
+    """Of every absolute path only its last part is left, which a visitor may know: the name of
+    their own file.
+    """
     return BARE.sub("", QUOTED.sub(r"\1", text))

@@ -23,7 +23,9 @@ class AppSettings:
     """empty: `models.places.default_model` chooses"""
     share: bool = False
     api_keys: Path | None = None
-    """SQLite file of `app/http/keys.py`; None: the API answers this machine only, and needs no key"""
+    """SQLite file of `app/http/keys.py`; None: the API answers this machine only, and needs no
+    key
+    """
     queue_size: int = 16
     """how many may wait"""
     max_duration_s: float = 120.0
@@ -35,11 +37,12 @@ class AppSettings:
     """the model is unloaded after so long without work"""
 
     def __post_init__(self) -> None:
+        longest, idle_s = self.max_duration_s, self.idle_unload_s
         rules = (
             ("port", self.port, 0 <= self.port <= 65535, "0 to 65535"),
             ("queue size", self.queue_size, 0 <= self.queue_size <= 10_000, "0 to 10000"),
-            ("max duration", self.max_duration_s, 1 <= self.max_duration_s <= MAX_DURATION_S, f"1 to {MAX_DURATION_S:g} s"),
-            ("idle unload", self.idle_unload_s, 0 <= self.idle_unload_s < math.inf, "0 or more seconds"),
+            ("max duration", longest, 1 <= longest <= MAX_DURATION_S, f"1 to {MAX_DURATION_S:g} s"),
+            ("idle unload", idle_s, 0 <= idle_s < math.inf, "0 or more seconds"),
         )  # fmt: skip
         for name, got, fine, expected in rules:
             if not fine:  # NaN fails every comparison

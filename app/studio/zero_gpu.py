@@ -1,7 +1,8 @@
-"""Hugging Face's ZeroGPU: a GPU is lent for one function call, which runs in a process of its own.
+"""Hugging Face's ZeroGPU as a worker: a GPU is lent for one function call, which runs in a process
+of its own.
 
-There the work runs with a runner of that process, and what it reports comes back piece by piece. Without the package
-`spaces`, or on a Space with a GPU of its own, none of this is used.
+There the job runs with a runner of that process, and what it reports comes back piece by piece.
+Without the package `spaces`, or on a Space with a GPU of its own, none of this is used.
 """
 
 from __future__ import annotations
@@ -12,16 +13,20 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ...workflows.events import Listener
-from ...workflows.executor import Runner
-from .failures import TellTale, told
-from .queue import PageWork
+from .failures import JobFailed, failure_of
+from .job import Job, JobResult, Worker
+from .worker import LocalWorker
+
+if TYPE_CHECKING:
+    from ...workflows.events import Listener
 
 MARGIN_S = 45
 """to start the process and to load the model"""
-EVENT, RESULT, REFUSAL = "event", "result", "refusal"
+SECONDS_PER_SECOND = 2
+"""of a lent GPU's time for one of music"""
+EVENT, RESULT, FAILURE = "event", "result", "failure"
 
 
 def is_zero_gpu() -> bool:
@@ -40,13 +45,13 @@ def announce() -> None:
     startup()
 
 
-def on_lent_gpu(work: PageWork, seconds: float) -> PageWork:
-    """`work`, which must be a partial of a function of a module, to be run where the GPU is."""
+class ZeroGpuWorker:
+    """Runs jobs where the GPU is. Raises JobFailed for whatever went wrong there."""
 
-    def elsewhere(_: Runner, stopped: Callable[[], bool], listener: Listener) -> Any:
+    def run(self, job: Job, listener: Listener, stopped: Callable[[], bool]) -> JobResult:
         with tempfile.TemporaryDirectory(prefix="musicgraph-stop-") as folder:
             flag, result = Path(folder) / "stop", None
-            for kind, value in _lent()(work, flag, seconds):
+            for kind, value in _lent()(job, flag):
                 if stopped():
                     flag.touch()
                 if kind == EVENT:
@@ -54,44 +59,43 @@ def on_lent_gpu(work: PageWork, seconds: float) -> PageWork:
                 elif kind == RESULT:
                     result = value
                 else:
-                    raise TellTale(value)
+                    raise JobFailed(value)
+            assert result is not None, "a run ends with a result or a failure"
             return result
 
-    return elsewhere
+    def forget(self) -> None:
+        """The other process ends, and its model with it."""
 
 
 @functools.cache
 def _lent() -> Callable[..., Iterator[tuple[str, Any]]]:
     import spaces  # pyright: ignore[reportMissingImports]
 
-    return spaces.GPU(duration=lambda work, flag, seconds: round(MARGIN_S + seconds))(reports)
+    return spaces.GPU(duration=lambda job, _: round(MARGIN_S + SECONDS_PER_SECOND * job.music_s))(
+        reports
+    )
 
 
-def reports(work: PageWork, flag: Path, _seconds: float) -> Iterator[tuple[str, Any]]:
-    """Runs where the GPU is: (event | result | refusal, value), each of which can be sent to another process."""
+def reports(job: Job, flag: Path) -> Iterator[tuple[str, Any]]:
+    """Runs where the GPU is: (event | result | failure, value), each of which can be sent to
+    another process.
+    """
     found: queue.SimpleQueue[tuple[str, Any] | None] = queue.SimpleQueue()
 
     def run() -> None:
         try:
-            found.put(
-                (RESULT, work(_runner(), flag.exists, lambda event: found.put((EVENT, event))))
-            )
-        except Exception as error:  # also what nobody foresaw: see follow.told
-            found.put((REFUSAL, told(error)))
+            result = _worker().run(job, lambda event: found.put((EVENT, event)), flag.exists)
+            found.put((RESULT, result))
+        except Exception as error:  # also what nobody foresaw: see failure_of
+            found.put((FAILURE, failure_of(error)))
         finally:
             found.put(None)
 
     threading.Thread(target=run, daemon=True).start()
     while (item := found.get()) is not None:
-        if not _holds_exception(item[1]):
-            yield item
-
-
-def _holds_exception(value: Any) -> bool:
-    """NodeFailed carries one; its words come as the refusal."""
-    return isinstance(getattr(value, "error", None), BaseException)
+        yield item
 
 
 @functools.cache
-def _runner() -> Runner:
-    return Runner()
+def _worker() -> Worker:
+    return LocalWorker()

@@ -1,8 +1,8 @@
 """Audio files in and out.
 
-Everything is read through PyAV; WAV is written as it is, everything else through PyAV. Files come from strangers:
-containers that may point to other files (playlists, concatenations) are not opened, and what is unpacked is bounded
-while it is read. A file appears whole or not at all.
+Everything is read through PyAV, and written by the one encoder (`encode.py`). Files come from
+strangers: containers that may point to other files (playlists, concatenations) are not opened, and
+what is unpacked is bounded while it is read. A file appears whole or not at all.
 """
 
 from __future__ import annotations
@@ -10,9 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
-import wave
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +19,7 @@ import numpy as np
 from ...models.quoting import shown
 from ...models.refused import Refused
 from ...nodes.host import check_stop, current_run
+from .encode import CODINGS, LAYOUTS, Encoder, write_encoded
 from .files import check_folder_writable, check_new_path, name_of, open_file, written_whole
 from .id3 import check_id3
 
@@ -47,9 +46,9 @@ FULL_SCALE = {"u8": 128, "s16": 32768, "s32": 2**31, "flt": 1, "dbl": 1}
 def read_audio(path: str | Path) -> tuple[Tensor, int]:
     """The first audio stream of a file: float32 `[C, T]` and its sample rate.
 
-    Decodes into blocks and checks the run's limits at each, so that a small file which unpacks to hours of sound is
-    refused when it reaches the bound. Raises Refused, with the file's name, for that, for what is no audio, and for
-    samples that are NaN or infinite.
+    Decodes into blocks and checks the run's limits at each, so that a small file which unpacks to
+    hours of sound is refused when it reaches the bound. Raises Refused, with the file's name, for
+    that, for what is no audio, and for samples that are NaN or infinite.
     """
     import torch
 
@@ -77,7 +76,9 @@ def _ends(blocks: list[np.ndarray]) -> list[int]:
 def _blocks(
     pieces: Iterator[np.ndarray], channels: int, rate: int, path: str | Path
 ) -> Iterator[np.ndarray]:
-    """Gathers float32 `[C, N]` into large blocks, as long as all of it is within the run's limits."""
+    """Gathers float32 `[C, N]` into large blocks, as long as all of it is within the run's
+    limits.
+    """
     samples, filled = 0, 0
     block = np.empty((channels, BLOCK_SAMPLES), np.float32)
     for piece in pieces:
@@ -129,7 +130,10 @@ def _opened(path: str | Path) -> Iterator[tuple[Any, Any]]:
 
 
 def open_container(path: str | Path) -> Any:
-    """PyAV's input container. Raises Refused for what is no file, too large, or no audio or video."""
+    """PyAV's input container.
+
+    Raises Refused for what is no file, too large, or no audio or video.
+    """
     import av
     from av.error import FFmpegError
 
@@ -198,37 +202,7 @@ def _not_audio(path: str | Path, got: object, expected: str = "WAV, FLAC, MP3, O
 # ---------------------------------------------------------------- writing
 
 
-@dataclass(frozen=True)
-class Coding:
-    """How PyAV writes a file of one suffix."""
-
-    muxer: str
-    encoder: str
-    rates: tuple[int, ...] = ()
-    """the sample rates that it can hold; empty = every one"""
-    qualities: tuple[str, ...] = ()
-    """the first is the default"""
-    max_bit_rate_per_channel: int | None = None
-    max_channels: int = 2
-    """sound of more is mixed down to stereo"""
-
-
-OPUS_RATES = (8000, 12000, 16000, 24000, 48000)
-OPUS_QUALITIES = ("128k", "64k", "96k", "192k", "320k")
-CODINGS = {
-    ".flac": Coding("flac", "flac", max_channels=8),
-    ".mp3": Coding(
-        "mp3",
-        "libmp3lame",
-        (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000),
-        ("V0", "128k", "320k"),
-    ),
-    ".opus": Coding("opus", "libopus", OPUS_RATES, OPUS_QUALITIES, 256_000),
-    ".ogg": Coding("ogg", "libopus", OPUS_RATES, OPUS_QUALITIES, 256_000),
-}
-WRITABLE_SUFFIXES = (".wav", *CODINGS)
-LAYOUTS = ("mono", "stereo", "3.0", "quad", "5.0", "5.1", "6.1", "7.1")
-"""what FFmpeg calls the usual speakers of 1 to 8 channels"""
+WRITABLE_SUFFIXES = tuple(CODINGS)
 
 
 def write_audio(
@@ -241,28 +215,29 @@ def write_audio(
 ) -> float:
     """Writes float `[C, T]` in the format that the suffix names. WAV (16 bits) carries no tags.
 
-    Returns what every sample was multiplied by: 1.0, or less where the peak was above full scale, so that nothing is
-    clipped and the balance within the file stays. Raises Refused for what cannot be written, before it writes.
+    Returns what every sample was multiplied by: 1.0, or less where the peak was above full scale,
+    so that nothing is clipped and the balance within the file stays. Raises Refused for what cannot
+    be written, before it writes.
     """
     path = Path(path)
     check_writable(path)
-    samples = _checked_samples(waveform)
-    coding = CODINGS.get(path.suffix.lower())
-    samples, sample_rate = _at_fitting_rate(samples, sample_rate, coding)
+    suffix = path.suffix.lower()
+    samples, sample_rate = _at_fitting_rate(_checked_samples(waveform), sample_rate, suffix)
     factor = full_scale_factor(samples)
     if factor < 1:
         loud = -20 * math.log10(factor)
         log.warning("%s: peaks %.1f dB above full scale; scaled by %.3f", path.name, loud, factor)
-    with written_whole(path) as part:
-        if coding is None:
-            _write_wav(part, samples, sample_rate, factor)
-        else:
-            _encode(part, samples, sample_rate, factor, coding, tags or {}, quality)
+    with written_whole(path) as part, open(part, "wb") as file:
+        channels = samples.shape[0]
+        encoder = Encoder(
+            suffix, sample_rate, channels, tags=tags, quality=quality, can_rewind=True
+        )
+        write_encoded(file, encoder, _chunks(samples, factor))
     return factor
 
 
 def full_scale_factor(waveform: Tensor) -> float:
-    """What brings a waveform of any shape within ±1: 1.0 if it is, else one factor for all of it."""
+    """What brings a waveform of any shape within ±1: 1.0, or one factor for all of it."""
     low, high = (float(value) for value in waveform.aminmax())
     return 1 / max(1.0, high, -low)
 
@@ -299,87 +274,22 @@ def _checked_samples(waveform: Tensor) -> Tensor:
     return samples
 
 
-def _at_fitting_rate(samples: Tensor, rate: int, coding: Coding | None) -> tuple[Tensor, int]:
+def _at_fitting_rate(samples: Tensor, rate: int, suffix: str) -> tuple[Tensor, int]:
     """At the next higher rate that the format holds, if it does not hold this one."""
     from ...models.dsp import resample
 
-    if coding is None or not coding.rates or rate in coding.rates:
+    new_rate = CODINGS[suffix].fitting_rate(rate)
+    if new_rate == rate:
         return samples, rate
-    new_rate = min((r for r in coding.rates if r > rate), default=coding.rates[-1])
     current_run().limits.check_sound(
         (1, samples.shape[0], samples.shape[1] * new_rate // rate), new_rate
     )
-    log.info("%s holds no %d Hz: resampling to %d Hz", coding.muxer, rate, new_rate)
+    log.info("%s holds no %d Hz: resampling to %d Hz", suffix[1:], rate, new_rate)
     return resample(samples, rate, new_rate), new_rate
 
 
-def _chunks(samples: Tensor, factor: float) -> Iterator[np.ndarray]:
-    """float32 `[N, C]`, piece by piece, scaled."""
+def _chunks(samples: Tensor, factor: float) -> Iterator[Tensor]:
+    """`[C, N]`, piece by piece, scaled."""
     for chunk in samples.split(CHUNK_SAMPLES, dim=1):
         check_stop()
-        yield np.ascontiguousarray((chunk * factor if factor < 1 else chunk).T.numpy())
-
-
-def _write_wav(path: Path, samples: Tensor, rate: int, factor: float) -> None:
-    """16 bits, rounded as FFmpeg rounds for FLAC, so that both formats hold the same samples."""
-    with open(path, "wb") as raw, wave.open(raw, "wb") as file:
-        file.setparams((samples.shape[0], 2, rate, samples.shape[1], "NONE", ""))
-        for chunk in _chunks(samples, factor):
-            file.writeframes(
-                np.clip(np.rint(chunk * 32768.0), -32768, 32767).astype("<i2").tobytes()
-            )
-
-
-def _encode(
-    path: Path,
-    samples: Tensor,
-    rate: int,
-    factor: float,
-    coding: Coding,
-    tags: Mapping[str, str],
-    quality: str | None,
-) -> None:
-    import av
-    from av.error import FFmpegError
-
-    channels = samples.shape[0]
-    kept = channels if channels <= coding.max_channels else 2
-    if kept < channels:
-        log.warning("%s: %d channels are mixed down to stereo", coding.muxer, channels)
-    try:
-        with av.open(str(path), mode="w", format=coding.muxer) as container:
-            container.metadata.update(tags)
-            stream = container.add_stream(coding.encoder, rate=rate, layout=LAYOUTS[kept - 1])
-            set_quality(stream, coding, quality, kept)
-            for frame in _frames(samples, rate, factor):
-                container.mux(stream.encode(frame))
-            container.mux(stream.encode(None))
-    except (FFmpegError, ValueError) as error:
-        raise Refused(f"cannot write {coding.muxer} at {rate} Hz", got=error) from error
-
-
-def set_quality(stream: Any, coding: Coding, quality: str | None, channels: int) -> None:
-    if not coding.qualities:
-        return
-    quality = quality or coding.qualities[0]
-    if quality not in coding.qualities:
-        expected = f"one of {' '.join(coding.qualities)}"
-        raise Refused("this quality cannot be written", got=shown(quality), expected=expected)
-    if quality == "V0":
-        stream.codec_context.qscale = True
-        return
-    bit_rate = int(quality.removesuffix("k")) * 1000
-    stream.bit_rate = min(bit_rate, (coding.max_bit_rate_per_channel or bit_rate) * channels)
-
-
-def _frames(samples: Tensor, rate: int, factor: float) -> Iterator[Any]:
-    import av
-
-    start = 0
-    for chunk in _chunks(samples, factor):
-        frame = av.AudioFrame.from_ndarray(
-            chunk.reshape(1, -1), format="flt", layout=LAYOUTS[samples.shape[0] - 1]
-        )
-        frame.sample_rate, frame.pts = rate, start
-        start += len(chunk)
-        yield frame
+        yield chunk * factor if factor < 1 else chunk

@@ -1,7 +1,9 @@
-"""Files by name: opened only if they are files, written whole or not at all, under names that can be used.
+"""Files by name: opened only if they are files, written whole or not at all, under names that can
+be used.
 
-Names and files come from strangers. A name is checked as it will really be opened, before any work is done for it; a
-pipe or a device is refused before it is opened, since opening one may wait for ever.
+Names and files come from strangers. A name is checked as it will really be opened, before any work
+is done for it; a pipe or a device is refused before it is opened, since opening one may wait for
+ever.
 """
 
 from __future__ import annotations
@@ -39,7 +41,10 @@ def name_of(path: str | Path) -> str:
 
 
 def open_file(path: str | Path) -> BinaryIO:
-    """An ordinary file for reading. Raises Refused for what is none, without waiting for anybody's other end."""
+    """An ordinary file for reading.
+
+    Raises Refused for what is none, without waiting for anybody's other end.
+    """
     try:
         _check_kind(path, os.stat(path).st_mode)
         flags = os.O_RDONLY | sum(
@@ -86,7 +91,9 @@ def check_new_name(name: str, folder: str | Path) -> None:
 
 
 def check_new_path(path: str | Path) -> None:
-    """Raises Refused for a file or folder that could not be made for the sake of its name or one above it."""
+    """Raises Refused for a file or folder that could not be made for the sake of its name or one
+    above it.
+    """
     path = Path(os.path.abspath(path)) if "\0" not in str(path) else Path(path)
     check_new_name(path.name, path.anchor)
     for parent in reversed(path.parents):
@@ -103,7 +110,9 @@ def check_new_path(path: str | Path) -> None:
 
 
 def _configured(folder: str | Path, name: str, default: int) -> int:
-    """A limit of the file system that `folder` lies in, or of the root's if the folder is not there yet."""
+    """A limit of the file system that `folder` lies in, or of the root's if the folder is not there
+    yet.
+    """
     if name not in getattr(os, "pathconf_names", {}):
         return default
     try:
@@ -130,7 +139,8 @@ def check_folder_writable(folder: str | Path) -> None:
 
 @contextlib.contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
-    """A file beside the target to write to; it takes the target's name at the end, so nobody sees half a file.
+    """A file beside the target to write to; it takes the target's name at the end, so nobody sees
+    half a file.
 
     Its name is short and has nothing of the target's, which may be as long as names can be.
     """

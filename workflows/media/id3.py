@@ -1,4 +1,6 @@
-"""ID3 tags, looked at before FFmpeg reads them: it unpacks compressed frames before anybody can bound them."""
+"""ID3 tags, looked at before FFmpeg reads them: it unpacks compressed frames before anybody can
+bound them.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ ASF_HEADER = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 
 
 def check_id3(file: BinaryIO, path: str | Path) -> None:
-    """Raises Refused if an ID3 tag of the file is larger than a tag may be, or would be once it is unpacked."""
+    """Raises Refused if an ID3 tag of the file is larger than a tag may be, or would be once it is
+    unpacked.
+    """
     for place in _id3_places(file):
         file.seek(place)
         head = file.read(10)
@@ -74,7 +78,9 @@ def _id3_claims(tag: bytes, version: int) -> Iterator[int]:
 
 
 def _syncsafe(four: bytes) -> int:
-    """A number of four bytes with seven bits each; set eighth bits are not looked at, as FFmpeg does not."""
+    """A number of four bytes with seven bits each; set eighth bits are not looked at, as FFmpeg
+    does not.
+    """
     value = 0
     for byte in four:
         value = value << 7 | byte & 0x7F

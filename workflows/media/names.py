@@ -1,4 +1,6 @@
-"""Where files of a graph lie: names in the input folder, and prefixes that become numbered names of results."""
+"""Where files of a graph lie: names in the input folder, and prefixes that become numbered names of
+results.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ LONGEST_NUMBER = "99999999"
 
 
 def input_path(name: str) -> Path:
-    """A file of the input folder; "x.wav [output]" and "[temp]" name the other two folders, as in ComfyUI."""
+    """A file of the input folder; "x.wav [output]" and "[temp]" name the other two folders, as in
+    ComfyUI.
+    """
     run = current_run()
     for mark, folder in (
         ("[output]", run.output_dir),
@@ -31,7 +35,9 @@ def input_path(name: str) -> Path:
 
 
 def check_prefix(prefix: str, folder: Path, suffix: str) -> None:
-    """Raises Refused for a prefix that leads out of `folder`, or to names under which no file can be made."""
+    """Raises Refused for a prefix that leads out of `folder`, or to names under which no file can
+    be made.
+    """
     subfolder, name = os.path.split(os.path.normpath(_filled_in(prefix, (0, 0))))
     directory = _inside(folder, subfolder, "written")
     for part in subfolder.split(os.sep):
@@ -44,9 +50,11 @@ def check_prefix(prefix: str, folder: Path, suffix: str) -> None:
 def save_place(
     prefix: str, folder: Path, suffix: str, size: tuple[int, int] = (0, 0)
 ) -> tuple[Path, str, str, int]:
-    """Where `prefix` leads inside `folder`: directory, subfolder, file name and the next free number.
+    """Where `prefix` leads inside `folder`: directory, subfolder, file name and the next free
+    number.
 
-    `size` (width, height) is what pictures have; sound has none. Raises Refused as `check_prefix` does.
+    `size` (width, height) is what pictures have; sound has none. Raises Refused as `check_prefix`
+    does.
     """
     check_prefix(prefix, folder, suffix)
     subfolder, name = os.path.split(os.path.normpath(_filled_in(prefix, size)))
@@ -106,8 +114,8 @@ def _last_number(directory: Path, name: str) -> int:
 def page_tokens(prefix: str, widget: Callable[[str, str], object]) -> str:
     """`%date:yyyy-MM-dd%` and `%Node.widget%` replaced; what is no such token stays.
 
-    `widget(node, name)` gives the value of a widget of the node with that name for search and replace or title, or
-    None if there is none.
+    `widget(node, name)` gives the value of a widget of the node with that name for search and
+    replace or title, or None if there is none.
     """
 
     def replaced(token: re.Match) -> str:

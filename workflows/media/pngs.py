@@ -18,7 +18,10 @@ COLOUR_TYPES = {1: 0, 3: 2, 4: 6}
 
 
 def png_bytes(image: Tensor, tags: Mapping[str, str]) -> bytes:
-    """`[H, W, C]` in 0 … 1, beyond which it is clipped, as a file. Raises Refused for anything else."""
+    """`[H, W, C]` in 0 … 1, beyond which it is clipped, as a file.
+
+    Raises Refused for anything else.
+    """
     import torch
 
     if image.ndim != 3 or 0 in image.shape or image.shape[2] not in COLOUR_TYPES:

@@ -1,4 +1,5 @@
-"""The tags in which ComfyUI keeps the graph that made a file: read from strangers' files, and made for ours.
+"""The tags in which ComfyUI keeps the graph that made a file: read from strangers' files, and made
+for ours.
 
 Only the two tags that are wanted are unpacked, and no further than a workflow may be long.
 """
@@ -38,7 +39,9 @@ def read_tags(path: str | Path) -> dict[str, str]:
 
 
 def workflow_tags(prompt: object, extra_pnginfo: Mapping[str, Any] | None) -> dict[str, str]:
-    """The tags by which ComfyUI finds the graph again: each value as strict JSON text, NaN as null, as a page writes."""
+    """The tags by which ComfyUI finds the graph again: each value as strict JSON text, NaN as null,
+    as a page writes.
+    """
     tags = {} if prompt is None else {"prompt": prompt}
     return {name: _strict_json(value) for name, value in {**tags, **(extra_pnginfo or {})}.items()}
 

@@ -1,0 +1,178 @@
+"""The form of a request: a widget for each field, made from what the nodes declare, and read by
+name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from ...models.refused import Refused
+from ...models.weights.places import POCKET_WORLD
+from ...workflows.inputs import BadInput, InputSpec
+from ...workflows.request import MAX_PROMPT_CHARACTERS, Request
+from ..studio.fields import Fields, page_fields, read_fields, request_of
+from ..studio.settings import AppSettings
+from .model_menu import model_choices
+
+LOUD = "loud"
+"""the box that says whether the loudness counts"""
+USUAL_LUFS = -14.0
+LABELS = {
+    "prompt": "What do you want to hear?",
+    "duration": "Length in seconds",
+    "negative": "What it should not be",
+    "top_k": "Top-k",
+    "top_p": "Top-p",
+    "loudness": "Loudness in LUFS",
+}
+"""where the field's name is not word enough"""
+
+
+def request_from(fields: Fields, values: Mapping[str, Any]) -> Request:
+    """A request from values by the page's names; those that are not there have their defaults.
+
+    Raises Refused, by the field's name, for a number that is none, is out of range, or should be
+    whole; nothing is rounded or replaced. Draws the seed if it is to be drawn.
+    """
+    given = {
+        **values,
+        "prompt": values.get("prompt") or "",
+        "negative": values.get("negative") or "",
+    }
+    if not given["prompt"].strip():
+        remedy = "say what you want to hear, or take one of the ideas"
+        raise Refused("prompt", got="nothing", expected="a few words", remedy=remedy)
+    if not given.pop(LOUD, False):
+        given.pop("loudness", None)
+    if given.get("seed", -1) is None:
+        given["seed"] = -1
+    for spec in fields.values():
+        if spec.name in given and given[spec.name] is None:
+            message, expected = "nothing was given", spec.expected.removesuffix(" or null")
+            raise BadInput(
+                "required_input_missing",
+                message,
+                spec.name,
+                got="nothing",
+                expected=expected,
+                remedy="type one",
+            )
+    return request_of(read_fields(fields, given))
+
+
+def values_of(fields: Fields, request: Request) -> dict[str, Any]:
+    """What the form shows for a request: the other way round."""
+    values = {spec.name: getattr(request, name) for name, spec in fields.items()}
+    is_loud = request.loudness_lufs is not None
+    return values | {LOUD: is_loud, "loudness": request.loudness_lufs if is_loud else USUAL_LUFS}
+
+
+# ---------------------------------------------------------------- as widgets
+
+
+@dataclass(frozen=True)
+class Form:
+    """The fields of the Create tab, and a widget for each, by the page's names."""
+
+    fields: Fields
+    widgets: Mapping[str, Any]
+
+    def inputs(self) -> set[Any]:
+        """For a handler, which then gets a dict of all values."""
+        return set(self.widgets.values())
+
+    def request(self, given: Mapping[Any, Any]) -> Request:
+        """Of what such a handler got. Raises as `request_from` does."""
+        values = {name: given[widget] for name, widget in self.widgets.items()}
+        return request_from(self.fields, values)
+
+    def outputs(self) -> list[Any]:
+        return list(self.widgets.values())
+
+    def updates(self, request: Request) -> dict[Any, Any]:
+        """What shows a request in the form."""
+        values = values_of(self.fields, request)
+        return {widget: values[name] for name, widget in self.widgets.items()}
+
+
+class FormBuilder:
+    """Lays out the widgets of a form one by one, wherever the page wants them."""
+
+    def __init__(self, settings: AppSettings):
+        self._settings, self._fields = settings, page_fields(settings)
+        self._widgets: dict[str, Any] = {}
+
+    def form(self) -> Form:
+        """The fields that were laid out; the others have their defaults."""
+        fields = {key: spec for key, spec in self._fields.items() if spec.name in self._widgets}
+        return Form(fields, self._widgets)
+
+    def _keep(self, name: str, widget: Any) -> Any:
+        self._widgets[name] = widget
+        return widget
+
+    def prompt(self) -> gr.Textbox:
+        return self._keep("prompt", gr.Textbox(
+            label=LABELS["prompt"], placeholder="Style, instruments, mood, tempo … in English",
+            lines=3, max_lines=6, max_length=MAX_PROMPT_CHARACTERS, autofocus=True,
+            elem_id="mg-prompt",
+        ))  # fmt: skip
+
+    def duration(self) -> gr.Slider:
+        spec = self._fields["duration_s"]
+        return self._keep("duration", gr.Slider(
+            1, spec.maximum or 1, value=spec.default, step=1, label=LABELS["duration"],
+            elem_id="mg-duration", buttons=[],
+        ))  # fmt: skip
+
+    def model(self) -> gr.Dropdown:
+        choices = [(choice.label, choice.name) for choice in model_choices(self._settings)]
+        return self._keep("model", gr.Dropdown(
+            choices, value=choices[0][1], label="Model", info=f"pocket knows {POCKET_WORLD}.",
+            filterable=False, elem_id="mg-model",
+        ))  # fmt: skip
+
+    def seed(self) -> gr.Number:
+        seed = gr.Number(-1, label="Seed", placeholder="−1 draws one", elem_id="mg-seed")
+        return self._keep("seed", seed)
+
+    def variations(self) -> gr.Radio:
+        spec = self._fields["variations"]
+        takes = list(range(int(spec.minimum or 1), int(spec.maximum or 1) + 1))
+        radio = gr.Radio(takes, value=spec.default, label="Variations", elem_id="mg-variations")
+        return self._keep("variations", radio)
+
+    def negative(self) -> gr.Textbox:
+        return self._keep("negative", gr.Textbox(
+            label=LABELS["negative"], elem_classes="mg-wide", placeholder="vocals, noise …",
+            max_length=MAX_PROMPT_CHARACTERS,
+        ))  # fmt: skip
+
+    def as_declared(self, field: str) -> Any:
+        """Whatever suits what the node declares."""
+        spec = self._fields[field]
+        return self._keep(spec.name, _widget(spec))
+
+    def loudness(self) -> gr.Slider:
+        self._keep(LOUD, gr.Checkbox(False, label="Bring it to a loudness"))
+        spec = self._fields["loudness_lufs"].narrowed(
+            default=USUAL_LUFS, tooltip="−14 is usual for streaming."
+        )
+        return self._keep("loudness", _widget(spec))
+
+
+def _widget(spec: InputSpec) -> Any:
+    facts = spec.widget(spec.default)
+    label = LABELS.get(spec.name, facts.label.capitalize())
+    common = {"label": label, "info": facts.info, "value": facts.value}
+    if facts.kind == "choice":
+        return gr.Dropdown(list(facts.choices), **common)
+    if facts.kind == "slider":
+        assert facts.minimum is not None and facts.maximum is not None, "else it is no slider"
+        step = facts.step or 1
+        return gr.Slider(facts.minimum, facts.maximum, step=step, buttons=[], **common)
+    return gr.Number(**common)

@@ -1,0 +1,40 @@
+"""The menu of models: in what order, and under which words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ...models.weights.places import POCKET
+from ..studio.models import Offer, offers
+from ..studio.settings import AppSettings
+
+GB, MB = 10**9, 10**6
+
+
+@dataclass(frozen=True)
+class ModelChoice:
+    """A line of the menu."""
+
+    label: str
+    name: str
+
+
+def model_choices(settings: AppSettings) -> list[ModelChoice]:
+    """The default first, then what is on disk, then what would be downloaded."""
+    return [ModelChoice(_label(one), one.name) for one in offers(settings, downloads=True)]
+
+
+def _label(offer: Offer) -> str:
+    licence = offer.licence + (" (not for commercial use)" if "-NC-" in offer.licence else "")
+    if not offer.size_bytes:
+        return f"{offer.name} · not on this machine" if offer.name == POCKET else offer.name
+    if not offer.on_disk:
+        return f"{offer.name} · downloads {_size(offer.size_bytes)} first, {licence}"
+    kind = "a sketchpad, " if offer.name == POCKET else ""
+    return f"{offer.name} · {kind}{_size(offer.size_bytes)}, {licence}"
+
+
+def _size(size_bytes: int) -> str:
+    if size_bytes >= GB:
+        return f"{size_bytes / GB:.1f} GB"
+    return f"{max(1, round(size_bytes / MB))} MB"

@@ -1,0 +1,93 @@
+"""How far a job is, and what is said when it goes wrong: the lines of status on the page."""
+
+from __future__ import annotations
+
+import html
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from ...workflows.events import Event, NodeProgress, NodeStarted, TokensFinished
+from ..studio.failures import failure_of
+
+
+@dataclass
+class JobStatus:
+    """What is known of a run from its events."""
+
+    duration_s: float
+    position: int = 0
+    node: str | None = None
+    done_nodes: set[str] = field(default_factory=set)
+    share: float = 0.0
+    """how much of the music is composed, 0 … 1"""
+    node_share: float = 0.0
+    node_since: float = 0.0
+    composing_since: float | None = None
+    composer: str | None = None
+    composed: bool = False
+
+    def see(self, batch: list[Event], position: int) -> None:
+        self.position = position
+        for event in batch:
+            if isinstance(event, NodeStarted):
+                if self.node is not None and self.node != event.node:
+                    self.done_nodes.add(self.node)
+                self.composed |= self.composer is not None
+                self.node, self.node_share, self.node_since = event.node, 0.0, time.monotonic()
+            elif isinstance(event, TokensFinished):
+                self._compose(event)
+            elif isinstance(event, NodeProgress) and event.node == self.node:
+                self.node_share = event.done / max(1, event.total)
+
+    def _compose(self, event: TokensFinished) -> None:
+        if self.composing_since is None:
+            self.composing_since = self.node_since
+        self.composer = event.node
+        frames = event.block.start_frame + event.block.tokens.shape[-1]
+        self.share = frames / max(1, event.block.total_frames)
+
+    def html(self) -> str:
+        if self.position > 0:
+            ahead = "you are next" if self.position == 1 else f"number {self.position} in line"
+            return note("Waiting for its turn", ahead, busy=True)
+        if self.composer is None:
+            return note(
+                "Getting ready",
+                "reading the model, or downloading it; only the first time takes long",
+                busy=True,
+            )
+        if self.composed or self.share >= 1:
+            return note("Finishing", "the last samples and the files", share=1.0, busy=True)
+        return note("Composing", " · ".join(self._figures()), share=self.share, busy=True)
+
+    def _figures(self) -> Iterator[str]:
+        done_s = self.share * self.duration_s
+        yield f"{done_s:.1f} of {self.duration_s:g} s"
+        passed = time.monotonic() - (self.composing_since or 0.0)
+        if passed > 0.5 and done_s > 0:
+            yield f"{done_s / passed:.1f} × real time"
+            yield f"{max(0.0, passed / self.share - passed):.0f} s left"
+
+
+def note(
+    title: str, text: str = "", *, share: float | None = None, busy: bool = False, kind: str = ""
+) -> str:
+    """A line of status. Everything in it is escaped; a screen reader hears it, errors at once."""
+    role = "alert" if kind == "error" else "status"
+    bar = ""
+    if share is not None:
+        percent = round(100 * share)
+        bar = (
+            '<div class="mg-bar" role="progressbar" aria-label="composed" '
+            f'aria-valuenow="{percent}" '
+            f'aria-valuemin="0" aria-valuemax="100"><span style="width:{percent}%"></span></div>'
+        )
+    classes = " ".join(filter(None, ("mg-note", kind, "busy" if busy else "")))
+    words = f"<b>{html.escape(title)}</b>" + (f"<span>{html.escape(text)}</span>" if text else "")
+    return f'<div class="{classes}" role="{role}">{words}{bar}</div>'
+
+
+def explain(error: Exception) -> str:
+    failure = failure_of(error)
+    return note(failure.title, failure.text, kind="error" if failure.is_error else "")

@@ -1,0 +1,87 @@
+"""`musicgraph demo`, which is also `python gradio_app.py`.
+
+Quick to import: cli.py attaches it whenever it starts.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .studio.settings import AppSettings
+
+USUAL = AppSettings()
+
+Host = Annotated[
+    str,
+    typer.Option(
+        envvar="GRADIO_SERVER_NAME",
+        help="Address to listen on; 0.0.0.0 for every machine. "
+        f"Default: {USUAL.host}; on a Space 0.0.0.0.",
+    ),
+]
+Port = Annotated[
+    int, typer.Option(envvar="GRADIO_SERVER_PORT", help="If it is taken, the next free one.")
+]
+Model = Annotated[
+    str,
+    typer.Option(help="pocket, a folder, or a hub id. Default: the best one on this machine."),
+]
+Share = Annotated[bool, typer.Option("--share", help="Also a public address, by Gradio's tunnel.")]
+ApiKeys = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Keys for the HTTP API, made by: musicgraph keys add"),
+]
+QueueSize = Annotated[int, typer.Option(help="How many may wait.")]
+MaxDuration = Annotated[float, typer.Option(metavar="SECONDS", help="Of one piece of music.")]
+AllowedHost = Annotated[
+    list[str],
+    typer.Option(
+        metavar="NAME",
+        help="Another name under which the server may be asked for; repeatable.",
+    ),
+]
+Mcp = Annotated[
+    bool, typer.Option("--mcp", help="Also an MCP server, for assistants, at /gradio_api/mcp.")
+]
+Open = Annotated[bool, typer.Option("--open", help="Also open the page in this machine's browser.")]
+
+
+def demo(
+    host: Host = "",
+    port: Port = USUAL.port,
+    model: Model = USUAL.model,
+    share: Share = False,
+    api_keys: ApiKeys = None,
+    queue_size: QueueSize = USUAL.queue_size,
+    max_duration: MaxDuration = USUAL.max_duration_s,
+    allowed_host: AllowedHost = [],  # noqa: B006
+    mcp: Mcp = False,
+    open: Open = False,
+) -> None:
+    """Open the page, with the HTTP API on the same port."""
+    from . import serve
+
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    logging.getLogger("musicgraph").setLevel(logging.INFO)
+    settings = AppSettings(
+        host=host or _usual_host(),
+        port=port,
+        model=model,
+        share=share,
+        api_keys=api_keys,
+        queue_size=queue_size,
+        max_duration_s=max_duration,
+        mcp=mcp,
+        allowed_hosts=tuple(allowed_host),
+    )
+    serve.serve(settings, open_page=open)
+    serve.leave()
+
+
+def _usual_host() -> str:
+    return "0.0.0.0" if "SPACE_ID" in os.environ else USUAL.host

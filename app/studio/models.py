@@ -1,0 +1,74 @@
+"""Which models may be opened, and which downloaded: decided here, for everybody.
+
+    a person at a terminal     any that they name, downloaded if need be (`make_music`, `run --set`)
+    a client of the HTTP API   what is on this machine, and what the server was started with
+    a visitor of the page      the same, and the official ones of the menu, which are downloaded
+    somebody's graph           what is on the machine; on the page what a visitor may have
+
+A job carries the answer as `named_models`; the loader opens no folder and fetches nothing else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...models.quoting import shown
+from ...models.refused import Refused
+from ...models.weights.places import Found, is_official, known_models
+from ...nodes.host import model_folders
+from .settings import AppSettings
+
+
+class ModelNotOffered(Refused):
+    """No such model for whoever asks."""
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A model that may be asked for."""
+
+    name: str
+    """what a request calls it"""
+    source: str
+    """what the loader calls it; differs for a folder, whose path is nobody's business"""
+    size_bytes: int
+    licence: str
+    is_default: bool = False
+    on_disk: bool = True
+
+
+def offers(settings: AppSettings, *, downloads: bool = False) -> list[Offer]:
+    """The default one first, then what is on this machine; then, with `downloads`, what can be
+    fetched.
+    """
+    found = known_models(model_folders())
+    source = settings.model_name(found)
+    name = Path(source).name if Path(source).expanduser().is_dir() else source
+    named = {model.name: model for model in found}
+    known = named.pop(name, None) or _elsewhere(name, source)
+    first = Offer(name, source, known.size_bytes, known.licence, True, known.on_disk)
+    others = [
+        Offer(one.name, one.name, one.size_bytes, one.licence, on_disk=one.on_disk)
+        for one in named.values()
+        if one.on_disk or (downloads and is_official(one.name))
+    ]
+    return [first, *sorted(others, key=lambda one: not one.on_disk)]
+
+
+def _elsewhere(name: str, source: str) -> Found:
+    """A folder that lies elsewhere, or a hub id of somebody else's."""
+    folder = Path(source).expanduser()
+    size = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
+    return Found(name, folder if folder.is_dir() else None, size, "its own")
+
+
+def permitted(settings: AppSettings, name: object, *, downloads: bool = False) -> Offer:
+    """By name; the default one for an empty name. Raises ModelNotOffered."""
+    found = offers(settings, downloads=downloads)
+    offer = found[0] if name == "" else next((one for one in found if one.name == name), None)
+    if offer is None:
+        expected = f"one of {', '.join(one.name for one in found)}"
+        remedy = "choose one of them"
+        raise ModelNotOffered("model", got=shown(name), expected=expected, remedy=remedy)
+    return offer

@@ -1,0 +1,117 @@
+"""From a request to music: the default graph as a job, and what the job gave."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ...nodes.host import Run, running
+from ...workflows.default_graph import workflow_for
+from ...workflows.media.audio import full_scale_factor
+from ...workflows.media.tags import workflow_tags
+from ...workflows.registry import NodeClasses, NodeSpecs
+from ...workflows.request import Request
+from ...workflows.validate import validate
+from .job import Job, JobResult
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ...workflows.events import Event, Listener
+    from ...workflows.executor import Runner
+
+
+def _ignore(_: Event) -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class Music:
+    """What came of a request."""
+
+    waveform: Tensor  # float32 [B, C, samples] on the CPU
+    sample_rate: int
+    tags: dict[str, str]
+    """the graph that made it, as ComfyUI keeps it in a file"""
+    engine: str
+    """what ran the model: engine, precision and device"""
+    generation_s: float
+    """time spent on composing and decoding, without loading"""
+
+    @property
+    def duration_s(self) -> float:
+        return self.waveform.shape[-1] / self.sample_rate
+
+    @property
+    def scaled_by(self) -> tuple[float, ...]:
+        """What each item will be multiplied by when it is written: less than 1.0 where it is above
+        full scale.
+        """
+        return tuple(full_scale_factor(item) for item in self.waveform)
+
+    @property
+    def x_real_time(self) -> float:
+        """Seconds of music made a second, all items together."""
+        return self.waveform.shape[0] * self.duration_s / self.generation_s
+
+
+def music_job(
+    request: Request, classes: NodeClasses, *, named_models: tuple[str, ...], stream: bool = False
+) -> Job:
+    """The default graph for this request, up to its sound; saving is left to who asked.
+
+    `named_models` is what `models.py` allows, or what a person at a terminal named.
+    Raises WorkflowError with all that is wrong with the request.
+    """
+    with running(Run(named_models=named_models)):
+        specs = NodeSpecs(classes)
+        workflow = workflow_for(request, specs)
+        checked = validate(workflow.runnable, specs)
+    checked.raise_if_refused()
+    (saver,) = checked.graph.of_class(request.save_as)
+    return Job(
+        workflow.prompt,
+        workflow.extra_pnginfo,
+        targets=(saver.links["audio"].node,),
+        named_models=named_models,
+        stream=stream,
+        music_s=request.duration_s,
+        checked=checked,
+    )
+
+
+def music_of(job: Job, result: JobResult) -> Music:
+    """The one sound of a `music_job`."""
+    (audio,) = result.audio.values()
+    return Music(
+        audio["waveform"],
+        audio["sample_rate"],
+        tags_of(job),
+        result.engine,
+        result.generation_s,
+    )
+
+
+def tags_of(job: Job) -> dict[str, str]:
+    """The graph, as a file carries it."""
+    return workflow_tags(job.graph, job.extra_pnginfo)
+
+
+def make_music(
+    runner: Runner,
+    request: Request,
+    *,
+    listener: Listener = _ignore,
+    stopped: Callable[[], bool] = lambda: False,
+    stream: bool = False,
+) -> Music:
+    """For code and commands behind which a person stands, who has named the model: it may be
+    downloaded.
+
+    Raises what `Runner.run` raises: WorkflowError, NodeError, host.Interrupted.
+    """
+    from .worker import run_job
+
+    job = music_job(request, runner.classes, named_models=(request.model,), stream=stream)
+    return music_of(job, run_job(runner, job, listener, stopped))

@@ -1,0 +1,142 @@
+"""Starting the page and the server: nothing heavy before it is needed, options, where files and looks come from."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import gradio as gr
+import pytest
+from page_settings import SETTINGS
+
+from musicgraph import cli
+from musicgraph.app import serve
+from musicgraph.app.page import live, theme
+from musicgraph.app.serve import build_app
+from musicgraph.app.studio.settings import AppSettings
+from musicgraph.models.weights import checkpoint
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_building_the_page_loads_no_model_and_writes_nothing(monkeypatch):
+    def refuse(*_):
+        raise AssertionError("a model was opened")
+
+    monkeypatch.setattr(checkpoint, "open_checkpoint", refuse)
+    monkeypatch.setattr("tempfile.mkdtemp", refuse)
+    page = build_app(SETTINGS)
+    assert isinstance(page, gr.Blocks)
+    assert not page.analytics_enabled
+    assert {fn.api_name for fn in page.fns.values() if fn.api_visibility == "public"} == {
+        "generate",
+        "run_workflow",
+    }
+
+
+def test_gradio_app_starts_from_a_folder_of_any_name(tmp_path):
+    (tmp_path / "Music-Graph v1.2 (copy)").symlink_to(ROOT, target_is_directory=True)
+    program = tmp_path / "Music-Graph v1.2 (copy)" / "gradio_app.py"
+    out = subprocess.run(
+        [sys.executable, str(program), "--help"], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert out.returncode == 0, out.stderr
+    for option in (
+        "--host",
+        "--port",
+        "--model",
+        "--share",
+        "--api-keys",
+        "--queue-size",
+        "--max-duration",
+        "--mcp",
+    ):
+        assert option in out.stdout
+
+
+def asked_to_serve(monkeypatch, *arguments):
+    """What `musicgraph demo` makes of its options; it would serve now."""
+    seen = []
+    monkeypatch.setattr(
+        serve, "serve", lambda settings, open_page: seen.append((settings, open_page))
+    )
+    monkeypatch.setattr(serve, "leave", lambda: None)
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["demo", *arguments])
+    assert not ended.value.code
+    return seen[0]
+
+
+def test_a_space_is_served_to_everybody_on_its_port(monkeypatch):
+    monkeypatch.setenv("SPACE_ID", "somebody/music")
+    monkeypatch.setenv("GRADIO_SERVER_PORT", "7861")
+    settings, _ = asked_to_serve(monkeypatch)
+    assert (settings.host, settings.port) == ("0.0.0.0", 7861)
+
+
+def test_every_option_of_the_server_reaches_it(monkeypatch, tmp_path):
+    settings, opened = asked_to_serve(
+        monkeypatch, "--host", "::1", "--port", "0", "--model", "tiny", "--share", "--api-keys", str(tmp_path),
+        "--queue-size", "3", "--max-duration", "60", "--allowed-host", "a.example", "--allowed-host", "b.example",
+        "--mcp", "--open",
+    )  # fmt: skip
+    assert opened and settings == AppSettings(
+        "::1", 0, "tiny", True, tmp_path, 3, 60.0, True, ("a.example", "b.example")
+    )
+
+
+def test_an_option_out_of_range_is_refused_in_one_line(monkeypatch, capsys):
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["demo", "--max-duration", "nan"])
+    assert ended.value.code == 2 and "max duration: got nan" in capsys.readouterr().err
+
+
+def test_help_tells_the_servers_options(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["demo", "--help"])
+    out = capsys.readouterr().out
+    for option in ("--host", "--port", "--api-keys", "--allowed-host", "--open"):
+        assert option in out
+
+
+@pytest.mark.parametrize("program", [None, "ffmpeg"])
+def test_an_encoder_is_put_on_the_path_when_none_is_there(monkeypatch, tmp_path, program):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    if program:
+        (tmp_path / program).write_text("#!/bin/sh\n")
+        (tmp_path / program).chmod(0o755)
+    live.provide_ffmpeg(tmp_path / "links")
+    assert live.can_stream()
+    assert shutil.which("ffprobe")
+    if program:
+        assert shutil.which("ffmpeg") == str(tmp_path / program), "what is there already goes first"
+
+
+def test_the_look_comes_from_this_machine_only():
+    texts = [
+        theme.STYLE.read_text(encoding="utf-8"),
+        theme.HEAD,
+        theme.HEADER,
+        theme.empty_stage(),
+        theme.theme()._get_theme_css(),
+    ]
+    for text in texts:
+        assert "http://" not in text.replace("http://www.w3.org", "") and "https://" not in text
+        assert "@import" not in text and "@font-face" not in text
+
+
+def test_requirements_ask_for_what_the_package_asks_for_and_bind_nothing_of_the_hosts():
+    def asked(text):
+        return dict(
+            re.match(r"([\w-]+)(.*)", line.strip(' ",')).groups() for line in text if line.strip()
+        )
+
+    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    required = asked(line for line in lines if not line.startswith("#"))
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    package = asked(
+        re.search(r"^dependencies = \[\n(.*?)^\]", project, re.S | re.M)[1].splitlines()
+    )
+    hosts = {"torch": "", "numpy": ""}
+    assert required == {**package, **hosts}
