@@ -6,10 +6,8 @@ the codebooks. Who wants them in one piece puts them together. Needs no torch.
 
 from __future__ import annotations
 
-from .codec_layers import decoder_layers, encoder_layers
+from .codec_layers import Shapes, decoder_layers, encoder_layers
 from .config import CodecConfig, LMConfig, ModelConfig, T5Config
-
-Shapes = dict[str, tuple[int, ...]]
 
 LM, TEXT, CODEC = "lm", "text", "codec"
 """How the names of a part begin."""

@@ -337,6 +337,13 @@ def test_a_weight_that_is_no_number_is_refused_by_name(broken, name, value):
         PARTS[name](open_checkpoint(broken))
 
 
+def test_a_direction_of_zero_length_is_refused(broken):
+    name = "audio_encoder.decoder.layers.0.conv.parametrizations.weight.original1"
+    edit_tensor(broken, name, lambda t: t * 0)
+    with pytest.raises(Refused, match=f"{name}: got weights that are NaN"):
+        checkpoint.load_codec(open_checkpoint(broken))
+
+
 def test_a_weight_too_large_for_half_precision_is_refused_with_the_precisions_that_hold_it(broken):
     name = "decoder.model.decoder.layers.1.fc2.weight"
     edit_tensor(broken, name, lambda t: t * 0 + 70_000.0)

@@ -158,8 +158,11 @@ class HuggingFaceWeights:
         return sum(path.stat().st_size for path in {one.file for one in self.stored.values()})
 
     def tensor(self, name: str) -> Tensor:
-        parts = [self._read(source) for source in self.sources[name]]
-        return parts[0] if len(parts) == 1 else _normed(*parts)
+        sources = self.sources[name]
+        parts = [self._read(source) for source in sources]
+        if len(parts) == 1:
+            return parts[0]
+        return checked(f"{self.folder}: {sources[1]}", _normed(*parts))  # a direction may be zero
 
     def tokenizer(self) -> Tokenizer:
         return load_tokenizer(self.folder)
