@@ -6,8 +6,9 @@ else is said.
 """
 
 import random
+from dataclasses import replace
 
-from compose import Facts, compose
+from compose import WITH_BACKING, WITH_BASS, WITH_DRUMS, Facts, compose
 from sound_world import BEAT_FRAMES, FRAME_RATE
 from world import phrases
 from world.genres import GENRES
@@ -94,10 +95,13 @@ def _mood(rng: random.Random, facts: Facts) -> str:
     return rng.choice([m for m in moods if facts.tempo_bpm >= 90 or m not in phrases.NOT_SLOW])
 
 
-def _groove_without_its_band(facts: Facts) -> bool:
+def hides_genre(style: str, texture: str) -> bool:
     """A trumpet alone is no reggae: its caption does not say so."""
-    own = GENRES[facts.style].textures.get(facts.texture, 0)
-    return facts.texture in ("solo", "duo") and own < 0.1
+    return texture in ("solo", "duo") and GENRES[style].textures.get(texture, 0) < 0.1
+
+
+def _groove_without_its_band(facts: Facts) -> bool:
+    return hides_genre(facts.style, facts.texture)
 
 
 def _tail(rng: random.Random, facts: Facts) -> dict[str, list[str]]:
@@ -183,6 +187,10 @@ def caption(facts: Facts, seed: int) -> str:
     ]
     if rng.random() < 0.15 and not _groove_without_its_band(facts):
         said += [u for u in [rng.choice(phrases.USES[facts.style])] if _fits(u, facts)]
+    return _joined(rng, head, said)
+
+
+def _joined(rng: random.Random, head: str, said: list[str]) -> str:
     rng.shuffle(said)
     joined = [p for p in said if p.startswith("with ")]
     if joined and rng.random() < 0.5:
@@ -190,6 +198,16 @@ def caption(facts: Facts, seed: int) -> str:
         head += " " + joined[0]
     text = rng.choice((", ", ", ", ", ", " ", ". ")).join([head, *said])
     return text if rng.random() < 0.6 else text[0].upper() + text[1:]
+
+
+def thorough(facts: Facts, rng: random.Random) -> str:
+    """One of many wordings of what `canonical` says, nothing left out: tempo and key by name."""
+    facts = replace(facts, ending=False)
+    tail = _tail(rng, facts)
+    tail["tempo"] = [rng.choice(("{} bpm", "at {} bpm", "{} BPM")).format(facts.tempo_bpm)]
+    if facts.mode:
+        tail["key"] = [rng.choice(("in {} {}", "{} {}")).format(facts.tonic, facts.mode)]
+    return _joined(rng, _head(rng, facts, share=2.0), [p for some in tail.values() for p in some])
 
 
 def _fits(use: str, facts: Facts) -> bool:
@@ -217,8 +235,8 @@ def typical(style: str, **said) -> Facts:
     frames = max(genre.beat_frames, key=genre.beat_frames.get)
     texture = said.pop("texture", max(genre.textures, key=genre.textures.get))
     lead = None if texture == "drums" else max(genre.leads, key=genre.leads.get)
-    with_backing, with_bass = texture in ("duo", "trio", "band"), texture in ("trio", "band")
-    with_drums = texture in ("lead and drums", "band", "drums")
+    with_backing, with_bass = texture in WITH_BACKING, texture in WITH_BASS
+    with_drums = texture in WITH_DRUMS
     implied = {
         "lead": lead,
         "backing": max(genre.backings, key=genre.backings.get) if with_backing else None,

@@ -40,6 +40,9 @@ HAND_PATTERNS = {
     3: ("r-x-x-", "012121", "x-----"),
 }
 
+WITH_BACKING = ("duo", "trio", "band")
+WITH_BASS = ("trio", "band")
+WITH_DRUMS = ("lead and drums", "band", "drums")
 PORTRAITS = 0.12  # pieces that are solos of any lead, all equally often
 
 
@@ -111,15 +114,15 @@ def choose_facts(rng: random.Random, genre: Genre, alone: str | None) -> tuple[F
     texture = "solo" if alone else _weighted(rng, genre.textures)
     lead = None if texture == "drums" else alone or _weighted(rng, genre.leads)
     frames = _weighted(rng, genre.beat_frames)
-    with_drums = texture in ("lead and drums", "band", "drums")
+    with_drums = texture in WITH_DRUMS
     with_second = genre.seconds and texture == "band" and rng.random() < 0.5
     mode = "minor" if rng.random() < genre.minor else "major"
     facts = Facts(
         style=genre.name,
         texture=texture,
         lead=lead,
-        backing=_other(rng, genre.backings, lead) if texture in ("duo", "trio", "band") else None,
-        bass=_weighted(rng, genre.basses) if texture in ("trio", "band") else None,
+        backing=_weighted(rng, beside(genre.backings, lead)) if texture in WITH_BACKING else None,
+        bass=_weighted(rng, genre.basses) if texture in WITH_BASS else None,
         drums=with_drums,
         tempo_bpm=round(60 * FRAME_RATE / frames),
         mode=mode if lead else None,
@@ -127,7 +130,7 @@ def choose_facts(rng: random.Random, genre: Genre, alone: str | None) -> tuple[F
         density=_weighted(rng, genre.densities),
         dynamic=_weighted(rng, genre.dynamics),
         beats_per_bar=genre.beats_per_bar,
-        second=_other(rng, genre.seconds, lead) if with_second else None,
+        second=_weighted(rng, beside(genre.seconds, lead)) if with_second else None,
         kit=rng.choice(genre.kits) if with_drums else None,
         ending=rng.random() < 0.15,
     )
@@ -136,21 +139,31 @@ def choose_facts(rng: random.Random, genre: Genre, alone: str | None) -> tuple[F
     return facts, frames
 
 
-def _other(rng: random.Random, weights: dict[str, float], lead: str | None) -> str:
+def beside(weights: dict[str, float], lead: str | None) -> dict[str, float]:
     """Rarely the same instrument as the lead, unless the genre has no other."""
-    others = {n: w if n != lead else w * 0.25 for n, w in weights.items()}
-    return _weighted(rng, others)
+    return {n: w if n != lead else w * 0.25 for n, w in weights.items()}
 
 
 def compose(seed: int, long: bool = False) -> Song:
     """A piece of 12-16 s, or of about 31 s when `long`; the same seed gives the same piece."""
+    genre, alone = choose_genre(seed)
+    return compose_in(genre, seed, long, alone)
+
+
+def choose_genre(seed: int) -> tuple[Genre, str | None]:
+    """The genre of a piece, and the lead when it is a portrait of one."""
     rng = random.Random(seed)
     if rng.random() < PORTRAITS:
         lead = rng.choice(list(LEADS))
         fitting = {n: g.leads[lead] for n, g in GENRES.items() if lead in g.leads}
-        return compose_in(GENRES[_weighted(rng, fitting)], seed, long, lead)
-    genre = GENRES[_weighted(rng, {n: g.weight for n, g in GENRES.items()})]
-    return compose_in(genre, seed, long)
+        return GENRES[_weighted(rng, fitting)], lead
+    return GENRES[_weighted(rng, {n: g.weight for n, g in GENRES.items()})], None
+
+
+def facts_of(seed: int) -> Facts:
+    """What `compose(seed)` has as its facts, its sections aside."""
+    genre, alone = choose_genre(seed)
+    return choose_facts(random.Random(f"{genre.name} {seed}"), genre, alone)[0]
 
 
 def compose_in(genre: Genre, seed: int, long: bool = False, alone: str | None = None) -> Song:

@@ -12,8 +12,7 @@ from pathlib import Path
 
 import measures
 import numpy as np
-from compose import compose
-from render import synthesize
+from render import piece, synthesize
 from sound_world import SAMPLE_RATE
 from subject import HELD_OUT_FROM, Pocket
 
@@ -82,7 +81,7 @@ def judged_pieces(items: int):
     """
     count = solos = 0
     for index in itertools.count(HELD_OUT_FROM + 20_000):
-        song = compose(index)
+        song = piece(index)
         solo = song.facts.texture == "solo"
         if song.facts.lead is None or (count >= items and not solo):
             continue

@@ -23,12 +23,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from captions import canonical, thorough
 from common import Budget, CsvLog, save_atomically
+from compose import facts_of
 from export import save_model
 from text_tokenizer import extend
 from torch import Tensor, nn
 from transformers import AutoTokenizer, MusicgenForConditionalGeneration
-from words.pocket import caption_for, draw_plain, piece_for
+from words.pocket import piece_for
 from words.spelling import irrelevant_words
 from words.wishes import TABLES, draw_wish, put_into_words, vocabulary
 
@@ -41,7 +43,7 @@ HELD_OUT_FROM = 10**9  # seeds of the prompts that are only looked at
 class PolishSettings:
     rows: int = 64
     pooled: int = 4  # batches drawn together and sorted by length, so that little is padding
-    plain_share: float = 0.2  # captions of the old manner, which go on meaning what they say
+    plain_share: float = 0.2  # captions as the decoder learnt them: they go on meaning the same
     max_tokens: int = 96
     layers: int = 2  # of the decoder, compared in a step of training
     queries: int = 16  # of each of these layers
@@ -70,13 +72,13 @@ class Prompts:
         self.words = [word for word in self.words if word not in said]
 
     def plain(self, seed: int) -> tuple[str, str]:
-        text, piece = draw_plain(random.Random(seed))
-        return text, caption_for(piece)
+        facts = facts_of(seed)
+        return thorough(facts, random.Random(seed)), canonical(facts)
 
     def free(self, seed: int) -> tuple[str, str]:
         rng = random.Random(seed)
         wish = draw_wish(rng)
-        return put_into_words(wish, rng, self.words), caption_for(piece_for(wish))
+        return put_into_words(wish, rng, self.words), canonical(piece_for(wish))
 
     def draw(self, seed: int) -> tuple[str, str]:
         return (
@@ -109,7 +111,7 @@ def record_queries(
     float32 [layers, N, hidden].
     """
     captions = [
-        caption_for(piece_for(draw_wish(random.Random(HELD_OUT_FROM - 1 - i))))
+        canonical(piece_for(draw_wish(random.Random(HELD_OUT_FROM - 1 - i))))
         for i in range(settings.recorded_rows)
     ]
     recorded: list[list[Tensor]] = [[] for _ in model.decoder.model.decoder.layers]

@@ -1,7 +1,8 @@
 """Renders composed pieces into shards of 16-bit audio with their facts.
 
 Run: `python training/render.py --work-dir build/pocket --hours 20`. It resumes: finished shards
-are kept, and the same index gives the same piece. A shard is `shard-NNNN.npy` (int16, all pieces
+are kept as they are, for each carries the facts of its own pieces; the same index gives the same
+piece. A shard is `shard-NNNN.npy` (int16, all pieces
 end to end), `shard-NNNN.jsonl` (one line a piece: offset, samples, facts) and `tune-NNNN.jsonl`
 (one line a piece: the lead's notes as start, end in codec frames, pitch). Pieces whose index
 divides by `VALIDATION_EVERY` are for validation only; no other stage decides that again.
@@ -22,8 +23,8 @@ from world.studio import studio
 
 PIECES_PER_SHARD = 60
 VALIDATION_EVERY = 25
-LONG_EVERY = 5  # pieces of 31 s, for crops of 30
-MEAN_PIECE_S = 17.6  # measured
+LONG_EVERY = 6  # pieces of 31 s, for crops of 30; no divisor of the other: some are held out
+MEAN_PIECE_S = 17.1  # measured
 
 
 def synthesize(song: Song) -> np.ndarray:
@@ -33,6 +34,11 @@ def synthesize(song: Song) -> np.ndarray:
 
 def is_validation(index: int) -> bool:
     return index % VALIDATION_EVERY == 0
+
+
+def piece(index: int) -> Song:
+    """The piece of that index, in training and in evaluation."""
+    return compose(index, long=index % LONG_EVERY == 0)
 
 
 def tune(song: Song) -> list[tuple[int, int, int]]:
@@ -56,7 +62,7 @@ def render_shard(folder: Path, shard: int) -> float:
         return 0.0
     pieces, lines, tunes, offset = [], [], [], 0
     for index in range(shard * PIECES_PER_SHARD, (shard + 1) * PIECES_PER_SHARD):
-        song = compose(index, long=index % LONG_EVERY == 2)
+        song = piece(index)
         audio = np.round(synthesize(song) * 32767).astype(np.int16)
         bar_frames = song.frames_per_beat * song.facts.beats_per_bar
         line = {"index": index, "offset": offset, "samples": len(audio), "bar_frames": bar_frames}

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from compose import compose
-from render import synthesize
+from render import piece, synthesize
 from sound_world import FRAME_RATE
 from transformers import AutoTokenizer, MusicgenForConditionalGeneration
 
@@ -68,5 +67,5 @@ def load(folder: Path) -> Pocket:
 def held_out(count: int, first: int = 0):
     """Songs and their audio, whole."""
     for index in range(HELD_OUT_FROM + first, HELD_OUT_FROM + first + count):
-        song = compose(index)
+        song = piece(index)
         yield song, synthesize(song)

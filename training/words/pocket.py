@@ -1,460 +1,355 @@
-"""Pocket's sound world as its text encoder is to see it: a wish -> a piece -> the caption that its
-decoder was trained on.
+"""Pocket's sound world as its text encoder is to see it: a wish -> the one piece that it stands for.
 
-Not run by itself. Facts that a wish leaves out take the defaults of its genre, use or mood: this
-decoder was always told the tempo, the mode and whether there are drums, and plays the mean of
-several answers as mush. So each wish has one piece.
+Not run by itself. Its caption is `captions.canonical(piece_for(wish))`. Facts that a wish leaves
+out take the defaults of its genre, use or mood: told half, the decoder plays the mean of several
+answers as mush. The piece is always one that the composer can compose; where a wish asks for what
+is never played together, the piece that comes nearest is taken: in the genre itself, or in one
+that is related to it.
 """
 
 import math
-import random
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 
+from captions import hides_genre, typical
+from compose import WITH_BACKING, WITH_BASS, WITH_DRUMS, Facts, beside
+from sound_world import FRAME_RATE, TONICS
+from world import phrases
+from world.genres import GENRES as STYLES
+
+from . import pieces
+from .pieces import Ground
 from .wishes import Wish
 
-TEMPI_BPM = (80, 100, 120, 140)
-TONICS = ("C", "D", "G")
+# What it costs to leave something that was said.
+OTHER_DRUMS = 9.0
+NOT_ALONE = 8.0
+OCTAVE, WORDS_OCTAVE = 6.0, 3.6  # of tempo, from a number and from what a word means
+HALF, DOUBLE = 1.6, 2.4  # but half or twice a number of bpm is nearly what it says
+OTHER_LEAD = 4.0
+OTHER_BACKING = 1.5
+OTHER_BASS = 1.2
+OTHER_DYNAMIC = 1.0
+OTHER_DENSITY = 0.8
+NEXT_OF_KIN = 0.5
+UNSAID_GENRE = 1.5  # of a solo, whose caption names no genre that is not played alone
+# To go to a related style: the nearest, and each further one; half of it where none was named,
+# and still less to where the instrument is at home.
+RELATED, FURTHER = 1.5, 0.4
+AT_HOME = 0.4
+# What costs to leave something that was not said, or to take what is rare.
+IMPLIED = 0.2  # of the above
+RARE = 0.5
 
 
 @dataclass(frozen=True)
-class Piece:
-    """What the decoder can be told."""
+class Wanted:
+    """A wish and its ground, as the sound world's own names."""
 
-    style: str
-    lead: str | None  # None: drums alone
-    tempo_bpm: int
-    mode: str = "major"
-    drums: bool = True
-    dynamic: str = "normal"
-    density: str = "medium"
-    # Not said unless a prompt says it: told of chords and bass that nobody asked for, the decoder
-    # keeps the beat less well.
-    backing: str | None = None
-    bass: bool = False
-    solo: bool = False
-    tonic: str | None = None
-
-
-GENRES = {
-    "pop": Piece("pop", "piano", 120),
-    "synth pop": Piece("pop", "synth", 120, backing="pad"),
-    "indie pop": Piece("pop", "guitar", 120),
-    "k-pop": Piece("pop", "synth", 120),
-    "dance pop": Piece("pop", "synth", 120),
-    "latin": Piece("pop", "guitar", 100),
-    "tango": Piece("pop", "guitar", 120, "minor"),
-    "rock": Piece("rock", "guitar", 140, "minor"),
-    "soft rock": Piece("pop", "guitar", 100),
-    "hard rock": Piece("rock", "guitar", 140, "minor", dynamic="loud"),
-    "metal": Piece("rock", "guitar", 140, "minor", dynamic="loud", density="busy"),
-    "punk": Piece("rock", "guitar", 140, "major", dynamic="loud"),
-    "rock and roll": Piece("rock", "guitar", 140),
-    "electronic": Piece("electronic", "synth", 120, "minor"),
-    "house": Piece("electronic", "synth", 120, "minor"),
-    "techno": Piece("electronic", "synth", 140, "minor"),
-    "trance": Piece("electronic", "synth", 140, "minor", dynamic="loud"),
-    "drum and bass": Piece("electronic", "synth", 140, "minor", density="busy"),
-    "dubstep": Piece("electronic", "synth", 140, "minor", dynamic="loud"),
-    "synthwave": Piece("electronic", "synth", 120, "minor"),
-    "chiptune": Piece("electronic", "synth", 140, "major", density="busy"),
-    "hip hop": Piece("pop", "piano", 100, "minor"),
-    "trap": Piece("electronic", "synth", 140, "minor"),
-    "lo-fi": Piece("ballad", "piano", 80, "major", dynamic="soft"),
-    "chill": Piece("pop", "synth", 80, "major", dynamic="soft", backing="pad"),
-    "r&b": Piece("pop", "piano", 100, "minor"),
-    "soul": Piece("pop", "piano", 100),
-    "funk": Piece("pop", "guitar", 100, "minor"),
-    "disco": Piece("pop", "synth", 120),
-    "reggae": Piece("pop", "guitar", 80),
-    "ska": Piece("rock", "trumpet", 140),
-    "afrobeat": Piece("pop", "guitar", 120),
-    "jazz": Piece("jazz", "piano", 120),
-    "smooth jazz": Piece("jazz", "piano", 100, dynamic="soft"),
-    "swing": Piece("jazz", "trumpet", 140),
-    "bossa nova": Piece("jazz", "guitar", 120, dynamic="soft"),
-    "blues": Piece("jazz", "guitar", 100, "minor"),
-    "ragtime": Piece("jazz", "piano", 140),
-    "folk": Piece("folk", "guitar", 120),
-    "medieval": Piece("folk", "flute", 120, "minor"),
-    "polka": Piece("folk", "organ", 140),
-    "sea shanty": Piece("folk", "flute", 120),
-    "country": Piece("folk", "guitar", 120),
-    "bluegrass": Piece("folk", "guitar", 140, density="busy"),
-    "celtic": Piece("folk", "flute", 140, density="busy"),
-    "acoustic": Piece("folk", "guitar", 100, drums=False),
-    "waltz": Piece("waltz", "strings", 120, drums=False),
-    "march": Piece("classical", "trumpet", 120, dynamic="loud"),
-    "fanfare": Piece("classical", "trumpet", 100, dynamic="loud"),
-    "ballad": Piece("ballad", "piano", 80),
-    "ambient": Piece(
-        "ballad",
-        "strings",
-        80,
-        "major",
-        drums=False,
-        density="sparse",
-        backing="pad",
-        dynamic="soft",
-    ),
-    "new age": Piece(
-        "ballad", "flute", 80, "major", drums=False, density="sparse", backing="pad", dynamic="soft"
-    ),
-    "lullaby": Piece("ballad", "music box", 80, "major", drums=False, dynamic="soft"),
-    "nursery rhyme": Piece("folk", "music box", 120, "major", drums=False),
-    "classical": Piece("classical", "strings", 100, "major", drums=False),
-    "baroque": Piece("classical", "organ", 120, "minor", drums=False),
-    "string music": Piece("classical", "strings", 100, "minor", drums=False, backing="strings"),
-    "church": Piece("classical", "organ", 80, "major", drums=False),
-    "orchestral": Piece("classical", "strings", 100, "minor", drums=True),
-    "epic": Piece("classical", "strings", 120, "minor", dynamic="loud"),
-    "fantasy": Piece("classical", "strings", 120, "major"),
-    "christmas": Piece("classical", "music box", 120, "major", drums=False),
-    "horror": Piece("classical", "strings", 80, "minor", drums=False),
-    "minimalism": Piece("classical", "piano", 120, "minor", drums=False),
-    "circus": Piece("waltz", "organ", 140),
-}
-
-LEADS = {
-    "piano": "piano",
-    "electric piano": "piano",
-    "harpsichord": "piano",
-    "acoustic guitar": "guitar",
-    "electric guitar": "guitar",
-    "distorted guitar": "guitar",
-    "ukulele": "guitar",
-    "banjo": "guitar",
-    "plucked": "guitar",
-    "violin": "strings",
-    "cello": "strings",
-    "strings": "strings",
-    "choir": "strings",
-    "flute": "flute",
-    "recorder": "flute",
-    "clarinet": "flute",
-    "trumpet": "trumpet",
-    "brass": "trumpet",
-    "saxophone": "trumpet",
-    "organ": "organ",
-    "hammond": "organ",
-    "accordion": "organ",
-    "synth": "synth",
-    "pad": "strings",  # where nothing else leads; beside a lead it accompanies
-    "music box": "music box",
-    "bells": "music box",
-    "mallets": "music box",
-}
-BACKINGS = ("piano", "guitar", "strings", "pad")
-STYLE_BACKINGS = {
-    "pop": ("piano", "guitar", "pad"),
-    "rock": ("guitar", "piano"),
-    "electronic": ("pad", "piano"),
-    "jazz": ("piano", "guitar"),
-    "folk": ("guitar", "piano"),
-    "waltz": ("piano", "strings", "guitar"),
-    "ballad": ("piano", "strings", "pad", "guitar"),
-    "classical": ("piano", "strings"),
-}
-STYLE_TEMPI = {
-    "rock": (100, 120, 140),
-    "electronic": (120, 140),
-    "jazz": (100, 120, 140),
-    "waltz": (100, 120, 140),
-    "ballad": (80,),
-}
-# What a style that was never played this slowly, or this fast, gives way to.
-AT_OTHER_TEMPI = {"rock": "pop", "electronic": "pop", "jazz": "ballad", "ballad": "pop"}
-
-NO_GENRE = Piece("pop", "piano", 120)
-STILL = Piece("ballad", "piano", 80, drums=False, dynamic="soft")
-MOOD_GENRES = {
-    "calm": STILL,
-    "dreamy": replace(STILL, lead="strings", backing="pad"),
-    "romantic": STILL,
-    "sad": replace(STILL, mode="minor"),
-    "nostalgic": replace(STILL, mode="minor"),
-    "dark": Piece("classical", "strings", 80, "minor", drums=False),
-    "tense": Piece("classical", "strings", 120, "minor"),
-    "heroic": GENRES["epic"],
-    "angry": GENRES["hard rock"],
-    "energetic": Piece("pop", "synth", 140, dynamic="loud"),
-    "groovy": GENRES["funk"],
-    "playful": Piece("folk", "flute", 120),
-    "hopeful": Piece("pop", "piano", 120),
-}
-USE_GENRES = {
-    "study": "lo-fi",
-    "sleep": "lullaby",
-    "meditate": "new age",
-    "game": "chiptune",
-    "party": "house",
-    "workout": "trance",
-    "advert": "pop",
-    "vlog": "pop",
-    "cafe": "smooth jazz",
-    "scary scene": "horror",
-    "kids": "nursery rhyme",
-    "drive": "synthwave",
-    "film": "orchestral",
-    "morning": "folk",
-    "nature": "ambient",
-}
-USE_PIECES = {
-    "boss": replace(GENRES["epic"], tempo_bpm=140),
-    "wedding": STILL,
-    "sad scene": replace(STILL, mode="minor"),
-}
-MOOD_MODES = {
-    "happy": "major",
-    "hopeful": "major",
-    "playful": "major",
-    "romantic": "major",
-    "calm": "major",
-    "dreamy": "major",
-    "heroic": "major",
-    "sad": "minor",
-    "nostalgic": "minor",
-    "dark": "minor",
-    "tense": "minor",
-    "angry": "minor",
-}
-MOOD_STEPS = {
-    "energetic": 1,
-    "angry": 1,
-    "sad": -1,
-    "calm": -1,
-}  # along TEMPI_BPM, from the genre's tempo
-MOOD_DYNAMICS = {
-    "calm": "soft",
-    "dreamy": "soft",
-    "romantic": "soft",
-    "energetic": "loud",
-    "angry": "loud",
-    "heroic": "loud",
-}
-ERA_LEADS = {
-    "80s": "synth",
-    "50s": "guitar",
-    "60s": "guitar",
-}  # of pop, where no instrument is named
-TEMPO_STEPS = {"slow": 80, "medium": 100, "fast": 140}
+    ground: Ground
+    named: bool  # the genre was
+    leads: tuple[str, ...]  # instruments, the nearest first
+    others: tuple[tuple[str, ...], ...]  # what else is named, each with its kin
+    basses: tuple[str, ...]
+    unwanted: frozenset[str]
+    drums: str | None  # "on", "off", "only"
+    solo: bool
+    tempo: tuple[float, float] | None
+    pace: float  # factor on the tempo that the ground implies
+    mode: str | None
+    tonic: str | None
+    dynamic: str | None
+    dynamic_said: bool
+    density: str | None
 
 
-def nearest_tempo(bpm: float) -> int:
-    """Of those that the decoder knows; an octave away counts as being 15 % away."""
-
-    def distance(tempo: int) -> float:
-        return min(
-            abs(math.log(tempo / bpm / octave)) + 0.15 * (octave != 1) for octave in (0.5, 1, 2)
-        )
-
-    return min(TEMPI_BPM, key=distance)
-
-
-def _ground(wish: Wish) -> Piece:
+def _ground(wish: Wish) -> Ground:
     """What genre, use or mood make of it before anything else is said."""
     if wish.genre:
-        return GENRES[wish.genre]
-    if wish.use in USE_PIECES:
-        return USE_PIECES[wish.use]
-    if wish.use in USE_GENRES:
-        return GENRES[USE_GENRES[wish.use]]
-    if wish.mood in MOOD_GENRES:
-        return MOOD_GENRES[wish.mood]
-    if wish.mood is None and (wish.energy == "soft" or wish.tempo == "slow"):
-        return STILL
-    if "distorted guitar" in wish.instruments:
-        return GENRES["rock"]
-    return NO_GENRE
+        return pieces.GENRES[wish.genre]
+    if wish.use in pieces.USE_GROUNDS:
+        return pieces.USE_GROUNDS[wish.use]
+    if wish.mood:
+        return pieces.MOOD_GROUNDS[wish.mood]
+    if wish.energy == "soft" or wish.tempo == "slow":
+        return pieces.STILL
+    home = _home(wish)
+    if home and wish.drums != "on" and wish.tempo != "fast":
+        return Ground(home)
+    return pieces.ERA_GROUNDS.get(wish.era, pieces.NO_GENRE)
 
 
-def _with_instruments(piece: Piece, wish: Wish) -> Piece:
-    named = [i for i in wish.instruments if i not in ("bass", "synth bass")]
-    if not named:
-        return _era(piece, wish)
-    leading = next((i for i in named if i != "pad"), named[0])
-    piece = replace(piece, lead=LEADS[leading])
-    others = ["pad" if i == "pad" else LEADS[i] for i in named if i != leading]
-    backing = next((o for o in others if o in BACKINGS and o != piece.lead), None)
-    if named == ["pad"]:
-        backing = "pad"
-    return replace(piece, backing=backing or piece.backing)
+def _leading(wish: Wish) -> str | None:
+    """The first that is named, but a pad accompanies others."""
+    named = [i for i in wish.instruments if i not in pieces.BASS_CONCEPTS]
+    return next((i for i in named if i != "pad"), named[0] if named else None)
 
 
-def _era(piece: Piece, wish: Wish) -> Piece:
-    if wish.era in ERA_LEADS and piece.style == "pop" and piece.drums:
-        return replace(piece, lead=ERA_LEADS[wish.era])
-    return piece
+def _home(wish: Wish) -> str | None:
+    leading = _leading(wish)
+    return pieces.HOMES[leading] if leading else None
 
 
-def _without(piece: Piece, wish: Wish) -> Piece:
-    """Another lead or accompaniment than those that the wish excludes."""
-    unwanted = {"pad" if i == "pad" else LEADS.get(i) for i in wish.without}
-    if piece.lead in unwanted and not wish.instruments:
-        piece = replace(
-            piece,
-            lead=next(lead for lead in ("piano", "strings", "guitar") if lead not in unwanted),
-        )
-    if unwanted & {piece.backing, *STYLE_BACKINGS[piece.style]}:
-        left = [b for b in ("piano", "strings", "guitar") if b not in unwanted and b != piece.lead]
-        piece = replace(piece, backing=left[0])
-    return piece
+def wanted_of(wish: Wish) -> Wanted:
+    ground, leading = _ground(wish), _leading(wish)
+    if not leading and ground.style == "pop" and wish.era in pieces.ERA_LEADS:
+        ground = replace(ground, lead=pieces.ERA_LEADS[wish.era])
+    low, others = pieces.BASS_CONCEPTS, [i for i in wish.instruments if i != leading]
+    moods_pace = pieces.MOOD_PACES.get(wish.mood, 1.0) if wish.genre or wish.use else 1.0
+    return Wanted(
+        ground=ground,
+        named=wish.genre is not None,
+        leads=pieces.KIN[leading] if leading else (),
+        others=tuple(pieces.KIN[i] for i in others if i not in low),
+        basses=next((pieces.KIN[i] for i in others if i in low), ()),
+        unwanted=frozenset(name for i in wish.without for name in pieces.KIN[i]),
+        drums=wish.drums,
+        solo=wish.solo,
+        tempo=_tempo(wish),
+        pace=moods_pace,
+        mode=wish.mode or pieces.MOOD_MODES.get(wish.mood) or ground.mode,
+        tonic=nearest_tonic(wish.tonic) if wish.tonic else None,
+        dynamic=wish.energy or pieces.MOOD_DYNAMICS.get(wish.mood) or ground.dynamic,
+        dynamic_said=bool(wish.energy or wish.mood in pieces.MOOD_DYNAMICS),
+        density=wish.density,
+    )
 
 
-def _with_mood(piece: Piece, wish: Wish) -> Piece:
-    """Mode, strength and pace of a mood; what a solo or a genre is made of stays."""
-    mode = wish.mode or MOOD_MODES.get(wish.mood) or piece.mode
-    dynamic = wish.energy or MOOD_DYNAMICS.get(wish.mood) or piece.dynamic
-    tempo = piece.tempo_bpm
-    if wish.genre and wish.mood in MOOD_STEPS:
-        at = TEMPI_BPM.index(tempo) + MOOD_STEPS[wish.mood]
-        tempo = TEMPI_BPM[max(0, min(len(TEMPI_BPM) - 1, at))]
-    tonic = wish.tonic if wish.tonic in TONICS else None
-    density = wish.density or piece.density
-    return replace(piece, mode=mode, dynamic=dynamic, tempo_bpm=tempo, tonic=tonic, density=density)
+PITCH_CLASSES = dict(zip("C C# D Eb E F F# G Ab A Bb B".split(), range(12), strict=True))
 
 
-def _with_tempo(piece: Piece, wish: Wish) -> Piece:
+def nearest_tonic(name: str) -> str:
+    """Of those that the composer uses."""
+
+    def steps(tonic: str) -> int:
+        apart = (TONICS[tonic] - PITCH_CLASSES[name]) % 12
+        return min(apart, 12 - apart)
+
+    return min(TONICS, key=steps)
+
+
+@cache
+def tempo_range(word: str) -> tuple[float, float]:
+    """The bpm that captions call "slow", "medium" or "fast"."""
+    phrase, limits = pieces.TEMPO_PHRASES[word], list(phrases.TEMPI)
+    places = [i for i, words in enumerate(phrases.TEMPI.values()) if phrase in words]
+    return limits[places[0] - 1] + 1.0 if places[0] else 0.0, float(limits[places[-1]])
+
+
+def _tempo(wish: Wish) -> tuple[float, float] | None:
     if wish.tempo_bpm:
-        piece = replace(piece, tempo_bpm=nearest_tempo(wish.tempo_bpm))
-    elif wish.tempo:
-        piece = replace(piece, tempo_bpm=TEMPO_STEPS[wish.tempo])
-    played = STYLE_TEMPI.get(piece.style, TEMPI_BPM)
-    if piece.tempo_bpm in played:
-        return piece
-    if piece.style in AT_OTHER_TEMPI:
-        return replace(piece, style=AT_OTHER_TEMPI[piece.style])
-    return replace(piece, tempo_bpm=min(played, key=lambda t: abs(t - piece.tempo_bpm)))
+        return float(wish.tempo_bpm), float(wish.tempo_bpm)
+    return tempo_range(wish.tempo) if wish.tempo else None
 
 
-def piece_for(wish: Wish) -> Piece:
+def _rarity(weights: Mapping, name) -> float:
+    return RARE * (1 - weights[name] / max(weights.values()))
+
+
+def _cheapest(weights: Mapping[str, float], cost: Callable[[str], float]) -> tuple[str, float]:
+    """A name of the table and what it costs, its rarity counted in."""
+    costs = {name: cost(name) + _rarity(weights, name) for name in weights}
+    name = min(costs, key=costs.__getitem__)
+    return name, costs[name]
+
+
+def _outside(bpm: float, tempo: tuple[float, float]) -> float:
+    """Octaves from a range."""
+    return abs(math.log2(bpm / min(max(bpm, tempo[0]), tempo[1])))
+
+
+def _apart(bpm: float, tempo: tuple[float, float]) -> float:
+    """What it costs to play at this tempo when that range was said."""
+    if tempo[0] < tempo[1]:
+        return WORDS_OCTAVE * _outside(bpm, tempo)
+    half, double = OCTAVE * _outside(2 * bpm, tempo), OCTAVE * _outside(bpm / 2, tempo)
+    return min(OCTAVE * _outside(bpm, tempo), half + HALF, double + DOUBLE)
+
+
+def _bpm(frames: int) -> float:
+    return 60 * FRAME_RATE / frames
+
+
+def _with_tempo(style: str, wanted: Wanted) -> tuple[int, float]:
+    """Whole bpm, and what it costs."""
+    frames, ground = STYLES[style].beat_frames, wanted.ground
+    usual = ground.tempo_bpm or _bpm(_usual(STYLES[ground.style].beat_frames))
+    usual *= wanted.pace
+    weight = IMPLIED
+    if wanted.tempo:
+        weight = IMPLIED / (2 if wanted.tempo[0] < wanted.tempo[1] else 50)
+
+    def cost(one: int) -> float:
+        implied = weight * OCTAVE * abs(math.log2(_bpm(one) / usual))
+        return implied + (_apart(_bpm(one), wanted.tempo) if wanted.tempo else 0.0)
+
+    best = min(frames, key=cost)
+    return round(_bpm(best)), cost(best)
+
+
+def _usual(weights: Mapping):
+    return max(weights, key=weights.get)
+
+
+def _with_lead(style: str, wanted: Wanted) -> tuple[str, float]:
+    ground = wanted.ground
+
+    def cost(name: str) -> float:
+        spent = OTHER_LEAD if name in wanted.unwanted and name not in wanted.leads else 0.0
+        if wanted.leads:
+            near = wanted.leads.index(name) if name in wanted.leads else None
+            return spent + (OTHER_LEAD if near is None else NEXT_OF_KIN * near)
+        return spent + (IMPLIED * OTHER_LEAD if ground.lead and name != ground.lead else 0.0)
+
+    return _cheapest(STYLES[style].leads, cost)
+
+
+def _accompanying(
+    weights: Mapping[str, float],
+    wanted: Wanted,
+    named: tuple[tuple[str, ...], ...],
+    usual: str | None,
+) -> tuple[str, float]:
+    """Of backings or of further parts: one that is `named`, or else what the ground has."""
+
+    def cost(name: str) -> float:
+        spent = OTHER_LEAD if name in wanted.unwanted else 0.0
+        near = [kin.index(name) for kin in named if name in kin]
+        spent -= OTHER_BACKING - NEXT_OF_KIN * min(near) if near else 0.0
+        return spent + (2 * IMPLIED * OTHER_BACKING if usual and name != usual else 0.0)
+
+    name, _ = _cheapest(weights, cost)
+    return name, cost(name)
+
+
+def _with_bass(style: str, wanted: Wanted) -> tuple[str, float]:
+    usual = wanted.ground.bass
+
+    def cost(name: str) -> float:
+        if name in wanted.unwanted:
+            return 2 * OTHER_BASS
+        if wanted.basses:
+            return -OTHER_BASS if name in wanted.basses else 0.0
+        return IMPLIED * OTHER_BASS if usual and name != usual else 0.0
+
+    name, _ = _cheapest(STYLES[style].basses, cost)
+    return name, cost(name)
+
+
+@cache
+def _textures(style: str) -> dict[str, float]:
+    """Its own, and the solos of its leads that every genre has now and then."""
+    return {"solo": 0.02} | STYLES[style].textures
+
+
+def _texture_cost(style: str, texture: str, wanted: Wanted) -> float:
+    ground, drums = wanted.ground, texture in WITH_DRUMS
+    cost = _rarity(_textures(style), texture)
+    if (texture == "drums") != (wanted.drums == "only"):
+        cost += OTHER_DRUMS
+    if wanted.drums in ("on", "off"):
+        cost += OTHER_DRUMS * (drums != (wanted.drums == "on"))
+    elif ground.drums not in (None, drums):
+        cost += IMPLIED * OTHER_DRUMS
+    if wanted.solo and texture != "solo":
+        cost += NOT_ALONE
+    if ground.texture not in (None, texture):
+        cost += IMPLIED * NOT_ALONE
+    return cost + (UNSAID_GENRE if wanted.named and hides_genre(style, texture) else 0.0)
+
+
+def _nearest(table: Mapping[str, float], wanted: str | None, order: tuple[str, ...]) -> str:
+    """What is wanted, or what lies beside it."""
+    usual = _usual(table)
+    if wanted is None:
+        return usual
+    return min(table, key=lambda name: (abs(order.index(name) - order.index(wanted)), -table[name]))
+
+
+DYNAMICS = ("soft", "normal", "loud")
+DENSITIES = ("sparse", "medium", "busy")
+
+
+def _strength(style: str, wanted: Wanted) -> tuple[dict[str, str], float]:
+    """Dynamic and density, and what they cost."""
+    genre, cost = STYLES[style], 0.0
+    dynamic = _nearest(genre.dynamics, wanted.dynamic, DYNAMICS)
+    if wanted.dynamic not in (None, dynamic):
+        cost += OTHER_DYNAMIC * (1 if wanted.dynamic_said else IMPLIED)
+    density = _nearest(genre.densities, wanted.density or wanted.ground.density, DENSITIES)
+    if wanted.density not in (None, density):
+        cost += OTHER_DENSITY
+    return {"dynamic": dynamic, "density": density}, cost
+
+
+@dataclass(frozen=True)
+class _Playing:
+    """Who plays in a style, were all to play, and what each of them costs."""
+
+    lead: tuple[str, float]
+    backing: tuple[str, float]
+    second: tuple[str, float] | None  # where one is named
+    bass: tuple[str, float]
+
+
+def _players(style: str, wanted: Wanted) -> _Playing:
+    genre, named = STYLES[style], wanted.others
+    lead = _with_lead(style, wanted)
+    if wanted.leads and lead[0] not in wanted.leads:
+        named = (wanted.leads, *named)
+    usual = wanted.ground.backing
+    backing = _accompanying(beside(genre.backings, lead[0]), wanted, named, usual)
+    left = tuple(kin for kin in named if backing[0] not in kin)
+    free = {n: w for n, w in genre.seconds.items() if n not in (lead[0], backing[0])}
+    second = _accompanying(free, wanted, left, None) if free and left else None
+    if second and second[1] >= 0:
+        second = None
+    return _Playing(lead, backing, second, _with_bass(style, wanted))
+
+
+def _pieces(style: str, wanted: Wanted) -> Iterator[tuple[float, dict]]:
+    """What is to be said of one piece of every texture, and what each costs."""
+    playing = _players(style, wanted)
+    tempo_bpm, tempo_cost = _with_tempo(style, wanted)
+    strength, strength_cost = _strength(style, wanted)
+    usual_mode = "minor" if STYLES[wanted.ground.style].minor > 0.5 else "major"
+    key = {"mode": wanted.mode or usual_mode, "tonic": wanted.tonic or pieces.KEYS[style]}
+    for texture in _textures(style):
+        cost = tempo_cost + strength_cost + _texture_cost(style, texture, wanted)
+        said = {"style": style, "texture": texture, "tempo_bpm": tempo_bpm, **strength}
+        if texture != "drums":
+            said |= {"lead": playing.lead[0], **key}
+            cost += playing.lead[1]
+        if texture in WITH_BACKING:
+            said["backing"] = playing.backing[0]
+            cost += playing.backing[1]
+        if texture in WITH_BASS:
+            said["bass"] = playing.bass[0]
+            cost += playing.bass[1]
+        if texture == "band" and playing.second:
+            said["second"] = playing.second[0]
+            cost += playing.second[1]
+        yield cost, said
+
+
+def _styles(wish: Wish, wanted: Wanted) -> Iterator[tuple[str, float]]:
+    """Where to look, and what it costs to look there."""
+    share = 1.0 if wanted.named else 0.5
+    yield wanted.ground.style, 0.0
+    for place, style in enumerate(pieces.RELATIVES[wanted.ground.style]):
+        yield style, share * (RELATED + FURTHER * place)
+    home = _home(wish)
+    if home and not wanted.named:
+        yield home, AT_HOME
+
+
+def piece_for(wish: Wish) -> Facts:
     """The one piece that a wish stands for."""
-    ground = _ground(wish)
-    if wish.drums == "only":
-        return replace(_with_tempo(_with_mood(ground, wish), wish), lead=None, drums=True)
-    piece = _without(_with_instruments(ground, wish), wish)
-    piece = _with_tempo(_with_mood(piece, wish), wish)
-    if wish.solo:
-        piece = replace(piece, solo=True, drums=False)
-    if wish.drums:
-        piece = replace(piece, drums=wish.drums == "on")
-    return replace(
-        piece, bass=bool({"bass", "synth bass"} & set(wish.instruments)) and not piece.solo
+    wanted = wanted_of(wish)
+    made = (
+        (cost + dear, said)
+        for style, dear in _styles(wish, wanted)
+        for cost, said in _pieces(style, wanted)
     )
-
-
-MOODS = {"major": "happy", "minor": "sad"}
-DYNAMIC_WORDS = {"soft": "soft", "loud": "loud"}
-
-
-def caption_for(piece: Piece) -> str:
-    """In the words that the decoder was trained on, every fact said."""
-    tempo = f"{piece.tempo_bpm} bpm"
-    extra = [piece.dynamic] if piece.dynamic != "normal" else []
-    if piece.lead is None:
-        style = "" if piece.style in ("waltz", "ballad") else piece.style + " "
-        return ", ".join([f"a {style}drum beat", tempo, *extra])
-    key = f"in {piece.tonic} {piece.mode}" if piece.tonic else f"in {piece.mode}"
-    solo = "solo " if piece.solo else ""
-    style = "" if piece.solo or piece.style == "waltz" else piece.style + " "
-    noun = "waltz" if piece.style == "waltz" else "tune"
-    head = f"a {MOODS[piece.mode]} {solo}{style}{piece.lead} {noun}"
-    tail = [key, tempo, *extra]
-    if not piece.solo:
-        if piece.backing:
-            tail.append(f"{'synth pad' if piece.backing == 'pad' else piece.backing} chords")
-        if piece.bass:
-            tail.append("synth bass" if piece.style == "electronic" else "bass")
-    if piece.density != "medium":
-        tail.append(piece.density)
-    return ", ".join([head + (" with drums" if piece.drums else ", no drums"), *tail])
-
-
-# ---- captions in the manner of those that the decoder knows: they must go on meaning what they say
-
-STYLE_WORDS = {
-    "pop": ("pop",),
-    "rock": ("rock",),
-    "electronic": ("electronic", "techno", "dance"),
-    "jazz": ("jazz", "swing"),
-    "folk": ("folk", "country"),
-    "waltz": ("waltz",),
-    "ballad": ("ballad", "ambient", "lullaby"),
-    "classical": ("classical", "baroque"),
-}
-LEAD_WORDS = {
-    "piano": ("piano", "grand piano"),
-    "guitar": ("guitar", "acoustic guitar", "nylon guitar"),
-    "strings": ("strings", "violins", "string ensemble"),
-    "flute": ("flute",),
-    "trumpet": ("trumpet",),
-    "organ": ("organ", "church organ", "pipe organ"),
-    "synth": ("synth", "synthesizer", "synth lead"),
-    "music box": ("music box",),
-}
-MOOD_WORDS = {
-    "major": ("happy", "cheerful", "joyful", "bright", "sunny", "uplifting", "upbeat", "positive"),
-    "minor": (
-        "sad",
-        "melancholic",
-        "melancholy",
-        "dark",
-        "gloomy",
-        "mournful",
-        "mysterious",
-        "tense",
-    ),
-}
-NOUNS = ("tune", "song", "piece", "track", "melody")
-
-
-def draw_plain(rng: random.Random) -> tuple[str, Piece]:
-    """A caption of the old manner and its piece:
-
-    lead, drums, mode and tempo said, the rest or not.
-    """
-    style = rng.choice(list(STYLE_WORDS))
-    solo = rng.random() < 0.35
-    piece = Piece(
-        style,
-        rng.choice(list(LEAD_WORDS)),
-        rng.choice(STYLE_TEMPI.get(style, TEMPI_BPM)),
-        rng.choice(("major", "minor")),
-        drums=not solo and rng.random() < 0.7,
-        dynamic=rng.choice(("normal", "normal", "soft", "loud")),
-        solo=solo,
-        tonic=rng.choice((None, None, *TONICS)),
-    )
-    style_said = not solo and (style == "waltz" or rng.random() < 0.6)
-    if not style_said:
-        piece = replace(piece, style="pop" if piece.drums or piece.tempo_bpm > 80 else "ballad")
-    return _plain_caption(piece, style_said, rng), piece
-
-
-def _plain_caption(piece: Piece, style_said: bool, rng: random.Random) -> str:
-    mood = rng.choice(MOOD_WORDS[piece.mode])
-    key = (
-        f"in {piece.tonic} {piece.mode}"
-        if piece.tonic
-        else rng.choice((f"in {piece.mode}", f"{piece.mode} key", ""))
-    )
-    style = rng.choice(STYLE_WORDS[piece.style]) if style_said else ""
-    noun = "waltz" if style == "waltz" else rng.choice(NOUNS)
-    solo = "solo" if piece.solo else ""
-    lead = rng.choice(LEAD_WORDS[piece.lead])
-    words = [mood, solo, "" if style == "waltz" else style, lead, noun]
-    head = rng.choice(("a ", "")) + " ".join(w for w in words if w)
-    drums = rng.choice(
-        ("with drums", "drums", "with a drum beat", "drum kit")
-        if piece.drums
-        else ("no drums", "without drums", "no percussion")
-    )
-    bpm = piece.tempo_bpm + (rng.randint(-5, 5) if rng.random() < 0.3 else 0)
-    tail = [key, rng.choice((f"{bpm} bpm", f"at {bpm} bpm", f"{bpm} BPM", f"{bpm}bpm"))]
-    tail += [piece.dynamic] if piece.dynamic != "normal" else []
-    rng.shuffle(tail)
-    if drums.startswith("with") and rng.random() < 0.6:
-        head += " " + drums
-    else:
-        tail.insert(rng.randint(0, len(tail)), drums)
-    text = ", ".join(w for w in (head, *tail) if w)
-    return text if rng.random() < 0.5 else text[0].upper() + text[1:]
+    return typical(**min(made, key=lambda one: one[0])[1])
