@@ -1,6 +1,5 @@
-"""The tables of everyday words:
-
-each phrase has one meaning, and what a prompt says stands in the caption that it stands for.
+"""The tables of everyday words: each phrase has one meaning, and every prompt stands for a piece
+that the composer can compose and that is what the prompt says.
 """
 
 import random
@@ -16,10 +15,15 @@ from musicgraph.models.weights.places import POCKET_FOLDER
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
 
+from captions import canonical, caption, thorough  # noqa: E402
+from compose import WITH_BACKING, WITH_BASS, WITH_DRUMS, Facts, compose, facts_of  # noqa: E402
 from everyday import EVERYDAY, pieces_of_words  # noqa: E402
+from sound_world import FRAME_RATE, INSTRUMENTS, TONICS  # noqa: E402
 from text_tokenizer import extended_pieces  # noqa: E402
-from words import languages, pocket, sounds, spelling, wishes  # noqa: E402
+from words import languages, pieces, pocket, sounds, spelling, wishes  # noqa: E402
 from words.wishes import TABLES, Wish, draw_wish, put_into_words  # noqa: E402
+from world import phrases  # noqa: E402
+from world.genres import GENRES as STYLES  # noqa: E402
 
 WORDS = ["zebra", "umbrella", "granite", "teapot"]  # irrelevant ones
 
@@ -48,25 +52,124 @@ def test_foreign_words_name_concepts_that_exist():
             assert set(concepts) <= set(TABLES[kind])
 
 
-def test_every_genre_and_instrument_has_its_place_in_the_sound_world():
-    assert set(TABLES["genres"]) == set(pocket.GENRES)
-    assert set(TABLES["instruments"]) == {*pocket.LEADS, "bass", "synth bass"}
+def test_every_concept_has_its_place_in_the_sound_world():
+    assert set(TABLES["genres"]) == set(pieces.GENRES)
+    assert set(TABLES["instruments"]) == set(pieces.KIN)
+    assert set(TABLES["moods"]) == set(pieces.MOOD_GROUNDS)
+    assert set(TABLES["uses"]) - set(pieces.USE_GROUNDS) == {"background"}
+    assert set(pieces.HOMES) == set(pieces.KIN) - set(pieces.BASS_CONCEPTS)
+    assert set(STYLES) == set(pieces.RELATIVES) == set(pieces.KEYS)
+
+
+GROUNDS = (pieces.GENRES, pieces.MOOD_GROUNDS, pieces.USE_GROUNDS, pieces.ERA_GROUNDS)
+
+
+@pytest.mark.parametrize("ground", [g for grounds in GROUNDS for g in grounds.values()], ids=str)
+def test_a_ground_asks_only_for_what_its_style_plays(ground):
+    style = STYLES[ground.style]
+    tempi = [round(60 * FRAME_RATE / frames) for frames in style.beat_frames]
+    for said, played in (
+        (ground.lead, style.leads),
+        (ground.backing, style.backings),
+        (ground.bass, style.basses),
+        (ground.dynamic, style.dynamics),
+        (ground.density, style.densities),
+        (ground.texture, style.textures),
+        (ground.tempo_bpm, tempi),
+    ):
+        assert said is None or said in played
+
+
+def test_instruments_and_styles_that_the_tables_name_are_those_of_the_world():
+    assert {name for kin in pieces.KIN.values() for name in kin} <= set(INSTRUMENTS)
+    assert {style for some in pieces.RELATIVES.values() for style in some} <= set(STYLES)
+    assert set(pieces.HOMES.values()) <= set(STYLES) and set(pieces.KEYS.values()) <= set(TONICS)
+
+
+def test_a_genre_goes_to_the_style_that_captions_call_by_its_name():
+    called = {name: style for style, names in phrases.GENRES.items() for name in names}
+    for concept, ground in pieces.GENRES.items():
+        assert called.get(concept, ground.style) == ground.style, concept
+
+
+def assert_composable(facts: Facts) -> None:
+    style, texture = STYLES[facts.style], facts.texture
+    assert texture == "solo" or style.textures.get(texture, 0) > 0
+    assert facts.drums == (texture in WITH_DRUMS) == (facts.kit is not None)
+    assert facts.lead in style.leads if texture != "drums" else facts.lead is None
+    assert (facts.backing in style.backings) == (texture in WITH_BACKING) != (not facts.backing)
+    assert (facts.bass in style.basses) == (texture in WITH_BASS) != (not facts.bass)
+    assert facts.second is None or (texture == "band" and facts.second in style.seconds)
+    assert facts.second is None or facts.second not in (facts.lead, facts.backing)
+    assert facts.tempo_bpm in [round(60 * FRAME_RATE / frames) for frames in style.beat_frames]
+    assert facts.dynamic in style.dynamics and facts.density in style.densities
+    assert facts.beats_per_bar == style.beats_per_bar and facts.kit in (None, *style.kits)
+    assert (facts.mode in ("major", "minor") and facts.tonic in TONICS) == (texture != "drums")
+
+
+def _every_concept() -> list[Wish]:
+    wishes_ = [
+        Wish(mood=m, use=u) for m in (None, *TABLES["moods"]) for u in (None, *TABLES["uses"])
+    ]
+    wishes_ += [Wish(instruments=(i,), solo=True) for i in pieces.HOMES]
+    for genre in (None, *TABLES["genres"]):
+        wishes_ += [Wish(genre=genre, drums=drums) for drums in ("on", "off", "only")]
+        wishes_ += [Wish(genre=genre, instruments=(i,)) for i in TABLES["instruments"]]
+        wishes_ += [Wish(genre=genre, without=(i,)) for i in TABLES["instruments"]]
+        wishes_ += [Wish(genre=genre, tempo=tempo) for tempo in TABLES["tempo"]]
+        wishes_ += [Wish(genre=genre, era=era) for era in TABLES["eras"]]
+    return wishes_
+
+
+def test_every_concept_stands_for_a_piece_that_the_composer_can_compose():
+    for wish in _every_concept():
+        assert_composable(pocket.piece_for(wish))
+
+
+def test_thousands_of_drawn_wishes_stand_for_pieces_that_the_composer_can_compose():
+    for seed in range(3000):
+        assert_composable(pocket.piece_for(draw_wish(random.Random(seed))))
+
+
+def test_pieces_of_the_composer_are_found_composable():
+    for seed in range(300):
+        assert_composable(compose(seed).facts)
 
 
 @pytest.mark.parametrize("seed", range(300))
 def test_what_a_wish_says_stands_in_its_caption(seed):
     wish = draw_wish(random.Random(seed))
-    caption = pocket.caption_for(pocket.piece_for(wish))
+    facts = pocket.piece_for(wish)
+    caption = canonical(facts)
     if wish.drums == "off" or wish.solo:
         assert "no drums" in caption
     if wish.drums in ("on", "only"):
         assert "drum" in caption and "no drums" not in caption
-    if wish.drums != "only":
-        assert not wish.mode or f"{wish.mode}," in caption
-        named = [i for i in wish.instruments if i in pocket.LEADS]
-        assert not named or any(pocket.LEADS[i] in caption for i in named)
-    if wish.tempo_bpm in pocket.TEMPI_BPM and "waltz" not in caption:
-        assert f"{wish.tempo_bpm} bpm" in caption
+    if wish.drums != "only" and wish.mode:
+        assert f"{wish.mode}" in caption and (wish.tonic not in TONICS or facts.tonic == wish.tonic)
+    if wish.drums != "only" and not wish.genre:
+        named = {i for c in wish.instruments if c in pieces.HOMES for i in pieces.KIN[c]}
+        assert not named or named & {facts.lead, facts.backing, facts.second}
+    if wish.solo:
+        assert "solo" in caption
+
+
+def test_natural_prompts_keep_their_genre_and_get_what_they_name():
+    """As people put them together."""
+    for genre, instruments, said in (
+        ("lo-fi", ("electric piano",), "lo-fi song, electric piano"),
+        ("rock", ("distorted guitar",), "rock song, distorted guitar"),
+        ("metal", (), "metal song, distorted guitar, distorted guitar chords"),
+        ("jazz", ("saxophone", "piano"), "jazz song, saxophone, piano chords, upright bass"),
+        ("country", ("banjo",), "country song, banjo"),
+        ("bossa nova", ("acoustic guitar",), "bossa nova song, guitar"),
+        ("disco", ("strings", "bass"), "disco song, strings"),
+        ("orchestral", ("brass",), "orchestral song, brass"),
+        ("house", ("piano", "pad"), "house song, piano, synth pad chords"),
+        ("trap", ("flute", "synth bass"), "trap song, flute, synth pad chords, 808 bass"),
+    ):
+        caption = canonical(pocket.piece_for(Wish(genre=genre, instruments=instruments)))
+        assert said in caption, caption
 
 
 @pytest.mark.parametrize("seed", range(60))
@@ -81,28 +184,58 @@ def test_the_instrument_that_is_named_first_leads(seed):
 
 
 def test_an_instrument_that_is_not_wanted_neither_leads_nor_accompanies():
-    caption = pocket.caption_for(pocket.piece_for(Wish(genre="ballad", without=("piano",))))
-    assert "piano" not in caption
+    for genre in ("ballad", "pop", "jazz", "lo-fi", "classical"):
+        facts = pocket.piece_for(Wish(genre=genre, without=("piano",)))
+        assert not {"piano", "e-piano"} & {facts.lead, facts.backing, facts.second}, genre
 
 
 def test_a_calm_or_sad_wish_without_a_genre_has_no_drums_and_a_happy_one_has():
-    captions = {
-        mood: pocket.caption_for(pocket.piece_for(Wish(mood=mood)))
-        for mood in ("calm", "sad", "happy")
-    }
-    assert (
-        "no drums" in captions["calm"]
-        and "no drums" in captions["sad"]
-        and "with drums" in captions["happy"]
-    )
+    drums = {mood: pocket.piece_for(Wish(mood=mood)).drums for mood in ("calm", "sad", "happy")}
+    assert drums == {"calm": False, "sad": False, "happy": True}
 
 
 @pytest.mark.parametrize(
-    ("bpm", "nearest"),
-    [(80, 80), (93, 100), (124, 120), (150, 140), (160, 140), (60, 120), (200, 100)],
+    ("genre", "bpm", "style", "played"),
+    [
+        ("reggae", 75, "reggae", 71),  # the nearest that it plays
+        ("reggae", 150, "reggae", 71),  # half as fast is nearly the same
+        ("jazz", 80, "jazz", 100),  # twice as fast is not
+        ("hip hop", 90, "hip hop", 94),
+        ("house", 124, "house", 120),
+        ("ballad", 110, "pop", 111),  # too far: a relative plays it
+        ("hip hop", 140, "trap", 143),
+        (None, 60, "ballad", 60),
+        (None, 176, "rock", 158),
+    ],
 )
-def test_a_tempo_goes_to_the_nearest_one_or_an_octave_of_it(bpm, nearest):
-    assert pocket.nearest_tempo(bpm) == nearest
+def test_a_tempo_that_a_genre_never_plays_gives_way(genre, bpm, style, played):
+    facts = pocket.piece_for(Wish(genre=genre, tempo_bpm=bpm))
+    assert (facts.style, facts.tempo_bpm) == (style, played)
+
+
+def test_words_for_a_tempo_mean_what_captions_mean_by_them():
+    for word, bpm in (("slow", 71), ("medium", 111), ("fast", 158)):
+        low, high = pocket.tempo_range(word)
+        assert low <= bpm <= high
+    assert pocket.piece_for(Wish(genre="reggae", tempo="slow")).tempo_bpm <= 79
+    assert pocket.piece_for(Wish(genre="pop", tempo="slow")).tempo_bpm == 94
+    assert pocket.piece_for(Wish(genre="rock", tempo="fast")).tempo_bpm >= 130
+
+
+@pytest.mark.parametrize(("asked", "nearest"), [("C#", "C"), ("Eb", "D"), ("Ab", "G"), ("F", "F")])
+def test_a_tonic_goes_to_the_nearest_one(asked, nearest):
+    assert pocket.nearest_tonic(asked) == nearest
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_a_thorough_caption_says_what_the_canonical_one_says(seed):
+    facts = facts_of(seed)
+    text = thorough(facts, random.Random(seed))
+    assert f"{facts.tempo_bpm} bpm" in text.lower()
+    assert not facts.mode or f"{facts.tonic} {facts.mode}" in text
+    named = (facts.lead, facts.backing, facts.bass, facts.second)
+    for name in filter(None, named):
+        assert any(phrase in text.lower() for phrase in phrases.INSTRUMENTS[name]), text
 
 
 def test_a_seed_gives_the_same_prompt_and_another_one_another():
@@ -120,6 +253,9 @@ def test_nothing_of_the_prompts_that_judge_a_model_stands_in_training_prompts():
     held_out = {piece for asked in EVERYDAY for piece in pieces_of_words(asked.text)}
     for seed in range(5000):
         assert not pieces_of_words(_prompt(seed)) & held_out
+        facts = facts_of(seed)
+        for text in (caption(facts, seed), thorough(facts, random.Random(seed)), canonical(facts)):
+            assert not pieces_of_words(text) & held_out
     assert len(EVERYDAY) == 40
 
 
@@ -144,12 +280,11 @@ def test_the_shipped_tokenizer_knows_every_word_of_the_tables_in_any_capitals(to
             assert "▁" + form in pieces
 
 
-def test_captions_hold_only_words_that_the_decoder_was_trained_on(tokenizer):
-    first_spelled = tokenizer.convert_tokens_to_ids("a")
+def test_captions_hold_only_words_that_are_known_as_wholes(tokenizer):
     for seed in range(300):
-        caption = pocket.caption_for(pocket.piece_for(draw_wish(random.Random(seed))))
-        ids = tokenizer(re.sub(",", " ", caption)).input_ids
-        assert max(ids) < first_spelled, caption
+        caption = canonical(pocket.piece_for(draw_wish(random.Random(seed))))
+        known = tokenizer.convert_ids_to_tokens(tokenizer(re.sub(",", " ", caption)).input_ids)
+        assert all(piece.startswith("▁") or piece == "</s>" for piece in known), known
 
 
 def test_tonic_names_are_read_as_one_key_each():

@@ -26,7 +26,7 @@ from .wishes import Wish
 OTHER_DRUMS = 9.0
 NOT_ALONE = 8.0
 OCTAVE, WORDS_OCTAVE = 6.0, 3.6  # of tempo, from a number and from what a word means
-HALF, DOUBLE = 1.6, 2.4  # but half or twice a number of bpm is nearly what it says
+HALF, DOUBLE = 2.0, 2.4  # but half or twice a number of bpm is nearly what it says
 OTHER_LEAD = 4.0
 OTHER_BACKING = 1.5
 OTHER_BASS = 1.2
@@ -36,7 +36,7 @@ NEXT_OF_KIN = 0.5
 UNSAID_GENRE = 1.5  # of a solo, whose caption names no genre that is not played alone
 # To go to a related style: the nearest, and each further one; half of it where none was named,
 # and still less to where the instrument is at home.
-RELATED, FURTHER = 1.5, 0.4
+RELATED, FURTHER = 2.0, 0.5
 AT_HOME = 0.4
 # What costs to leave something that was not said, or to take what is rare.
 IMPLIED = 0.2  # of the above
