@@ -12,19 +12,19 @@ which must not be heard.
 import argparse
 import json
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import measures
 import numpy as np
 import soundfile
 import torch
+from asks import Ask, asks
 from captions import caption
 from evaluate_everyday import EVERYDAY, add_arguments, everyday_figures
 from judges import Judges, data_ceiling, train_judges
 from lm import LmSettings, codebook_losses, delayed
 from plots import spectrogram_page
-from sound_world import LEADS, SAMPLE_RATE, TEMPI_BPM
+from sound_world import LEADS, SAMPLE_RATE
 from subject import Pocket, held_out, load
 from torch.nn.functional import cross_entropy
 
@@ -35,17 +35,6 @@ from musicgraph.models.engines.session import Engine
 CLIP_S = 6
 # name, guidance, precision; the last is what the product plays on a CPU
 WAYS = (("cfg3", 3.0, "fp32"), ("cfg1", 1.0, "fp32"), ("cfg3_int8", 3.0, "int8"))
-
-
-@dataclass(frozen=True)
-class Ask:
-    """One prompt and what it asks for."""
-
-    text: str
-    lead: str
-    drums: bool
-    tempo_bpm: int
-    mode: str
 
 
 def codec_figures(pocket: Pocket, items: int) -> tuple[dict[str, float], list]:
@@ -142,45 +131,21 @@ def _cross_entropy(engine: Engine, encoded: Conditioning, tokens: torch.Tensor) 
     return float(total / tokens.shape[2])
 
 
-def asks(items: int, seed: int = 0) -> list[Ask]:
-    """Half solo without drums, half with drums;
-
-    leads, tempi and modes evenly spread; words unlike the training templates.
-    """
-    rng, made = np.random.default_rng(seed), []
-    for i in range(items):
-        lead = list(LEADS)[i // 2 % len(LEADS)]
-        mode = ("major", "minor")[i // (2 * len(LEADS)) % 2]
-        tempo = int(rng.choice(TEMPI_BPM))
-        mood = {"major": "happy", "minor": "sad"}[mode]
-        words = (
-            f"a {mood} {lead} tune with drums" if i % 2 else f"a {mood} solo {lead} tune, no drums"
-        )
-        made.append(Ask(f"{words}, in {mode}, {tempo} bpm", lead, bool(i % 2), tempo, mode))
-    return made
-
-
 def adherence(judges: Judges, wanted: list[Ask], clips: list[np.ndarray]) -> dict[str, float]:
     drums = judges.drums.predict(clips)
     solos = [(a, c) for a, c in zip(wanted, clips, strict=True) if not a.drums]
-    families = judges.solo_instrument.predict([c for _, c in solos])
-    return {
-        "drums": float(np.mean([d == str(a.drums) for a, d in zip(wanted, drums, strict=True)])),
-        "solo_instrument": float(
-            np.mean([f == a.lead for (a, _), f in zip(solos, families, strict=True)])
-        ),
-        "tempo": float(
-            np.mean(
-                [
-                    measures.tempo_matches(measures.tempo_bpm(c), a.tempo_bpm)
-                    for a, c in zip(wanted, clips, strict=True)
-                ]
-            )
-        ),
-        "mode": float(
-            np.mean([measures.mode(c) == a.mode for a, c in zip(wanted, clips, strict=True)])
-        ),
+    families = judges.solo_family.predict([c for _, c in solos])
+    both = list(zip(wanted, clips, strict=True))
+    named = [LEADS[a.lead].family for a, _ in solos]
+    shares = {
+        "drums": [d == str(a.drums) for a, d in zip(wanted, drums, strict=True)],
+        "solo_family": [heard == family for heard, family in zip(families, named, strict=True)],
+        "tempo": [
+            measures.tempo_matches(measures.tempo_bpm(clip), a.tempo_bpm) for a, clip in both
+        ],
+        "mode": [measures.mode(clip) == a.mode for a, clip in both],
     }
+    return {name: float(np.mean(right)) for name, right in shares.items()}
 
 
 def sanity(judges: Judges, clips: list[np.ndarray]) -> dict[str, float]:
@@ -206,7 +171,8 @@ def judge_figures(judges: Judges, checked: int = 120) -> dict[str, float]:
     some = judges.heard[:checked]
     return {
         "drums_accuracy": judges.drums.accuracy,
-        "solo_instrument_accuracy": judges.solo_instrument.accuracy,
+        "solo_family_accuracy": judges.solo_family.accuracy,
+        "family_accuracy": judges.family.accuracy,
         "tempo_ceiling": float(
             np.mean([measures.tempo_matches(h.sound.tempo_bpm, h.tempo_bpm) for h in some])
         ),
@@ -233,7 +199,9 @@ def evaluate(args: argparse.Namespace) -> dict:
 
 
 def own_figures(pocket: Pocket, judges: Judges, args: argparse.Namespace) -> dict:
-    """Prompts in the manner of the training captions: with guidance and without, float32 and int8."""
+    """Prompts in the manner of the training captions: with guidance and without, float32 and
+    int8.
+    """
     wanted, report = asks(args.items), {}
     for name, cfg, precision in WAYS[-1:] if args.words_only else WAYS:
         started, sampling = time.perf_counter(), Sampling(temperature=args.temperature, cfg=cfg)

@@ -13,7 +13,7 @@ from pathlib import Path
 import measures
 import numpy as np
 from render import piece, synthesize
-from sound_world import SAMPLE_RATE
+from sound_world import LEADS, SAMPLE_RATE
 from subject import HELD_OUT_FROM, Pocket
 
 HEARD_S = 8
@@ -35,21 +35,20 @@ class Heard:
 @dataclass(frozen=True)
 class Judges:
     drums: measures.Classifier
-    solo_instrument: measures.Classifier
+    solo_family: measures.Classifier  # of an instrument that plays alone
     family: measures.Classifier  # of the lead, among any others
     heard: list[Heard]  # any pieces, as the data has them
 
 
 def train_judges(pocket: Pocket, items: int, kept: Path | None = None) -> Judges:
-    """`items` pieces with a lead for drums, as many solos for the lead's instrument;
-
-    a fifth of each only to be judged.
+    """`items` pieces with a lead for drums, as many solos for the lead's family; a fifth of each
+    only to be judged.
     """
     pieces = _listen(pocket, items, kept)
     pairs = {
         "drums": [(p.features, str(p.drums)) for p in pieces[:items]],
-        "solo_instrument": [(p.features, p.lead) for p in pieces if p.solo],
-        "family": [(p.features, p.lead) for p in pieces],
+        "solo_family": [(p.features, LEADS[p.lead].family) for p in pieces if p.solo],
+        "family": [(p.features, LEADS[p.lead].family) for p in pieces],
     }
     return Judges(**{name: _judge(some) for name, some in pairs.items()}, heard=pieces[:items])
 
@@ -75,9 +74,8 @@ def _listen(pocket: Pocket, items: int, kept: Path | None) -> list[Heard]:
 
 
 def judged_pieces(items: int):
-    """Songs with a lead and their audio:
-
-    first `items` of any kind, then solos until there are `items` of those.
+    """Songs with a lead and their audio: first `items` of any kind, then solos until there are
+    `items` of those.
     """
     count = solos = 0
     for index in itertools.count(HELD_OUT_FROM + 20_000):
@@ -92,9 +90,8 @@ def judged_pieces(items: int):
 
 
 def data_ceiling(judges: Judges) -> dict[str, float]:
-    """What the measures say of held-out pieces after the codec:
-
-    nobody can be judged better than these.
+    """What the measures say of held-out pieces after the codec: nobody can be judged better than
+    these.
     """
     heard = judges.heard
     drummed, still = ([h.sound for h in heard if h.drums is wanted] for wanted in (True, False))
@@ -111,7 +108,9 @@ def data_ceiling(judges: Judges) -> dict[str, float]:
         "mode": np.mean([h.sound.mode == h.mode for h in heard]),
         "mode_of_24_keys": np.mean([h.sound.mode_of_24_keys == h.mode for h in heard]),
     }
-    figures |= {"drums": judges.drums.accuracy, "family": judges.family.accuracy}
+    of_drums = judges.drums.by_label
+    figures |= {"drums": of_drums["True"], "unwanted_drums": 1 - of_drums["False"]}
+    figures |= {"family": judges.family.accuracy}
     figures |= level_figures([h.sound for h in heard])
     return {name: float(value) for name, value in figures.items()}
 
