@@ -1,7 +1,4 @@
-"""Teaching words from text alone:
-
-what the decoder reads is what is compared, and only the text side changes.
-"""
+"""Teaching words from text alone: what the decoder reads is compared, the text side changes."""
 
 import sys
 from pathlib import Path

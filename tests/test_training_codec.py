@@ -1,4 +1,4 @@
-"""The codec's recipe: one stage more around trained layers, its file, and training that can be stopped."""
+"""The codec's recipe: one stage more around trained layers, its file, runs that can be stopped."""
 
 import json
 import sys

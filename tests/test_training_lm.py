@@ -1,4 +1,4 @@
-"""The language model's recipe: how a gap is filled, what is taken from an older model, runs that can be stopped."""
+"""The language model's recipe: filling a gap, an older model's body, runs that can be stopped."""
 
 import json
 import sys
@@ -209,7 +209,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(work_dir, tokenizer):
     resumed.run()
     assert resumed.step == whole.step == 12
     for name, value in whole.weights.items():
-        # Muon multiplies in bfloat16, whose rounding depends on how the state that it reads lies in memory.
+        # Muon multiplies in bfloat16, whose rounding depends on where in memory its state lies.
         torch.testing.assert_close(value, resumed.weights[name], atol=1e-4, rtol=1e-3)
         torch.testing.assert_close(whole.average[name], resumed.average[name], atol=1e-4, rtol=1e-3)
 

@@ -1,4 +1,4 @@
-"""How the training data sounds, as far as no soundfont is needed: computed voices, drums, levels, loudness."""
+"""How the training data sounds, where no soundfont is needed: computed voices, drums, levels."""
 
 import sys
 from pathlib import Path

@@ -26,8 +26,9 @@ CODEC_FILE = "codec.safetensors"
 class CodecSettings:
     """`upsampling_ratios` as EncodecConfig writes them: the decoder's, the last next to the audio.
 
-    The first four are those of a codec at 16 kHz with 16 filters: channels halve with each stage, so
-    a fifth of 8 lies around them, and all that lies within can keep its weights (extend_codec.py).
+    The first four are those of a codec at 16 kHz with 16 filters: channels halve with each stage,
+    so a fifth of 8 lies around them, and all that lies within can keep its weights
+    (extend_codec.py).
     """
 
     sample_rate: int = 32_000
@@ -107,7 +108,7 @@ class ResidualQuantizer(nn.Module):
 
     @torch.no_grad()
     def initialise(self, latents: Tensor) -> None:
-        """latents [N, D] of the encoder: k-means level by level on what the levels before left over."""
+        """latents [N, D] of the encoder: k-means level by level on what the levels before left."""
         residual, learnt = latents, []
         for _ in range(len(self.codebooks)):
             learnt.append(kmeans(residual, self.codebooks.shape[1]))
@@ -123,7 +124,9 @@ class ResidualQuantizer(nn.Module):
         self.ready.fill_(True)
 
     def forward(self, latents: Tensor, learn: bool = False) -> tuple[Tensor, Tensor, Tensor]:
-        """latents [B, D, T] -> quantised [B, D, T] (gradients pass straight), codes [B, K, T], commitment loss."""
+        """latents [B, D, T] -> quantised [B, D, T] (gradients pass straight), codes [B, K, T],
+        commitment loss.
+        """
         batch, _, frames = latents.shape
         flat = latents.transpose(1, 2).reshape(batch * frames, -1)
         residual, total, commitment, codes = flat, torch.zeros_like(flat), 0.0, []
@@ -168,7 +171,8 @@ class TrainingCodec(nn.Module):
         self.quantizer = ResidualQuantizer(settings)
 
     def forward(self, audio: Tensor, learn: bool = False, half: bool = False):
-        """audio [B, 1, T] -> reconstruction [B, 1, T], codes [B, K, frames] (None before k-means), commitment loss.
+        """audio [B, 1, T] -> reconstruction [B, 1, T], codes [B, K, frames] (None before k-means),
+        commitment loss.
 
         `half` runs the convolutions in bfloat16; the quantiser always works in float32.
         """
@@ -189,7 +193,7 @@ class TrainingCodec(nn.Module):
 
 
 def to_transformers(codec: TrainingCodec) -> EncodecModel:
-    """The same codec as transformers loads it: weight norm made again, codebooks in its quantiser."""
+    """The same codec for transformers: weight norm made again, codebooks in its quantiser."""
     model = EncodecModel(codec_config(codec.settings)).eval()
     targets = dict(model.named_modules())
     for name, source in codec.named_modules():
@@ -212,10 +216,11 @@ def to_transformers(codec: TrainingCodec) -> EncodecModel:
 
 
 def save_codec(codec: TrainingCodec, path: Path, facts: dict[str, str]) -> None:
-    """Weights and codebooks in half precision, with the settings and `facts` as the file's metadata.
+    """Weights and codebooks in half precision, with the settings and `facts` as the file's
+    metadata.
 
-    What only training needs (the codebooks' running sums) is left out. An interruption leaves the old
-    file or the new one.
+    What only training needs (the codebooks' running sums) is left out. An interruption leaves the
+    old file or the new one.
     """
     tensors = {
         name: value.detach().half().cpu().contiguous()
@@ -229,7 +234,7 @@ def save_codec(codec: TrainingCodec, path: Path, facts: dict[str, str]) -> None:
 
 
 def load_codec(path: Path, device: str = "cpu") -> TrainingCodec:
-    """What `save_codec` wrote, for encoding and for training on. Needs its codebooks to be learnt."""
+    """What `save_codec` wrote, for encoding and for training on. Needs learnt codebooks."""
     with safe_open(path, "pt") as file:
         settings = json.loads(file.metadata()["settings"])
         tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
@@ -244,6 +249,6 @@ def load_codec(path: Path, device: str = "cpu") -> TrainingCodec:
 
 
 def codec_facts(path: Path) -> dict[str, str]:
-    """The metadata beside the settings: `frozen`, whether encoder and codebooks are final, and minutes."""
+    """Metadata beside the settings: `frozen` (encoder and codebooks are final) and minutes."""
     with safe_open(path, "pt") as file:
         return {name: value for name, value in file.metadata().items() if name != "settings"}

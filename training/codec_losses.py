@@ -1,4 +1,4 @@
-"""What the codec is asked for beside the discriminator's verdict: the waveform, and log-mel spectra.
+"""What the codec is asked for beside the discriminator's verdict: waveform, log-mel spectra.
 
 Knows audio as [B, 1, T] and nothing of models. Not run by itself; see train_codec.py.
 """

@@ -1,4 +1,4 @@
-"""What every stage shares: crops of rendered shards, checkpoints, CSV logs, clocks. Not run by itself."""
+"""What stages share: crops of rendered shards, checkpoints, CSV logs, clocks. Not run by itself."""
 
 import csv
 import dataclasses
@@ -25,7 +25,7 @@ class Piece:
 
 
 def read_pieces(folder: Path, validation: bool) -> list[Piece]:
-    """Of one split, from the JSON lines beside a folder's shards; keys that no stage here needs are left."""
+    """Of one split, from the JSON lines beside a folder's shards, without keys that none needs."""
     known, pieces = {f.name for f in dataclasses.fields(Piece)} - {"shard"}, []
     for path in sorted(folder.glob("shard-*.jsonl")):
         shard = int(path.stem.removeprefix("shard-"))
@@ -36,7 +36,7 @@ def read_pieces(folder: Path, validation: bool) -> list[Piece]:
 
 
 class AudioPool:
-    """The rendered pieces of one split, memory-mapped. Raises FileNotFoundError when there are none."""
+    """The rendered pieces of one split, memory-mapped. Raises FileNotFoundError without any."""
 
     def __init__(self, work_dir: Path, validation: bool) -> None:
         folder = work_dir / "audio"
@@ -91,7 +91,7 @@ class CsvLog:
 
 
 def clock_for(device: str) -> Callable[[], float]:
-    """Seconds of this process's own work on a CPU, which a busy machine does not stretch; else of the wall."""
+    """Seconds of own work on a CPU, which a busy machine does not stretch; else of the wall."""
     return time.process_time if device == "cpu" else time.monotonic
 
 
@@ -125,7 +125,7 @@ class Every:
 
 
 class Stop:
-    """Whether the process was asked to end (SIGTERM, SIGINT): a stage then ends after its step and its state."""
+    """Whether SIGTERM or SIGINT asked for the end: after a stage's step, with its state written."""
 
     def __init__(self) -> None:
         self.asked = False

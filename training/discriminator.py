@@ -1,8 +1,10 @@
-"""A discriminator that looks at spectrograms of several resolutions, and its losses. Not run by itself; see train_codec.py.
+"""A discriminator that looks at spectrograms of several resolutions, and its losses. Not run by
+itself; see train_codec.py.
 
-After EnCodec's multi-scale STFT discriminator (Défossez et al. 2022, arXiv:2210.13438 §3.3): 2-D convolutions over complex
-spectrograms, hinge losses, feature matching, and a balancer that fixes each loss's share of the gradient. Here magnitudes are
-compressed first, because the hiss that it has to hear lies 50 dB below the notes.
+After EnCodec's multi-scale STFT discriminator (Défossez et al. 2022, arXiv:2210.13438 §3.3): 2-D
+convolutions over complex spectrograms, hinge losses, feature matching, and a balancer that fixes
+each loss's share of the gradient. Here magnitudes are compressed first, because the hiss that it
+has to hear lies 50 dB below the notes.
 """
 
 from dataclasses import dataclass
@@ -20,7 +22,7 @@ class DiscriminatorSettings:
 
 
 class SpectrogramDiscriminator(nn.Module):
-    """One resolution: audio [B, 1, T] -> verdicts [B, 1, frames, bins] and the feature maps before them."""
+    """One resolution: audio [B, 1, T] -> verdicts [B, 1, frames, bins] and feature maps."""
 
     def __init__(self, fft: int, settings: DiscriminatorSettings) -> None:
         super().__init__()
@@ -82,7 +84,9 @@ def judging_loss(of_rendered: list, of_made: list) -> Tensor:
 
 
 def deceiving_loss(of_rendered: list, of_made: list, matching: float = 2.0) -> Tensor:
-    """Hinge loss of the decoder, and `matching` times the difference of the feature maps over the rendered audio's size."""
+    """Hinge loss of the decoder, and `matching` times the difference of the feature maps over the
+    rendered audio's size.
+    """
     hinge = [functional.relu(1 - verdict.float()).mean() for verdict, _ in of_made]
     differences = [
         (made.float() - real.float().detach()).abs().mean()
@@ -94,7 +98,9 @@ def deceiving_loss(of_rendered: list, of_made: list, matching: float = 2.0) -> T
 
 
 def balanced_gradient(losses: dict[str, Tensor], shares: dict[str, float], made: Tensor) -> Tensor:
-    """Gradient at the decoder's output [B, 1, T], in which each loss weighs its share, however large it is."""
+    """Gradient at the decoder's output [B, 1, T], in which each loss weighs its share, however
+    large it is.
+    """
     total = torch.zeros_like(made)
     for name, loss in losses.items():
         (gradient,) = torch.autograd.grad(loss, made)

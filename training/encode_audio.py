@@ -1,11 +1,11 @@
 """Encodes every rendered piece with the trained codec, once, into token files.
 
-Run: `python training/encode_audio.py --work-dir build/pocket`. It may run as soon as encoder and codebooks
-are final, while the decoder still trains. Resumes by shard; `--again` encodes all anew.
+Run: `python training/encode_audio.py --work-dir build/pocket`. It may run as soon as encoder and
+codebooks are final, while the decoder still trains. Resumes by shard; `--again` encodes all anew.
 
-`tokens/shard-NNNN.npy` is int16 [K, frames], all pieces of the audio shard end to end, each a whole number
-of frames; `shard-NNNN.jsonl` is the audio shard's. So the folder is all that the language model needs: 1.4
-MB an hour of music.
+`tokens/shard-NNNN.npy` is int16 [K, frames], all pieces of the audio shard end to end, each a whole
+number of frames; `shard-NNNN.jsonl` is the audio shard's. So the folder is all that the language
+model needs: 1.4 MB an hour of music.
 """
 
 import argparse
@@ -61,7 +61,8 @@ def encode_all(
     facts = codec_facts(work_dir / CODEC_FILE)
     if facts["frozen"] != "True":
         raise ValueError(
-            f"got a codec that still changes ({facts}), expected its body done: train_codec.py goes on"
+            f"got a codec that still changes ({facts}), expected its body done: "
+            "train_codec.py goes on"
         )
     (work_dir / "tokens").mkdir(parents=True, exist_ok=True)
     names = [path.stem for path in sorted(audio_dir.glob("shard-*.jsonl"))][:most]

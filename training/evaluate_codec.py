@@ -1,9 +1,9 @@
 """Measures codecs on pieces that no training heard: a table, then JSON.
 
-Run: `python training/evaluate_codec.py --codec build/pocket/codec.safetensors --codec models/pocket`. A
-codec is a file of train_codec.py or a MusicGen folder. The pieces are the validation split of the audio
-folder. Beside the codecs stand what any codec can be held against: the original's lower half as a
-codec at 16 kHz would keep it at best, Opus at 6 kbit/s, and silence.
+Run: `python training/evaluate_codec.py --codec build/pocket/codec.safetensors --codec
+models/pocket`. A codec is a file of train_codec.py or a MusicGen folder. The pieces are the
+validation split of the audio folder. Beside the codecs stand what any codec can be held against:
+the original's lower half as a codec at 16 kHz would keep it at best, Opus at 6 kbit/s, and silence.
 
     0-8 kHz    mean difference of log-mel spectra (dB) after both were brought to 16 kHz
     8-16 kHz   the same for the octave above, at 32 kHz
@@ -154,9 +154,8 @@ def print_table(report: dict) -> None:
     for name, row in report.items():
         if isinstance(row, dict):
             print(f"| {name} |", " | ".join(f"{row[column]:.2f}" for column in COLUMNS), "|")
-    print(
-        f"\n{report['clips']} clips; flatness of the original {report['original_flatness_db']:.1f} dB"
-    )
+    flatness = report["original_flatness_db"]
+    print(f"\n{report['clips']} clips; flatness of the original {flatness:.1f} dB")
 
 
 def parse_args() -> argparse.Namespace:

@@ -42,9 +42,8 @@ def assemble(work_dir: Path) -> MusicgenForConditionalGeneration:
 
 
 def set_dtype_names(config: dict) -> None:
-    """The file holds float16;
-
-    loaders that follow the config are to compute in float32, as CPUs need.
+    """The file holds float16; loaders that follow the config are to compute in float32, as CPUs
+    need.
     """
     config.pop("torch_dtype", None)
     config["dtype"] = "float32"
@@ -91,10 +90,7 @@ def in_shards(
 
 
 def write_shards(tensors: dict[str, Tensor], folder: Path) -> None:
-    """Files as transformers names them, and their index;
-
-    other weights in the folder are removed.
-    """
+    """Files as transformers names them, and their index; other weights there are removed."""
     for old in folder.glob("model*.safetensors*"):
         old.unlink()
     shards, weight_map = in_shards(tensors), {}

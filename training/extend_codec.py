@@ -1,9 +1,9 @@
 """A codec at a higher sampling rate around the trained layers of a lower one.
 
-EnCodec's channels halve with every stage towards the audio, so one more stage of half the filters and a
-stride of 2 fits outside: every layer within keeps its shape and its weights, and a frame stays as long
-as it was. Starting over at 32 kHz takes hours to find the waveform; extended, it is back in minutes.
-Not run by itself; see train_codec.py.
+EnCodec's channels halve with every stage towards the audio, so one more stage of half the filters
+and a stride of 2 fits outside: every layer within keeps its shape and its weights, and a frame
+stays as long as it was. Starting over at 32 kHz takes hours to find the waveform; extended, it is
+back in minutes. Not run by itself; see train_codec.py.
 """
 
 import json
@@ -64,10 +64,10 @@ def extends(outer: CodecSettings, inner: CodecSettings) -> bool:
 
 
 def extend(inner: TrainingCodec, settings: CodecSettings) -> TrainingCodec:
-    """A codec of `settings` with the weights of `inner`'s layers, all but the two next to the audio.
+    """A codec of `settings` with `inner`'s weights in all layers but the two next to the audio.
 
-    Its codebooks are to be learnt anew: what the encoder says moves. Raises ValueError when `settings`
-    are not `inner`'s with one more stage.
+    Its codebooks are to be learnt anew: what the encoder says moves. Raises ValueError when
+    `settings` are not `inner`'s with one more stage.
     """
     if not extends(settings, inner.settings):
         raise ValueError(

@@ -9,14 +9,15 @@ pattern, how it fills a gap, and its loss. Not run by itself; see train_lm.py.
 Filling a gap (repainting) needs no token of its own. What follows the gap is heard first, **at the
 positions where it stands**; then everything from position 0 as ever:
 
-    order in which columns are heard:   5 6 7 8 9 10 | 0 1 2 3 ...    T = 7 frames, the ending from frame 4
-    column c, at position c, holds codebook k of frame c - 1 - k; in the ending's columns, frames before
-    the ending are S. Column 5: a4 S S S.  Column 6: a5 b4 S S.  Column 7: a6 b5 c4 S.  And so on.
+    order in which columns are heard:   5 6 7 8 9 10 | 0 1 2 3 ...
+    T = 7 frames, the ending from frame 4. Column c, at position c, holds codebook k of frame
+    c - 1 - k; in the ending's columns, frames before the ending are S. Column 5: a4 S S S.
+    Column 6: a5 b4 S S.  Column 7: a6 b5 c4 S.  And so on.
 
-Attention stays causal in that order: the ending hears itself, all that comes later hears the ending.
-Since positions are added to the embeddings, the model knows how far ahead the ending lies, and the
-columns before it are those of ordinary generation: the music before the gap is given, the gap is
-drawn, and a code of a frame of the ending that the delay pattern asks for is given again.
+Attention stays causal in that order: the ending hears itself, all that comes later hears the
+ending. Since positions are added to the embeddings, the model knows how far ahead the ending lies,
+and the columns before it are those of ordinary generation: the music before the gap is given, the
+gap is drawn, and a code of a frame of the ending that the delay pattern asks for is given again.
 """
 
 from dataclasses import dataclass
@@ -106,10 +107,11 @@ def build_model(
 
 @torch.no_grad()
 def start_embeddings(model: MusicgenForConditionalGeneration, codebooks: Tensor) -> None:
-    """Token embeddings start from the codec's own codes [K, V, D], so that codes that sound alike start alike.
+    """Token embeddings start from the codec's own codes [K, V, D], so that codes that sound alike
+    start alike.
 
-    They are as loud as the sinusoidal positions that are added to them; transformers' start is thirty times quieter, and
-    the positions would drown the music for the first thousand steps.
+    They are as loud as the sinusoidal positions that are added to them; transformers' start is
+    thirty times quieter, and the positions would drown the music for the first thousand steps.
     """
     for table, codes in zip(model.decoder.model.decoder.embed_tokens, codebooks, strict=True):
         width = table.weight.shape[1]
@@ -130,7 +132,9 @@ def delayed(tokens: Tensor, special: int) -> Tensor:
 
 
 def ending_columns(tokens: Tensor, begin: int, special: int) -> Tensor:
-    """What is heard of the frames from `begin` on before a gap is filled: tokens [B, K, T] -> [B, K, T + K - 1 - begin].
+    """What is heard of the frames from `begin` on before a gap is filled.
+
+    tokens [B, K, T] -> [B, K, T + K - 1 - begin].
 
     The columns `begin + 1` to `T + K - 1` of the delay pattern, frames before `begin` hidden.
     """
@@ -140,7 +144,7 @@ def ending_columns(tokens: Tensor, begin: int, special: int) -> Tensor:
 
 
 def text_states(model, text_ids: Tensor, text_mask: Tensor, drop: Tensor) -> Tensor:
-    """text [B, L], drop bool [B] -> [B, L, D]. Dropped rows hear exact zeros, after the projection."""
+    """text [B, L], drop bool [B] -> [B, L, D]; dropped rows are zeros after the projection."""
     states = model.text_encoder(input_ids=text_ids, attention_mask=text_mask).last_hidden_state
     states = model.enc_to_dec_proj(states)
     return states * (text_mask * ~drop[:, None]).to(states.dtype)[..., None]
@@ -149,7 +153,8 @@ def text_states(model, text_ids: Tensor, text_mask: Tensor, drop: Tensor) -> Ten
 def embedded(model, columns: Tensor, positions: Tensor) -> Tensor:
     """columns [B, K, S] at positions [S] -> what `decoder` takes as inputs_embeds, [B, S, D].
 
-    The decoder adds positions of its own choice to whatever it is given, so these are taken off again.
+    The decoder adds positions of its own choice to whatever it is given, so these are taken off
+    again.
     """
     decoder = model.decoder.model.decoder
     summed = sum(table(columns[:, k]) for k, table in enumerate(decoder.embed_tokens))
@@ -165,10 +170,10 @@ def logits(
     drop: Tensor,
     positions: Tensor | None = None,
 ) -> Tensor:
-    """columns [B, K, S], text [B, L], drop bool [B] -> [B, K, S, V]; positions [S] other than 0, 1, 2 ...
+    """columns [B, K, S], text [B, L], drop bool [B], positions [S] if not 0, 1 ... -> [B, K, S, V]
 
-    The mask of dropped rows is left open: with zero values its weights do not matter, and a fully closed
-    row would make a softmax over nothing.
+    The mask of dropped rows is left open: with zero values its weights do not matter, and a fully
+    closed row would make a softmax over nothing.
     """
     batch, codebooks, steps = columns.shape
     if positions is None:
@@ -185,7 +190,7 @@ def logits(
 
 
 def swap_some(tokens: Tensor, share: float) -> Tensor:
-    """A share of the codes [B, K, T] replaced by codes of the same codebook from elsewhere in the batch."""
+    """A share of the codes [B, K, T] swapped for others of their codebook in the batch."""
     others = tokens.roll(1, 0).flip(2)
     return torch.where(torch.rand(tokens.shape, device=tokens.device) < share, others, tokens)
 
@@ -200,10 +205,11 @@ def codebook_losses(
     noise: float = 0.0,
     ending: int | None = None,
 ) -> Tensor:
-    """Cross-entropy in nats of each codebook [K], over the positions that hold a token; tokens [B, K, T].
+    """tokens [B, K, T] -> cross-entropy in nats of each codebook [K], where there is a token.
 
-    `noise` is the share of heard (not predicted) codes that are swapped for others. With `ending`, the
-    frames from there on are heard first, as the drawing above says, and those before it are predicted.
+    `noise` is the share of heard (not predicted) codes that are swapped for others. With `ending`,
+    the frames from there on are heard first, as the drawing above says, and those before it are
+    predicted.
     """
     special = settings.special
     swapped = swap_some(tokens, noise) if noise else tokens

@@ -48,9 +48,8 @@ def hiss_db(made: np.ndarray, wanted: np.ndarray, quietest: float = 0.3) -> floa
 
 
 def flatness_db(audio: np.ndarray) -> float:
-    """How much like noise it sounds:
-
-    the mean spectral flatness, 0 dB for white noise, less for clear notes.
+    """How much like noise it sounds: the mean spectral flatness, 0 dB for white noise, less for
+    clear notes.
     """
     spectra = np.abs(librosa.stft(audio, n_fft=1024, hop_length=HOP))
     return float(10 * np.log10(librosa.feature.spectral_flatness(S=spectra) + 1e-9).mean())
@@ -90,9 +89,8 @@ def opus_round_trip(audio: np.ndarray, bit_rate: int = 6000) -> np.ndarray:
 
 
 def features(audio: np.ndarray) -> np.ndarray:
-    """One vector a clip, nearly blind to level, key and tempo:
-
-    shape of the spectrum and of its changes.
+    """One vector a clip, nearly blind to level, key and tempo: shape of the spectrum and of its
+    changes.
     """
     mel = log_mel_db(audio)
     mel = np.maximum(mel, mel.max() - 60)
@@ -142,9 +140,8 @@ def onset_envelope(audio: np.ndarray) -> np.ndarray:
 
 
 def tempo_bpm(audio: np.ndarray) -> float:
-    """The strongest periodicity, summed over its first multiples, between 55 and 180 bpm;
-
-    the caller allows octaves.
+    """The strongest periodicity, summed over its first multiples, between 55 and 180 bpm; the
+    caller allows octaves.
     """
     envelope = onset_envelope(audio)
     rate_hz = SAMPLE_RATE / 160
@@ -222,9 +219,8 @@ def true_peak_db(audio: np.ndarray) -> float:
 
 
 def floor_db(audio: np.ndarray) -> float:
-    """How far the quiet tenth of the spectrogram lies below its loud twentieth:
-
-    what sounds between the notes, hiss above all.
+    """How far the quiet tenth of the spectrogram lies below its loud twentieth: what sounds between
+    the notes, hiss above all.
     """
     mel = log_mel_db(audio)
     return float(np.quantile(mel, 0.1) - np.quantile(mel, 0.95))

@@ -45,10 +45,7 @@ def curves(csv_path: Path) -> Path:
 
 
 def spectrogram_page(path: Path, rows: list[tuple[str, np.ndarray, np.ndarray | None]]) -> None:
-    """Rows of (title, audio, rendition or None):
-
-    log-mel pictures, the rendition beside the original.
-    """
+    """Rows of (title, audio, rendition or None) as log-mel pictures side by side."""
     columns = 2 if any(r[2] is not None for r in rows) else 1
     across = columns if columns == 2 else 2
     cells = [

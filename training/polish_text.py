@@ -61,10 +61,7 @@ class PolishSettings:
 
 
 class Prompts:
-    """Pairs of a prompt and the caption that it stands for;
-
-    a seed gives the same pair every time.
-    """
+    """Pairs of a prompt and the caption that it stands for; a seed always gives the same pair."""
 
     def __init__(self, plain_share: float) -> None:
         self.plain_share, self.words = plain_share, irrelevant_words()
@@ -107,7 +104,6 @@ def record_queries(
     model: MusicgenForConditionalGeneration, tokenizer, settings: PolishSettings
 ) -> Tensor:
     """What the decoder layers ask their text while they make music from captions:
-
     float32 [layers, N, hidden].
     """
     captions = [
@@ -168,9 +164,8 @@ class Listener:
 
 
 def small_letters(pieces: list[str]) -> Tensor:
-    """For each piece the id of the same in small letters, or its own:
-
-    capitals share their embedding while it is trained.
+    """For each piece the id of the same in small letters, or its own: capitals share their
+    embedding while it is trained.
     """
     ids = {piece: i for i, piece in enumerate(pieces)}
     return torch.tensor([ids.get(piece.lower(), i) for i, piece in enumerate(pieces)])
@@ -179,9 +174,8 @@ def small_letters(pieces: list[str]) -> Tensor:
 def encode(
     model, tokenizer, texts: Sequence[str], max_tokens: int, shared: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Projected states [B, L, H] and their mask [B, L];
-
-    `shared` maps ids to those whose embeddings they use.
+    """Projected states [B, L, H] and their mask [B, L]; `shared` maps ids to those whose embeddings
+    they use.
     """
     text = tokenizer(
         texts, padding=True, truncation=True, max_length=max_tokens, return_tensors="pt"

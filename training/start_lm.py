@@ -1,8 +1,9 @@
-"""What a language model begins with when another one of the same width is there: its body, and new code tables.
+"""What a language model begins with when another one of the same width is there: its body, and new
+code tables.
 
-The codes of a new codec mean other things, so tables and heads cannot be taken over as they are. But both
-codecs can encode the same music: a new code starts as the mean of the old codes that stood in its place.
-Not run by itself; see train_lm.py.
+The codes of a new codec mean other things, so tables and heads cannot be taken over as they are.
+But both codecs can encode the same music: a new code starts as the mean of the old codes that stood
+in its place. Not run by itself; see train_lm.py.
 """
 
 import re
@@ -28,7 +29,7 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def take_body(weights: dict[str, Tensor], source: dict[str, Tensor]) -> list[str]:
-    """Copies what `source` has in the same shape, code tables excepted; returns the names that were left.
+    """Copies what `source` has in the same shape, but no code tables; returns the names left.
 
     A layer that `source` lacks starts as one that adds nothing.
     """
@@ -48,7 +49,9 @@ def take_body(weights: dict[str, Tensor], source: dict[str, Tensor]) -> list[str
 
 
 def mean_of_old(old: Tensor, old_codes: Tensor, new_codes: Tensor, size: int) -> Tensor:
-    """old [V + 1 or V, D], codes int64 [N] of the same frames -> [size, D]; a code never seen gets the mean of all."""
+    """old [V + 1 or V, D], codes int64 [N] of the same frames -> [size, D]; a code never seen gets
+    the mean of all.
+    """
     count = torch.zeros(size).index_add_(0, new_codes, torch.ones(len(new_codes)))
     total = torch.zeros(size, old.shape[1]).index_add_(0, new_codes, old[old_codes])
     overall = old[old_codes].mean(0)
@@ -59,7 +62,7 @@ def mean_of_old(old: Tensor, old_codes: Tensor, new_codes: Tensor, size: int) ->
 def take_code_tables(
     weights: dict[str, Tensor], source: dict[str, Tensor], old_codes: Tensor, new_codes: Tensor
 ) -> None:
-    """Tables and heads from `source`'s by codes int64 [K, N] of the same music under both codecs."""
+    """Tables and heads from `source`'s, by codes int64 [K, N] of the same music in both codecs."""
     for name, parameter in weights.items():
         if not CODE_TABLES.search(name):
             continue

@@ -69,10 +69,7 @@ def train_tokenizer() -> Tokenizer:
 
 
 def save_as_t5(tokenizer: Tokenizer, folder: Path) -> None:
-    """The three files that every T5 tokenizer of transformers loads;
-
-    no sentencepiece file is needed.
-    """
+    """The three files that every T5 tokenizer of transformers loads, without sentencepiece's."""
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer.save(str(folder / "tokenizer.json"))
     names = {"pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"}
@@ -82,9 +79,8 @@ def save_as_t5(tokenizer: Tokenizer, folder: Path) -> None:
 
 
 def _forms(word: str) -> tuple[str, ...]:
-    """As written, in small letters, with a capital, in capitals:
-
-    no normaliser, which transformers 4 and 5 read differently.
+    """As written, in small letters, with a capital, in capitals: no normaliser, which transformers
+    4 and 5 read differently.
     """
     return word, word.lower(), word[:1].upper() + word[1:].lower(), word.upper()
 
@@ -108,10 +104,7 @@ def extended_pieces(pieces: list[list], words: list[str], bare: list[str]) -> li
 
 
 def extend(folder: Path, words: list[str], bare: list[str], to: Path) -> None:
-    """Writes the tokenizer in `folder` with more pieces into another folder;
-
-    what it knew keeps its ids.
-    """
+    """Writes the tokenizer in `folder` with more pieces elsewhere; what it knew keeps its ids."""
     made = json.loads((folder / "tokenizer.json").read_text())
     made["model"]["vocab"] = extended_pieces(made["model"]["vocab"], words, bare)
     save_as_t5(Tokenizer.from_str(json.dumps(made)), to)

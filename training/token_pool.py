@@ -49,7 +49,7 @@ class TokenPool:
         self.refresh()
 
     def refresh(self) -> None:
-        """Reads the folder again: shards may have been added. Raises FileNotFoundError when there are none."""
+        """Reads the folder again, to which shards may have been added. Raises FileNotFoundError."""
         both = [read_pieces(self.folder, split) for split in (False, True)]
         paths = sorted(self.folder.glob("shard-????.jsonl"))
         self.shards = {
@@ -70,7 +70,8 @@ class TokenPool:
         fitting = [piece for piece in self.pieces if self.frames(piece) >= frames]
         if not fitting:
             raise ValueError(
-                f"got no piece of {frames} frames in {self.folder}, expected some: render longer ones"
+                f"got no piece of {frames} frames in {self.folder}, expected some: "
+                "render longer ones"
             )
         chosen = [fitting[i] for i in rng.integers(len(fitting), size=count)]
         tokens = np.stack([self._crop(rng, piece, frames, bar_start) for piece in chosen])
@@ -91,7 +92,9 @@ class TokenPool:
 
 
 def _starts(pieces: list[Piece], hop: int) -> dict[tuple[int, int], int]:
-    """The first frame of each piece (by shard and offset) in its shard's tokens, which hold whole frames only."""
+    """The first frame of each piece (by shard and offset) in its shard's tokens, which hold whole
+    frames only.
+    """
     starts, shard, frame = {}, -1, 0
     for piece in sorted(pieces, key=lambda p: (p.shard, p.offset)):
         frame = frame if piece.shard == shard else 0

@@ -1,17 +1,19 @@
 """Trains the codec for a time budget and leaves `codec.safetensors` in the work folder.
 
-Run: `python training/train_codec.py --work-dir build/pocket --start models/pocket --hours 1`. Stopped,
-it goes on where its last state (`codec.pt`, written every ten minutes) was; without that file but with
-`codec.safetensors`, it goes on with what that file says is next. `--start` extends the codec of a
-MusicGen folder by one stage next to the audio (extend_codec.py), or takes it as it is when the shapes are
-the same; given a codec file of another work folder, it trains that one's body further.
+Run: `python training/train_codec.py --work-dir build/pocket --start models/pocket --hours 1`.
+Stopped, it goes on where its last state (`codec.pt`, written every ten minutes) was; without that
+file but with `codec.safetensors`, it goes on with what that file says is next. `--start` extends
+the codec of a MusicGen folder by one stage next to the audio (extend_codec.py), or takes it as it
+is when the shapes are the same; given a codec file of another work folder, it trains that one's
+body further.
 
-Two stages, each with its budget. **Body** (`--hours`): encoder, codebooks and decoder, on the waveform's
-error and log-mel spectra; first the new outer stage alone, so that its random weights do no harm within;
-k-means codebooks when the latents have settled. Begun from nothing, the waveform must come first: started
-on spectral losses, the decoder stays in stationary noise. **Detail** (`--detail-hours`): encoder and
-codebooks are final, so tokens can be computed while the decoder trains on with a discriminator that
-listens, because spectral losses alone smooth the upper harmonics into noise.
+Two stages, each with its budget. **Body** (`--hours`): encoder, codebooks and decoder, on the
+waveform's error and log-mel spectra; first the new outer stage alone, so that its random weights do
+no harm within; k-means codebooks when the latents have settled. Begun from nothing, the waveform
+must come first: started on spectral losses, the decoder stays in stationary noise. **Detail**
+(`--detail-hours`): encoder and codebooks are final, so tokens can be computed while the decoder
+trains on with a discriminator that listens, because spectral losses alone smooth the upper
+harmonics into noise.
 """
 
 import argparse
@@ -272,7 +274,7 @@ class Trainer:
     def _body(
         self, audio: Tensor, made: Tensor, share: float, commitment: Tensor
     ) -> dict[str, Tensor]:
-        """Waveform error, log-mel spectra as they blend in, and what keeps the encoder near its codes."""
+        """Waveform error, log-mel spectra as they blend in, how far the encoder is from its codes."""
         plan = self.schedule
         blend = min(1.0, max(0.0, (share - plan.mel_from) / (plan.mel_full - plan.mel_from)))
         wave = wave_error(made, audio)
@@ -286,7 +288,9 @@ class Trainer:
         return {"wave": wave, "mel": mel}
 
     def _detail(self, audio: Tensor, made: Tensor) -> dict[str, Tensor]:
-        """One step of the discriminator, then the decoder's gradient with its verdict beside the other losses."""
+        """One step of the discriminator, then the decoder's gradient with its verdict beside the
+        other losses.
+        """
         heard = made.detach().requires_grad_()
         of_rendered, of_made = self.judge(audio, half=True), self.judge(heard.detach(), half=True)
         judging = judging_loss(of_rendered, of_made)

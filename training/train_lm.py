@@ -1,15 +1,15 @@
-"""Trains text encoder and decoder together on the token files and leaves `lm.pt` in the work folder.
+"""Trains text encoder and decoder on the token files; leaves `lm.pt` in the work folder.
 
-Run: `python training/train_lm.py --work-dir build/pocket --hours 2`. Stopped, it goes on where its last
-state was, which is written every ten minutes; token shards that came meanwhile are read then too.
-`--workers 2` trains on two cores as two single-threaded processes, which beats two threads wherever
-others use the machine. `--start FOLDER` begins with the body, the words and the tokenizer of another
-MusicGen of the same width (start_lm.py); else everything begins at random.
+Run: `python training/train_lm.py --work-dir build/pocket --hours 2`. Stopped, it goes on where its
+last state was, which is written every ten minutes; token shards that came meanwhile are read then
+too. `--workers 2` trains on two cores as two single-threaded processes, which beats two threads
+wherever others use the machine. `--start FOLDER` begins with the body, the words and the tokenizer
+of another MusicGen of the same width (start_lm.py); else everything begins at random.
 
-A crop begins on a bar line most of the time, so that what is generated begins with a bar, and keeps its
-piece's facts; the caption is written anew each time. Half of the batches hold short crops: only the first
-second depends on the words alone, so many beginnings teach to listen to them. A fifth holds crops of 30 s,
-a tenth fills gaps (lm.py).
+A crop begins on a bar line most of the time, so that what is generated begins with a bar, and keeps
+its piece's facts; the caption is written anew each time. Half of the batches hold short crops: only
+the first second depends on the words alone, so many beginnings teach to listen to them. A fifth
+holds crops of 30 s, a tenth fills gaps (lm.py).
 """
 
 import argparse
@@ -44,7 +44,7 @@ STATE_EVERY_S = 600
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of batch. `ending` is the range of the frames at the crop's end that are heard first."""
+    """One kind of batch. `ending`: the range of the frames at the crop's end that come first."""
 
     rows: int
     frames: int
@@ -97,7 +97,7 @@ def make_model(work_dir: Path, settings: LmSettings, tokenizer, start: Path | No
 
 @torch.inference_mode()
 def codes_of_both(old, new, audio: Path, pieces: int = 90) -> tuple[Tensor, Tensor]:
-    """Codes int64 [K, N] of the same rendered pieces under two codecs with frames of the same length."""
+    """Codes int64 [K, N] of the same pieces under two codecs with frames of the same length."""
     pool, pairs = AudioPool(audio, False), ([], [])
     step = new.settings.sample_rate // old.settings.sample_rate
     for piece in pool.pieces[:: max(1, len(pool.pieces) // pieces)]:
@@ -111,7 +111,7 @@ def codes_of_both(old, new, audio: Path, pieces: int = 90) -> tuple[Tensor, Tens
 def make_optimizers(
     weights: dict[str, Tensor], settings: TrainSettings
 ) -> list[torch.optim.Optimizer]:
-    """Muon for the matrices inside the layers (scaled so that AdamW's learning rates fit), AdamW for all else."""
+    """Muon for the layers' matrices, scaled to AdamW's learning rates; AdamW for the rest."""
     inside = re.compile(r"\.(layers|block)\..*(proj|fc1|fc2|SelfAttention\.[qkvo]|wi|wo)\.weight$")
     inner = [p for name, p in weights.items() if inside.search(name)]
     known = {id(p) for p in inner}
@@ -124,7 +124,7 @@ def make_optimizers(
 
 @dataclass(frozen=True)
 class Source:
-    """Where a run takes things from; `audio` is needed only to carry code tables over from `start`."""
+    """Where a run takes things from; only to carry code tables over from `start` needs `audio`."""
 
     work_dir: Path
     tokenizer: Path
@@ -212,7 +212,9 @@ class Trainer:
             p.grad.copy_(part.view_as(p))
 
     def train_step(self, share: float) -> Tensor:
-        """Losses of the codebooks [K]. What is drawn at random depends on the step alone, so a resumed run is the same."""
+        """Losses of the codebooks [K]. What is drawn at random depends on the step alone, so a
+        resumed run is the same.
+        """
         s, kind = self.settings, self.kinds[CYCLE[self.step % len(CYCLE)]]
         rng = np.random.default_rng((s.seed, self.step, self.rank))
         torch.manual_seed(int(rng.integers(2**31)))
@@ -241,9 +243,9 @@ class Trainer:
     def validate(self, batches: int = 4) -> dict[str, float]:
         """With the averaged weights, on the same held-out crops each time.
 
-        `null0` is the first codebook without its text: the gap is what the words tell. `fill` is the mean
-        over the codebooks of half a crop before an ending that was heard, `unfilled` the same unheard,
-        `long` that of crops as long as the held-out pieces allow.
+        `null0` is the first codebook without its text: the gap is what the words tell. `fill` is
+        the mean over the codebooks of half a crop before an ending that was heard, `unfilled` the
+        same unheard, `long` that of crops as long as the held-out pieces allow.
         """
         kept = copy.deepcopy({name: p.detach() for name, p in self.weights.items()})
         for name, p in self.weights.items():
@@ -273,7 +275,9 @@ class Trainer:
         return figures | {name: float(torch.stack(values).mean()) for name, values in means.items()}
 
     def _agreed(self, stop: Stop | None) -> tuple[float, bool, bool]:
-        """Share of the budget, whether to end, whether to write state: every worker must do the same at the same step."""
+        """Share of the budget, whether to end, whether to write state: every worker must do the
+        same at the same step.
+        """
         ends = bool(stop and stop.asked) or self.budget.share >= 1
         said = torch.tensor([self.budget.share, float(ends), float(self.state_due.due())])
         if self.workers > 1:
@@ -323,7 +327,9 @@ def _worker(rank: int, args: argparse.Namespace) -> None:
 
 
 def unigram_entropy(work_dir: Path) -> list[float]:
-    """Nats of each codebook's own frequencies on the training pieces: what knowing nothing else would cost."""
+    """Nats of each codebook's own frequencies on the training pieces: what knowing nothing else
+    would cost.
+    """
     shards = [
         np.load(path, mmap_mode="r")
         for path in sorted((work_dir / "tokens").glob("shard-????.npy"))

@@ -1,4 +1,4 @@
-"""Pocket's sound world as its text encoder is to see it: a wish -> the one piece that it stands for.
+"""Pocket's sound world as its text encoder is to see it: a wish -> the piece that it stands for.
 
 Not run by itself. Its caption is `captions.canonical(piece_for(wish))`. Facts that a wish leaves
 out take the defaults of its genre, use or mood: told half, the decoder plays the mean of several

@@ -149,9 +149,8 @@ class _Speaker:
         return phrases[0] if self.rng.random() < 0.15 else self.rng.choice(phrases)
 
     def _english_name(self, kind: str, concept: str) -> str:
-        """Genres and instruments keep their English names abroad;
-
-        a speaker says nothing else that way.
+        """Genres and instruments keep their English names abroad; a speaker says nothing else that
+        way.
         """
         if kind in ("genres", "instruments", "eras"):
             return TABLES[kind][concept][0]
