@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import librosa
+import measures
 import numpy as np
 from compose import Song, compose_in
-from scipy.signal import resample_poly
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_predict
 from sklearn.pipeline import make_pipeline
@@ -24,46 +24,14 @@ from world.genres import GENRES
 from world.studio import studio
 
 CHECKED_FROM = 2_000_000  # seeds far above those of training and evaluation
-ENVELOPE_HZ = 100
-PROFILES = {  # probe-tone ratings from the tonic
-    "major": (6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88),
-    "minor": (6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17),
-}
 
 
-def onset_envelope(audio: np.ndarray) -> np.ndarray:
-    """At `ENVELOPE_HZ`, without its mean."""
-    hop = SAMPLE_RATE // ENVELOPE_HZ
-    envelope = librosa.onset.onset_strength(
-        y=audio, sr=SAMPLE_RATE, hop_length=hop, n_fft=2048, n_mels=64
-    )
-    return envelope - envelope.mean()
-
-
-def beat(envelope: np.ndarray) -> tuple[float, float]:
-    """Strength and tempo in bpm: the beat length of 50 to 200 bpm at which the envelope is most
-    like itself, one, two and four beats later; 1 is perfectly alike.
-    """
-    raw = np.correlate(envelope, envelope, "full")[len(envelope) - 1 :]
-    lags = np.arange(len(raw))
-    alike = raw * len(envelope) / np.maximum(1, len(envelope) - lags) / (raw[0] + 1e-9)
-    bpm = np.arange(50, 200.5, 0.5)
-    strengths = []
-    for length in 60 * ENVELOPE_HZ / bpm:
-        usable = [m * length for m in (1, 2, 4) if m * length < 0.8 * len(envelope)]
-        peaks = [np.interp([lag - 1, lag, lag + 1], lags, alike).max() for lag in usable]
-        strengths.append(np.mean(peaks))
-    likely = np.exp(
-        -0.5 * (np.log2(bpm / 115) / 0.8) ** 2
-    )  # between octaves, the one people would tap
-    best = int(np.argmax(np.array(strengths) * likely))
+def beat(audio: np.ndarray) -> tuple[float, float]:
+    """Strength and bpm of the strongest pulse; between octaves, of the one people would tap."""
+    bpm, strengths = measures.pulses(audio)
+    likely = np.exp(-0.5 * (np.log2(bpm / 115) / 0.8) ** 2)
+    best = int(np.argmax(strengths * likely))
     return float(strengths[best]), float(bpm[best])
-
-
-def within(
-    estimated: float, wanted: float, octaves: tuple[float, ...], tolerance: float = 0.04
-) -> bool:
-    return any(abs(estimated * octave / wanted - 1) <= tolerance for octave in octaves)
 
 
 def _with_overtones(profile: tuple[float, ...]) -> np.ndarray:
@@ -83,39 +51,13 @@ def key(audio: np.ndarray) -> tuple[int, str]:
     notes = np.abs(librosa.cqt(audio, sr=SAMPLE_RATE, hop_length=1024, fmin=low, n_bins=60))
     harmonic = librosa.decompose.hpss(notes, kernel_size=(9, 17))[0]
     chroma = harmonic.reshape(5, 12, -1).sum((0, 2))
-    heard = {m: _with_overtones(p) for m, p in PROFILES.items()}
+    heard = {m: _with_overtones(p) for m, p in measures.KEY_PROFILES.items()}
     scores = {
         (t, m): np.corrcoef(np.roll(p, t), chroma)[0, 1]
         for m, p in heard.items()
         for t in range(12)
     }
     return max(scores, key=scores.get)
-
-
-def true_peak_db(audio: np.ndarray) -> float:
-    return float(20 * np.log10(np.abs(resample_poly(audio, 4, 1)).max() + 1e-9))
-
-
-def spectral_features(audio: np.ndarray) -> np.ndarray:
-    """A vector nearly blind to level and key: the mel spectrum's mean, spread, changes, and their
-    cepstra.
-    """
-    power = librosa.feature.melspectrogram(
-        y=audio, sr=SAMPLE_RATE, n_fft=1024, hop_length=512, n_mels=64
-    )
-    mel = librosa.power_to_db(power, top_db=60)
-    mel -= mel.mean()
-    change = np.maximum(0, np.diff(mel, axis=1))
-    cepstra = librosa.feature.mfcc(S=mel, n_mfcc=20)
-    parts = [
-        mel.mean(1),
-        mel.std(1),
-        change.mean(1),
-        change.std(1),
-        cepstra.mean(1),
-        cepstra.std(1),
-    ]
-    return np.concatenate(parts)
 
 
 @dataclass(frozen=True)
@@ -132,21 +74,19 @@ class Judged:
 
 
 def judge(song: Song, audio: np.ndarray) -> Judged:
-    import pyloudnorm
-
-    strength, bpm = beat(onset_envelope(audio))
+    strength, bpm = beat(audio)
     true_bpm = 60 / song.beat_s
     tonic, mode = key(audio) if song.facts.lead else (None, None)
     return Judged(
         song,
         strength,
-        within(bpm, true_bpm, (1,)),
-        within(bpm, true_bpm, (0.5, 1, 2)),
+        abs(bpm / true_bpm - 1) <= 0.04,
+        measures.tempo_matches(bpm, true_bpm),
         mode == song.facts.mode,
         song.facts.tonic is None or tonic == TONICS[song.facts.tonic],
-        pyloudnorm.Meter(SAMPLE_RATE).integrated_loudness(audio.astype(np.float64)),
-        true_peak_db(audio),
-        spectral_features(audio),
+        measures.loudness_lufs(audio),
+        measures.true_peak_db(audio),
+        measures.features(audio),
     )
 
 

@@ -176,7 +176,7 @@ def compose_in(genre: Genre, seed: int, long: bool = False, alone: str | None = 
         rng, bars, genre.phrase_bars, genre.crashes or facts.dynamic == "loud", facts.ending
     )
     facts = replace(facts, sections="".join(b.section for b in plan if b.place == 0))
-    parts = _parts(rng, genre, facts, plan) if facts.lead else []
+    parts = _Arranger(rng, genre, facts, plan).parts() if facts.lead else []
     hits = _hits(rng, genre, facts, plan)
     if genre.swing:
         parts = [
@@ -189,118 +189,107 @@ def compose_in(genre: Genre, seed: int, long: bool = False, alone: str | None = 
 VELOCITIES = {"soft": 62, "normal": 86, "loud": 106}
 
 
-def _parts(rng: random.Random, genre: Genre, facts: Facts, plan) -> list[Part]:
-    chords = genre.chords[facts.mode]
-    tonic = TONICS[facts.tonic]
-    progressions = {
-        s: Progression.parse(tonic, rng.choice(texts))
-        for s, texts in zip("AB", chords, strict=True)
-    }
-    velocity = VELOCITIES[facts.dynamic]
-    parts = [_lead(rng, genre, facts, plan, progressions, velocity)]
-    if facts.backing:
-        parts.append(_backing(rng, genre, facts, plan, progressions, velocity))
-    elif facts.texture == "solo" and facts.lead in CHORD_HANDS and rng.random() < 0.75:
-        parts.append(_other_hand(rng, facts, plan, progressions, velocity))
-    if facts.second:
-        parts.append(_second(rng, genre, facts, plan, progressions, velocity))
-    if facts.bass:
-        parts.append(_bass(rng, genre, facts, plan, progressions, velocity))
-    return parts
-
-
-def _part(rng: random.Random, role: str, name: str, notes: list[Note]) -> Part:
-    instrument = INSTRUMENTS[name]
-    notes = [replace(n, velocity=max(1, min(127, n.velocity))) for n in notes]
-    return Part(
-        role,
-        instrument,
-        rng.choice(instrument.voices),
-        tuple(sorted(notes, key=lambda n: (n.start_beats, n.pitch))),
-    )
-
-
-def _lead(rng, genre: Genre, facts: Facts, plan, progressions, velocity: int) -> Part:
-    instrument = LEADS[facts.lead]
-    settings = melody.LeadSettings(
-        feel=genre.feel,
-        density=facts.density,
-        scale=_weighted(rng, genre.scales),
-        mode=facts.mode,
-        riff=rng.random() < genre.riff,
-        low=instrument.low,
-        high=min(instrument.high, instrument.low + 24),
-        velocity=velocity,
-        legato=genre.legato,
-    )
-    notes = melody.melody(rng, settings, plan, progressions, facts.beats_per_bar)
-    return _part(rng, "lead", facts.lead, notes)
-
-
-def _sections(rng, patterns: tuple[str, ...]) -> dict[str, str]:
+def _sections(rng: random.Random, patterns: tuple[str, ...]) -> dict[str, str]:
     """One pattern for A; another one for B half of the time."""
     first = rng.choice(patterns)
     return {"A": first, "B": first if rng.random() < 0.5 else rng.choice(patterns)}
 
 
-def _backing(rng, genre: Genre, facts: Facts, plan, progressions, velocity: int) -> Part:
-    instrument = BACKINGS[facts.backing]
-    settings = accompany.Backing(
-        patterns=_sections(rng, genre.backing_patterns),
-        low=40 if genre.low_chords else max(50, instrument.low - 3),
-        high=instrument.high,
-        velocity=int(velocity * 0.85),
-        strummed=instrument.family in ("guitar", "banjo", "harp", "electric guitar"),
-        rootless=facts.bass is not None,
-    )
-    return _part(
-        rng,
-        "backing",
-        facts.backing,
-        accompany.backing(rng, settings, plan, progressions, facts.beats_per_bar),
-    )
+class _Arranger:
+    """Writes the parts of one piece, in an order that its seed's numbers depend on."""
 
+    def __init__(
+        self, rng: random.Random, genre: Genre, facts: Facts, plan: tuple[form.Bar, ...]
+    ) -> None:
+        self.rng, self.genre, self.facts, self.plan = rng, genre, facts, plan
+        tonic, sections = TONICS[facts.tonic], zip("AB", genre.chords[facts.mode], strict=True)
+        self.progressions = {
+            s: Progression.parse(tonic, rng.choice(texts)) for s, texts in sections
+        }
+        self.velocity = VELOCITIES[facts.dynamic]
 
-def _other_hand(rng, facts: Facts, plan, progressions, velocity: int) -> Part:
-    """The player of a solo accompanies the tune below it, on the same instrument."""
-    lead = LEADS[facts.lead]
-    patterns = _sections(rng, HAND_PATTERNS[facts.beats_per_bar])
-    settings = accompany.Backing(
-        patterns, lead.low - 9, lead.high, int(velocity * 0.72), False, False
-    )
-    return _part(
-        rng,
-        "hand",
-        facts.lead,
-        accompany.backing(rng, settings, plan, progressions, facts.beats_per_bar),
-    )
+    def parts(self) -> list[Part]:
+        facts = self.facts
+        parts = [self._lead()]
+        if facts.backing:
+            parts.append(self._backing())
+        elif facts.texture == "solo" and facts.lead in CHORD_HANDS and self.rng.random() < 0.75:
+            parts.append(self._other_hand())
+        if facts.second:
+            parts.append(self._second())
+        if facts.bass:
+            parts.append(self._bass())
+        return parts
 
+    def _part(self, role: str, instrument: Instrument, write, settings) -> Part:
+        """`write` is a function of world/ that makes notes of settings."""
+        score = self.plan, self.progressions, self.facts.beats_per_bar
+        notes = write(self.rng, settings, *score)
+        notes = [replace(n, velocity=max(1, min(127, n.velocity))) for n in notes]
+        notes.sort(key=lambda n: (n.start_beats, n.pitch))
+        return Part(role, instrument, self.rng.choice(instrument.voices), tuple(notes))
 
-def _second(rng, genre: Genre, facts: Facts, plan, progressions, velocity: int) -> Part:
-    instrument = INSTRUMENTS[facts.second]
-    patterns = _sections(rng, genre.second_patterns)
-    low = max(57, instrument.low)
-    settings = accompany.Backing(
-        patterns, low, instrument.high, int(velocity * 0.8), False, facts.bass is not None
-    )
-    return _part(
-        rng,
-        "second",
-        facts.second,
-        accompany.backing(rng, settings, plan, progressions, facts.beats_per_bar),
-    )
+    def _lead(self) -> Part:
+        instrument, genre = LEADS[self.facts.lead], self.genre
+        settings = melody.LeadSettings(
+            feel=genre.feel,
+            density=self.facts.density,
+            scale=_weighted(self.rng, genre.scales),
+            mode=self.facts.mode,
+            riff=self.rng.random() < genre.riff,
+            low=instrument.low,
+            high=min(instrument.high, instrument.low + 24),
+            velocity=self.velocity,
+            legato=genre.legato,
+        )
+        return self._part("lead", instrument, melody.melody, settings)
 
+    def _backing(self) -> Part:
+        instrument = BACKINGS[self.facts.backing]
+        settings = accompany.Backing(
+            patterns=_sections(self.rng, self.genre.backing_patterns),
+            low=40 if self.genre.low_chords else max(50, instrument.low - 3),
+            high=instrument.high,
+            velocity=int(self.velocity * 0.85),
+            strummed=instrument.family in ("guitar", "banjo", "harp", "electric guitar"),
+            rootless=self.facts.bass is not None,
+        )
+        return self._part("backing", instrument, accompany.backing, settings)
 
-def _bass(rng, genre: Genre, facts: Facts, plan, progressions, velocity: int) -> Part:
-    instrument = BASSES[facts.bass]
-    patterns = _sections(rng, genre.bass_patterns)
-    settings = accompany.Bass(patterns, instrument.low, instrument.high, int(velocity * 0.95))
-    return _part(
-        rng,
-        "bass",
-        facts.bass,
-        accompany.bass_line(rng, settings, plan, progressions, facts.beats_per_bar),
-    )
+    def _other_hand(self) -> Part:
+        """The player of a solo accompanies the tune below it, on the same instrument."""
+        lead = LEADS[self.facts.lead]
+        settings = accompany.Backing(
+            patterns=_sections(self.rng, HAND_PATTERNS[self.facts.beats_per_bar]),
+            low=lead.low - 9,
+            high=lead.high,
+            velocity=int(self.velocity * 0.72),
+            strummed=False,
+            rootless=False,
+        )
+        return self._part("hand", lead, accompany.backing, settings)
+
+    def _second(self) -> Part:
+        instrument = INSTRUMENTS[self.facts.second]
+        settings = accompany.Backing(
+            patterns=_sections(self.rng, self.genre.second_patterns),
+            low=max(57, instrument.low),
+            high=instrument.high,
+            velocity=int(self.velocity * 0.8),
+            strummed=False,
+            rootless=self.facts.bass is not None,
+        )
+        return self._part("second", instrument, accompany.backing, settings)
+
+    def _bass(self) -> Part:
+        instrument = BASSES[self.facts.bass]
+        settings = accompany.Bass(
+            patterns=_sections(self.rng, self.genre.bass_patterns),
+            low=instrument.low,
+            high=instrument.high,
+            velocity=int(self.velocity * 0.95),
+        )
+        return self._part("bass", instrument, accompany.bass_line, settings)
 
 
 def _hits(rng, genre: Genre, facts: Facts, plan) -> list[Hit]:

@@ -13,84 +13,44 @@ the original's lower half as a codec at 16 kHz would keep it at best, Opus at 6 
 """
 
 import argparse
-import io
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
-import av
-import librosa
 import numpy as np
 import soxr
 import torch
 from codec import TrainingCodec, load_codec
 from common import AudioPool
 from extend_codec import read_codec
+from measures import flatness_db, log_mel_db, opus_round_trip, si_sdr_db
 
-RATE, LOW_RATE, OPUS_RATE = 32_000, 16_000, 48_000
+RATE, LOW_RATE = 32_000, 16_000
+LOW_HOP = LOW_RATE // 50
 COLUMNS = ("mel_0_8k_db", "mel_8_16k_db", "si_sdr_db", "hiss_db", "flatness_db")
 Version = Callable[[np.ndarray], np.ndarray]
 
 
-def log_mel_db(audio: np.ndarray, rate: int, low_hz: float = 0.0) -> np.ndarray:
-    """[64, frames] in dB, floored at -80; windows of 64 ms every 20 ms."""
-    mel = librosa.feature.melspectrogram(
-        y=audio, sr=rate, n_fft=rate * 64 // 1000, hop_length=rate // 50, n_mels=64, fmin=low_hz
-    )
-    return librosa.power_to_db(mel, ref=1.0, amin=1e-8, top_db=None)
-
-
-def si_sdr_db(made: np.ndarray, wanted: np.ndarray) -> float:
-    target = wanted * (made @ wanted) / (wanted @ wanted + 1e-9)
-    return float(
-        10 * np.log10((target @ target + 1e-9) / ((made - target) @ (made - target) + 1e-9))
-    )
-
-
-def flatness_db(audio: np.ndarray) -> float:
-    """Of audio at 16 kHz."""
-    spectra = np.abs(librosa.stft(audio, n_fft=1024, hop_length=LOW_RATE // 50))
-    return float(10 * np.log10(librosa.feature.spectral_flatness(S=spectra) + 1e-9).mean())
+def mel_db(audio: np.ndarray, rate: int, low_hz: float = 0.0) -> np.ndarray:
+    """[64, frames] of windows of 64 ms every 20 ms."""
+    return log_mel_db(audio, rate, rate * 64 // 1000, rate // 50, low_hz)
 
 
 def figures(made: np.ndarray, wanted: np.ndarray) -> dict[str, float]:
     """Both float32 [T] at 32 kHz."""
     low_made, low_wanted = (soxr.resample(a, RATE, LOW_RATE) for a in (made, wanted))
-    below = [log_mel_db(a, LOW_RATE) for a in (low_made, low_wanted)]
-    above = [log_mel_db(a, RATE, low_hz=8000) for a in (made, wanted)]
+    below = [mel_db(a, LOW_RATE) for a in (low_made, low_wanted)]
+    above = [mel_db(a, RATE, low_hz=8000) for a in (made, wanted)]
     quiet = below[1] <= np.quantile(below[1], 0.3)
     values = (
         np.abs(below[0] - below[1]).mean(),
         np.abs(above[0] - above[1]).mean(),
         si_sdr_db(low_made, low_wanted),
         (below[0] - below[1])[quiet].mean(),
-        flatness_db(low_made),
+        flatness_db(low_made, LOW_HOP),
     )
     return dict(zip(COLUMNS, map(float, values), strict=True))
-
-
-def opus(audio: np.ndarray, bit_rate: int = 6000) -> np.ndarray:
-    """Through libopus and back, the encoder's delay taken out."""
-    high, buffer = soxr.resample(audio, RATE, OPUS_RATE), io.BytesIO()
-    with av.open(buffer, "w", format="ogg") as container:
-        stream = container.add_stream("libopus", rate=OPUS_RATE, layout="mono")
-        stream.bit_rate = bit_rate
-        samples = (np.clip(high, -1, 1) * 32767).astype(np.int16)[None]
-        frame = av.AudioFrame.from_ndarray(samples, format="s16", layout="mono")
-        frame.sample_rate = OPUS_RATE
-        for packet in stream.encode(frame) + stream.encode(None):
-            container.mux(packet)
-    buffer.seek(0)
-    with av.open(buffer) as container:
-        resampler = av.AudioResampler(format="flt", layout="mono", rate=OPUS_RATE)
-        parts = [
-            f.to_ndarray()[0]
-            for frame in container.decode(audio=0)
-            for f in resampler.resample(frame)
-        ]
-    decoded = np.concatenate(parts)
-    lag = int(np.argmax(np.correlate(decoded[:72_000], high[:60_000], "valid")[:3000]))
-    return soxr.resample(decoded[lag : lag + len(high)], OPUS_RATE, RATE)
 
 
 def read(path: Path) -> TrainingCodec:
@@ -134,8 +94,12 @@ def evaluate(paths: list[Path], work_dir: Path, items: int, seconds: float) -> d
     audio = clips(work_dir, items, seconds)
     codecs = {str(path): read(path) for path in paths}
     versions: dict[str, Version] = {name: through(codec) for name, codec in codecs.items()}
-    versions |= {"lower half": lower_half, "Opus 6 kbit/s": opus, "silence": np.zeros_like}
-    flatness = [flatness_db(soxr.resample(clip, RATE, LOW_RATE)) for clip in audio]
+    versions |= {
+        "lower half": lower_half,
+        "Opus 6 kbit/s": partial(opus_round_trip, rate=RATE),
+        "silence": np.zeros_like,
+    }
+    flatness = [flatness_db(soxr.resample(clip, RATE, LOW_RATE), LOW_HOP) for clip in audio]
     report = {"clips": len(audio), "original_flatness_db": float(np.mean(flatness))}
     for name, version in versions.items():
         rows = []

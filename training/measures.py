@@ -18,6 +18,7 @@ from sklearn.preprocessing import StandardScaler
 from sound_world import SAMPLE_RATE, TONICS
 
 HOP = 320
+OPUS_RATE = 48_000
 STEADY = 0.25  # beat strength from which a listener can clap along
 KEY_PROFILES = {  # Krumhansl and Kessler's probe-tone ratings, from the tonic
     "major": (6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88),
@@ -25,10 +26,16 @@ KEY_PROFILES = {  # Krumhansl and Kessler's probe-tone ratings, from the tonic
 }
 
 
-def log_mel_db(audio: np.ndarray) -> np.ndarray:
+def log_mel_db(
+    audio: np.ndarray,
+    rate: int = SAMPLE_RATE,
+    window: int = 1024,
+    hop: int = HOP,
+    low_hz: float = 0.0,
+) -> np.ndarray:
     """[64, frames] in dB, floored at -80."""
     mel = librosa.feature.melspectrogram(
-        y=audio, sr=SAMPLE_RATE, n_fft=1024, hop_length=HOP, n_mels=64
+        y=audio, sr=rate, n_fft=window, hop_length=hop, n_mels=64, fmin=low_hz
     )
     return librosa.power_to_db(mel, ref=1.0, amin=1e-8, top_db=None)
 
@@ -47,11 +54,11 @@ def hiss_db(made: np.ndarray, wanted: np.ndarray, quietest: float = 0.3) -> floa
     return float((made - wanted)[quiet].mean())
 
 
-def flatness_db(audio: np.ndarray) -> float:
+def flatness_db(audio: np.ndarray, hop: int = HOP) -> float:
     """How much like noise it sounds: the mean spectral flatness, 0 dB for white noise, less for
     clear notes.
     """
-    spectra = np.abs(librosa.stft(audio, n_fft=1024, hop_length=HOP))
+    spectra = np.abs(librosa.stft(audio, n_fft=1024, hop_length=hop))
     return float(10 * np.log10(librosa.feature.spectral_flatness(S=spectra) + 1e-9).mean())
 
 
@@ -64,28 +71,28 @@ def si_sdr_db(made: np.ndarray, wanted: np.ndarray) -> float:
     )
 
 
-def opus_round_trip(audio: np.ndarray, bit_rate: int = 6000) -> np.ndarray:
-    """Through libopus and back, the encoder's delay taken out."""
-    buffer = io.BytesIO()
+def opus_round_trip(audio: np.ndarray, bit_rate: int = 6000, rate: int = SAMPLE_RATE) -> np.ndarray:
+    """Through libopus at its own 48 kHz and back, the encoder's delay taken out."""
+    high, buffer = soxr.resample(audio, rate, OPUS_RATE), io.BytesIO()
     with av.open(buffer, "w", format="ogg") as container:
-        stream = container.add_stream("libopus", rate=SAMPLE_RATE, layout="mono")
+        stream = container.add_stream("libopus", rate=OPUS_RATE, layout="mono")
         stream.bit_rate = bit_rate
-        samples = (np.clip(audio, -1, 1) * 32767).astype(np.int16)[None]
+        samples = (np.clip(high, -1, 1) * 32767).astype(np.int16)[None]
         frame = av.AudioFrame.from_ndarray(samples, format="s16", layout="mono")
-        frame.sample_rate = SAMPLE_RATE
+        frame.sample_rate = OPUS_RATE
         for packet in stream.encode(frame) + stream.encode(None):
             container.mux(packet)
     buffer.seek(0)
     with av.open(buffer) as container:
-        resampler = av.AudioResampler(format="flt", layout="mono", rate=SAMPLE_RATE)
+        resampler = av.AudioResampler(format="flt", layout="mono", rate=OPUS_RATE)
         parts = [
             f.to_ndarray()[0]
             for frame in container.decode(audio=0)
             for f in resampler.resample(frame)
         ]
     decoded = np.concatenate(parts)
-    lag = int(np.argmax(np.correlate(decoded[:48000], audio[:32000], "valid")[:2000]))
-    return decoded[lag : lag + len(audio)]
+    lag = int(np.argmax(np.correlate(decoded[:72_000], high[:60_000], "valid")[:3000]))
+    return soxr.resample(decoded[lag : lag + len(high)], OPUS_RATE, rate)[: len(audio)]
 
 
 def features(audio: np.ndarray) -> np.ndarray:
@@ -165,11 +172,10 @@ def tempo_within(
     return any(asked[0] <= estimated * octave <= asked[1] for octave in octaves)
 
 
-def beat(audio: np.ndarray) -> tuple[float, float]:
-    """How strongly a pulse repeats, and its bpm: 1 for exact repetition, near 0 for none.
+def pulses(audio: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """bpm from 50 to 200, and how strongly each repeats: 1 for exact repetition, near 0 for none.
 
-    The normalised autocorrelation of the onset envelope, averaged over one, two and four beats, at
-    the best of 50 to 200 bpm.
+    The normalised autocorrelation of the onset envelope, averaged over one, two and four beats.
     """
     envelope = onset_envelope(audio)
     envelope = envelope - envelope.mean()
@@ -181,6 +187,12 @@ def beat(audio: np.ndarray) -> tuple[float, float]:
         lags = [m * rate_hz * 60 / bpm for m in (1, 2, 4) if m * rate_hz * 60 / bpm < 0.8 * length]
         near = [max(np.interp([lag - 1, lag, lag + 1], np.arange(length), auto)) for lag in lags]
         strengths.append(np.mean(near))
+    return grid, np.array(strengths)
+
+
+def beat(audio: np.ndarray) -> tuple[float, float]:
+    """Strength and bpm of the strongest of the `pulses`."""
+    grid, strengths = pulses(audio)
     best = int(np.argmax(strengths))
     return float(strengths[best]), float(grid[best])
 

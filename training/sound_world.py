@@ -8,7 +8,7 @@ what the model can know. They know no MIDI events and no audio.
 import os
 from dataclasses import dataclass
 
-from world import chip
+from world import chip, melody
 from world.fluid import Voice
 
 SAMPLE_RATE = int(
@@ -22,7 +22,7 @@ BEAT_FRAMES = (50, 46, 42, 38, 35, 32, 30, 27, 25, 23, 21, 19, 17)
 TEMPI_BPM = tuple(round(60 * FRAME_RATE / frames) for frames in BEAT_FRAMES)
 
 TONICS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "Bb": 10}
-SCALES = {"major": (0, 2, 4, 5, 7, 9, 11), "minor": (0, 2, 3, 5, 7, 8, 10)}
+SCALES = {mode: melody.SCALES["diatonic", mode] for mode in ("major", "minor")}
 
 
 @dataclass(frozen=True)

@@ -274,7 +274,7 @@ class Trainer:
     def _body(
         self, audio: Tensor, made: Tensor, share: float, commitment: Tensor
     ) -> dict[str, Tensor]:
-        """Waveform error, log-mel spectra as they blend in, how far the encoder is from its codes."""
+        """Waveform error, log-mel spectra as they blend in, the encoder's way to its codes."""
         plan = self.schedule
         blend = min(1.0, max(0.0, (share - plan.mel_from) / (plan.mel_full - plan.mel_from)))
         wave = wave_error(made, audio)

@@ -7,10 +7,11 @@ octave, `a` a step towards the next root, `g` a dead note on the root.
 """
 
 import random
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from .form import Bar
-from .harmony import Progression, near, voicing
+from .harmony import Chord, Progression, near, voicing
 from .notes import Note, events
 
 STRUM_BEATS = 0.025  # from string to string
@@ -26,6 +27,36 @@ class Backing:
     rootless: bool  # a bass plays the roots
 
 
+@dataclass(frozen=True)
+class _Event:
+    """What a pattern begins, where in the piece, and over which chord."""
+
+    bar: Bar
+    within: float  # beats from its bar line
+    start: float  # beats from the beginning
+    duration: float
+    sign: str
+    chord: Chord
+
+
+def _events(
+    patterns: dict[str, str],
+    last: str,
+    form: tuple[Bar, ...],
+    progressions: dict[str, Progression],
+    beats: int,
+) -> Iterator[_Event]:
+    """None in drop-outs; the last bar holds one chord of the tonic, begun with the sign `last`."""
+    for bar in form:
+        pattern = last + "-" * 7 if bar.last else patterns[bar.section]
+        for start, duration, sign in events(pattern, beats):
+            if bar.drop and start >= beats - 2:
+                continue
+            here = progressions["A" if bar.last else bar.section]
+            chord = here.at(0 if bar.last else bar.place, start / beats)
+            yield _Event(bar, start, bar.index * beats + start, duration, sign, chord)
+
+
 def backing(
     rng: random.Random,
     settings: Backing,
@@ -34,26 +65,17 @@ def backing(
     beats: int,
 ) -> list[Note]:
     notes, before = [], None
-    for bar in form:
-        progression = progressions[bar.section]
-        pattern = "x" + "-" * 7 if bar.last else settings.patterns[bar.section]
-        for start, duration, sign in events(pattern, beats):
-            if bar.drop and start >= beats - 2:
-                continue
-            chord = (
-                progressions["A"].at(0) if bar.last else progression.at(bar.place, start / beats)
-            )
-            pitches = voicing(chord, settings.low, before, settings.rootless)
-            before = pitches
-            level = int(settings.velocity * bar.swell) + rng.randint(-4, 4)
-            at = bar.index * beats + start
-            notes += _struck(settings, pitches, chord.root, at, duration, sign, level)
+    for event in _events(settings.patterns, "x", form, progressions, beats):
+        before = voicing(event.chord, settings.low, before, settings.rootless)
+        level = int(settings.velocity * event.bar.swell) + rng.randint(-4, 4)
+        notes += _struck(settings, before, event, level)
     return [n for n in notes if n.pitch <= settings.high + 12]
 
 
-def _struck(settings: Backing, pitches, root, at, duration, sign, level) -> list[Note]:
+def _struck(settings: Backing, pitches: list[int], event: _Event, level: int) -> list[Note]:
+    at, duration, sign = event.start, event.duration, event.sign
     if sign == "r":
-        return [Note(at, duration * 0.95, near(root, settings.low - 12), level + 4)]
+        return [Note(at, duration * 0.95, near(event.chord.root, settings.low - 12), level + 4)]
     if sign.isdigit():
         octave, voice = divmod(int(sign), len(pitches))
         return [Note(at, duration * 1.05, pitches[voice] + 12 * octave, level)]
@@ -79,23 +101,15 @@ def bass_line(
     beats: int,
 ) -> list[Note]:
     notes = []
-    for number, bar in enumerate(form):
-        following = form[number + 1] if number + 1 < len(form) else form[0]
+    for event in _events(settings.patterns, "1", form, progressions, beats):
+        bar, dead = event.bar, event.sign == "g"
+        following = form[(bar.index + 1) % len(form)]
         target = near(progressions[following.section].at(following.place).root, settings.low)
-        pattern = "1" + "-" * 7 if bar.last else settings.patterns[bar.section]
-        for start, duration, sign in events(pattern, beats):
-            if bar.drop and start >= beats - 2:
-                continue
-            progression = progressions["A"] if bar.last else progressions[bar.section]
-            chord = progression.at(0 if bar.last else bar.place, start / beats)
-            pitch = _bass_pitch(chord, sign, settings, target)
-            level = (
-                int(settings.velocity * bar.swell) + (6 if start == 0 else 0) + rng.randint(-3, 3)
-            )
-            length = min(duration, 0.12) if sign == "g" else duration * 0.92
-            notes.append(
-                Note(bar.index * beats + start, length, pitch, level - 30 if sign == "g" else level)
-            )
+        pitch = _bass_pitch(event.chord, event.sign, settings, target)
+        level = int(settings.velocity * bar.swell) + (6 if event.within == 0 else 0)
+        level += rng.randint(-3, 3) - (30 if dead else 0)
+        length = min(event.duration, 0.12) if dead else event.duration * 0.92
+        notes.append(Note(event.start, length, pitch, level))
     return notes
 
 

@@ -50,6 +50,7 @@ KEYS = {
     "conga_hi": 63,
     "conga_lo": 64,
 }
+ORCHESTRA = Voice("fluid", 48, DRUM_BANK)
 ORCHESTRA_KEYS = {"snare": 38, "big_drum": 36, "cymbal": 59, "crash": 57}
 TIMPANI_LOW = 41  # keys from here to 53 are timpani of that pitch
 
@@ -76,8 +77,8 @@ def _font(font: str, program: int, **gains: float) -> dict[str, Sound]:
 
 
 _TIMPANI = {
-    "timpani_lo": Sound(font=Voice("fluid", 48, DRUM_BANK), tuned=0, gain_db=1),
-    "timpani_hi": Sound(font=Voice("fluid", 48, DRUM_BANK), tuned=7, gain_db=1),
+    "timpani_lo": Sound(font=ORCHESTRA, tuned=0, gain_db=1),
+    "timpani_hi": Sound(font=ORCHESTRA, tuned=7, gain_db=1),
 }
 _PERCUSSION = {
     d: Sound(font=Voice("fluid", 0, DRUM_BANK), key=KEYS[d])
@@ -148,16 +149,13 @@ KITS: dict[str, dict[str, Sound]] = {
         "rim": Sound("perc_snap", gain_db=-2),
     },
     "orchestra": _TIMPANI
-    | {
-        d: Sound(font=Voice("fluid", 48, DRUM_BANK), key=k, gain_db=-2)
-        for d, k in ORCHESTRA_KEYS.items()
-    },
+    | {d: Sound(font=ORCHESTRA, key=k, gain_db=-2) for d, k in ORCHESTRA_KEYS.items()},
     "march": {
-        "kick": Sound(font=Voice("fluid", 48, DRUM_BANK), key=36, gain_db=2),
-        "march_snare": Sound(font=Voice("fluid", 48, DRUM_BANK), key=38),
-        "snare": Sound(font=Voice("fluid", 48, DRUM_BANK), key=38),
-        "cymbal": Sound(font=Voice("fluid", 48, DRUM_BANK), key=59, gain_db=-3),
-        "crash": Sound(font=Voice("fluid", 48, DRUM_BANK), key=57, gain_db=-3),
+        "kick": Sound(font=ORCHESTRA, key=36, gain_db=2),
+        "march_snare": Sound(font=ORCHESTRA, key=38),
+        "snare": Sound(font=ORCHESTRA, key=38),
+        "cymbal": Sound(font=ORCHESTRA, key=59, gain_db=-3),
+        "crash": Sound(font=ORCHESTRA, key=57, gain_db=-3),
     },
     "chip": {
         "kick": Sound(made="chip kick"),
@@ -293,48 +291,54 @@ def made(name: str, sample_rate: int) -> np.ndarray:
     rng = np.random.default_rng(0)
     t = np.arange(round(0.5 * sample_rate)) / sample_rate
     noise = rng.standard_normal(len(t))
-    if name == "clap":  # three short bursts and a tail
-        bursts = sum(
-            np.where(t >= d, np.exp(-np.maximum(0, t - d) / 0.006), 0) for d in (0, 0.011, 0.022)
-        )
-        tail = np.where(t >= 0.03, np.exp(-np.maximum(0, t - 0.03) / 0.07), 0)
-        return _peak(_band(noise * (bursts + 0.7 * tail), 700, 5000, sample_rate)).astype(
-            np.float32
-        )
-    if name in ("hat", "open", "shaker"):
-        length = {"hat": 0.018, "open": 0.12, "shaker": 0.03}[name]
-        envelope = np.exp(-t / length) * np.minimum(1, t / (0.02 if name == "shaker" else 0.001))
-        low = 5000 if name == "shaker" else 7000
-        return _peak(_band(noise * envelope, low, 0.47 * sample_rate, sample_rate)).astype(
-            np.float32
-        )
-    if name.startswith("tom") or name.startswith("chip tom"):
+    if name == "clap":
+        audio = _peak(_clap(noise, t, sample_rate))
+    elif name in ("hat", "open", "shaker"):
+        audio = _peak(_rattle(name, noise, t, sample_rate))
+    elif "tom" in name:
         hz = {"lo": 90, "mid": 130, "hi": 180}[name.split()[-1]] * (1 + 0.8 * np.exp(-t / 0.03))
-        return (0.5 * np.sin(2 * np.pi * np.cumsum(hz) / sample_rate) * np.exp(-t / 0.12)).astype(
-            np.float32
-        )
-    return _chip_drum(name, t, rng, sample_rate)
+        audio = 0.5 * _swept(hz, sample_rate) * np.exp(-t / 0.12)
+    else:
+        audio = _peak(_chip_drum(name, t, rng, sample_rate))
+    return audio.astype(np.float32)
+
+
+def _swept(hz: np.ndarray, sample_rate: int) -> np.ndarray:
+    """A sine wave whose frequency changes [T]."""
+    return np.sin(2 * np.pi * np.cumsum(hz) / sample_rate)
+
+
+def _clap(noise: np.ndarray, t: np.ndarray, sample_rate: int) -> np.ndarray:
+    """Three short bursts and a tail."""
+    bursts = sum(
+        np.where(t >= d, np.exp(-np.maximum(0, t - d) / 0.006), 0) for d in (0, 0.011, 0.022)
+    )
+    tail = np.where(t >= 0.03, np.exp(-np.maximum(0, t - 0.03) / 0.07), 0)
+    return _band(noise * (bursts + 0.7 * tail), 700, 5000, sample_rate)
+
+
+def _rattle(name: str, noise: np.ndarray, t: np.ndarray, sample_rate: int) -> np.ndarray:
+    """Bright noise: hats and a shaker."""
+    length = {"hat": 0.018, "open": 0.12, "shaker": 0.03}[name]
+    envelope = np.exp(-t / length) * np.minimum(1, t / (0.02 if name == "shaker" else 0.001))
+    low = 5000 if name == "shaker" else 7000
+    return _band(noise * envelope, low, 0.47 * sample_rate, sample_rate)
 
 
 def _chip_drum(name: str, t: np.ndarray, rng: np.random.Generator, sample_rate: int) -> np.ndarray:
     """Noise that changes some thousand times a second, as a game console's did."""
     if name == "chip kick":
-        hz = 45 + 260 * np.exp(-t / 0.02)
-        wave = np.sign(np.sin(2 * np.pi * np.cumsum(hz) / sample_rate)) * 0.5 + np.sin(
-            2 * np.pi * np.cumsum(hz) / sample_rate
-        )
-        return _peak(wave * np.exp(-t / 0.06)).astype(np.float32)
+        wave = _swept(45 + 260 * np.exp(-t / 0.02), sample_rate)
+        return (np.sign(wave) * 0.5 + wave) * np.exp(-t / 0.06)
     rate, decay = {
         "chip snare": (9000, 0.06),
         "chip hat": (15000, 0.015),
         "chip crash": (12000, 0.2),
     }[name]
     held = rng.choice((-1.0, 1.0), size=int(rate * 0.5) + 1)[(t * rate).astype(int)]
-    return _peak(held * np.exp(-t / decay)).astype(np.float32)
+    return held * np.exp(-t / decay)
 
 
 def _band(audio: np.ndarray, low_hz: float, high_hz: float, sample_rate: int) -> np.ndarray:
-    return sosfilt(
-        butter(2, (low_hz, min(high_hz, 0.47 * sample_rate)), "band", fs=sample_rate, output="sos"),
-        audio,
-    )
+    limits = (low_hz, min(high_hz, 0.47 * sample_rate))
+    return sosfilt(butter(2, limits, "band", fs=sample_rate, output="sos"), audio)
