@@ -172,6 +172,13 @@ def test_natural_prompts_keep_their_genre_and_get_what_they_name():
         assert said in caption, caption
 
 
+def test_who_asks_for_a_solo_gets_that_instrument_alone():
+    for genre in (None, "reggae", "acoustic", "techno"):
+        for instrument in pieces.HOMES:
+            facts = pocket.piece_for(Wish(genre=genre, instruments=(instrument,), solo=True))
+            assert facts.texture == "solo" and facts.lead in pieces.KIN[instrument]
+
+
 @pytest.mark.parametrize("seed", range(60))
 def test_the_instrument_that_is_named_first_leads(seed):
     wish = Wish(genre="rock", instruments=("flute", "trumpet"), mood="dark")

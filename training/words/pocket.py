@@ -18,7 +18,7 @@ from sound_world import FRAME_RATE, TONICS
 from world import phrases
 from world.genres import GENRES as STYLES
 
-from . import pieces
+from . import pieces, sounds
 from .pieces import Ground
 from .wishes import Wish
 
@@ -116,14 +116,11 @@ def wanted_of(wish: Wish) -> Wanted:
     )
 
 
-PITCH_CLASSES = dict(zip("C C# D Eb E F F# G Ab A Bb B".split(), range(12), strict=True))
-
-
 def nearest_tonic(name: str) -> str:
     """Of those that the composer uses."""
 
     def steps(tonic: str) -> int:
-        apart = (TONICS[tonic] - PITCH_CLASSES[name]) % 12
+        apart = (TONICS[tonic] - sounds.TONICS.index(name)) % 12
         return min(apart, 12 - apart)
 
     return min(TONICS, key=steps)
@@ -340,7 +337,7 @@ def _styles(wish: Wish, wanted: Wanted) -> Iterator[tuple[str, float]]:
     for place, style in enumerate(pieces.RELATIVES[wanted.ground.style]):
         yield style, share * (RELATED + FURTHER * place)
     home = _home(wish)
-    if home and not wanted.named:
+    if home and (wanted.solo or not wanted.named):
         yield home, AT_HOME
 
 
