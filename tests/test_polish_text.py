@@ -107,3 +107,9 @@ def test_what_is_exported_reads_capitals_as_small_letters(source):
     )
     assert torch.equal(table[ids["▁DRUMS"]], table[ids["▁drums"]])
     assert len(ids) == len(table)
+
+
+def test_words_of_prompts_and_of_captions_become_pieces():
+    words, bare = polish_text.words_to_know()
+    assert {"chillhop", "soulful", "brushes", "bpm"} <= set(words)
+    assert "piano" in bare and len(words) == len(set(words))

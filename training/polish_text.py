@@ -33,6 +33,7 @@ from transformers import AutoTokenizer, MusicgenForConditionalGeneration
 from words.pocket import piece_for
 from words.spelling import irrelevant_words
 from words.wishes import TABLES, draw_wish, put_into_words, vocabulary
+from world import phrases
 
 COLUMNS = ("step", "minutes", "lr", "unexplained", "val_free", "val_plain")
 TRAINED = ("text_encoder.", "enc_to_dec_proj.")
@@ -96,7 +97,9 @@ def words_to_know() -> tuple[list[str], list[str]]:
         for p in ps
         for w in p.split()
     }
-    return vocabulary(), sorted(w for w in core if w.isalpha() and w.islower() and len(w) > 3)
+    return sorted({*vocabulary(), *phrases.vocabulary()}), sorted(
+        w for w in core if w.isalpha() and w.islower() and len(w) > 3
+    )
 
 
 @torch.inference_mode()

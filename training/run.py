@@ -49,7 +49,7 @@ def stages(args: argparse.Namespace) -> list[Stage]:
     codec = str(args.work_dir / "codec.safetensors")
     judged = ("--items", items, "--out", str(args.work_dir / "evaluation"))
     return [
-        Stage("render.py", (*work, "--hours", str(music), *cores)),
+        Stage("render.py", (*work, "--hours", f"{music:g}", *cores)),
         Stage(
             "train_codec.py", (*work, *device, *start, "--hours", body, "--detail-hours", detail)
         ),

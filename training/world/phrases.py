@@ -1,5 +1,4 @@
-"""How captions call what the sound world knows: concept -> phrases, the usual one first. Tables
-only.
+"""How captions call what the sound world knows: concept -> phrases, the usual one first.
 
 A phrase that stands twice is drawn twice as often.
 """
@@ -195,3 +194,10 @@ TEMPI = listed(
         999: "fast, very fast, rapid, fast tempo, up tempo",
     }
 )
+
+
+def vocabulary() -> set[str]:
+    """Every word of these tables."""
+    tables = (GENRES, USES, INSTRUMENTS, MOODS, DYNAMICS, DENSITIES, ONE_KIT, TEMPI)
+    said = [phrase for table in tables for some in table.values() for phrase in some]
+    return {word for phrase in (*said, *DRUMS, *NO_DRUMS, *NOUNS) for word in phrase.split()}
