@@ -4,9 +4,9 @@
 Run: `python training/run.py --hours 8`. Every stage resumes; what is finished is not done again.
 The hours are those of the training stages together: a little over a third for the codec (a third
 of that for its body, the rest for its decoder's detail), a twelfth for everyday words, all else
-for the language model, of each of its workers. Rendering, encoding (an hour of two cores for 24
-hours of music) and evaluation come on top. A short run makes less music and judges fewer clips:
-`--hours 0.2` shows in half an hour that every stage works. `--start models/pocket` begins with the
+for the language model, of each of its workers. Rendering and encoding (about 25 minutes of two
+cores for 24 hours of music) and evaluation come on top. A short run makes less music and judges
+fewer clips: `--hours 0.05` shows that every stage works. `--start models/pocket` begins with the
 codec and the language model of that folder, not from nothing.
 """
 
