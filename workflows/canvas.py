@@ -102,7 +102,7 @@ def with_page_tokens(graph: Graph, canvas: Canvas, specs: NodeSpecs) -> Graph:
     `%Node.widget%` names the first node that has this name for search and replace, or else this
     title.
     """
-    drawn = list(reversed(canvas.nodes.values()))  # of several with one name the first counts
+    drawn = list(canvas.nodes.values())[::-1]  # of several with one name the first counts
     names = {one.title: one for one in drawn} | {one.search_name: one for one in drawn}
 
     def value_of(name: str, widget: str) -> object:

@@ -140,21 +140,20 @@ def _keep(name: str, content: bytes) -> None:
 def compiled() -> bytes:
     """An entry: a line of JSON with the functions' symbols, and an object file for this processor."""
     from numba import types
+    from numba.core.registry import cpu_target
 
     from . import numba_step
 
     signature = (types.int64, types.int64)
-    symbols, modules, target = {}, [], None
+    symbols, module = {}, binding.parse_assembly("")
     for name in FUNCTIONS:
         function = getattr(numba_step, name)
         function.compile(signature)
-        made = function.overloads[signature]
-        symbols[name], target = made.fndesc.llvm_func_name, made.library.codegen.magic_tuple()
-        modules.append(binding.parse_assembly(function.inspect_llvm(signature)))
-    for other in modules[1:]:
-        modules[0].link_in(other)
-    _, processor, features, *_ = target
-    code = _machine(processor, features).emit_object(modules[0])
+        symbols[name] = function.overloads[signature].fndesc.llvm_func_name
+        module.link_in(binding.parse_assembly(function.inspect_llvm(signature)))
+    made_for: Any = cpu_target.target_context  # a cached property, which its types do not say
+    _, processor, features, *_ = made_for.codegen().magic_tuple()
+    code = _machine(processor, features).emit_object(module)
     return json.dumps(symbols).encode() + b"\n" + code
 
 
