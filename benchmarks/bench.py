@@ -1,8 +1,10 @@
-"""How fast is it? Against transformers on the same random weights, and against what the memory allows.
+"""How fast is it? Against transformers on the same random weights, and against what the memory
+allows.
 
-Run: `make bench`, or `make bench ARGS=--quick` (three minutes). A MusicGen step must read the language model's weights once,
-so a step's bytes over the time it takes is set beside what a read test reaches in the same process. All ways take turns
-within each round; figures are medians. Prints a table and, as its last line, one JSON document; `--plot FILE` draws it.
+Run: `make bench`, or `make bench ARGS=--quick` (three minutes). A MusicGen step must read the
+language model's weights once, so a step's bytes over the time it takes is set beside what a read
+test reaches in the same process. All ways take turns within each round; figures are medians. Prints
+a table and, as its last line, one JSON document; `--plot FILE` draws it.
 """
 
 from __future__ import annotations
@@ -140,7 +142,8 @@ def table(found: Findings, facts: str) -> str:
         gb = found.step_weights * (1 if "int8" in way else 4) / 1e9
         ratio = found.step("transformers", items) / step
         lines.append(
-            f"| {way} | {items} | {step * 1e3:.1f} | {items * 0.02 / step:.2f} | {ratio:.2f} | {gb / step / limit:.0%} |"
+            f"| {way} | {items} | {step * 1e3:.1f} | {items * 0.02 / step:.2f} | {ratio:.2f} | "
+            f"{gb / step / limit:.0%} |"
         )
     lines += ["", "| late step | first ms | after 1,450 steps ms | ratio |", "|---|--:|--:|--:|"]
     for way, (first, late) in found.late_s.items():

@@ -1,4 +1,7 @@
-"""EnCodec's decoder: transformers, ours at once, ours while the tokens come. Not run by itself; see bench.py."""
+"""EnCodec's decoder: transformers, ours at once, ours while the tokens come.
+
+Not run by itself; see bench.py.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
-"""Loads a checkpoint for float32 on the CPU as the loader does, makes a second of music, prints what it needed as JSON.
+"""Loads a checkpoint for float32 on the CPU as the loader does, makes a second of music, prints
+what it needed as JSON.
 
-Run: `python benchmarks/load_once.py FOLDER THREADS`. bench.py runs it in a process of its own, because peak memory never falls.
+Run: `python benchmarks/load_once.py FOLDER THREADS`. bench.py runs it in a process of its own,
+because peak memory never falls.
 """
 
 from __future__ import annotations

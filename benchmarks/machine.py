@@ -1,4 +1,7 @@
-"""What the machine is and what it can do at most: one line of facts, memory bandwidth, peak memory. Not run by itself."""
+"""What the machine is and what it can do at most: one line of facts, memory bandwidth, peak memory.
+
+Not run by itself.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +42,8 @@ def _version(package: str) -> str:
 class ReadTest:
     """How fast this process reads memory: the sum of a large array, over all threads.
 
-    In ordinary pages, as weights lie, unless `huge_pages` (Linux): without saying which, either may come out.
+    In ordinary pages, as weights lie, unless `huge_pages` (Linux): without saying which, either may
+    come out.
     """
 
     def __init__(self, huge_pages: bool = False) -> None:

@@ -1,8 +1,8 @@
 """What a command costs from its start to its end, in a process of its own, with warm caches.
 
-Run: `python benchmarks/startup.py` (`--rounds 5`). The commands take turns, so that a busy moment meets all of them;
-medians. What importing torch costs by itself is a line of its own, since no program that computes with it can
-do without; the music's line says what is left beyond that.
+Run: `python benchmarks/startup.py` (`--rounds 5`). The commands take turns, so that a busy moment
+meets all of them; medians. What importing torch costs by itself is a line of its own, since no
+program that computes with it can do without; the music's line says what is left beyond that.
 """
 
 from __future__ import annotations

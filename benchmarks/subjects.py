@@ -1,8 +1,10 @@
-"""What is compared: ways to run one musicgen-small-shaped checkpoint, each giving the durations of its steps.
+"""What is compared: ways to run one musicgen-small-shaped checkpoint, each giving the durations of
+its steps.
 
-A step is one pass over all K codebooks for every item and both halves of guidance, sampling included (top-k 250, guidance
-3). Steps are counted where they happen: by a stopping criterion inside transformers' `generate`, by the frames of our own
-generator. Not run by itself; see bench.py.
+A step is one pass over all K codebooks for every item and both halves of guidance, sampling
+included (top-k 250, guidance 3). Steps are counted where they happen: by a stopping criterion
+inside transformers' `generate`, by the frames of our own generator. Not run by itself; see
+bench.py.
 """
 
 from __future__ import annotations
@@ -85,7 +87,7 @@ class Ours:
         return durations(times)
 
     def first_and_late_steps(self, past: int, steps: int) -> tuple[list[float], list[float]]:
-        """Bare steps after none and after `past` others, which take turns: no sampling, one item."""
+        """Bare steps after none and after `past` others, in turn: no sampling, one item."""
         config = self.engine.config
         heard = [self.text(PROMPTS[:1]).item(0), None]  # as with guidance
         tokens = torch.randint(0, config.codebook_size, (1, config.num_codebooks, past + steps))
@@ -105,7 +107,9 @@ class Ours:
 
 
 def write_checkpoint(folder: Path) -> Upstream:
-    """Random weights of a fixed seed in musicgen-small's shape, 2.4 GB, and upstream's model of them."""
+    """Random weights of a fixed seed in musicgen-small's shape, 2.4 GB, and upstream's model of
+    them.
+    """
     model = write_small_checkpoint(folder)
     return Upstream(model, AutoTokenizer.from_pretrained(folder))
 
@@ -124,7 +128,9 @@ def load_ours(folder: Path) -> dict[str, Ours]:
 
 
 def step_weights(folder: Path) -> int:
-    """Numbers that a step reads once: the matrices of the layers and the heads, less what is used once a prompt."""
+    """Numbers that a step reads once: the matrices of the layers and the heads, less what is used
+    once a prompt.
+    """
     config = checkpoint.open_checkpoint(folder).config.lm
     d = config.hidden_size
     layer = (

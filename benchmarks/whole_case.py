@@ -1,4 +1,7 @@
-"""The whole path with the shipped model, and what loading a large one needs. Not run by itself; see bench.py."""
+"""The whole path with the shipped model, and what loading a large one needs.
+
+Not run by itself; see bench.py.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,9 @@ PROMPT = "a happy piano tune with drums, 120 bpm"
 
 
 def pocket(rounds: int, seconds: float) -> dict[str, float | str]:
-    """The default graph, streaming, everything loaded: × real time, and seconds until the first sound."""
+    """The default graph, streaming, everything loaded: × real time, and seconds until the first
+    sound.
+    """
     runner, speeds, waits, engine = Runner(), [], [], ""
     for seed in range(-1, rounds):  # the first one loads
         started, heard = time.perf_counter(), []
@@ -42,7 +47,9 @@ def pocket(rounds: int, seconds: float) -> dict[str, float | str]:
 
 
 def loading(folder: Path, threads: int) -> dict[str, float]:
-    """Load time and peak memory of float32 in a fresh process, generation included, as a share of the weights' files."""
+    """Load time and peak memory of float32 in a fresh process, generation included, as a share of
+    the weights' files.
+    """
     here = Path(__file__).parent
     command = [sys.executable, str(here / "load_once.py"), str(folder), str(threads)]
     out = subprocess.run(command, capture_output=True, text=True, check=True).stdout

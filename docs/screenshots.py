@@ -1,4 +1,5 @@
-"""Takes the pictures of the page for the README, from a server that runs: python docs/screenshots.py http://127.0.0.1:7860
+"""Takes the pictures of the page for the README, from a server that runs: python
+docs/screenshots.py http://127.0.0.1:7860
 
 Needs playwright and Chromium (on PATH, or its path in CHROMIUM), as the browser tests do.
 """

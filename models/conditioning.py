@@ -1,7 +1,8 @@
-"""What the LM listens to: encoded text (and, for models that have one, a prefix), by item, in branches.
+"""What the LM listens to: encoded text (and, for models that have one, a prefix), by item, in
+branches.
 
-Plain classifier-free guidance is two branches of weights (cfg, 1 − cfg): the conditioning, and nothing or the
-negative. A third (style's double guidance) or a mix of prompts is one branch more.
+Plain classifier-free guidance is two branches of weights (cfg, 1 − cfg): the conditioning, and
+nothing or the negative. A third (style's double guidance) or a mix of prompts is one branch more.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ class Conditioning:
     states: Tensor  # float [B, L, text_size]; zeros where the mask is False
     mask: Tensor  # bool [B, L]
     prefix: Tensor | None = None
-    """float `[B, P, hidden_size]`: read before the first step, by models that listen so; the same for a whole window"""
+    """float `[B, P, hidden_size]`: read before the first step, by models that listen so; the same
+    for a whole window
+    """
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -73,7 +76,8 @@ def branches_for(
     """The branches of each item: its conditioning and, with guidance, the negative or nothing.
 
     Guidance is left out where it has no effect: with cfg 1, and where neither side hears anything.
-    Raises Refused if the negative conditioning has neither one item nor as many as the positive one.
+    Raises Refused if the negative conditioning has neither one item nor as many as the positive
+    one.
     """
     B = len(positive)
     if negative is not None and len(negative) not in (1, B):
@@ -94,10 +98,11 @@ def _guided(positive: Conditioning | None, negative: Conditioning | None, cfg: f
 
 
 def mixed(logits: Tensor, items: Sequence[Branches]) -> Tensor:
-    """Logits of every row `[R, K, V]`, an item's branches in a row → logits of the items `[B, K, V]`.
+    """Logits of every row `[R, K, V]`, an item's branches in a row → logits of the items `[B, K,
+    V]`.
 
-    Σ weight · branch, computed as the last branch + Σ weight · (branch − last): for two branches that is guidance
-    as upstream writes it, null + cfg · (conditional − null).
+    Σ weight · branch, computed as the last branch + Σ weight · (branch − last): for two branches
+    that is guidance as upstream writes it, null + cfg · (conditional − null).
     """
     weights = [tuple(branch.weight for branch in branches) for branches in items]
     if len(set(weights)) == 1:  # the usual case, in few operations

@@ -1,4 +1,7 @@
-"""Sound as numbers: resampling, channels, loudness, a limiter, pictures. Waveforms are float32 `[B, C, samples]`."""
+"""Sound as numbers: resampling, channels, loudness, a limiter, pictures.
+
+Waveforms are float32 `[B, C, samples]`.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,9 @@ def resample(waveform: Tensor, from_rate: int, to_rate: int) -> Tensor:
 
 
 def with_channels(waveform: Tensor, channels: int) -> Tensor:
-    """Mono from the mean of all channels; more from one by repetition; otherwise the first `channels`."""
+    """Mono from the mean of all channels; more from one by repetition; otherwise the first
+    `channels`.
+    """
     have = waveform.shape[-2]
     if channels == 1 and have > 1:
         return waveform.mean(dim=-2, keepdim=True)
@@ -55,7 +60,8 @@ def rms_db(sound: Tensor) -> float:
 def loudness_lufs(sound: Tensor, sample_rate: int) -> float:
     """Integrated loudness of one item `[C, samples]` (ITU-R BS.1770-4, gated), through pyloudnorm.
 
-    Sound shorter than one block (0.4 s) is measured as if it went on: repeated until it fills a block.
+    Sound shorter than one block (0.4 s) is measured as if it went on: repeated until it fills a
+    block.
     """
     import pyloudnorm
 
@@ -82,10 +88,12 @@ def _db(amplitude: float) -> float:
 
 
 def limit(sound: Tensor, ceiling: float, sample_rate: int, lookahead_s: float = 0.005) -> Tensor:
-    """Turns `[C, samples]` down around peaks, so that none exceeds `ceiling`; elsewhere nothing changes.
+    """Turns `[C, samples]` down around peaks, so that none exceeds `ceiling`; elsewhere nothing
+    changes.
 
-    The gain that each sample needs is held over a window and then averaged over the same window: a smooth curve that
-    is nowhere above the needed gain. All channels get the same gain, so the stereo image stays.
+    The gain that each sample needs is held over a window and then averaged over the same window: a
+    smooth curve that is nowhere above the needed gain. All channels get the same gain, so the
+    stereo image stays.
     """
     envelope = sound.abs().amax(dim=0, keepdim=True)
     if not sound.numel() or float(envelope.max()) <= ceiling:
@@ -98,7 +106,8 @@ def limit(sound: Tensor, ceiling: float, sample_rate: int, lookahead_s: float = 
 
 
 class StreamLimiter:
-    """`limit` for sound that comes in pieces `[C, N]`: what `push` and `close` give, joined, is `limit` of the whole.
+    """`limit` for sound that comes in pieces `[C, N]`: what `push` and `close` give, joined, is
+    `limit` of the whole.
 
     It holds back twice the look-ahead (10 ms), within which a peak may still ask for less.
     """
@@ -161,7 +170,9 @@ COLOURS = (
 
 
 def mel_filters(sample_rate: int, n_mels: int) -> Tensor:
-    """`[n_mels, N_FFT // 2 + 1]` triangles, evenly spaced on the mel scale (2595 · log10(1 + f/700))."""
+    """`[n_mels, N_FFT // 2 + 1]` triangles, evenly spaced on the mel scale (2595 · log10(1 +
+    f/700)).
+    """
     top = 2595 * math.log10(1 + sample_rate / 2 / 700)
     edges = 700 * (10 ** (torch.linspace(0, top, n_mels + 2) / 2595) - 1)
     frequencies = torch.linspace(0, sample_rate / 2, N_FFT // 2 + 1)
@@ -182,7 +193,9 @@ def mel_db(mono: Tensor, sample_rate: int, n_mels: int = 128) -> Tensor:
 
 
 def picture(sound: Tensor, sample_rate: int, width: int, height: int) -> Tensor:
-    """One item `[C, samples]` → `[height, width, 3]` in 0 … 1: the waveform above its mel spectrogram."""
+    """One item `[C, samples]` → `[height, width, 3]` in 0 … 1: the waveform above its mel
+    spectrogram.
+    """
     mono = sound.mean(dim=0)
     top = height // 4
     mel = (mel_db(mono, sample_rate) / MEL_RANGE_DB + 1).flip(0)  # high notes above

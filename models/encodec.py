@@ -119,7 +119,7 @@ class Codec(nn.Module):
 
 
 def nearest(points: Tensor, codebook: Tensor) -> Tensor:
-    """`[…, hidden]` and a codebook `[V, hidden]` → int64 `[…]`: the number of the nearest vector."""
+    """`[…, hidden]` and a codebook `[V, hidden]` → int64 `[…]`: the nearest vector's number."""
     flat, vectors = points.flatten(0, -2), codebook.t()
     distances = flat.pow(2).sum(1, keepdim=True) - 2 * flat @ vectors + vectors.pow(2).sum(0)
     return distances.argmin(dim=1).view(points.shape[:-1])

@@ -10,10 +10,13 @@ from .refused import Refused
 
 @dataclass(frozen=True)
 class Limits:
-    """Bounds on what a run makes, not only on what it reads. A sample counts once for each channel and item.
+    """Bounds on what a run makes, not only on what it reads.
 
-    `samples` is what 2,000 s of stereo at 32 kHz need: whatever the samplers of one graph may compose can also be
-    decoded. As float32 that is 512 MB; with `kept_samples` a graph's sound stays near 1.5 GB at its worst moment.
+    A sample counts once for each channel and item.
+
+    `samples` is what 2,000 s of stereo at 32 kHz need: whatever the samplers of one graph may
+    compose can also be decoded. As float32 that is 512 MB; with `kept_samples` a graph's sound
+    stays near 1.5 GB at its worst moment.
     """
 
     samples: int = 128_000_000
@@ -43,7 +46,9 @@ class Limits:
             )
 
     def check_sound(self, shape: Sequence[int], sample_rate: int) -> None:
-        """Raises Refused for a waveform `[B, C, samples]` beyond any bound; call it before the waveform is made."""
+        """Raises Refused for a waveform `[B, C, samples]` beyond any bound; call it before the
+        waveform is made.
+        """
         items, channels, length = shape
         self.check_rate(sample_rate)
         self._check("too many items in a batch of sound", items, self.items, "items")
@@ -52,7 +57,9 @@ class Limits:
         self._check("this sound is too large", items * channels * length, self.samples, "samples")
 
     def check_pictures(self, items: int, width: int, height: int) -> None:
-        """Raises Refused for pictures that hold more values than a sound may; call it before they are drawn."""
+        """Raises Refused for pictures that hold more values than a sound may; call it before they
+        are drawn.
+        """
         self._check(
             "these pictures are too large", items * width * height * 3, self.samples, "values"
         )

@@ -1,11 +1,13 @@
 """The LM: MusicGen's decoder-only transformer over codec tokens, with static caches.
 
-Pre-norm layers of self-attention, cross-attention to text and a GELU feed-forward, none with biases; positions are
-fixed sinusoids, cosines first. q, k and v are one matrix, so are the cross-attention's k and v, the K embedding tables
-and the K heads: one read of the weights a step, in few operations.
+Pre-norm layers of self-attention, cross-attention to text and a GELU feed-forward, none with
+biases; positions are fixed sinusoids, cosines first. q, k and v are one matrix, so are the
+cross-attention's k and v, the K embedding tables and the K heads: one read of the weights a step,
+in few operations.
 
     rows R     what is computed side by side: a row for each branch of each item
-    C ≤ R      rows that hear text; for the others the text is exact zeros, whose attention is exactly zero: skipped
+    C ≤ R      rows that hear text; for the others it is exact zeros, whose attention is exactly zero:
+               skipped
 """
 
 from __future__ import annotations
@@ -33,7 +35,9 @@ class Text:
 
 
 class Caches:
-    """Self-attention's keys and values of the rows of a session; they grow with the rows and steps that are needed."""
+    """Self-attention's keys and values of the rows of a session; they grow with the rows and steps
+    that are needed.
+    """
 
     def __init__(self, config: LMConfig, like: Tensor):
         self._config, self._like = config, like
@@ -65,9 +69,12 @@ class Reading:
     positions: Tensor
     """`[S]` if all rows read the same ones, else `[R, S]`"""
     span: int
-    """how much of the caches is looked at: the last position + 1, unless the mask hides what lies beyond"""
+    """how much of the caches is looked at: the last position + 1, unless the mask hides what lies
+    beyond
+    """
     mask: Tensor | None
-    """broadcast to `[R, 1, S, span]`, bool or added to scores: hides what comes after each position"""
+    """broadcast to `[R, 1, S, span]`, bool or added to scores: hides what comes after each position
+    """
     row_numbers: Tensor | None = None
     """`[R, 1]`: needed where positions are `[R, S]`"""
     text: Text | None = None
@@ -125,7 +132,10 @@ class Layer(nn.Module):
 
 
 def _written(cache: Tensor, new: Tensor, reading: Reading) -> Tensor:
-    """Puts `new` `[R, H, S, head_size]` where it belongs. Returns what these rows look at, `[R, H, span, head_size]`."""
+    """Puts `new` `[R, H, S, head_size]` where it belongs.
+
+    Returns what these rows look at, `[R, H, span, head_size]`.
+    """
     if reading.row_numbers is not None:
         cache.transpose(1, 2)[reading.row_numbers, reading.positions] = new.transpose(1, 2)
     elif isinstance(reading.rows, slice):
@@ -136,7 +146,9 @@ def _written(cache: Tensor, new: Tensor, reading: Reading) -> Tensor:
 
 
 def tensors_of(parameter: str, num_codebooks: int) -> tuple[str, ...]:
-    """A parameter's name → the names of the tensors (`parameters.py`) that lie in it, one below the other."""
+    """A parameter's name → the names of the tensors (`parameters.py`) that lie in it, one below the
+    other.
+    """
     owner, _, kind = parameter.rpartition(".")
     if owner in ("embedding", "heads"):
         return tuple(f"{owner}.{k}.{kind}" for k in range(num_codebooks))
@@ -167,10 +179,11 @@ class MusicGenLM(nn.Module):
         return caches
 
     def read_text(self, conditioning: Conditioning | None) -> Text | None:
-        """What the layers hear of one or more items' text; None of nothing, and for models without cross-attention.
+        """What the layers hear of one or more items' text; None of nothing, and for models without
+        cross-attention.
 
-        An item whose mask is empty hears nothing: its states become exact zeros, and all of them are unmasked, so
-        that its attention is exactly zero rather than the NaN of an empty softmax.
+        An item whose mask is empty hears nothing: its states become exact zeros, and all of them
+        are unmasked, so that its attention is exactly zero rather than the NaN of an empty softmax.
         """
         if conditioning is None or not self.config.cross_attention:
             return None
@@ -189,7 +202,10 @@ class MusicGenLM(nn.Module):
         return self.embedding(tokens + first_rows[None, :, None]).sum(dim=1)
 
     def forward(self, x: Tensor, caches: Caches, reading: Reading) -> Tensor:
-        """Reads embedded steps or a prefix `[R, S, d]`. Returns `[R, S, d]`, of which `logits` makes predictions."""
+        """Reads embedded steps or a prefix `[R, S, d]`.
+
+        Returns `[R, S, d]`, of which `logits` makes predictions.
+        """
         places = caches.sinusoids[reading.positions]
         x = x.to(places.dtype) + places
         for index, layer in enumerate(self.layers):
@@ -202,7 +218,7 @@ class MusicGenLM(nn.Module):
 
 
 def together(texts: Sequence[Text]) -> Text:
-    """The text of several rows side by side; shorter ones are padded, and their padding is masked."""
+    """The text of several rows side by side; shorter ones are padded, the padding masked."""
     longest = max(text.mask.shape[-1] for text in texts)
 
     def padded(cache: Tensor) -> Tensor:
@@ -222,7 +238,9 @@ def seen_from(positions: Tensor, span: int) -> Tensor:
 
 
 def sinusoids(count: int, size: int) -> Tensor:
-    """`[count, size]`, a row for each position: cosines, then sines, of size/2 frequencies from 1 down to 1/10000."""
+    """`[count, size]`, a row for each position: cosines, then sines, of size/2 frequencies from 1
+    down to 1/10000.
+    """
     half = size // 2
     rates = torch.exp(torch.arange(half) * (-math.log(10000) / (half - 1)))
     angles = torch.arange(count).unsqueeze(-1) * rates

@@ -19,7 +19,9 @@ def all_of(modules: nn.ModuleList, kind: type[M]) -> list[M]:
 
 
 class Embedding(nn.Module):
-    """Tables without the random numbers of torch's own, whose making on the meta device imports half of torch."""
+    """Tables without the random numbers of torch's own, whose making on the meta device imports
+    half of torch.
+    """
 
     def __init__(self, count: int, size: int):
         super().__init__()

@@ -1,9 +1,12 @@
-"""oneDNN with weights packed once. torch's own layers bring them into oneDNN's order with every call.
+"""oneDNN with weights packed once.
 
-For the codec, which works in short blocks and so reads its weights often, that order is what costs: on an x86 CPU an LSTM
-of 1024 over 50 steps takes a third less time, a product of 50 rows with a matrix of 2048 x 4096 half. The operators are
-those that torch's compiler puts in place of layers whose weights do not change (torch/_inductor/fx_passes/
-mkldnn_fusion.py). They know no gradients. Packed weights are a second copy of them.
+torch's own layers bring them into oneDNN's order with every call.
+
+For the codec, which works in short blocks and so reads its weights often, that order is what costs:
+on an x86 CPU an LSTM of 1024 over 50 steps takes a third less time, a product of 50 rows with a
+matrix of 2048 x 4096 half. The operators are those that torch's compiler puts in place of layers
+whose weights do not change (torch/_inductor/fx_passes/ mkldnn_fusion.py). They know no gradients.
+Packed weights are a second copy of them.
 """
 
 from __future__ import annotations
@@ -37,7 +40,7 @@ def usable(weight: Tensor) -> bool:
 
 @cache
 def _as_torch_does() -> bool:
-    """Whether these operators, which are torch's private parts, still do what they did: tried once."""
+    """Whether these operators, torch's private parts, still do what they did: tried once."""
     with torch.random.fork_rng(devices=[]), torch.inference_mode():
         lstm, linear = nn.LSTM(32, 32, 2), nn.Linear(32, 48)
         x = torch.randn(5, 32)
@@ -56,7 +59,7 @@ def _as_torch_does() -> bool:
 
 
 def _kept(module: nn.Module, pack: Callable[[], Any]) -> Any:
-    """What `pack` gives, packed anew only when the module's weights are others than the last time."""
+    """What `pack` gives, packed anew only when the module's weights are other ones."""
     weights = [
         (weight.data_ptr(), 0 if weight.is_inference() else weight._version)
         for weight in module.parameters()
@@ -86,7 +89,7 @@ class Lstm:
     def __call__(
         self, x: Tensor, state: tuple[Tensor, Tensor] | None
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """`[T, N, in]` → `[T, N, hidden]` and the state, `[layers, N, hidden]` twice; as `nn.LSTM`."""
+        """`[T, N, in]` → `[T, N, hidden]`, and the state, `[layers, N, hidden]` twice."""
         zeros = x.new_zeros(len(self._layers), x.shape[1], self._hidden)
         states, x = [], x.contiguous()
         for weights, h, c in zip(self._layers, *(state or (zeros, zeros)), strict=True):
@@ -99,7 +102,10 @@ class Lstm:
 
 
 class Product:
-    """Rows times a fixed matrix, plus a bias. `matrix()` is `[out, in]`; it is made from the module's weights."""
+    """Rows times a fixed matrix, plus a bias.
+
+    `matrix()` is `[out, in]`; it is made from the module's weights.
+    """
 
     def __init__(self, module: nn.Module, matrix: Callable[[], Tensor], rows: int):
         """`rows` is how many there mostly are; any number will do."""

@@ -19,7 +19,9 @@ def shown(value: object) -> str:
 
 
 def _shortened(value: object) -> object:
-    """Enough of a value for its text to be as long as is shown: a stranger's may have millions of parts."""
+    """Enough of a value for its text to be as long as is shown: a stranger's may have millions of
+    parts.
+    """
     if isinstance(value, str):
         return value[: MAX_SHOWN_CHARACTERS + 1]
     if isinstance(value, (list, tuple)):
@@ -30,7 +32,7 @@ def _shortened(value: object) -> object:
 
 
 def has_surrogates(text: str) -> bool:
-    """Whether a text holds halves of letters (lone surrogates), which cannot be written anywhere."""
+    """Whether a text holds halves of letters (lone surrogates), which no file can hold."""
     return not text.isascii() and any("\ud800" <= c <= "\udfff" for c in text)
 
 

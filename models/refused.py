@@ -1,4 +1,7 @@
-"""The one exception for input that cannot be used. Whatever else is raised is a bug, and is reported as one."""
+"""The one exception for input that cannot be used.
+
+Whatever else is raised is a bug, and is reported as one.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,8 @@ from __future__ import annotations
 class Refused(Exception):
     """Bad input: what it is, what was got, what was expected, and what to do about it.
 
-    Raised where input is checked, never by catching what went wrong further down. Doors show its text as it stands
-    (exit code 2, HTTP 4xx, a note on the page).
+    Raised where input is checked, never by catching what went wrong further down. Doors show its
+    text as it stands (exit code 2, HTTP 4xx, a note on the page).
     """
 
     __module__ = (

@@ -1,4 +1,7 @@
-"""The node pack: the mappings that ComfyUI and our own runner read. Inside ComfyUI it registers the model folder."""
+"""The node pack: the mappings that ComfyUI and our own runner read.
+
+Inside ComfyUI it registers the model folder.
+"""
 
 from . import audio, codec, host, load, sample, text
 

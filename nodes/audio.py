@@ -17,8 +17,10 @@ METHODS = ("loudness", "rms", "peak")
 
 class AudioLoudness:
     DESCRIPTION = (
-        "Brings sound to a level: by perceived loudness (ITU-R BS.1770, in LUFS), RMS or peak (in dB below full scale). "
-        "A limiter holds peaks under a ceiling. Each item of a batch by itself; silence stays as it is."
+        "Brings sound to a level: by perceived loudness (ITU-R BS.1770, in LUFS), RMS or peak (in "
+        "dB below full scale). "
+        "A limiter holds peaks under a ceiling. Each item of a batch by itself; silence stays as "
+        "it is."
     )
     TITLE = "Audio Loudness"
     CATEGORY = "audio"
@@ -37,7 +39,8 @@ class AudioLoudness:
                     list(METHODS),
                     {
                         "default": "loudness",
-                        "tooltip": "What is brought to the target: loudness (LUFS), rms or peak (dB).",
+                        "tooltip": "What is brought to the target: loudness (LUFS), rms or peak "
+                        "(dB).",
                     },
                 ),
                 "target": (
@@ -47,7 +50,8 @@ class AudioLoudness:
                         "min": -60.0,
                         "max": 0.0,
                         "step": 0.5,
-                        "tooltip": "−14 LUFS is what streaming services play at; −1 is a usual peak.",
+                        "tooltip": "−14 LUFS is what streaming services play at; −1 is a usual "
+                        "peak.",
                     },
                 ),
                 "ceiling": (
@@ -57,7 +61,8 @@ class AudioLoudness:
                         "min": -20.0,
                         "max": 0.0,
                         "step": 0.1,
-                        "tooltip": "The limiter keeps every sample below this many dB of full scale.",
+                        "tooltip": "The limiter keeps every sample below this many dB of full "
+                        "scale.",
                     },
                 ),
             }

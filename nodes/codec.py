@@ -68,7 +68,9 @@ class EnCodecDecode:
         return stream.close()
 
     def open_stream(self, codec: wires.CodecPart) -> DecodeStream:
-        """A decoder to be fed by the runner while the sampler is still at work; gives the same samples as `decode`."""
+        """A decoder to be fed by the runner while the sampler is still at work; gives the same
+        samples as `decode`.
+        """
         return DecodeStream(codec)
 
 
@@ -103,7 +105,8 @@ class DecodeStream:
 
 class EnCodecEncode:
     DESCRIPTION = (
-        "Turns sound into EnCodec tokens, to be continued by MusicGen Sampler or edited as tokens. Resamples and mixes "
+        "Turns sound into EnCodec tokens, to be continued by MusicGen Sampler or edited as "
+        "tokens. Resamples and mixes "
         "channels to what the codec needs."
     )
     TITLE = "EnCodec Encode"
@@ -124,7 +127,8 @@ class EnCodecEncode:
                 "audio": (
                     "AUDIO",
                     {
-                        "tooltip": "Any sound: its rate and channels are converted, and the log says so."
+                        "tooltip": "Any sound: its rate and channels are converted, and the log "
+                        "says so."
                     },
                 ),
             }

@@ -1,7 +1,8 @@
 """What a node needs from the program around it: progress, stopping, folders, devices, memory.
 
-The only file that knows whether ComfyUI is there. Inside ComfyUI every service is ComfyUI's own; elsewhere a
-runner describes itself with a `Run` and the services are plain Python. Nothing here imports ComfyUI before it is used.
+The only file that knows whether ComfyUI is there. Inside ComfyUI every service is ComfyUI's own;
+elsewhere a runner describes itself with a `Run` and the services are plain Python. Nothing here
+imports ComfyUI before it is used.
 """
 
 from __future__ import annotations
@@ -68,7 +69,9 @@ class Run:
     output_dir: Path = Path("output")
     temp_dir: Path = Path("temp")
     named_models: tuple[str, ...] = ()
-    """models that the user has named: folders and hub ids that a graph may use besides the known ones"""
+    """models that the user has named: folders and hub ids that a graph may use besides the known
+    ones
+    """
     limits: Limits = Limits()
     """bounds on what the graph makes"""
 
@@ -92,7 +95,9 @@ def current_run() -> Run:
 
 
 def inside_comfyui() -> bool:
-    """ComfyUI imports both modules before any node pack; a `Run` in force means that a runner of ours calls."""
+    """ComfyUI imports both modules before any node pack; a `Run` in force means that a runner of
+    ours calls.
+    """
     return (
         _run.get() is None
         and "folder_paths" in sys.modules
@@ -222,7 +227,10 @@ class _Beside:
 
 
 def report_tokens(block: TokenBlock) -> None:
-    """Hands finished frames to whoever listens to the run (a player, a chunked answer). ComfyUI has no listener."""
+    """Hands finished frames to whoever listens to the run (a player, a chunked answer).
+
+    ComfyUI has no listener.
+    """
     if not inside_comfyui():
         current_run().on_tokens(block)
 
@@ -231,7 +239,8 @@ def report_tokens(block: TokenBlock) -> None:
 
 
 def register_model_folder() -> None:
-    """Adds `models/musicgen` to ComfyUI's folders, behind those of the user's extra_model_paths.yaml.
+    """Adds `models/musicgen` to ComfyUI's folders, behind those of the user's
+    extra_model_paths.yaml.
 
     What is kept to save time goes to ComfyUI's user folder.
     """
@@ -299,7 +308,9 @@ def supports(dtype: torch.dtype, device: torch.device) -> bool:
 
 
 def loading_device(device: torch.device) -> torch.device:
-    """Where a module that will work on `device` is loaded to: ComfyUI keeps it aside until it is needed."""
+    """Where a module that will work on `device` is loaded to: ComfyUI keeps it aside until it is
+    needed.
+    """
     if inside_comfyui():
         import comfy.model_management  # pyright: ignore[reportMissingImports]
 
@@ -308,9 +319,12 @@ def loading_device(device: torch.device) -> torch.device:
 
 
 class Resident(Generic[Module]):
-    """A module and the device it works on. Inside ComfyUI, ComfyUI's memory manager moves it in and out.
+    """A module and the device it works on.
 
-    Keep it in a node's output: ComfyUI holds weak references only, so its cache of outputs decides the lifetime.
+    Inside ComfyUI, ComfyUI's memory manager moves it in and out.
+
+    Keep it in a node's output: ComfyUI holds weak references only, so its cache of outputs decides
+    the lifetime.
     """
 
     def __init__(self, module: Module, device: torch.device):

@@ -30,9 +30,12 @@ DEVICES = ("auto", "cpu", "cuda", "mps")
 
 class MusicGenModelLoader:
     DESCRIPTION = (
-        "Opens a MusicGen checkpoint and gives its three parts: the model that composes, the text encoder that reads "
-        "prompts, and the EnCodec codec that turns tokens into sound. 'pocket' comes with MusicGraph and needs no "
-        "download; it is a sketchpad. The facebook/ models are downloaded on first use; their weights are CC-BY-NC 4.0 "
+        "Opens a MusicGen checkpoint and gives its three parts: the model that composes, the text "
+        "encoder that reads "
+        "prompts, and the EnCodec codec that turns tokens into sound. 'pocket' comes with "
+        "MusicGraph and needs no "
+        "download; it is a sketchpad. The facebook/ models are downloaded on first use; their "
+        "weights are CC-BY-NC 4.0 "
         "(no commercial use)."
     )
     TITLE = "Load MusicGen"
@@ -49,7 +52,8 @@ class MusicGenModelLoader:
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
-        # a folder or another hub id only if the user named it: a stranger's graph cannot point anywhere it likes
+        # a folder or another hub id only if the user named it: a stranger's graph cannot point
+        # anywhere it likes
         names = [model.name for model in places.known_models(host.model_folders())]
         names += [name for name in host.current_run().named_models if name not in names]
         return {
@@ -58,7 +62,8 @@ class MusicGenModelLoader:
                     names,
                     {
                         "default": places.POCKET,
-                        "tooltip": "pocket (shipped), a folder in models/musicgen, or a facebook/ model, which is "
+                        "tooltip": "pocket (shipped), a folder in models/musicgen, or a facebook/ "
+                        "model, which is "
                         "downloaded on first use (small 2.4 GB, medium 8 GB, large 13.7 GB).",
                     },
                 ),
@@ -66,8 +71,10 @@ class MusicGenModelLoader:
                     list(choose.PRECISIONS),
                     {
                         "default": "auto",
-                        "tooltip": "Of the composing model. auto: fp16 on a GPU; on a CPU int8, the fastest by far "
-                        "and close to fp32 by measurement, where the fast CPU engine (Numba) is installed, else fp32. "
+                        "tooltip": "Of the composing model. auto: fp16 on a GPU; on a CPU int8, "
+                        "the fastest by far "
+                        "and close to fp32 by measurement, where the fast CPU engine (Numba) is "
+                        "installed, else fp32. "
                         "The text encoder and the codec always run in fp32.",
                     },
                 ),
@@ -83,7 +90,10 @@ class MusicGenModelLoader:
 
     @classmethod
     def IS_CHANGED(cls, model: str | None) -> str:
-        """Weights that were replaced on disk are loaded anew. What is not here yet has no files to compare."""
+        """Weights that were replaced on disk are loaded anew.
+
+        What is not here yet has no files to compare.
+        """
         if model is None:  # linked
             return ""
         try:
@@ -167,7 +177,10 @@ def _other_parts(opened: Weights) -> tuple[TextEncoder, Codec]:
 
 
 def _check_choices(model: object, precision: object, device: object) -> None:
-    """Raises Refused for what is no choice of INPUT_TYPES. Its list of models is made only to be shown."""
+    """Raises Refused for what is no choice of INPUT_TYPES.
+
+    Its list of models is made only to be shown.
+    """
     if model is not None and not _is_choice(model):
         _refuse("model", model, MusicGenModelLoader.INPUT_TYPES()["required"]["model"][0])
     if precision is not None and precision not in choose.PRECISIONS:
@@ -213,7 +226,10 @@ def _check_machine(model: str | None, precision: str | None, device: str | None)
 
 
 def _check_engine(precision: str, device: str, opened: Weights | None) -> None:
-    """Raises Refused. Looks at the machine, which needs torch, only where the answer depends on it."""
+    """Raises Refused.
+
+    Looks at the machine, which needs torch, only where the answer depends on it.
+    """
     config = opened.config.lm if opened else None
     if device == "cpu":
         choose.choose(precision, device, config, supports_fp16=False)
@@ -250,7 +266,9 @@ def _device(choice: str) -> torch.device:
 
 
 def _codec_device(device: torch.device) -> torch.device:
-    """Where the codec works: Apple's GPU computes its transposed convolutions wrongly (audiocraft#612)."""
+    """Where the codec works: Apple's GPU computes its transposed convolutions wrongly
+    (audiocraft#612).
+    """
     import torch
 
     return torch.device("cpu") if device.type == "mps" else device

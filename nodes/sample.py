@@ -21,7 +21,8 @@ REPORT_FRAMES = (
 
 class MusicGenSampler:
     DESCRIPTION = (
-        "Composes: draws audio tokens, one step after another, that follow the conditioning. Connect EnCodec Decode to "
+        "Composes: draws audio tokens, one step after another, that follow the conditioning. "
+        "Connect EnCodec Decode to "
         "hear them. The same seed and settings give the same music, whatever else is in the batch."
     )
     TITLE = "MusicGen Sampler"

@@ -15,7 +15,8 @@ log = logging.getLogger("musicgraph")
 
 class MusicGenTextEncode:
     DESCRIPTION = (
-        "Encodes a description of music. Every line that is not empty becomes an item of its own, so several lines make "
+        "Encodes a description of music. Every line that is not empty becomes an item of its own, "
+        "so several lines make "
         "a batch that is generated side by side. With no text at all the music is unconditional."
     )
     TITLE = "MusicGen Text Encode"
@@ -37,7 +38,8 @@ class MusicGenTextEncode:
                         "multiline": True,
                         "dynamicPrompts": True,
                         "default": "lo-fi music with a soothing melody",
-                        "tooltip": "Style, instruments, mood, tempo; English works best. One prompt a line.",
+                        "tooltip": "Style, instruments, mood, tempo; English works best. One "
+                        "prompt a line.",
                     },
                 ),
             }

@@ -1,4 +1,6 @@
-"""What flows between nodes: the three parts of a checkpoint, and checked readings of AUDIO and AUDIO_TOKENS dicts."""
+"""What flows between nodes: the three parts of a checkpoint, and checked readings of AUDIO and
+AUDIO_TOKENS dicts.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +55,10 @@ class CodecPart:
 
 
 def audio_tokens(tokens: Tensor, config: LMConfig, open_end: bool) -> dict[str, Any]:
-    """AUDIO_TOKENS from `[B, K, T]`. `open_end`: generated up to its end, so that a continuation settles the last frames."""
+    """AUDIO_TOKENS from `[B, K, T]`.
+
+    `open_end`: generated up to its end, so that a continuation settles the last frames.
+    """
     return {
         "tokens": tokens,
         "frame_rate": config.frame_rate,
@@ -67,7 +72,8 @@ def audio_tokens(tokens: Tensor, config: LMConfig, open_end: bool) -> dict[str, 
 def read_audio(audio: object) -> tuple[Tensor, int]:
     """`[B, C, samples]` and sample rate of an AUDIO.
 
-    Raises Refused if there is no sound: newer ComfyUI passes None for a video without an audio track.
+    Raises Refused if there is no sound: newer ComfyUI passes None for a video without an audio
+    track.
     """
     import torch
 

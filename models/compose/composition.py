@@ -1,7 +1,7 @@
 """The generator that everything else consumes: it yields frames as soon as they are whole.
 
-Knows no text and no sound: conditioning comes in, tokens go out. Closing the generator stops the work within one step;
-a GPU still finishes those that are queued (`readback.LAG_STEPS` at most).
+Knows no text and no sound: conditioning comes in, tokens go out. Closing the generator stops the
+work within one step; a GPU still finishes those that are queued (`readback.LAG_STEPS` at most).
 """
 
 from __future__ import annotations
@@ -33,7 +33,10 @@ def stream(
     prompt: Tensor | None = None,
     open_end: bool = False,
 ) -> Generator[Tensor, None, None]:
-    """`generation.frames` frames of a `Composition`, the prompt's first. Raises Refused at once, not later."""
+    """`generation.frames` frames of a `Composition`, the prompt's first.
+
+    Raises Refused at once, not later.
+    """
     return Composition(
         engine,
         Direction(positive, negative, generation.sampling),
@@ -65,8 +68,8 @@ Schedule = tuple[tuple[int, Direction], ...]
 class State:
     """Where a composition stands: what an engine of the same model needs to go on from there.
 
-    As plain as its parts: numbers, tensors on the CPU, directions. The keys and values of the window are not among
-    them; they are read again.
+    As plain as its parts: numbers, tensors on the CPU, directions. The keys and values of the
+    window are not among them; they are read again.
     """
 
     seed: int
@@ -86,8 +89,9 @@ class Composition:
 
     What is said is kept: the same beginning with the same `schedule` gives the same tokens again.
 
-    Beyond one window the music is made in windows that overlap: each hears the end of the last one as its prompt, with
-    positions that start anew, so memory does not grow with length. Source: audiocraft's extended generation.
+    Beyond one window the music is made in windows that overlap: each hears the end of the last one
+    as its prompt, with positions that start anew, so memory does not grow with length. Source:
+    audiocraft's extended generation.
     """
 
     def __init__(
@@ -106,9 +110,10 @@ class Composition:
             seed: item i draws from a generator of its own, seeded seed + i.
             overlap_frames: how much of the last window the next one hears; None: 40 % of a window.
             prompt: `[B or 1, K, T0]` tokens to continue.
-            open_end: the prompt was itself generated. The delayed codebooks of its last `max_delay` frames were then
-                drawn when there was nothing after it to hear; they are drawn again, so that continuing gives what
-                generating at once would have given. Other prompts are kept whole, as upstream does.
+            open_end: the prompt was itself generated. The delayed codebooks of its last `max_delay`
+                frames were then drawn when there was nothing after it to hear; they are drawn
+                again, so that continuing gives what generating at once would have given. Other
+                prompts are kept whole, as upstream does.
         Raises:
             Refused: settings out of range, or a prompt that does not fit the model.
         """
@@ -132,10 +137,13 @@ class Composition:
 
     @classmethod
     def resumed(cls, engine: Engine, state: State) -> Composition:
-        """One that goes on where another stood; `rest` gives what is left. Any number may go on from one state.
+        """One that goes on where another stood; `rest` gives what is left.
 
-        What the window heard so far is read again, as it was heard then. On an engine whose results do not depend on
-        how many steps are read at once that is quick; on others it takes as long as drawing the window did.
+        Any number may go on from one state.
+
+        What the window heard so far is read again, as it was heard then. On an engine whose results
+        do not depend on how many steps are read at once that is quick; on others it takes as long
+        as drawing the window did.
         """
         composition = cls(
             engine,
@@ -154,7 +162,9 @@ class Composition:
         return composition
 
     def state(self) -> State:
-        """Where it stands now: all that `frames` has yielded is behind it. Good between two of its yields.
+        """Where it stands now: all that `frames` has yielded is behind it.
+
+        Good between two of its yields.
 
         Raises Refused before the first.
         """
@@ -184,10 +194,11 @@ class Composition:
         return tuple(self._followed + self._to_come)
 
     def steer(self, direction: Direction) -> int:
-        """From the frame that is returned on, the next one that has not been begun, the music follows `direction`.
+        """From the frame that is returned on, the next one that has not been begun, the music
+        follows `direction`.
 
-        Raises Refused for settings out of range, another number of items, or more branches than it began with: those
-        would have no past.
+        Raises Refused for settings out of range, another number of items, or more branches than it
+        began with: those would have no past.
         """
         self._announce(self._next_frame, direction)
         return self._next_frame
@@ -206,11 +217,13 @@ class Composition:
         self._to_come.sort(key=lambda change: change[0])
 
     def frames(self, count: int | None) -> Generator[Tensor, None, None]:
-        """Yields `[B, K, t]` int64 CPU tokens, in order: `count` frames in all, the prompt's first, or without end.
+        """Yields `[B, K, t]` int64 CPU tokens, in order: `count` frames in all, the prompt's first,
+        or without end.
 
-        Every step yields, also those that finish no frame (t = 0), so that the consumer can stop it at each. On a GPU
-        frames come `readback.LAG_STEPS` steps late, lest the GPU wait for the CPU; so many more yields then end each
-        window. Raises Refused at once if the prompt is not shorter than `count`.
+        Every step yields, also those that finish no frame (t = 0), so that the consumer can stop it
+        at each. On a GPU frames come `readback.LAG_STEPS` steps late, lest the GPU wait for the
+        CPU; so many more yields then end each window. Raises Refused at once if the prompt is not
+        shorter than `count`.
         """
         if count is not None and self._prompt is not None and self._prompt.shape[2] >= count:
             raise Refused(
@@ -255,7 +268,9 @@ class Composition:
         return Window(Bounds(heard, redrawn, length, position - known), self._config)
 
     def _played(self, window: Window) -> Iterator[Tensor]:
-        """Yields, step by step, `[B, K, 1 or 0]`: the frames that the prompt does not settle, nor earlier steps did."""
+        """Yields, step by step, `[B, K, 1 or 0]`: the frames that the prompt does not settle, nor
+        earlier steps did.
+        """
         bounds, device, given = window.bounds, self._engine.device, window.arrived
         known, nothing = bounds.known, bounds.prompt[:, :, :0]
         steps, sums = window.steps, torch.zeros(window.steps.shape[:2])  # see `logit_sums`
@@ -284,7 +299,9 @@ class Composition:
             yield window.frame(whole) if new else nothing
 
     def _heard_again(self, voices: _Voices, steps: Tensor, window: Window) -> Iterator[None]:
-        """Reads the steps that an earlier session drew, each as it was heard then; the last is left for the next draw."""
+        """Reads the steps that an earlier session drew, each as it was heard then; the last is left
+        for the next draw.
+        """
         unread = []
         for step in range(window.bounds.known + 1, len(steps)):
             if self._turns_at(step, window):
@@ -303,12 +320,14 @@ class Composition:
     def _drawn(
         self, voices: _Voices, steps: Tensor, new: Tensor, first: int, window: Window
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yields `[B, K]` for each step from `first` on: `steps` `[S, B, K]`, drawn anew where `new` `[S, K]` says so.
+        """Yields `[B, K]` for each step from `first` on: `steps` `[S, B, K]`, drawn anew where
+        `new` `[S, K]` says so.
 
         And `[B]`, which are numbers if all that was drawn from were numbers.
 
-        All on the device, which is asked for nothing: its work is queued, and nobody waits for it. A step draws its
-        first codebook's frame step − 1; what is said while it is drawn holds from the next frame on.
+        All on the device, which is asked for nothing: its work is queued, and nobody waits for it.
+        A step draws its first codebook's frame step − 1; what is said while it is drawn holds from
+        the next frame on.
         """
         unread = steps[first - 1 : first]
         for step in range(first, len(steps)):
@@ -322,7 +341,9 @@ class Composition:
             yield unread[0], logit_sums(logits)
 
     def _turns_at(self, step: int, window: Window) -> bool:
-        """Takes up what was announced for what a step draws; steps behind the last frame finish frames."""
+        """Takes up what was announced for what a step draws; steps behind the last frame finish
+        frames.
+        """
         drawn = window.bounds.drawn_at(step)
         turned = self._turn(drawn - 1)
         self._next_frame = drawn
@@ -397,7 +418,9 @@ def _has_more(branches: Branches, than: Branches) -> bool:
 
 
 def _filled_up(branches: Branches, count: int) -> Branches:
-    """As many as the item began with; those that are not used now keep listening to nothing, for later."""
+    """As many as the item began with; those that are not used now keep listening to nothing, for
+    later.
+    """
     return branches[:1] + (Branch(None, 0.0),) * (count - len(branches)) + branches[1:]
 
 
@@ -455,7 +478,9 @@ def _checked_overlap(overlap: int | None, config: LMConfig) -> int:
 
 
 def in_blocks(frames: Iterable[Tensor], size: int) -> Iterator[Tensor]:
-    """Regroups `[B, K, t]` pieces into blocks of exactly `size` frames; the last one may be shorter."""
+    """Regroups `[B, K, t]` pieces into blocks of exactly `size` frames; the last one may be
+    shorter.
+    """
     held: list[Tensor] = []
     count = 0
     for piece in frames:

@@ -1,8 +1,8 @@
 """From logits to tokens: temperature, top-k, top-p, and noise that belongs to one item.
 
-Drawing is an exponential race: argmax(p / e), e ~ Exp(1), has distribution p and needs no host synchronisation. The
-noise comes from a CPU generator per item, so that the same seed gives the same tokens on every device, whatever the
-batch around the item.
+Drawing is an exponential race: argmax(p / e), e ~ Exp(1), has distribution p and needs no host
+synchronisation. The noise comes from a CPU generator per item, so that the same seed gives the same
+tokens on every device, whatever the batch around the item.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ from ..config import Sampling
 
 @dataclass(frozen=True)
 class NoiseMark:
-    """A place in the noise: the generators as they were before a block of steps, and how many of it were drawn."""
+    """A place in the noise: the generators as they were before a block of steps, and how many of it
+    were drawn.
+    """
 
     generators: tuple[Tensor, ...]
     drawn: int
@@ -39,7 +41,8 @@ class Noise:
     ):
         """
         Args:
-            steps_at_once: made together, to go to the device in one copy; the numbers are the same whatever it is.
+            steps_at_once: made together, to go to the device in one copy; the numbers are the same
+                whatever it is.
             mark: of another one, with the same seed, that this one goes on from.
         """
         self._generators = [torch.Generator().manual_seed((seed + i) % 2**64) for i in range(batch)]
@@ -73,7 +76,8 @@ class Noise:
     def _block(self) -> Tensor:
         """`[steps_at_once, B, K, V]` on the device.
 
-        Each step of each item is one call of its generator: where torch draws with MKL, a longer call gives other numbers.
+        Each step of each item is one call of its generator: where torch draws with MKL, a longer
+        call gives other numbers.
         """
         on_gpu = self._device.type == "cuda"
         block = torch.empty(
@@ -102,14 +106,17 @@ def keep_top_k(probabilities: Tensor, k: int) -> Tensor:
 
 
 def keep_top_p(probabilities: Tensor, p: float) -> Tensor:
-    """Zeroes all but the smallest set of likeliest tokens whose probabilities sum to more than p."""
+    """Zeroes all but the fewest likeliest tokens whose probabilities sum to more than p."""
     values, places = probabilities.sort(dim=-1, descending=True)
     before = values.cumsum(dim=-1) - values
     return torch.zeros_like(probabilities).scatter_(-1, places, values.masked_fill(before > p, 0.0))
 
 
 def draw(logits: Tensor, noise: Tensor | None, sampling: Sampling) -> Tensor:
-    """`[B, K, V]` logits and noise → `[B, K]` tokens. Without noise (temperature 0): the likeliest."""
+    """`[B, K, V]` logits and noise → `[B, K]` tokens.
+
+    Without noise (temperature 0): the likeliest.
+    """
     if noise is None:
         return logits.argmax(dim=-1)
     probabilities = torch.softmax(logits.float() / sampling.temperature, dim=-1)

@@ -45,14 +45,18 @@ class Bounds:
         return self.first_frame + self.length
 
     def drawn_at(self, step: int) -> int:
-        """The frame of all behind the one whose first codebook `step` draws; later steps finish frames."""
+        """The frame of all behind the one whose first codebook `step` draws; later steps finish
+        frames.
+        """
         return min(self.first_frame + step, self.end)
 
 
 class Window:
-    """Steps `[S, B, K]` on the CPU: the prompt's, those that have been drawn, and zeros for the others.
+    """Steps `[S, B, K]` on the CPU: the prompt's, those that have been drawn, and zeros for the
+    others.
 
-    `arrived` is the last step that is there; the frame that it makes whole, and all before it, are final.
+    `arrived` is the last step that is there; the frame that it makes whole, and all before it, are
+    final.
     """
 
     def __init__(self, bounds: Bounds, config: LMConfig, drawn: Tensor | None = None):

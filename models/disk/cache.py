@@ -1,4 +1,6 @@
-"""The folder of what can be made again: compiled code and int8 weights. Bounded, and open to its owner only.
+"""The folder of what can be made again: compiled code and int8 weights.
+
+Bounded, and open to its owner only.
 
 Whatever is wrong with it costs the next start some seconds, no more: callers make anew what they do
 not get. What is in there is code, so nothing is read that another user of the machine could have
@@ -44,7 +46,9 @@ class Entry:
 
 
 def use(folder: Path) -> None:
-    """Makes this the folder, if `MUSICGRAPH_CACHE` names no other: for a host with a place of its own."""
+    """Makes this the folder, if `MUSICGRAPH_CACHE` names no other: for a host with a place of its
+    own.
+    """
     _chosen[:] = [folder]
 
 
@@ -83,7 +87,10 @@ def find(name: str) -> Path | None:
 
 
 def read(name: str) -> bytes | None:
-    """What `write` was given, None if there is nothing or something damaged. Raises OSError as `find`."""
+    """What `write` was given, None if there is nothing or something damaged.
+
+    Raises OSError as `find`.
+    """
     path = find(name)
     if path is None:
         return None

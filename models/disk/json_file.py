@@ -1,4 +1,4 @@
-"""JSON files of a checkpoint: read whole, within bounds, in whatever encoding an editor left them."""
+"""JSON files of a checkpoint: read whole, within bounds, in any encoding that editors use."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ AGAIN = "fetch the file again"
 def read_json(path: Path, what: str) -> dict:
     """The object in a file: UTF-8 with or without a byte order mark, UTF-16 or UTF-32.
 
-    Raises Refused if it is not there, a Git LFS pointer, larger than `MAX_JSON_BYTES`, or no object.
+    Raises Refused if it is not there, a Git LFS pointer, larger than `MAX_JSON_BYTES`, or no
+    object.
     """
     if not path.is_file():
         remedy = f"choose the folder that holds {path.name}"

@@ -1,4 +1,5 @@
-"""Files that appear whole or not at all: written beside their place, and renamed when they are done.
+"""Files that appear whole or not at all: written beside their place, and renamed when they are
+done.
 
 Whoever ends the process by force (a signal) calls `give_up` first, so that nothing half is left.
 """

@@ -1,4 +1,5 @@
-"""Which engine runs the LM, in which precision: by device, by what is installed, by the user's word.
+"""Which engine runs the LM, in which precision: by device, by what is installed, by the user's
+word.
 
 A graph says the precision, because that is heard. The engine is the machine's own business: `auto`
 takes the fastest that is known to work, and `MUSICGRAPH_ENGINE` names one. Needs no torch.

@@ -1,9 +1,10 @@
 """The GPU engine: a step of the LM recorded once as a CUDA graph, then replayed.
 
-A step has hundreds of small kernels. Launched one by one they leave the GPU waiting for the CPU; a graph launches them
-all at once. What is recorded are addresses, so a step may depend on the host for nothing: tokens and position are
-read from buffers on the device, logits are left in one, and attention looks at a fixed part of the caches, in which a
-mask made from the position hides what is still to come.
+A step has hundreds of small kernels. Launched one by one they leave the GPU waiting for the CPU; a
+graph launches them all at once. What is recorded are addresses, so a step may depend on the host
+for nothing: tokens and position are read from buffers on the device, logits are left in one, and
+attention looks at a fixed part of the caches, in which a mask made from the position hides what is
+still to come.
 """
 
 from __future__ import annotations
@@ -25,14 +26,19 @@ from .slots import Slots
 SPAN = 256
 """Places of the caches by which the graphs of a session differ.
 
-Looking at the whole window from the start would read twice what is needed. With graphs of 256, 512, 768 … places a step
-reads 128 too many on average, and a window of 1500 frames takes six recordings, each some plain steps long. Short music
-needs only the first. Powers of two would save one recording and read more.
+Looking at the whole window from the start would read twice what is needed. With graphs of 256, 512,
+768 … places a step reads 128 too many on average, and a window of 1500 frames takes six recordings,
+each some plain steps long. Short music needs only the first. Powers of two would save one recording
+and read more.
 """
 ALIGNED = 16
-"""Masks whose rows are a multiple of this long are used as they are; others every layer would copy into such."""
+"""Masks whose rows are a multiple of this long are used as they are; others every layer would copy
+into such.
+"""
 WARM_UPS = 2
-"""Runs before a recording, in which libraries choose kernels and allocate what they need; that cannot be recorded."""
+"""Runs before a recording, in which libraries choose kernels and allocate what they need; that
+cannot be recorded.
+"""
 
 _recording = threading.Lock()  # torch allows one recording at a time in a process
 
@@ -67,13 +73,15 @@ class CudaGraphEngine:
 
 
 class CudaGraphSession:
-    """Owns its buffers and its graphs, so sessions can be interleaved on one stream; their memory goes with the session.
+    """Owns its buffers and its graphs, so sessions can be interleaved on one stream; their memory
+    goes with the session.
 
-    A step computes every row that the session has room for. Rows that are not asked for are parked: they write to a
-    place behind all others, where nobody looks.
+    A step computes every row that the session has room for. Rows that are not asked for are parked:
+    they write to a place behind all others, where nobody looks.
 
-    The graphs also hold the addresses of the weights. A session is therefore good only until the module moves (ComfyUI
-    does that between runs, not in them) and says so if it is used after that. Each run makes its own.
+    The graphs also hold the addresses of the weights. A session is therefore good only until the
+    module moves (ComfyUI does that between runs, not in them) and says so if it is used after that.
+    Each run makes its own.
     """
 
     def __init__(self, lm: MusicGenLM, rows: int, max_steps: int):
@@ -164,7 +172,10 @@ class CudaGraphSession:
 
 
 class StaticStep:
-    """One step of the LM over buffers that stay where they are. Needs nothing from the host but the span."""
+    """One step of the LM over buffers that stay where they are.
+
+    Needs nothing from the host but the span.
+    """
 
     @torch.inference_mode()
     def __init__(self, lm: MusicGenLM, rows: int, max_steps: int):
@@ -211,7 +222,10 @@ class StaticStep:
         return moved
 
     def _make_text(self, length: int) -> None:
-        """Room for every row's text; what was there stays. Zeros that are heard change nothing: that is silence."""
+        """Room for every row's text; what was there stays.
+
+        Zeros that are heard change nothing: that is silence.
+        """
         config, old, rows = self._lm.config, self._text, self.tokens.shape[0]
         like = self._lm.norm.weight
         shape = (rows, config.num_heads, length, config.head_size)
@@ -241,8 +255,8 @@ class StaticStep:
         self._text.mask[row, :, :, :length] = mask[0]
 
     def read(self, span: int) -> None:
-        """Reads `tokens` `[R, K, 1]` at `positions` `[R, 1]`, of which those < `span` count, and leaves float32
-        `[R, K, V]` of the next step in `logits`.
+        """Reads `tokens` `[R, K, 1]` at `positions` `[R, 1]`, of which those < `span` count, and
+        leaves float32 `[R, K, V]` of the next step in `logits`.
 
         Doing it again changes nothing: the same keys and values are put into the same places.
         """
@@ -256,7 +270,10 @@ class StaticStep:
         self.logits.copy_(self._lm.logits(x)[:, 0])
 
     def prefill(self, x: Tensor, rows: Sequence[int], begin: int) -> Tensor:
-        """Reads embedded steps `[R, S, d]` of a slot from `begin` on, without a graph. Logits as `read` leaves them."""
+        """Reads embedded steps `[R, S, d]` of a slot from `begin` on, without a graph.
+
+        Logits as `read` leaves them.
+        """
         end = begin + x.shape[1]
         positions = torch.arange(begin, end, device=x.device)
         where = indexed(tuple(rows), x.device)
@@ -270,7 +287,8 @@ class StaticStep:
         weight = self._lm.norm.weight
         if weight.data_ptr() != self._weights_at:
             raise RuntimeError(
-                f"cuda graph: got a model that has moved (to {weight.device}) since the session was made, expected it "
+                f"cuda graph: got a model that has moved (to {weight.device}) since the session "
+                "was made, expected it "
                 "to stay in place until the session ends; open a new session"
             )
 
@@ -288,15 +306,20 @@ class Recorder:
         self._graph: torch.cuda.CUDAGraph | None = None
 
     def record(self, run: Callable[[], None]) -> Callable[[], None]:
-        """`run` must be repeatable: it is run for warming up first. Returns what replays it on the current stream."""
+        """`run` must be repeatable: it is run for warming up first.
+
+        Returns what replays it on the current stream.
+        """
         with _recording, torch.cuda.device(self._device):
             self._warm_up(run)
             graph = torch.cuda.CUDAGraph()
             pool = None if self._graph is None else self._graph.pool()
-            # "thread_local": what other threads do with the GPU meanwhile is no business of this recording
+            # "thread_local": what other threads do with the GPU meanwhile is no business of this
+            # recording
             with torch.cuda.graph(graph, pool, self._stream, capture_error_mode="thread_local"):
                 run()
-        self._graph = graph  # the one before is let go only now, since a pool without a graph cannot be used again
+        # the one before is let go only now: a pool without a graph cannot be used again
+        self._graph = graph
         return graph.replay
 
     def _warm_up(self, run: Callable[[], None]) -> None:
@@ -309,7 +332,9 @@ class Recorder:
 
 @functools.cache
 def _side_stream(device: torch.device) -> torch.cuda.Stream:
-    """Recording needs another stream than the work; always the same, since cuBLAS keeps a workspace for each for ever."""
+    """Recording needs another stream than the work; always the same, since cuBLAS keeps a workspace
+    for each for ever.
+    """
     return torch.cuda.Stream(device)
 
 
@@ -318,7 +343,9 @@ def rounded_up(count: int, multiple: int) -> int:
 
 
 def _added(seen: Tensor, dtype: torch.dtype) -> Tensor:
-    """A bool mask as what is added to scores, 0 or −∞: made once a step, where a bool one is converted in each layer."""
+    """A bool mask as what is added to scores, 0 or −∞: made once a step, where a bool one is
+    converted in each layer.
+    """
     return torch.zeros_like(seen, dtype=dtype).masked_fill(~seen, float("-inf"))
 
 

@@ -32,7 +32,10 @@ COMPILED_TOGETHER = ("sizes", "job", "llvm", "vectors", "parts", "step")
 FUNCTIONS = ("step", "read_text")
 
 Function = Callable[[int, int], None]
-"""Called with the address of a job and the number of the thread. Nothing of Python is needed meanwhile."""
+"""Called with the address of a job and the number of the thread.
+
+Nothing of Python is needed meanwhile.
+"""
 
 _CALL = ctypes.CFUNCTYPE(
     ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64
@@ -138,7 +141,7 @@ def _keep(name: str, content: bytes) -> None:
 
 
 def compiled() -> bytes:
-    """An entry: a line of JSON with the functions' symbols, and an object file for this processor."""
+    """An entry: a line of JSON with the functions' symbols; an object file for this processor."""
     from numba import types
     from numba.core.registry import cpu_target
 

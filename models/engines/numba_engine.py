@@ -1,4 +1,5 @@
-"""The fast CPU engine: the LM compiled by Numba for the processor at hand, exact in float32 or with int8 weights.
+"""The fast CPU engine: the LM compiled by Numba for the processor at hand, exact in float32 or with
+int8 weights.
 
 Optional (`pip install musicgraph[cpu]`), and so imported only where it was chosen: see choose.py.
 """
@@ -46,9 +47,12 @@ class Threads:
     def run(
         self, function: Function, job: np.ndarray, phases: int, arrays: Iterable[object]
     ) -> None:
-        """`function` in each, with the job's address and the number of the thread. Adds what they need: counters for `phases`, and own memory.
+        """`function` in each, with the job's address and the number of the thread.
 
-        `arrays` are those whose addresses the job has: kept until the last thread has left, even if Ctrl-C ends the waiting.
+        Adds what they need: counters for `phases`, and own memory.
+
+        `arrays` are those whose addresses the job has: kept until the last thread has left, even if
+        Ctrl-C ends the waiting.
         """
         names = ("positions", "width", "head_size", "room", "text_room")
         positions, width, head_size, *rooms = (int(job[name][0]) for name in names)
@@ -72,7 +76,9 @@ class Threads:
 
 
 def _thread_count(config: LMConfig) -> int:
-    """More threads than heads would find nothing to do in half of the phases; more than processors, no time."""
+    """More threads than heads would find nothing to do in half of the phases; more than processors,
+    no time.
+    """
     wanted, usable = torch.get_num_threads(), usable_processors()
     count = min(wanted, usable, config.num_heads)
     if usable < wanted:
@@ -161,7 +167,9 @@ class NumbaEngine:
 
 @dataclass(frozen=True)
 class Text:
-    """Cross-attention's keys `[layers, H, tiles, head_size, TILE]` and values `[layers, H, room, head_size]`."""
+    """Cross-attention's keys `[layers, H, tiles, head_size, TILE]` and values `[layers, H, room,
+    head_size]`.
+    """
 
     keys: np.ndarray
     values: np.ndarray
@@ -173,7 +181,10 @@ class Text:
 
 
 class Past:
-    """Self-attention's keys and values of one row. Memory that no step has reached costs nothing."""
+    """Self-attention's keys and values of one row.
+
+    Memory that no step has reached costs nothing.
+    """
 
     def __init__(self, config: LMConfig, max_steps: int, kind: type):
         self.keys, self.values = _lines(config, max_steps, kind)
@@ -280,7 +291,10 @@ class NumbaSession:
         return [*line, len(text.heard), text.room, *addresses]
 
     def _read(self, plan: Plan, begins: Sequence[int], x: Tensor) -> Tensor:
-        """Embedded steps or a prefix `[R, S, d]` in the plan's order, from `begins` on. Returns logits `[R, K, V]`."""
+        """Embedded steps or a prefix `[R, S, d]` in the plan's order, from `begins` on.
+
+        Returns logits `[R, K, V]`.
+        """
         config, count, steps = self._engine.config, len(plan.rows), x.shape[1]
         places = np.empty((count, steps, 2), np.int64)
         places[:, :, 0] = plan.numbers
@@ -311,7 +325,7 @@ class NumbaSession:
 
 
 def _lines(config: LMConfig, positions: int, kind: type) -> tuple[np.ndarray, np.ndarray]:
-    """Keys `[layers, H, tiles, head_size, TILE]` and values `[layers, H, tiles · TILE, head_size]`."""
+    """Keys `[layers, H, tiles, head_size, TILE]`, values `[layers, H, tiles · TILE, head_size]`."""
     tiles = -(-positions // TILE)
     lines = (config.num_layers, config.num_heads)
     keys = np.zeros((*lines, tiles, config.head_size, TILE), kind)

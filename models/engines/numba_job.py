@@ -1,4 +1,5 @@
-"""What a call of the compiled step is told: one record of numbers and addresses, and how much memory they take.
+"""What a call of the compiled step is told: one record of numbers and addresses, and how much
+memory they take.
 
 Apart from the code that reads it, so that a call needs no compiler.
 """
@@ -41,7 +42,7 @@ ADDRESSES = (
     "hidden",  # an operand [N, ffn_size]
     "logits",  # [R, codebooks, codebook_size]
     "scratch",  # a piece for each thread
-    "counters",  # a line each: for each phase what is taken of each thread's share, then what is done
+    "counters",  # a line each: for each phase what is taken of each thread's share, what is done
 )
 CACHE = (
     "room",  # how many positions it has
@@ -59,7 +60,10 @@ ROOM, KEYS, KEY_SCALES, VALUES, VALUE_SCALES = np.arange(5)
 TEXT_LENGTH, TEXT_ROOM, TEXT_KEYS, TEXT_VALUES, TEXT_HEARD = np.arange(5, 10)
 
 JOB = np.dtype([(name, np.int64) for name in (*NUMBERS, *ADDRESSES)])
-"""A call's arguments: one record, since Numba compiles many arguments slowly. Addresses are of float32 unless said otherwise."""
+"""A call's arguments: one record, since Numba compiles many arguments slowly.
+
+Addresses are of float32 unless said otherwise.
+"""
 
 
 def operand_room(rows: int, inputs: int) -> int:
@@ -68,7 +72,9 @@ def operand_room(rows: int, inputs: int) -> int:
 
 
 def scratch_room(rows: int, width: int, head_size: int, positions: int) -> int:
-    """Bytes for one thread: an operand; q, k and v of a head, or a chunk of outputs; scores; a key in 8 bits."""
+    """Bytes for one thread: an operand; q, k and v of a head, or a chunk of outputs; scores; a key
+    in 8 bits.
+    """
     return (
         operand_room(rows, width)
         + 4 * rows * max(3 * head_size, GROUP)

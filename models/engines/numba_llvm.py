@@ -1,6 +1,8 @@
-"""A few words of LLVM's language, in which numba_vectors writes its loops: vectors of 16 numbers, which LLVM fits to the processor.
+"""A few words of LLVM's language, in which numba_vectors writes its loops: vectors of 16 numbers,
+which LLVM fits to the processor.
 
-Every sum is said outright, with its order and its roundings, so that results are the same wherever LLVM compiles them.
+Every sum is said outright, with its order and its roundings, so that results are the same wherever
+LLVM compiles them.
 """
 
 from __future__ import annotations
@@ -32,7 +34,10 @@ ZEROS = ir.Constant(FLOATS, [0.0] * LANES)
 
 
 def _has_vnni() -> bool:
-    """AVX-512's product of bytes. What is compiled for is the processor at hand unless Numba was told another."""
+    """AVX-512's product of bytes.
+
+    What is compiled for is the processor at hand unless Numba was told another.
+    """
     told = numba.config.CPU_FEATURES
     if told is None:
         return bool(binding.get_host_cpu_features().get("avx512vnni"))
@@ -40,7 +45,9 @@ def _has_vnni() -> bool:
 
 
 class Code:
-    """The few words of LLVM's language that the inner loops need; addresses and counts are its 64-bit numbers."""
+    """The few words of LLVM's language that the inner loops need; addresses and counts are its
+    64-bit numbers.
+    """
 
     def __init__(self, builder: ir.IRBuilder):
         self._builder = builder
@@ -94,7 +101,9 @@ class Code:
         return places
 
     def fma(self, a, b, c):
-        """a · b + c in one, said outright: LLVM may not choose, so that results are the same wherever it compiles them."""
+        """a · b + c in one, said outright: LLVM may not choose, so that results are the same
+        wherever it compiles them.
+        """
         fma = self._builder.module.declare_intrinsic(
             f"llvm.fma.v{LANES}f32", (), ir.FunctionType(FLOATS, [FLOATS] * 3)
         )
@@ -115,7 +124,9 @@ class Code:
         return value
 
     def exp(self, x):
-        """e to the power of x ≤ 0, to float32's last digits: 2 to a whole number, and a polynomial on [-1/2, 1/2]."""
+        """e to the power of x ≤ 0, to float32's last digits: 2 to a whole number, and a polynomial
+        on [-1/2, 1/2].
+        """
         builder, kind = self._builder, ir.FunctionType(FLOATS, [FLOATS])
         floor = builder.module.declare_intrinsic(f"llvm.floor.v{LANES}f32", (), kind)
         power = builder.fmul(
@@ -179,7 +190,8 @@ class Code:
 def call_made(builder: ir.IRBuilder, name: str, arguments, write) -> None:
     """Calls a function that `write(builder, *arguments)` makes when it is called first.
 
-    One function, never inlined: compiling then takes seconds where copies at each place would take a minute.
+    One function, never inlined: compiling then takes seconds where copies at each place would take
+    a minute.
     """
     module = builder.module
     if name not in module.globals:

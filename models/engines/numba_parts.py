@@ -1,7 +1,9 @@
-"""The arithmetic of a step, compiled by Numba: norms, rounding to 8 bits, products with a matrix, attention.
+"""The arithmetic of a step, compiled by Numba: norms, rounding to 8 bits, products with a matrix,
+attention.
 
-Everything lies at addresses, in float32 unless said otherwise, because Numba compiles numbers in seconds where it takes half
-a minute for arrays. A row's result never depends on how many rows there are. Knows nothing of layers and of threads.
+Everything lies at addresses, in float32 unless said otherwise, because Numba compiles numbers in
+seconds where it takes half a minute for arrays. A row's result never depends on how many rows there
+are. Knows nothing of layers and of threads.
 """
 
 from __future__ import annotations
@@ -39,7 +41,8 @@ f32 = np.float32
 class Operand(NamedTuple):
     """Rows that matrices are multiplied with: as float32 and, for int8 matrices, in 8 bits.
 
-    Rows are PAD bytes longer than they are used: at a power of 2 apart, eight of them would drive each other out of the cache.
+    Rows are PAD bytes longer than they are used: at a power of 2 apart, eight of them would drive
+    each other out of the cache.
     """
 
     x: int  # [rows, inputs]
@@ -96,7 +99,9 @@ def quantise_rows(by):
 
 @compiled
 def product(int8, matrix, scales, first, last, by, out, step):
-    """Outputs `first` to `last` of a matrix for all rows, to the beginning of lines that are `step` bytes apart."""
+    """Outputs `first` to `last` of a matrix for all rows, to the beginning of lines that are `step`
+    bytes apart.
+    """
     count = last - first
     if int8:
         size, quantised = group_size(by.inputs), by.inputs + PAD
@@ -139,7 +144,8 @@ class HeadCache(NamedTuple):
 
 @compiled
 def attend(int8, query, cache, heard, count, size, scores, out):
-    """What a query hears at the first `count` positions of a cache: all of them, or where `heard` (bool, or 0) says so.
+    """What a query hears at the first `count` positions of a cache: all of them, or where `heard`
+    (bool, or 0) says so.
 
     `scores` is room for whole tiles and one more number.
     """

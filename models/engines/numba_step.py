@@ -1,8 +1,10 @@
-"""One step of the LM in machine code for the processor at hand, made by Numba: all layers in one call.
+"""One step of the LM in machine code for the processor at hand, made by Numba: all layers in one
+call.
 
-A step must read each weight once, so everything serves one aim: that memory never waits. Threads share a step in phases,
-between which nothing is started or woken. Within a phase each takes the next item; who comes late finds fewer left, and who
-never comes is not missed. Before it waits for the others, a thread asks memory for the weights of its next item.
+A step must read each weight once, so everything serves one aim: that memory never waits. Threads
+share a step in phases, between which nothing is started or woken. Within a phase each takes the
+next item; who comes late finds fewer left, and who never comes is not missed. Before it waits for
+the others, a thread asks memory for the weights of its next item.
 
     phase         items                      a thread first makes for itself
     Q, K, V       heads, with attention      the norm of x, in 8 bits for int8
@@ -12,8 +14,9 @@ never comes is not missed. Before it waits for the others, a thread asks memory 
     FC1           chunks, with GELU          the norm of x
     FC2           chunks of x
 
-A step reads N positions of R rows of the batch, each of which has caches of its own: one new position of each, or several
-of a prompt, rows at different positions side by side. The first M of the N hear text.
+A step reads N positions of R rows of the batch, each of which has caches of its own: one new
+position of each, or several of a prompt, rows at different positions side by side. The first M of
+the N hear text.
 """
 
 from __future__ import annotations
@@ -108,7 +111,8 @@ def counter(job, phase, index):
 def claim(job, me, phase, items):
     """The number of an item of this phase that nobody else does, or `items` when all are taken.
 
-    Each thread has a share of its own that lies together, because memory is read fastest in long runs, and then helps others.
+    Each thread has a share of its own that lies together, because memory is read fastest in long
+    runs, and then helps others.
     """
     for i in range(job.threads):
         whose = (me + i) % job.threads
@@ -129,7 +133,9 @@ def finish(job, phase, count):
 
 @compiled
 def wait(job, phase, items):
-    """Until all items of a phase are done: at once nearly always, so it looks some times before it lets others run."""
+    """Until all items of a phase are done: at once nearly always, so it looks some times before it
+    lets others run.
+    """
     if items:
         at, looks = counter(job, phase, job.threads), 0
         while get(at) < items:
@@ -147,7 +153,9 @@ def matrix(job, layer, which):
 
 @compiled
 def ask_for(job, matrix, item, items, outputs, inputs):
-    """Asks memory for the beginning of an item's part of a matrix, while there is something to wait for."""
+    """Asks memory for the beginning of an item's part of a matrix, while there is something to wait
+    for.
+    """
     if item < items:
         size = outputs * inputs * (1 if job.int8 else 4)
         fetch(matrix + item * size, min(size, ASKED_FOR) // 64)
@@ -261,7 +269,7 @@ def remember(job, cache, position, key, value, quantised):
 
 @compiled
 def one_head(job, me, layer, head, by):
-    """Self-attention: a head's part of q, k and v, remembered and heard, to its columns of `heard`."""
+    """A head's self-attention: its part of q, k and v; what it finds goes to its columns of `heard`."""
     D, N = job.head_size, by.rows
     _, q, scores, quantised = own_memory(job, me)
     k, v = q + 4 * N * D, q + 8 * N * D
@@ -418,7 +426,9 @@ def predict(job, me, phase, before):
 
 @compiled
 def step(address, me):
-    """Reads N positions; `x` holds their embeddings, `logits` what comes after the last of each row."""
+    """Reads N positions; `x` holds their embeddings, `logits` what comes after the last of each
+    row.
+    """
     job, phase, items = job_at(address), np.int64(0), np.int64(0)
     N, listening = job.positions, job.listening
     for layer in range(job.layers):

@@ -1,7 +1,9 @@
-"""The innermost loops of a step, in LLVM's own language, since no compiler finds them by itself; and counters and numbers in memory.
+"""The innermost loops of a step, in LLVM's own language, since no compiler finds them by itself;
+and counters and numbers in memory.
 
-Everything is addresses, strides in bytes and counts, as 64-bit numbers; nothing is checked. A tile is 16 outputs of an int8
-matrix, `[inputs / 4, 16, 4]`, or the keys of TILE positions, `[head_size, TILE]`.
+Everything is addresses, strides in bytes and counts, as 64-bit numbers; nothing is checked. A tile
+is 16 outputs of an int8 matrix, `[inputs / 4, 16, 4]`, or the keys of TILE positions, `[head_size,
+TILE]`.
 """
 
 from __future__ import annotations
@@ -30,7 +32,8 @@ from .numba_llvm import (
 )
 from .numba_sizes import LANES, TILE
 
-LONG = 128  # vectors of a float32 line; shorter ones are read fastest one after the other, longer ones two at a time
+# vectors of a float32 line: shorter ones are read fastest one by one, longer ones two at a time
+LONG = 128
 NORM_EPSILON = 1e-5
 ERF = (
     1.061405429,
@@ -105,7 +108,9 @@ def _float32_dots(rows: int, outputs: int):
 
 
 def _rows_in_pieces(builder: ir.IRBuilder, rows):
-    """Yields 8, 4, 2 and 1, each within a loop over the pieces of so many rows, with the first row of a piece."""
+    """Yields 8, 4, 2 and 1, each within a loop over the pieces of so many rows, with the first row
+    of a piece.
+    """
     begin = ir.Constant(I64, 0)
     for piece in (8, 4, 2, 1):
         size = ir.Constant(I64, piece)
@@ -213,8 +218,8 @@ def float32_product(typing, matrix, fours, x, x_step, rows, vectors, out, step):
 def quantise_group(typing, x, vectors, quantised, scale, offset):
     """Float32 numbers in 8 bits, x ≈ quantised · scale.
 
-    Weights w are kept as w + 128, since processors multiply unsigned bytes by signed ones; the offset is what that makes too
-    much: -128 times the sum of `quantised`.
+    Weights w are kept as w + 128, since processors multiply unsigned bytes by signed ones; the
+    offset is what that makes too much: -128 times the sum of `quantised`.
     """
 
     def write(builder, x, vectors, quantised, scale, offset):
@@ -274,7 +279,9 @@ def normalise(typing, x, vectors, weight, bias, out):
 
 @intrinsic
 def gelu(typing, x, vectors):
-    """In place: h · (1 + erf(h / √2)) / 2, with erf to 1.5e-7 by formula 7.1.26 of Abramowitz and Stegun's handbook."""
+    """In place: h · (1 + erf(h / √2)) / 2, with erf to 1.5e-7 by formula 7.1.26 of Abramowitz and
+    Stegun's handbook.
+    """
 
     def write(builder, x, vectors):
         code = Code(builder)
@@ -389,7 +396,9 @@ def get(typing, address):
 
 @intrinsic
 def pause(typing):
-    """Tells the processor that this thread only waits, which leaves more of a core to the other one on it."""
+    """Tells the processor that this thread only waits, which leaves more of a core to the other one
+    on it.
+    """
 
     def write(context, builder, signature, arguments):
         machine = platform.machine().lower()
@@ -407,7 +416,7 @@ def pause(typing):
 
 @intrinsic
 def let_others_run(typing):
-    """Gives the core to another thread that is ready, if there is one: the system's call for that."""
+    """Gives the core to another thread that is ready, if there is one: the system's call."""
 
     def write(context, builder, signature, arguments):
         name = "SwitchToThread" if sys.platform == "win32" else "sched_yield"

@@ -14,7 +14,7 @@ OWN_GROUPS = Path("/proc/self/cgroup")
 
 
 def usable_processors() -> int:
-    """Those that the scheduler may give this process, or as many as its container's quota pays for."""
+    """Those that the scheduler may give this process, or that its container's quota pays for."""
     if hasattr(os, "sched_getaffinity"):
         there = len(os.sched_getaffinity(0))
     else:

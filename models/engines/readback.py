@@ -9,9 +9,11 @@ import torch
 from torch import Tensor
 
 LAG_STEPS = 8
-"""On a GPU: how many steps the reading stays behind the drawing, and thus how many the CPU may be ahead of the GPU.
+"""On a GPU: how many steps the reading stays behind the drawing, and thus how many the CPU may be
+ahead of the GPU.
 
-So many are still computed after a stop. Fewer would do for a CPU that is never late; these cover its pauses.
+So many are still computed after a stop. Fewer would do for a CPU that is never late; these cover
+its pauses.
 """
 
 
@@ -22,10 +24,11 @@ def lag_on(device: torch.device) -> int:
 def bring_back(
     drawn: Iterator[tuple[Tensor, ...]], places: tuple[Tensor, ...], first: int, lag: int
 ) -> Iterator[int]:
-    """Copies what each step gives, from step `first` on, into its row of each of `places` `[S, …]` on the CPU.
+    """Copies what each step gives, from step `first` on, into its row of each of `places` `[S, …]`
+    on the CPU.
 
-    Yields the last step that has arrived: after each step drawn, and at the end for each that is still under way. Before
-    any has arrived, what it yields is below `first`.
+    Yields the last step that has arrived: after each step drawn, and at the end for each that is
+    still under way. Before any has arrived, what it yields is below `first`.
     """
     under_way: deque[Callable[[], None]] = deque()
     step = first - 1
@@ -40,7 +43,10 @@ def bring_back(
 
 
 def _send(given: tuple[Tensor, ...], step: int, places: tuple[Tensor, ...]) -> Callable[[], None]:
-    """Starts copies into pinned memory; what is returned waits for their end. Elsewhere than on a GPU they end at once."""
+    """Starts copies into pinned memory; what is returned waits for their end.
+
+    Elsewhere than on a GPU they end at once.
+    """
     device = given[0].device
     on_gpu = device.type == "cuda"
     for tensor, place in zip(given, places, strict=True):

@@ -1,8 +1,8 @@
 """Engines: what runs the LM, step by step.
 
-An engine opens sessions; a session holds slots. A slot is one item of music: it is admitted, listens, and leaves.
-Slots at different positions share a step, and each gets what it would get alone. All state is the session's: two
-sessions of one engine cannot disturb each other.
+An engine opens sessions; a session holds slots. A slot is one item of music: it is admitted,
+listens, and leaves. Slots at different positions share a step, and each gets what it would get
+alone. All state is the session's: two sessions of one engine cannot disturb each other.
 """
 
 from __future__ import annotations
@@ -26,11 +26,17 @@ Heard = Sequence[Conditioning | None]
 
 class Session(Protocol):
     def admit(self, heard: Heard, max_steps: int) -> int:
-        """A new slot with a row for each of `heard`, and room for `max_steps` steps. Prefixes are read at once."""
+        """A new slot with a row for each of `heard`, and room for `max_steps` steps.
+
+        Prefixes are read at once.
+        """
         ...
 
     def listen(self, slot: int, heard: Heard) -> None:
-        """From the next step on, the slot's rows listen to something else. As many rows, and the same prefixes."""
+        """From the next step on, the slot's rows listen to something else.
+
+        As many rows, and the same prefixes.
+        """
         ...
 
     def leave(self, slot: int) -> None:
@@ -40,7 +46,8 @@ class Session(Protocol):
     def step(self, slots: Sequence[int], tokens: Tensor) -> Tensor:
         """Each slot reads its next S steps, int64 `[N, K, S]` on the engine's device.
 
-        Returns float32 logits `[R, K, V]` of the step after them: a row for each branch, slot by slot.
+        Returns float32 logits `[R, K, V]` of the step after them: a row for each branch, slot by
+        slot.
         """
         ...
 
@@ -66,7 +73,9 @@ class Engine(Protocol):
         ...
 
     def open(self, rows: int = 0, max_steps: int = 0) -> Session:
-        """A session with room for so many rows and steps from the start; it grows when it needs more."""
+        """A session with room for so many rows and steps from the start; it grows when it needs
+        more.
+        """
         ...
 
 
@@ -105,7 +114,9 @@ class Plan:
 
 
 class TorchSession:
-    """Rows of all slots lie in one set of caches, so that a step of all of them at one position copies nothing."""
+    """Rows of all slots lie in one set of caches, so that a step of all of them at one position
+    copies nothing.
+    """
 
     def __init__(self, lm: MusicGenLM, rows: int, max_steps: int):
         self._lm, self._caches, self._slots = lm, lm.allocate(rows, max_steps), Slots()
@@ -187,6 +198,9 @@ def indexed(numbers: tuple[int, ...], device: torch.device) -> slice | Tensor:
 
 
 def prefix_of(heard: Heard) -> Tensor | None:
-    """`[rows, P, hidden_size]`, or None where nobody has a prefix. All branches of a model have one of equal length."""
+    """`[rows, P, hidden_size]`, or None where nobody has a prefix.
+
+    All branches of a model have one of equal length.
+    """
     prefixes = [one.prefix for one in heard if one is not None and one.prefix is not None]
     return torch.cat(prefixes) if prefixes else None

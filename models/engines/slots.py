@@ -16,7 +16,9 @@ class _Slot:
 
 
 class Slots:
-    """Rows are given out from the lowest that is free, so that slots that begin together lie together."""
+    """Rows are given out from the lowest that is free, so that slots that begin together lie
+    together.
+    """
 
     def __init__(self) -> None:
         self._slots: dict[int, _Slot] = {}
@@ -51,7 +53,9 @@ class Slots:
         return self._slots.pop(slot).rows
 
     def check_same_number(self, slot: int, heard: Sequence[object]) -> None:
-        """Raises Refused if what a slot is to listen to has another number of branches: they would have no past."""
+        """Raises Refused if what a slot is to listen to has another number of branches: they would
+        have no past.
+        """
         if len(heard) != len(self.rows(slot)):
             raise Refused(
                 "branches",

@@ -1,4 +1,6 @@
-"""Folders that are not a Hugging Face MusicGen checkpoint, named for what they are, each with its cure."""
+"""Folders that are not a Hugging Face MusicGen checkpoint, named for what they are, each with its
+cure.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,7 @@ MAX_ENTRIES = 2000  # looked at in search of a nested checkpoint
 
 
 def check_kind(folder: Path) -> None:
-    """Raises Refused if the files show that this is something else than the folder of a checkpoint."""
+    """Raises Refused if the files show that this is no folder of a checkpoint."""
     if not folder.is_dir():
         got = "a file" if folder.exists() else "nothing there"
         raise Refused(
@@ -91,7 +93,9 @@ def _nested(folders: list[Path], levels: int) -> Iterator[Path]:
 
 
 def wrapper_of(names: Iterable[str], expected: str) -> str | None:
-    """What stands before every name of a model that was saved from within another; `expected` is one of its names."""
+    """What stands before every name of a model that was saved from within another; `expected` is
+    one of its names.
+    """
     for name in names:
         before = name.removesuffix(expected)
         if before != name and before.startswith(WRAPPERS):

@@ -1,6 +1,8 @@
-"""T5's tokenizer: from tokenizer.json through `tokenizers`, or from spiece.model through SentencePiece.
+"""T5's tokenizer: from tokenizer.json through `tokenizers`, or from spiece.model through
+SentencePiece.
 
-Both read a stranger's file, so its kinds are checked before a library sees it. Knows nothing of T5 itself.
+Both read a stranger's file, so its kinds are checked before a library sees it. Knows nothing of T5
+itself.
 """
 
 from __future__ import annotations
@@ -20,7 +22,8 @@ END = "</s>"
 MARKS = ("<pad>", END, "<unk>")
 MAX_PIECES_BYTES = 64 * 2**20
 REMEDY = "take the tokenizer files of this checkpoint"
-# Kinds that a T5 tokenizer is made of. Patterns (regular expressions) of a stranger can take for ever; see `_plain`.
+# Kinds that a T5 tokenizer is made of. Patterns (regular expressions) of a stranger can take for
+# ever; see `_plain`.
 NORMALIZERS = frozenset(
     ["Sequence", "Precompiled", "Lowercase", "NFC", "NFD", "NFKC", "NFKD", "Nmt", "Strip"]
     + ["StripAccents", "Prepend", "Replace"]
@@ -130,7 +133,9 @@ def _check_stage(path: Path, name: str, stage: object, kinds: frozenset[str]) ->
 
 
 def _is_charsmap(table: object) -> bool:
-    """Base64 of: the length of a trie in bytes, the trie, and what its characters become, as UTF-8 (or nothing)."""
+    """Base64 of: the length of a trie in bytes, the trie, and what its characters become, as UTF-8
+    (or nothing).
+    """
     if not table:
         return table is None or table == ""
     if not isinstance(table, str):
