@@ -49,7 +49,7 @@ class Weighted(nn.Module):
         self.bias = nn.Parameter(torch.empty(shapes["bias"]))
 
 
-class Residual(nn.Module):
+class ResidualModule(nn.Module):
     def __init__(self, layer: codec_layers.Residual):
         super().__init__()
         self.first, self.second = Weighted(layer.first), Weighted(layer.second)
@@ -60,7 +60,7 @@ def module_of(layer: codec_layers.Layer) -> nn.Module:
     """What holds the weights of a layer."""
     match layer:
         case codec_layers.Residual():
-            return Residual(layer)
+            return ResidualModule(layer)
         case codec_layers.LSTM():
             return nn.LSTM(layer.size, layer.size, layer.layers)
         case codec_layers.ELU():
@@ -223,7 +223,7 @@ class _LSTM:
 class _Residual:
     """block(x) + shortcut(x), where the block runs late: the shortcut waits for it."""
 
-    def __init__(self, module: Residual):
+    def __init__(self, module: ResidualModule):
         convolutions = _Conv(module.first), _Conv(module.second)
         self._block = [_Elu(inplace=False), convolutions[0], _Elu(), convolutions[1]]
         self._shortcut = None if module.shortcut is None else _Conv(module.shortcut)
@@ -248,7 +248,7 @@ def _stateful(module: nn.Module) -> _Stateful:
             return _Conv(module)
         case Weighted():
             return _ConvTranspose(module)
-        case Residual():
+        case ResidualModule():
             return _Residual(module)
         case nn.LSTM():
             return _LSTM(module)

@@ -32,7 +32,7 @@ class Norm(nn.Module):
         return self.weight * (x * torch.rsqrt(variance + self._epsilon))
 
 
-class Layer(nn.Module):
+class T5Layer(nn.Module):
     def __init__(self, config: T5Config):
         super().__init__()
         d, inner = config.hidden_size, config.num_heads * config.head_size
@@ -69,7 +69,7 @@ class T5Encoder(nn.Module):
         self.config = config
         self.embedding = Embedding(config.vocab_size, config.hidden_size)
         self.position_bias = Embedding(config.num_buckets, config.num_heads)
-        self.layers = nn.ModuleList(Layer(config) for _ in range(config.num_layers))
+        self.layers = nn.ModuleList(T5Layer(config) for _ in range(config.num_layers))
         self.norm = Norm(config.hidden_size, config.epsilon)
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
@@ -78,7 +78,7 @@ class T5Encoder(nn.Module):
         places = buckets(ids.shape[1], self.config.num_buckets, self.config.max_distance)
         bias = self.position_bias(places.to(ids.device)).permute(2, 0, 1)  # [H, L, L]
         bias = bias.masked_fill(~mask[:, None, None], torch.finfo(x.dtype).min).contiguous()
-        for layer in all_of(self.layers, Layer):
+        for layer in all_of(self.layers, T5Layer):
             x = layer(x, bias)
         return self.norm(x)
 

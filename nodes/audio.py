@@ -73,7 +73,7 @@ class AudioLoudness:
     ) -> tuple[dict[str, Any]]:
         import torch
 
-        waveform, rate = wires.read_audio(audio)
+        waveform, rate = wires.checked_audio(audio)
         items = [_levelled(sound, rate, method, target, ceiling) for sound in waveform]
         return ({"waveform": torch.stack(items), "sample_rate": rate},)
 
@@ -135,7 +135,7 @@ class AudioSpectrogram:
 
         from ..models import dsp
 
-        waveform, rate = wires.read_audio(audio)
+        waveform, rate = wires.checked_audio(audio)
         host.current_run().limits.check_pictures(len(waveform), width, height)
         return (torch.stack([dsp.picture(sound, rate, width, height) for sound in waveform]),)
 

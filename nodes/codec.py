@@ -137,7 +137,7 @@ class EnCodecEncode:
     def encode(self, codec: wires.CodecPart, audio: dict[str, Any]) -> tuple[dict[str, Any]]:
         from ..models import dsp
 
-        waveform, rate = wires.read_audio(audio)
+        waveform, rate = wires.checked_audio(audio)
         encoder = codec.codec.ready()
         if rate != encoder.sample_rate or waveform.shape[1] != codec.channels:
             log.info(

@@ -69,7 +69,7 @@ def audio_tokens(tokens: Tensor, config: LMConfig, open_end: bool) -> dict[str, 
     }
 
 
-def read_audio(audio: object) -> tuple[Tensor, int]:
+def checked_audio(audio: object) -> tuple[Tensor, int]:
     """`[B, C, samples]` and sample rate of an AUDIO.
 
     Raises Refused if there is no sound: newer ComfyUI passes None for a video without an audio

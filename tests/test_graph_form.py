@@ -8,7 +8,7 @@ from fakes import opened
 
 from musicgraph.app.page.graph import SHIPPED, shipped_workflows
 from musicgraph.app.page.graph_form import Field, overrides, sections, widget
-from musicgraph.app.page.graph_picture import draw
+from musicgraph.app.page.graph_picture import draw_graph
 from musicgraph.models.refused import Refused
 from musicgraph.workflows.inputs import InputSpec
 from musicgraph.workflows.reader import read_document
@@ -28,7 +28,7 @@ def shipped(name):
 def test_every_node_and_link_of_the_shipped_graphs_is_drawn():
     for _, name in shipped_workflows():
         graph = shipped(name).graph
-        svg = draw(graph, CLASSES)
+        svg = draw_graph(graph, CLASSES)
         assert svg.count('class="box"') == len(graph)
         links = sum(len(node.links) for node in graph)
         assert svg.count("<path d=") == links
@@ -36,7 +36,9 @@ def test_every_node_and_link_of_the_shipped_graphs_is_drawn():
 
 def test_without_positions_the_nodes_stand_in_layers():
     api = shipped("api/text_to_music.json").graph
-    xs = [float(part.split('"')[0]) for part in draw(api, CLASSES).split('class="box" x="')[1:]]
+    xs = [
+        float(part.split('"')[0]) for part in draw_graph(api, CLASSES).split('class="box" x="')[1:]
+    ]
     assert xs == sorted(xs) and len(set(xs)) == len(xs)
 
 
@@ -46,16 +48,16 @@ def test_a_strangers_graph_is_drawn_harmlessly():
         evil: {"class_type": evil, "inputs": {"x": evil, "y": ["b", 0]}, "_meta": {"title": evil}},
         "b": {"class_type": "SaveAudio", "inputs": {"audio": [evil, 7]}},
     }
-    assert "<script" not in draw(opened(nodes).graph, CLASSES, {evil: "done"})
+    assert "<script" not in draw_graph(opened(nodes).graph, CLASSES, {evil: "done"})
     many = {
         str(i): {"class_type": "AudioConcat", "inputs": {"audio1": [str(i - 1), 0]}}
         for i in range(3000)
     }
-    assert "2800 more nodes" in draw(opened(many).graph, CLASSES)
+    assert "2800 more nodes" in draw_graph(opened(many).graph, CLASSES)
 
 
 def test_the_node_at_work_is_marked():
-    svg = draw(shipped("api/text_to_music.json").graph, CLASSES, {"3": "at-work"})
+    svg = draw_graph(shipped("api/text_to_music.json").graph, CLASSES, {"3": "at-work"})
     assert '<g class="at-work" data-node="3">' in svg
 
 

@@ -3,7 +3,7 @@
 import pytest
 from fakes import CLASSES, node, opened
 
-from musicgraph.app.page.graph_picture import MAX_DRAWN, MAX_SOCKETS, draw
+from musicgraph.app.page.graph_picture import MAX_DRAWN, MAX_SOCKETS, draw_graph
 from musicgraph.workflows.reader import Document
 
 
@@ -18,31 +18,32 @@ def ui(*positions):
 @pytest.mark.parametrize("document", [Document(ui={"nodes": []}), Document(api={})])
 def test_a_graph_without_nodes_is_a_sentence(document):
     assert (
-        draw(opened(document).graph, CLASSES) == "<p>The workflow has no active nodes to draw.</p>"
+        draw_graph(opened(document).graph, CLASSES)
+        == "<p>The workflow has no active nodes to draw.</p>"
     )
 
 
 def test_muted_nodes_only_are_a_sentence():
     muted = Document(ui={"nodes": [{"id": 1, "type": "Number", "mode": 2}]})
-    assert "no active nodes" in draw(opened(muted).graph, CLASSES)
+    assert "no active nodes" in draw_graph(opened(muted).graph, CLASSES)
 
 
 @pytest.mark.parametrize(
     "pos", [[10**400, 0], [0, -(10**400)], [float("nan"), 0], [float("inf"), 0], ["x"], None, {}]
 )
 def test_a_position_that_cannot_be_drawn_is_not_used(pos):
-    drawn = draw(opened(ui(pos, [300, 40])).graph, CLASSES)
+    drawn = draw_graph(opened(ui(pos, [300, 40])).graph, CLASSES)
     assert drawn.count('class="box"') == 2 and "nan" not in drawn and "inf" not in drawn
 
 
 def test_a_large_graph_is_drawn_in_part():
     many = {f"{i}": node("Number", value=i) for i in range(MAX_DRAWN + 50)}
     many["x"] = {"inputs": {f"i{i}": ["0", 0] for i in range(5000)}, "class_type": "Number"}
-    drawn = draw(opened({"x": many["x"], **many}).graph, CLASSES)
+    drawn = draw_graph(opened({"x": many["x"], **many}).graph, CLASSES)
     assert drawn.count('class="box"') == MAX_DRAWN and "51 more nodes are not drawn" in drawn
     assert drawn.count("<path d=") == MAX_SOCKETS
 
 
 def test_what_a_stranger_wrote_is_escaped():
-    drawn = draw(opened({"<b>": node("Number", "<script>", value="<i>")}).graph, CLASSES)
+    drawn = draw_graph(opened({"<b>": node("Number", "<script>", value="<i>")}).graph, CLASSES)
     assert "<script>" not in drawn and "<i>" not in drawn and "<b>" not in drawn

@@ -236,7 +236,7 @@ def test_a_disk_that_is_full_costs_time_only(stereo, tmp_path, monkeypatch, capl
 @pytest.fixture
 def compilations(tmp_path, monkeypatch):
     """An empty cache, and how often something was compiled since then (what this process has is taken again)."""
-    machine_code.load()
+    machine_code.obtain()
     content = cache.read(machine_code.entry_name())
     made = []
     monkeypatch.setenv("MUSICGRAPH_CACHE", str(tmp_path / "cache"))
@@ -244,7 +244,7 @@ def compilations(tmp_path, monkeypatch):
 
     def count():
         machine_code._of.cache_clear()
-        machine_code.load()
+        machine_code.obtain()
         return len(made)
 
     yield count
@@ -276,12 +276,12 @@ def test_compiled_code_is_another_entry_when_anything_changes_that_is_in_it(chan
 
 
 def test_code_that_is_kept_needs_no_compiler():
-    machine_code.load()
+    machine_code.obtain()
     script = (
         "import sys; sys.path.insert(0, sys.argv[1]); import conftest\n"
         "import os; os.environ['MUSICGRAPH_CACHE'] = sys.argv[2]\n"
         "from musicgraph.models.engines import machine_code\n"
-        "machine_code.load(); print('numba' in sys.modules)\n"
+        "machine_code.obtain(); print('numba' in sys.modules)\n"
     )
     here, kept = str(Path(__file__).parent), os.environ["MUSICGRAPH_CACHE"]
     command = [sys.executable, "-c", script, here, kept]

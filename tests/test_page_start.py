@@ -113,6 +113,12 @@ def test_an_encoder_is_put_on_the_path_when_none_is_there(monkeypatch, tmp_path,
         assert shutil.which("ffmpeg") == str(tmp_path / program), "what is there already goes first"
 
 
+def test_the_style_sheet_is_there_where_the_package_is_installed():
+    assert theme.STYLE.is_file()
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    assert f'"musicgraph.app.page" = ["*{theme.STYLE.suffix}"]' in project
+
+
 def test_the_look_comes_from_this_machine_only():
     texts = [
         theme.STYLE.read_text(encoding="utf-8"),

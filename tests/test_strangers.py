@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mutations import VALUES, as_text, damaged, mutated
 
-from musicgraph.app.page.graph_picture import draw
+from musicgraph.app.page.graph_picture import draw_graph
 from musicgraph.app.studio.fields import all_fields, compatible_fields, read_fields
 from musicgraph.app.studio.settings import AppSettings
 from musicgraph.models.refused import Refused
@@ -46,7 +46,7 @@ def understood(text, classes):
     """The graph of a document, drawn and checked; None if it was refused."""
     try:
         workflow = opened(parse_document(text), classes)
-        assert draw(workflow.graph, classes).startswith("<")
+        assert draw_graph(workflow.graph, classes).startswith("<")
         found = validate(workflow.runnable, workflow.specs)
         found.raise_if_refused()
     except Refused as error:

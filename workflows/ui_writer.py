@@ -99,7 +99,7 @@ class _Document:
             known = ", ".join(specs) or "no known inputs"
             raise refused(f"node {node.id} has no widget {name}", f"it has {known}")
         value = list(value) if isinstance(value, tuple) else value
-        data["widgets_values"] = widget_values.changed(
+        data["widgets_values"] = widget_values.with_changes(
             specs, data.get("widgets_values"), name, value
         )
         self._cut(node.id, name)

@@ -46,7 +46,7 @@ def named(specs: Mapping[str, InputSpec], values: list | dict) -> dict[str, Any]
     return widgets | {name: values[at] for name, at in places.items() if at < len(values)}
 
 
-def changed(specs: Mapping[str, InputSpec], values: Any, name: str, value: Any) -> list | dict:
+def with_changes(specs: Mapping[str, InputSpec], values: Any, name: str, value: Any) -> list | dict:
     """A copy in which one widget has another value, and every widget before it has its place."""
     values = as_places(values)
     if isinstance(values, dict):

@@ -34,7 +34,7 @@ from ..studio.job import Folders, Job
 from ..studio.models import permitted
 from ..studio.settings import AppSettings
 from .graph_form import LOADER_INPUT, Field, overrides, sections, widget
-from .graph_picture import draw
+from .graph_picture import draw_graph
 from .model_menu import model_choices
 from .shelf import Shelf
 from .status import JobStatus, explain, note
@@ -215,7 +215,7 @@ def build_graph(visitors: Visitors, shelf: Shelf, settings: AppSettings) -> None
             elem_id="mg-drop",
         )  # fmt: skip
     trouble = gr.HTML(elem_id="mg-trouble")
-    picture = gr.HTML(draw(first.graph, classes), elem_id="mg-graph-picture")
+    picture = gr.HTML(draw_graph(first.graph, classes), elem_id="mg-graph-picture")
     with gr.Row(elem_id="mg-graph-body"):
         form = gr.Column(scale=5, min_width=0)
         with gr.Column(scale=6, min_width=0, elem_id="mg-graph-run"):
@@ -239,7 +239,7 @@ def build_graph(visitors: Visitors, shelf: Shelf, settings: AppSettings) -> None
             return [gr.skip()] * 4
         try:
             found = read(name)
-            return [as_state(found), draw(found.graph, classes), "", ()]
+            return [as_state(found), draw_graph(found.graph, classes), "", ()]
         except Exception as error:  # also what nobody foresaw: see failure_of
             return [gr.skip(), gr.skip(), explain(error), gr.skip()]
 
@@ -315,14 +315,16 @@ def _form(
             filled = with_overrides(opened(document, classes), changes)
             graph = filled.graph
             for shown in run_graph(visitors, shelf, settings, visitor, filled):
-                drawn = gr.skip() if shown.marks == marks else draw(graph, classes, shown.marks)
+                drawn = (
+                    gr.skip() if shown.marks == marks else draw_graph(graph, classes, shown.marks)
+                )
                 fresh = gr.skip() if shown.made == results else shown.made
                 marks, results = shown.marks, shown.made
                 yield [shown.status, drawn, fresh, gr.skip(), gr.skip()]
         except Exception as error:  # also what nobody foresaw: see failure_of
             yield [
                 explain(error),
-                draw(graph, classes, {**marks, **_broken(error)}),
+                draw_graph(graph, classes, {**marks, **_broken(error)}),
                 *[gr.skip()] * 3,
             ]
         yield [

@@ -44,7 +44,7 @@ class Box:
         return HEAD + ROW * (max(len(self.inputs), len(self.outputs)) + len(self.lines)) + PAD
 
 
-def draw(graph: Graph, classes: NodeClasses, marks: Mapping[str, str] | None = None) -> str:
+def draw_graph(graph: Graph, classes: NodeClasses, marks: Mapping[str, str] | None = None) -> str:
     """`marks` gives nodes a state: at-work, done or broken."""
     if not len(graph):
         return "<p>The workflow has no active nodes to draw.</p>"

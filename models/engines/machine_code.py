@@ -44,7 +44,7 @@ _CALL = ctypes.CFUNCTYPE(
 
 
 @dataclass(frozen=True)
-class Code:
+class MachineCode:
     """The functions, and what holds their memory."""
 
     step: Function
@@ -52,13 +52,13 @@ class Code:
     engine: Any
 
 
-def load() -> Code:
+def obtain() -> MachineCode:
     """From the cache; compiled, and kept there, where it is not in it."""
     return _of(entry_name())
 
 
 @functools.cache
-def _of(name: str) -> Code:
+def _of(name: str) -> MachineCode:
     content = _read(name)
     if content is None:
         content = compiled()
@@ -66,7 +66,7 @@ def _of(name: str) -> Code:
     return loaded(content)
 
 
-def loaded(content: bytes) -> Code:
+def loaded(content: bytes) -> MachineCode:
     """The functions of an entry, `compiled` or read."""
     binding.initialize_native_target()
     binding.initialize_native_asmprinter()
@@ -77,7 +77,7 @@ def loaded(content: bytes) -> Code:
     engine.add_object_file(binding.ObjectFileRef.from_data(code))
     engine.finalize_object()
     step, read_text = (_callable(engine.get_function_address(symbols[one])) for one in FUNCTIONS)
-    return Code(step, read_text, engine)
+    return MachineCode(step, read_text, engine)
 
 
 def _callable(address: int) -> Function:

@@ -119,7 +119,7 @@ class NumbaEngine:
         )
         self.threads = Threads(_thread_count(self.config))
         started = time.perf_counter()
-        self.code = machine_code.load()
+        self.code = machine_code.obtain()
         if (took := time.perf_counter() - started) > NOTEWORTHY_S:
             log.info(
                 "compiled for this processor and read in %.0f s; what is compiled is kept", took

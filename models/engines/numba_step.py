@@ -74,13 +74,13 @@ from .numba_vectors import (
     add_and_get,
     address_at,
     byte,
-    fetch,
     gelu,
     get,
     let_others_run,
     normalise,
     number,
     pause,
+    prefetch,
     put,
     put_byte,
     quantise_group,
@@ -158,7 +158,7 @@ def ask_for(job, matrix, item, items, outputs, inputs):
     """
     if item < items:
         size = outputs * inputs * (1 if job.int8 else 4)
-        fetch(matrix + item * size, min(size, ASKED_FOR) // 64)
+        prefetch(matrix + item * size, min(size, ASKED_FOR) // 64)
 
 
 # ---------------------------------------------------------------- a thread's own memory

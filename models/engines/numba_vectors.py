@@ -428,7 +428,7 @@ def let_others_run(typing):
 
 
 @intrinsic
-def fetch(typing, address, lines):
+def prefetch(typing, address, lines):
     """Asks memory for some lines of the cache."""
 
     def write(context, builder, signature, arguments):
