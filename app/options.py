@@ -15,8 +15,8 @@ from .studio.fields import Fields
 def give_options(command: Callable[..., Any], fields: Fields, letters: Mapping[str, str]) -> None:
     """To a command whose last parameter is `**values`: an option for each field.
 
-    Values come by the fields' names. `letters`: the short forms, such as {"duration": "-d"}. Ranges are
-    left to those who read the values, so that a refusal says the same at every door.
+    Values come by the fields' names. `letters`: the short forms, such as {"duration": "-d"}. Ranges
+    are left to those who read the values, so that a refusal says the same at every door.
     """
     vars(command).pop("__signature__", None)  # of an earlier call
     known = inspect.signature(command, eval_str=True).parameters.values()

@@ -6,8 +6,7 @@ cross-attention's k and v, the K embedding tables and the K heads: one read of t
 in few operations.
 
     rows R     what is computed side by side: a row for each branch of each item
-    C ≤ R      rows that hear text; for the others it is exact zeros, whose attention is exactly zero:
-               skipped
+    C ≤ R      rows that hear text; for the others it is exact zeros, whose attention is zero
 """
 
 from __future__ import annotations

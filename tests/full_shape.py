@@ -1,4 +1,6 @@
-"""A checkpoint of musicgen-small's exact shape with random weights, for what only shows at full size."""
+"""A checkpoint of musicgen-small's exact shape with random weights, for what only shows at full
+size.
+"""
 
 import json
 from pathlib import Path

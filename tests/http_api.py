@@ -1,4 +1,6 @@
-"""What the HTTP API's tests share: addresses, a short request, a busy device, and how answers are read."""
+"""What the HTTP API's tests share: addresses, a short request, a busy device, and how answers are
+read.
+"""
 
 import io
 import threading

@@ -1,4 +1,6 @@
-"""Hypothesis strategies for what strangers send: JSON like ours, changed somewhere, and bytes cut or flipped."""
+"""Hypothesis strategies for what strangers send: JSON like ours, changed somewhere, and bytes cut
+or flipped.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,9 @@ def places(data: Any) -> list[tuple[Any, Any]]:
 
 @st.composite
 def mutated(draw: st.DrawFn, documents: list[dict[str, Any]]) -> dict[str, Any]:
-    """One of the documents in which one to four things were replaced, removed, doubled or exchanged."""
+    """One of the documents in which one to four things were replaced, removed, doubled or
+    exchanged.
+    """
     data = copy.deepcopy(draw(st.sampled_from(documents)))
     for _ in range(draw(st.integers(1, 4))):
         found = places(data)

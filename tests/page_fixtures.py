@@ -1,4 +1,6 @@
-"""Fixtures of the page's tests, which name this file in `pytest_plugins`: a tiny model, visitors, a shelf."""
+"""Fixtures of the page's tests, which name this file in `pytest_plugins`: a tiny model, visitors, a
+shelf.
+"""
 
 import pytest
 import tiny

@@ -1,4 +1,6 @@
-"""The whole server in this process, on a port of loopback, with a tiny random model: for tests of the page."""
+"""The whole server in this process, on a port of loopback, with a tiny random model: for tests of
+the page.
+"""
 
 import socket
 import threading

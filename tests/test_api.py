@@ -1,4 +1,6 @@
-"""The HTTP API with a tiny random model: what its two routes answer, what is sent, and what is refused."""
+"""The HTTP API with a tiny random model: what its two routes answer, what is sent, and what is
+refused.
+"""
 
 import io
 import json
@@ -56,9 +58,10 @@ def test_the_same_seed_gives_the_same_music_and_minus_one_says_which_it_drew(cli
 def test_the_documented_client_code_works(paying, keys, tmp_path):
     key = keys.add("ann", 3)
     response = paying.post(
-        COMPATIBLE, json={"prompt": "lo-fi music with a soothing melody", "duration": 1, "seed": 42},
+        COMPATIBLE,
+        json={"prompt": "lo-fi music with a soothing melody", "duration": 1, "seed": 42},
         headers={"x-api-key": key},
-    )  # fmt: skip
+    )
     (tmp_path / "music.wav").write_bytes(response.content)
     assert read_audio(tmp_path / "music.wav")[0].shape == (1, RATE)
     assert response.headers["x-remaining-credits"] == "2"
@@ -108,10 +111,21 @@ def test_a_missing_prompt_is_refused(client):
 @pytest.mark.parametrize(
     "body",
     [
-        b"", b"{", b"nonsense", b'{"prompt": NaN}', b'{"prompt": "x", "duration": Infinity}', b"\xff\xfe{}", b"[]", b"3",
-        b'"x"', b"null", b"[" * 60000, b'{"seed": ' + b"9" * 5000 + b"}", b'{"prompt": "a", "prompt": "b"}',
+        b"",
+        b"{",
+        b"nonsense",
+        b'{"prompt": NaN}',
+        b'{"prompt": "x", "duration": Infinity}',
+        b"\xff\xfe{}",
+        b"[]",
+        b"3",
+        b'"x"',
+        b"null",
+        b"[" * 60000,
+        b'{"seed": ' + b"9" * 5000 + b"}",
+        b'{"prompt": "a", "prompt": "b"}',
     ],
-)  # fmt: skip
+)
 def test_bodies_that_are_not_a_json_object_are_refused(client, body):
     response = client.post(GENERATE, content=body, headers={"content-type": "application/json"})
     assert "expected" in error_of(response, 400)["message"]
@@ -260,9 +274,18 @@ def test_all_settings_reach_the_graph(client, monkeypatch, model):
     seen = []
     monkeypatch.setattr(api, "music_job", lambda request, *_, **__: seen.append(request) or 1 / 0)
     settings = {
-        "prompt": "p", "negative": "n", "seed": 2**64 - 1, "cfg": 2.5, "temperature": 0.5, "top_k": 9, "top_p": 0.9,
-        "variations": 3, "precision": "fp32", "device": "cpu", "loudness_lufs": -20.0,
-    }  # fmt: skip
+        "prompt": "p",
+        "negative": "n",
+        "seed": 2**64 - 1,
+        "cfg": 2.5,
+        "temperature": 0.5,
+        "top_k": 9,
+        "top_p": 0.9,
+        "variations": 3,
+        "precision": "fp32",
+        "device": "cpu",
+        "loudness_lufs": -20.0,
+    }
     client.post(GENERATE, json={**settings, "duration": 3, "format": "opus", "model": model.name})
     made = vars(seen[0])
     assert {name: made[name] for name in settings} == settings
@@ -290,12 +313,29 @@ def test_what_cannot_be_streamed_is_refused(client, change):
 @pytest.mark.parametrize(
     "change",
     [
-        {"top_k": 0}, {"top_k": 2.5}, {"top_p": 1.1}, {"temperature": -1}, {"cfg": 21}, {"variations": 17},
-        {"duration": 121}, {"duration": 0}, {"seed": 2**64}, {"precision": "int3"}, {"device": 0}, {"format": "aac"},
-        {"format": None}, {"stream": 1}, {"stream": "true"}, {"loudness_lufs": 1}, {"negative": 1}, {"negative": None},
-        {"negative": "x" * 2001}, {"save_as": "SaveAudio"}, {"duration_s": 1},
+        {"top_k": 0},
+        {"top_k": 2.5},
+        {"top_p": 1.1},
+        {"temperature": -1},
+        {"cfg": 21},
+        {"variations": 17},
+        {"duration": 121},
+        {"duration": 0},
+        {"seed": 2**64},
+        {"precision": "int3"},
+        {"device": 0},
+        {"format": "aac"},
+        {"format": None},
+        {"stream": 1},
+        {"stream": "true"},
+        {"loudness_lufs": 1},
+        {"negative": 1},
+        {"negative": None},
+        {"negative": "x" * 2001},
+        {"save_as": "SaveAudio"},
+        {"duration_s": 1},
     ],
-)  # fmt: skip
+)
 def test_settings_out_of_range_are_refused_by_name(client, change):
     assert error_of(client.post(GENERATE, json=SHORT | change), 422)["field"] == next(iter(change))
 
@@ -334,9 +374,38 @@ def test_the_models_that_are_here_can_be_asked_for(client, model, monkeypatch):
 
 
 NASTY = [
-    None, True, False, 0, 1, -1, 2**63, 2**64, 10**300, 0.1, -0.0, 1e308, float("nan"), float("inf"), float("-inf"), "", " ",
-    "x", "\x00", "\ud83d", "😀", "x" * 2001, "../../etc/passwd", "wav", "flac", [], [1], {}, {"a": {}}, [[[[]]]], "NaN",
-]  # fmt: skip
+    None,
+    True,
+    False,
+    0,
+    1,
+    -1,
+    2**63,
+    2**64,
+    10**300,
+    0.1,
+    -0.0,
+    1e308,
+    float("nan"),
+    float("inf"),
+    float("-inf"),
+    "",
+    " ",
+    "x",
+    "\x00",
+    "\ud83d",
+    "😀",
+    "x" * 2001,
+    "../../etc/passwd",
+    "wav",
+    "flac",
+    [],
+    [1],
+    {},
+    {"a": {}},
+    [[[[]]]],
+    "NaN",
+]
 
 
 def nasty_body(dice, names):
@@ -396,8 +465,12 @@ def test_the_openapi_document_tells_the_fields_and_the_statuses(client):
         "prompt"
     ]
     assert schema["properties"]["duration"] | {"description": ""} == {
-        "type": "number", "minimum": 1.0, "maximum": 30.0, "default": 10.0, "description": "",
-    }  # fmt: skip
+        "type": "number",
+        "minimum": 1.0,
+        "maximum": 30.0,
+        "default": 10.0,
+        "description": "",
+    }
     assert {"200", "401", "406", "422", "429", "500"} <= set(route["responses"])
     assert list(route["responses"]["200"]["content"]) == ["audio/wav"]
     assert {"402", "404"} <= set(document["paths"][GENERATE]["post"]["responses"])

@@ -1,4 +1,6 @@
-"""The HTTP API with a tiny random model: who may ask, what it costs, and what comes back when something breaks."""
+"""The HTTP API with a tiny random model: who may ask, what it costs, and what comes back when
+something breaks.
+"""
 
 import asyncio
 import concurrent.futures

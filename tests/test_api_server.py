@@ -1,4 +1,6 @@
-"""The HTTP API over real connections: sound while it is made, clients that leave, the documented client code."""
+"""The HTTP API over real connections: sound while it is made, clients that leave, the documented
+client code.
+"""
 
 import concurrent.futures
 import contextlib
@@ -65,7 +67,10 @@ def sent(address, body, key):
     host, port = address.removeprefix("http://").split(":")
     connection = socket.create_connection((host, int(port)))
     data = json.dumps(body).encode()
-    head = f"POST {GENERATE} HTTP/1.1\r\nHost: {host}\r\nx-api-key: {key}\r\ncontent-type: application/json\r\n"
+    head = (
+        f"POST {GENERATE} HTTP/1.1\r\nHost: {host}\r\nx-api-key: {key}\r\n"
+        "content-type: application/json\r\n"
+    )
     connection.sendall(f"{head}content-length: {len(data)}\r\n\r\n".encode() + data)
     return connection
 

@@ -1,6 +1,8 @@
-"""The page in a real browser: music while it is made, stopping, graphs, the library, errors, keyboard, phone.
+"""The page in a real browser: music while it is made, stopping, graphs, the library, errors,
+keyboard, phone.
 
-Needs Chromium (`chromium` on PATH, or its path in CHROMIUM) and the package playwright. Leave it out with -m "not browser".
+Needs Chromium (`chromium` on PATH, or its path in CHROMIUM) and the package playwright. Leave it
+out with -m "not browser".
 """
 
 import os
@@ -17,9 +19,15 @@ from musicgraph.workflows.reader import read_document
 pytestmark = pytest.mark.browser
 
 FLAGS = [
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-]  # fmt: skip
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 DESK, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
 LONG_S = 120
 
@@ -277,10 +285,13 @@ def test_the_keyboard_is_enough(visit):
     someone.wait_for(".done")
 
 
-NAMELESS = """() => [...document.querySelectorAll('button, input, textarea, audio, select')].filter(e => {
+NAMELESS = """() => [
+  ...document.querySelectorAll('button, input, textarea, audio, select')
+].filter(e => {
   if (!e.offsetParent || e.type === 'file') return false;
   const label = e.labels && [...e.labels].some(l => l.innerText.trim());
-  return !(label || e.getAttribute('aria-label') || e.getAttribute('aria-labelledby') || e.innerText?.trim() || e.title);
+  const aria = e.getAttribute('aria-label') || e.getAttribute('aria-labelledby');
+  return !(label || aria || e.innerText?.trim() || e.title);
 }).map(e => e.outerHTML.slice(0, 160))"""
 
 

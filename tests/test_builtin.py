@@ -258,9 +258,12 @@ def test_a_picture_can_end_a_graph(folders, kind, folder):
     silence = {"duration": 1, "sample_rate": 8000, "channels": 1}
     prompt = {
         "1": {"class_type": "EmptyAudio", "inputs": silence},
-        "2": {"class_type": "AudioSpectrogram", "inputs": {"audio": ["1", 0], "width": 96, "height": 64}},
+        "2": {
+            "class_type": "AudioSpectrogram",
+            "inputs": {"audio": ["1", 0], "width": 96, "height": 64},
+        },
         "3": {"class_type": kind, "inputs": save},
-    }  # fmt: skip
+    }
     (file,) = run_in(folders, prompt, Runner()).files
     with Image.open(file) as picture:
         assert picture.size == (96, 64) and picture.mode == "RGB"

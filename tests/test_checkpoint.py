@@ -1,4 +1,6 @@
-"""Reading checkpoints: every layout that transformers writes, and every way in which a folder can be wrong."""
+"""Reading checkpoints: every layout that transformers writes, and every way in which a folder can
+be wrong.
+"""
 
 import copy
 import json

@@ -1,4 +1,6 @@
-"""A composition that is steered: what is said holds from the announced frame on, and replays to the same tokens."""
+"""A composition that is steered: what is said holds from the announced frame on, and replays to the
+same tokens.
+"""
 
 from dataclasses import replace
 from itertools import islice
@@ -37,7 +39,10 @@ def played(composition, count=100):
 
 
 def steered(composition, count, sayings):
-    """Plays while saying things: {after so many pieces: direction}. Returns the tokens and what was announced."""
+    """Plays while saying things: {after so many pieces: direction}.
+
+    Returns the tokens and what was announced.
+    """
     pieces, announced = [], []
     for number, piece in enumerate(composition.frames(count)):
         pieces.append(piece)
@@ -56,7 +61,9 @@ def test_what_is_announced_holds_from_there_on_and_changes_nothing_before(band):
 
 @pytest.mark.parametrize("moments", [(5,), (0, 1), (41, 42, 43, 44, 45), (20, 42, 47, 60, 90)])
 def test_a_performance_replays_to_the_same_tokens(band, moments):
-    """At any moment: before the first frame, at a window's end, while the next window's prompt is read."""
+    """At any moment: before the first frame, at a window's end, while the next window's prompt is
+    read.
+    """
     ways = [band.piano, band.wild, band.drums]
     performance = band.begin()
     sayings = {at: ways[i % 3] for i, at in enumerate(moments)}
@@ -99,7 +106,9 @@ def bands(request, mono):
 
 
 def kept(composition, moments, sayings=(), count=100):
-    """Plays, and takes the state after so many pieces; the tokens, and (frames until then, state) for each moment."""
+    """Plays, and takes the state after so many pieces; the tokens, and (frames until then, state)
+    for each moment.
+    """
     pieces, states = [], []
     for number, piece in enumerate(composition.frames(count)):
         pieces.append(piece)
@@ -112,7 +121,9 @@ def kept(composition, moments, sayings=(), count=100):
 
 @pytest.mark.parametrize("sayings", [(), ((20, "piano"), (24, "wild"), (60, "drums"))])
 def test_what_goes_on_from_a_state_plays_what_it_would_have_played(bands, sayings):
-    """From anywhere: before the first whole frame, at a window's end, while the next one's prompt is read."""
+    """From anywhere: before the first whole frame, at a window's end, while the next one's prompt
+    is read.
+    """
     said = [(at, getattr(bands, name)) for at, name in sayings]
     moments = {0, 2, 21, 25, 41, 42, 43, 44, 80, 104}
     performance = bands.begin()

@@ -1,4 +1,4 @@
-"""The Create tab without a browser: what its form means, what its handler yields, what it refuses."""
+"""The Create tab without a browser: what its form means, what its handler yields, refuses."""
 
 import io
 import json

@@ -1,4 +1,7 @@
-"""The GPU engine. What is recorded is checked on the CPU, with a recorder that runs again what a graph would replay."""
+"""The GPU engine.
+
+What is recorded is checked on the CPU, with a recorder that runs again what a graph would replay.
+"""
 
 import copy
 
@@ -177,7 +180,10 @@ def test_reading_a_step_again_changes_nothing(mono):
 
 
 class Traffic(TorchDispatchMode):
-    """Counts what is copied from the CPU to the device. Reading from a meta device is an error by itself."""
+    """Counts what is copied from the CPU to the device.
+
+    Reading from a meta device is an error by itself.
+    """
 
     copies = 0
 

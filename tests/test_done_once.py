@@ -33,7 +33,9 @@ def model(tmp_path_factory):
 
 @pytest.fixture
 def counts(monkeypatch):
-    """How often a document becomes a graph, a graph is checked, the models are listed and a class is asked."""
+    """How often a document becomes a graph, a graph is checked, the models are listed and a class
+    is asked.
+    """
     counter = Counter()
 
     def count(holder, name, key):

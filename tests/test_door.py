@@ -1,4 +1,6 @@
-"""The door: other hosts and other sites get nothing, and no file is opened that was not uploaded here."""
+"""The door: other hosts and other sites get nothing, and no file is opened that was not uploaded
+here.
+"""
 
 import json
 import sys
@@ -107,9 +109,15 @@ def foreign_files(tmp_path_factory):
     in_the_cache.parent.mkdir(parents=True, exist_ok=True)
     in_the_cache.write_bytes(b"secret")
     yield [
-        "/etc/hostname", __file__, str(other), str(in_the_cache), ".", "pyproject.toml",
-        "http://127.0.0.1:1/x", "file:///etc/hostname",
-    ]  # fmt: skip
+        "/etc/hostname",
+        __file__,
+        str(other),
+        str(in_the_cache),
+        ".",
+        "pyproject.toml",
+        "http://127.0.0.1:1/x",
+        "file:///etc/hostname",
+    ]
     in_the_cache.unlink()
     in_the_cache.parent.rmdir()
 
@@ -177,10 +185,13 @@ def test_of_very_many_uploads_the_oldest_are_forgotten(monkeypatch):
 @pytest.mark.parametrize(
     "address",
     [
-        "file=http://192.0.2.1/x", "file=https://192.0.2.1/x", "file/http://192.0.2.1/x", "file=HTTP:/192.0.2.1",
+        "file=http://192.0.2.1/x",
+        "file=https://192.0.2.1/x",
+        "file/http://192.0.2.1/x",
+        "file=HTTP:/192.0.2.1",
         "proxy=https://192.0.2.1/x",
     ],
-)  # fmt: skip
+)
 def test_nobody_makes_the_server_fetch_from_another(client, address):
     for method in ("GET", "HEAD"):
         assert client.request(method, f"/gradio_api/{address}").status_code == 403
@@ -206,7 +217,10 @@ def test_objects_with_a_path_are_found_wherever_they_hide():
 
 
 def test_gradio_checks_paths_only_of_what_it_takes_for_launched(server):
-    """Why serve.build_server says so. If Gradio changes either half, this fails: then look again."""
+    """Why serve.build_server says so.
+
+    If Gradio changes either half, this fails: then look again.
+    """
     page = next(route.app for route in server.routes if getattr(route, "path", None) == "").blocks
     token = LocalContext.blocks.set(page)
     try:

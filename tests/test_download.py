@@ -1,4 +1,4 @@
-"""Downloads, from a hub on loopback that misbehaves: whole or nothing, resumed, stopped, explained."""
+"""Downloads, from a hub that misbehaves: whole or nothing, resumed, stopped, explained."""
 
 import errno
 import json
@@ -127,7 +127,8 @@ def test_a_stop_does_not_wait_for_the_next_bytes(hub, target):
 def test_a_killed_download_goes_on_where_it_was(hub, target):
     hub.pause_s = 0.05
     program = (
-        "import sys; from pathlib import Path; from musicgraph.models.weights.download import download;"
+        "import sys; from pathlib import Path; from musicgraph.models.weights.download import "
+        "download;"
         "download(sys.argv[1], Path(sys.argv[2]), lambda *_: None)"
     )
     where = os.environ | {"HF_ENDPOINT": hub.url, "PYTHONPATH": _importable(target.parent.parent)}

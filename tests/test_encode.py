@@ -1,4 +1,6 @@
-"""The one encoder: the same samples give the same bytes, in a file, in a stream, at once and in pieces."""
+"""The one encoder: the same samples give the same bytes, in a file, in a stream, at once and in
+pieces.
+"""
 
 import io
 import math

@@ -1,4 +1,4 @@
-"""Which engine and precision are chosen, and what is said when a machine cannot do what was asked."""
+"""Which engine and precision are chosen, and what is said of what a machine cannot do."""
 
 from dataclasses import replace
 

@@ -39,7 +39,8 @@ text, codec = checkpoint.load_text_encoder(opened), checkpoint.load_codec(opened
 loaded = peak()
 frames = stream(TorchEngine(lm), Generation(25, 0, Sampling()), text.encode(["a song"]))
 codec.decode(torch.cat(list(frames), dim=2), 1)
-print(json.dumps({"loading": (loaded - before) / opened.size_bytes, "in_all": (peak() - before) / opened.size_bytes}))
+shares = {"loading": loaded - before, "in_all": peak() - before}
+print(json.dumps({name: share / opened.size_bytes for name, share in shares.items()}))
 """
 
 

@@ -13,9 +13,18 @@ from musicgraph.models.engines.session import TorchEngine
 from musicgraph.models.refused import Refused
 
 CONFIG = LMConfig(
-    hidden_size=8, num_layers=1, num_heads=1, ffn_size=8, codebook_size=32, num_codebooks=4, channels=1, text_size=8,
-    frame_rate=50.0, sample_rate=16000, window_frames=40,
-)  # fmt: skip
+    hidden_size=8,
+    num_layers=1,
+    num_heads=1,
+    ffn_size=8,
+    codebook_size=32,
+    num_codebooks=4,
+    channels=1,
+    text_size=8,
+    frame_rate=50.0,
+    sample_rate=16000,
+    window_frames=40,
+)
 
 
 class FakeEngine:
@@ -305,7 +314,8 @@ def test_either_half_of_guidance_is_looked_at(row):
 
 
 def test_the_step_is_counted_from_the_beginning_of_the_music():
-    # the first window has 43 steps; the second begins at frame 25, reads 15 at once, and then one after the other
+    # the first window has 43 steps; the second begins at frame 25, reads 15 at once, and then one
+    # after the other
     engine = Overflowing(float("nan"), 43 + 1 + 21, row=0)
     with pytest.raises(Refused, match="step 61 of item 1"):
         generate(100, engine=engine, overlap=15)

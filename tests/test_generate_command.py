@@ -10,6 +10,7 @@ import pytest
 import soundfile
 import tiny
 from fakes import assert_links_sound, opened
+from fresh import BOUND
 
 from musicgraph import cli
 from musicgraph.app.studio.music import make_music
@@ -266,16 +267,12 @@ def test_a_drawn_seed_is_within_what_a_page_can_hold():
 @pytest.mark.parametrize("arguments", [["--help"], ["generate", "--help"], ["run", "--help"]])
 def test_help_needs_nothing_heavy(arguments):
     """So that it answers at once: torch alone takes longer to import than a reader waits."""
-    init = str(Path(cli.__file__).with_name("__init__.py"))
-    script = (
-        "import importlib.util, sys\n"
-        f"spec = importlib.util.spec_from_file_location('musicgraph', {init!r})\n"
-        "sys.modules['musicgraph'] = importlib.util.module_from_spec(spec)\n"
-        "spec.loader.exec_module(sys.modules['musicgraph'])\n"
+    script = BOUND + (
         "from musicgraph import cli\n"
         f"sys.argv = ['musicgraph', *{arguments!r}]\n"
         "try: cli.main()\n"
-        "finally: print(sorted({'torch', 'transformers', 'gradio', 'numpy', 'av'} & set(sys.modules)))\n"
+        "finally: print(sorted({'torch', 'transformers', 'gradio', 'numpy', 'av'} & "
+        "set(sys.modules)))\n"
     )
     out = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert "Usage" in out.stdout

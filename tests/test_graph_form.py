@@ -83,9 +83,15 @@ def test_a_form_has_what_the_nodes_declare():
 
 def test_every_field_has_a_widget_of_its_kind():
     kinds = {
-        "text": gr.Textbox, "line": gr.Textbox, "whole": gr.Number, "slider": gr.Slider, "choice": gr.Dropdown,
-        "audio": gr.Audio, "number": gr.Number, "check": gr.Checkbox,
-    }  # fmt: skip
+        "text": gr.Textbox,
+        "line": gr.Textbox,
+        "whole": gr.Number,
+        "slider": gr.Slider,
+        "choice": gr.Dropdown,
+        "audio": gr.Audio,
+        "number": gr.Number,
+        "check": gr.Checkbox,
+    }
     for field in [
         *fields_of("api/text_to_music.json").values(),
         *fields_of("api/chain.json").values(),

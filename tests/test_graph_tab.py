@@ -1,4 +1,6 @@
-"""The Graph tab without a browser: graphs of strangers run node by node, within what the server allows."""
+"""The Graph tab without a browser: graphs of strangers run node by node, within what the server
+allows.
+"""
 
 from pathlib import Path
 

@@ -1,4 +1,6 @@
-"""The help pages say what the nodes are: every input with its type, default and range, and every output."""
+"""The help pages say what the nodes are: every input with its type, default and range, and every
+output.
+"""
 
 import re
 from pathlib import Path
@@ -17,7 +19,7 @@ every_node = pytest.mark.parametrize("node_id", sorted(NODE_CLASS_MAPPINGS))
 
 
 def declared_inputs(node_class):
-    """(name, type or choices, options) of required and optional inputs, in the order of the node."""
+    """(name, type or choices, options) of required and optional inputs, in their order."""
     kinds = node_class.INPUT_TYPES()
     return [
         (name, entry[0], entry[1] if len(entry) > 1 else {})

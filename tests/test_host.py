@@ -1,4 +1,6 @@
-"""The host's services: plain ones outside ComfyUI, ComfyUI's own inside (shown on stand-ins for its modules)."""
+"""The host's services: plain ones outside ComfyUI, ComfyUI's own inside (shown on stand-ins for its
+modules).
+"""
 
 import sys
 import threading
@@ -149,7 +151,9 @@ def test_precision_follows_what_the_device_is_good_at(comfy):
 
 
 def beside(function):
-    """What `function` returns or raises on a thread that is not the main one, as a host's worker is."""
+    """What `function` returns or raises on a thread that is not the main one, as a host's worker
+    is.
+    """
     outcome = []
 
     def work():

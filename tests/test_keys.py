@@ -239,9 +239,10 @@ def test_the_command_lists_sets_and_removes(tmp_path):
 
 
 def test_the_command_is_quick_to_import():
+    command = ROOT / "app" / "http" / "keys_cli.py"
     script = (
         "import importlib.util, sys\n"
-        f"spec = importlib.util.spec_from_file_location('keys_cli', {str(ROOT / 'app' / 'http' / 'keys_cli.py')!r})\n"
+        f"spec = importlib.util.spec_from_file_location('keys_cli', {str(command)!r})\n"
         "module = importlib.util.module_from_spec(spec); spec.loader.exec_module(module)\n"
         "print([m for m in ('torch', 'fastapi', 'gradio', 'sqlite3') if m in sys.modules])\n"
     )

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from fresh import BOUND
 
 ROOT = Path(__file__).parents[1]
 DOORS = {"api", "cli", "gradio_app", "__main__"}
@@ -29,7 +30,10 @@ MAY_IMPORT = {
     "app.http": GRAPHS | {"app.studio"},
     "app": GRAPHS | {"app.studio", "app.page", "app.http", "api"},
 }
-"""Each room, and the rooms that it may import from besides itself. Doors may import from all of them."""
+"""Each room, and the rooms that it may import from besides itself.
+
+Doors may import from all of them.
+"""
 ROOMS = sorted(MAY_IMPORT)
 
 
@@ -128,9 +132,9 @@ def test_a_checkpoint_is_opened_and_its_engine_chosen_without_torch():
     script = (
         "import importlib.util, pathlib, sys\n"
         "sys.modules['torch'] = sys.modules['numba'] = None  # importing them raises\n"
-        f"spec = importlib.util.spec_from_file_location('musicgraph', {str(ROOT / '__init__.py')!r})\n"
-        "sys.modules['musicgraph'] = importlib.util.module_from_spec(spec)\n"
-        "spec.loader.exec_module(sys.modules['musicgraph'])\n"
+    )
+    script += BOUND
+    script += (
         f"for name in {LIGHT!r}: importlib.import_module('musicgraph.' + name)\n"
         "from musicgraph.models.weights.checkpoint import open_checkpoint\n"
         f"weights = open_checkpoint(pathlib.Path({str(ROOT / 'models/pocket')!r}))\n"
@@ -163,7 +167,8 @@ def test_no_file_outgrows_what_one_can_read():
 
 LOAD_AS_COMFYUI_DOES = """
 import importlib.util, json, sys, types
-for name in ("nodes", "models", "workflows", "host", "utils"):   # ComfyUI's own modules, and other packs'
+# ComfyUI's own modules, and other packs'
+for name in ("nodes", "models", "workflows", "host", "utils"):
     sys.modules[name] = types.ModuleType(name)
 folder = sys.argv[1]
 name = folder.replace(".", "_x_")
@@ -171,9 +176,11 @@ spec = importlib.util.spec_from_file_location(name, folder + "/__init__.py")
 module = importlib.util.module_from_spec(spec)
 sys.modules[name] = module
 spec.loader.exec_module(module)
-heavy = [m for m in ("transformers", "gradio", "soxr", "soundfile", "av", "pyloudnorm") if m in sys.modules]
+libraries = "torch", "transformers", "gradio", "soxr", "soundfile", "av", "pyloudnorm"
+heavy = [m for m in libraries if m in sys.modules]
 inputs = {k: list(v.INPUT_TYPES()["required"]) for k, v in module.NODE_CLASS_MAPPINGS.items()}
-print(json.dumps({"nodes": inputs, "web": module.WEB_DIRECTORY, "heavy": heavy, "path": sys.path[0]}))
+facts = {"nodes": inputs, "web": module.WEB_DIRECTORY, "heavy": heavy, "path": sys.path[0]}
+print(json.dumps(facts))
 """
 
 
@@ -202,16 +209,17 @@ def test_comfyui_can_load_the_pack_from_a_folder_of_any_name(tmp_path, folder):
 
 def test_importing_any_module_has_no_effects(tmp_path):
     """No output, no file, no global flag, no thread."""
+    names = [f"musicgraph.{room}.{path.stem}" for room in ROOMS for path in sources(room)]
     script = (
         "import importlib, pathlib, sys, threading, torch\n"
         f"sys.path.insert(0, {str(ROOT / 'tests')!r})\n"
-        "flags = lambda: (torch.is_grad_enabled(), torch.get_default_dtype(), torch.get_num_threads())\n"
+        "flags = lambda: (torch.is_grad_enabled(), torch.get_default_dtype(), "
+        "torch.get_num_threads())\n"
         "before = flags()\n"
-        "import importlib.util\n"
-        f"spec = importlib.util.spec_from_file_location('musicgraph', {str(ROOT / '__init__.py')!r})\n"
-        "sys.modules['musicgraph'] = importlib.util.module_from_spec(spec)\n"
-        "spec.loader.exec_module(sys.modules['musicgraph'])\n"
-        f"names = {[f'musicgraph.{package}.{path.stem}' for package in ROOMS for path in sources(package)]!r}\n"
+    )
+    script += BOUND
+    script += (
+        f"names = {names!r}\n"
         f"names += {['musicgraph.cli']!r}\n"
         "for name in names: importlib.import_module(name.removesuffix('.__init__'))\n"
         "assert flags() == before\n"
@@ -225,7 +233,8 @@ def test_importing_any_module_has_no_effects(tmp_path):
 
 
 ALIKE = {"main", "Plan", "Text", "Tokenizer"}
-"""How programs are started; what each engine has of its own for a session; a protocol and its class"""
+"""How programs are started; what each engine has of its own for a session; a protocol and its class
+"""
 
 
 def test_no_public_name_means_two_things():

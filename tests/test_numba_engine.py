@@ -1,4 +1,6 @@
-"""The fast CPU engine: float32 is exact, int8 is close, sessions are independent, int8 weights are made once."""
+"""The fast CPU engine: float32 is exact, int8 is close, sessions are independent, int8 weights are
+made once.
+"""
 
 import os
 import subprocess
@@ -235,7 +237,9 @@ def test_a_disk_that_is_full_costs_time_only(stereo, tmp_path, monkeypatch, capl
 
 @pytest.fixture
 def compilations(tmp_path, monkeypatch):
-    """An empty cache, and how often something was compiled since then (what this process has is taken again)."""
+    """An empty cache, and how often something was compiled since then (what this process has is
+    taken again).
+    """
     machine_code.obtain()
     content = cache.read(machine_code.entry_name())
     made = []

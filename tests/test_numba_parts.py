@@ -191,7 +191,10 @@ for precision in ("fp32", "int8"):
 
 @pytest.mark.slow
 def test_logits_are_the_same_just_compiled_from_the_disk_and_for_another_processor(tmp_path):
-    """To the last bit: a seed is worth nothing if music changes with the second start. The other one has AVX2 alone."""
+    """To the last bit: a seed is worth nothing if music changes with the second start.
+
+    The other one has AVX2 alone.
+    """
 
     def composed(**told: str) -> str:
         command = [sys.executable, "-c", COMPOSED, str(Path(__file__).parent)]
@@ -208,7 +211,9 @@ def test_logits_are_the_same_just_compiled_from_the_disk_and_for_another_process
 
 @pytest.mark.slow
 def test_a_processor_without_products_of_bytes_gives_the_same(tmp_path):
-    """The same tests again, compiled for AVX2 alone; where that is all there is they say nothing new."""
+    """The same tests again, compiled for AVX2 alone; where that is all there is they say nothing
+    new.
+    """
     here = Path(__file__)
     command = [
         sys.executable,

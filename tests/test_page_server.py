@@ -1,4 +1,6 @@
-"""The page's server, asked by programs: gradio_client in another process, and what the pages are made of."""
+"""The page's server, asked by programs: gradio_client in another process, and what the pages are
+made of.
+"""
 
 import json
 import subprocess
@@ -27,8 +29,10 @@ CLIENT = """
 import json, sys
 from gradio_client import Client, handle_file
 client = Client(sys.argv[1], verbose=False, download_files=sys.argv[2], analytics_enabled=False)
-files, facts = client.predict(prompt="a calm piano", duration=1.5, seed=7, variations=2, api_name="/generate")
-again = client.predict(workflow=handle_file(files[0]), values='{"3.seed": 8}', api_name="/run_workflow")
+wanted = dict(prompt="a calm piano", duration=1.5, seed=7, variations=2)
+files, facts = client.predict(**wanted, api_name="/generate")
+changed = dict(workflow=handle_file(files[0]), values='{"3.seed": 8}')
+again = client.predict(**changed, api_name="/run_workflow")
 try:
     client.predict(prompt="", api_name="/generate")
 except Exception as error:
@@ -74,9 +78,18 @@ def test_what_lies_on_the_server_is_not_served(site, tmp_path):
 def said_by_generate(site, **changes):
     """The words of the error event that a call ends with."""
     values = {
-        "prompt": "calm piano", "duration": 1, "seed": 7, "negative": "", "model": "", "variations": 1, "guidance": 3,
-        "temperature": 1, "top_k": 250, "top_p": 0, "file_format": "flac",
-    }  # fmt: skip
+        "prompt": "calm piano",
+        "duration": 1,
+        "seed": 7,
+        "negative": "",
+        "model": "",
+        "variations": 1,
+        "guidance": 3,
+        "temperature": 1,
+        "top_k": 250,
+        "top_p": 0,
+        "file_format": "flac",
+    }
     url = site.address + "gradio_api/call/generate"
     event = httpx.post(url, json={"data": list((values | changes).values())}).json()["event_id"]
     answer = httpx.get(f"{url}/{event}", timeout=60).text
@@ -87,10 +100,18 @@ def said_by_generate(site, **changes):
 @pytest.mark.parametrize(
     "change",
     [
-        {"seed": -2}, {"seed": 1e20}, {"seed": 1.5}, {"duration": None}, {"duration": 0}, {"variations": 9},
-        {"guidance": 99}, {"top_k": 1.5}, {"file_format": "exe"}, {"model": "../x"},
+        {"seed": -2},
+        {"seed": 1e20},
+        {"seed": 1.5},
+        {"duration": None},
+        {"duration": 0},
+        {"variations": 9},
+        {"guidance": 99},
+        {"top_k": 1.5},
+        {"file_format": "exe"},
+        {"model": "../x"},
     ],
-)  # fmt: skip
+)
 def test_a_value_that_cannot_be_is_refused_by_name_and_is_no_failure(site, capfd, change):
     (name,) = change
     assert f"{name}: got" in said_by_generate(site, **change)

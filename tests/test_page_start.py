@@ -1,4 +1,6 @@
-"""Starting the page and the server: nothing heavy before it is needed, options, where files and looks come from."""
+"""Starting the page and the server: nothing heavy before it is needed, options, where files and
+looks come from.
+"""
 
 import re
 import shutil
@@ -77,10 +79,27 @@ def test_a_space_is_served_to_everybody_on_its_port(monkeypatch):
 
 def test_every_option_of_the_server_reaches_it(monkeypatch, tmp_path):
     settings, opened = asked_to_serve(
-        monkeypatch, "--host", "::1", "--port", "0", "--model", "tiny", "--share", "--api-keys", str(tmp_path),
-        "--queue-size", "3", "--max-duration", "60", "--allowed-host", "a.example", "--allowed-host", "b.example",
-        "--mcp", "--open",
-    )  # fmt: skip
+        monkeypatch,
+        "--host",
+        "::1",
+        "--port",
+        "0",
+        "--model",
+        "tiny",
+        "--share",
+        "--api-keys",
+        str(tmp_path),
+        "--queue-size",
+        "3",
+        "--max-duration",
+        "60",
+        "--allowed-host",
+        "a.example",
+        "--allowed-host",
+        "b.example",
+        "--mcp",
+        "--open",
+    )
     assert opened and settings == AppSettings(
         "::1", 0, "tiny", True, tmp_path, 3, 60.0, True, ("a.example", "b.example")
     )

@@ -1,4 +1,6 @@
-"""The queue in front of the worker: one at a time, owners in turn, and nobody disturbs anybody else."""
+"""The queue in front of the worker: one at a time, owners in turn, and nobody disturbs anybody
+else.
+"""
 
 import threading
 import time

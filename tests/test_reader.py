@@ -21,12 +21,24 @@ API = {"1": node("Number", value=2), "3": node("Show", value=["1", 0], label="é
 UI = {
     "version": 0.4,
     "nodes": [
-        {"id": 1, "type": "Number", "mode": 0, "outputs": [{"type": "NUM", "links": [1]}], "widgets_values": [2]},
-        {"id": 3, "type": "Show", "mode": 0, "inputs": [{"name": "value", "type": "NUM", "link": 1}], "widgets_values": ["é"]},
+        {
+            "id": 1,
+            "type": "Number",
+            "mode": 0,
+            "outputs": [{"type": "NUM", "links": [1]}],
+            "widgets_values": [2],
+        },
+        {
+            "id": 3,
+            "type": "Show",
+            "mode": 0,
+            "inputs": [{"name": "value", "type": "NUM", "link": 1}],
+            "widgets_values": ["é"],
+        },
     ],
     "links": [[1, 1, 0, 3, 0, "NUM"]],
     "definitions": {"subgraphs": [{"id": "unused"}]},
-}  # fmt: skip
+}
 SHIPPED = Path(__file__).parents[1] / "workflows"
 
 
@@ -158,7 +170,10 @@ def test_a_graph_is_found_inside_what_it_is_sent_in(wrapping):
 def test_a_picture_that_is_broken_does_not_stop_the_graph_that_it_comes_with(tmp_path, ui):
     document = reader.parse_document(json.dumps({"output": API, "workflow": ui}))
     assert opened(document).prompt == API and document.ui is None
-    tags = ((b"tEXt", f"{k}\0{json.dumps(v)}".encode()) for k, v in (("prompt", API), ("workflow", {"nodes": [3]})))  # fmt: skip
+    tags = (
+        (b"tEXt", f"{k}\0{json.dumps(v)}".encode())
+        for k, v in (("prompt", API), ("workflow", {"nodes": [3]}))
+    )
     document = reader.read_document(written(tmp_path, png(*tags)))
     assert opened(document).prompt == API and document.ui is None
 

@@ -1,4 +1,6 @@
-"""One request behind every door: fields, ranges and words are the nodes' own, and every door has all of them."""
+"""One request behind every door: fields, ranges and words are the nodes' own, and every door has
+all of them.
+"""
 
 from dataclasses import fields as dataclass_fields
 

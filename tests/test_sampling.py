@@ -40,7 +40,9 @@ def test_top_p_replaces_top_k():
 
 
 def test_draws_follow_the_distribution():
-    """20,000 draws: the standard deviation of a share is below 0.0036, so 0.02 is more than five of them."""
+    """20,000 draws: the standard deviation of a share is below 0.0036, so 0.02 is more than five of
+    them.
+    """
     probabilities = torch.tensor([0.5, 0.3, 0.15, 0.05])
     logits = probabilities.log().expand(1, 20000, 4)
     drawn = draw(logits, Noise(0, 1, 20000, 4, CPU).draw(), Sampling(top_k=4))

@@ -1,4 +1,6 @@
-"""Sessions with slots: whoever comes, goes or listens to something else, each item gets what it gets alone."""
+"""Sessions with slots: whoever comes, goes or listens to something else, each item gets what it
+gets alone.
+"""
 
 import pytest
 import torch
@@ -42,7 +44,9 @@ def heard(mono):
 
 
 def assert_same(engine, got, expected):
-    """To the last bit, where the engine promises that; torch's own products round by the size of the batch."""
+    """To the last bit, where the engine promises that; torch's own products round by the size of
+    the batch.
+    """
     if engine.name == "numba":
         assert torch.equal(got, expected)
     else:
@@ -50,7 +54,9 @@ def assert_same(engine, got, expected):
 
 
 def alone(engine, heard, tokens, changes=()):
-    """Logits of each step of one slot `[S, rows, K, V]`; `changes`: step → what it hears from there on."""
+    """Logits of each step of one slot `[S, rows, K, V]`; `changes`: step → what it hears from there
+    on.
+    """
     session = engine.open()
     slot = session.admit(heard, STEPS)
     made = []
@@ -135,7 +141,9 @@ def test_a_prompt_is_read_while_others_are_elsewhere(engines, heard, name):
 
 @pytest.mark.parametrize("name", ["torch", "cuda graph", "numba fp32"])
 def test_a_prefix_is_read_before_the_first_step(engines, heard, name):
-    """As steps would be: embedded steps given as a prefix lead to the same logits as the steps themselves."""
+    """As steps would be: embedded steps given as a prefix lead to the same logits as the steps
+    themselves.
+    """
     engine, tokens = engines[name], random_tokens(engines[name].config, 1)
     expected = alone(engine, heard[0], tokens)[-1]
     with torch.inference_mode():

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from fresh import BOUND
 
 from musicgraph.app.studio.settings import AppSettings
 from musicgraph.models.refused import Refused
@@ -15,10 +16,16 @@ ROOT = Path(__file__).parents[1]
 @pytest.mark.parametrize(
     "change",
     [
-        {"port": -1}, {"port": 70000}, {"queue_size": -1}, {"max_duration_s": 0.5}, {"max_duration_s": 601},
-        {"max_duration_s": float("nan")}, {"idle_unload_s": -1}, {"idle_unload_s": float("inf")},
+        {"port": -1},
+        {"port": 70000},
+        {"queue_size": -1},
+        {"max_duration_s": 0.5},
+        {"max_duration_s": 601},
+        {"max_duration_s": float("nan")},
+        {"idle_unload_s": -1},
+        {"idle_unload_s": float("inf")},
     ],
-)  # fmt: skip
+)
 def test_settings_out_of_range_are_refused_by_name(change):
     name = next(iter(change)).removesuffix("_s").replace("_", " ")
     with pytest.raises(Refused, match=f"{name}: got .* expected .*; choose"):
@@ -32,13 +39,6 @@ def test_a_named_model_goes_before_the_environments_and_that_before_pocket(monke
 
 
 def test_settings_are_there_without_torch():
-    script = (
-        "import importlib.util, sys\n"
-        f"spec = importlib.util.spec_from_file_location('musicgraph', {str(ROOT / '__init__.py')!r})\n"
-        "sys.modules['musicgraph'] = importlib.util.module_from_spec(spec)\n"
-        "spec.loader.exec_module(sys.modules['musicgraph'])\n"
-        "import musicgraph.app.studio.settings\n"
-        "print('torch' in sys.modules)\n"
-    )
+    script = BOUND + ("import musicgraph.app.studio.settings\nprint('torch' in sys.modules)\n")
     out = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert out.stdout.strip() == "False", out.stderr

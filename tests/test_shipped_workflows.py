@@ -1,4 +1,6 @@
-"""Every workflow that is shipped opens in ComfyUI: its ids, links and widgets are sound, and both formats agree."""
+"""Every workflow that is shipped opens in ComfyUI: its ids, links and widgets are sound, and both
+formats agree.
+"""
 
 import json
 from pathlib import Path

@@ -1,4 +1,6 @@
-"""Whatever a stranger sends, it is a result or a refusal: never another exception, never one that is half said."""
+"""Whatever a stranger sends, it is a result or a refusal: never another exception, never one that
+is half said.
+"""
 
 import json
 from pathlib import Path

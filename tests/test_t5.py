@@ -9,7 +9,9 @@ from musicgraph.models.weights.checkpoint import load_text_encoder, open_checkpo
 from musicgraph.models.weights.places import POCKET_FOLDER
 
 EXACT = t5_model().config._attn_implementation == "sdpa"
-"""Whether transformers computes attention in one operation, as we do: older releases round otherwise."""
+"""Whether transformers computes attention in one operation, as we do: older releases round
+otherwise.
+"""
 
 
 def agree(ours, theirs, ids, mask):

@@ -1,4 +1,6 @@
-"""Text → ids as transformers has them, from tokenizer.json and from spiece.model; a stranger's file does no harm."""
+"""Text → ids as transformers has them, from tokenizer.json and from spiece.model; a stranger's file
+does no harm.
+"""
 
 import io
 import json

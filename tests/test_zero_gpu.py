@@ -1,4 +1,6 @@
-"""A GPU that is lent, by a stand-in for the package `spaces`: jobs, events, results and failures are sent as data."""
+"""A GPU that is lent, by a stand-in for the package `spaces`: jobs, events, results and failures
+are sent as data.
+"""
 
 import json
 import pickle
@@ -30,7 +32,9 @@ pytest_plugins = ["page_fixtures"]
 
 
 class FakeSpaces:
-    """What the package `spaces` does with a function, without another process; what is sent must bear pickling."""
+    """What the package `spaces` does with a function, without another process; what is sent must
+    bear pickling.
+    """
 
     @staticmethod
     def GPU(duration):

@@ -1,4 +1,4 @@
-"""Workers for tests: they run jobs, and plain functions of (worker, stopped) in the place of jobs."""
+"""Workers for tests: they run jobs, and plain functions of (worker, stopped) instead of jobs."""
 
 import threading
 

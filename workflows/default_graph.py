@@ -23,7 +23,10 @@ DECODER, SAVER = "EnCodecDecode", "SaveAudio"
 
 
 def workflow_for(request: Request, specs: NodeSpecs) -> Workflow:
-    """The default graph for this request. Unlike the shipped one it may have a negative text or a loudness."""
+    """The default graph for this request.
+
+    Unlike the shipped one it may have a negative text or a loudness.
+    """
     shipped = Document(ui=json.loads(DEFAULT_GRAPH.read_text(encoding="utf-8")))
     workflow = Workflow.of(shipped, specs)
     graph = workflow.graph
@@ -50,7 +53,9 @@ def _filled_in(graph: Graph, request: Request) -> Graph:
 
 
 def _one_line(text: str) -> str:
-    """The text node makes an item of every line; a front door's prompt is one item however it is broken."""
+    """The text node makes an item of every line; a front door's prompt is one item however it is
+    broken.
+    """
     return " ".join(text.split())
 
 

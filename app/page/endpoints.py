@@ -70,8 +70,8 @@ def build_endpoints(visitors: Visitors, shelf: Shelf, settings: AppSettings) -> 
 
         Args:
             workflow: Workflow JSON in UI or API format, or an audio or PNG file that carries one.
-            values: Other values for its inputs, such as {"3.seed": 42}; a node by id, title or class.
-
+            values: Other values for its inputs, such as {"3.seed": 42}; a node by id, title or
+                class.
         """
         classes = node_classes()
         filled = with_overrides(opened(read_upload(workflow), classes), _overrides(values))

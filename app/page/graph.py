@@ -1,6 +1,9 @@
-"""The Graph tab: any workflow becomes an app. Choose or drop one, set what its nodes let you set, run it.
+"""The Graph tab: any workflow becomes an app.
 
-It knows no particular workflow: pictures, forms and results come from the graph and from the nodes themselves.
+Choose or drop one, set what its nodes let you set, run it.
+
+It knows no particular workflow: pictures, forms and results come from the graph and from the nodes
+themselves.
 """
 
 from __future__ import annotations
@@ -49,7 +52,9 @@ DROPPABLE = [".json", ".flac", ".mp3", ".opus", ".ogg", ".wav", ".png"]
 
 
 def shipped_workflows() -> list[tuple[str, str]]:
-    """(title, file name) of the graphs in UI format that come along: the same ones in API format would be twins."""
+    """(title, file name) of the graphs in UI format that come along: the same ones in API format
+    would be twins.
+    """
     names = [path.stem for path in SHIPPED.glob("*.json")]
     names.sort(key=lambda name: (name != default_graph.DEFAULT_GRAPH.stem, name))
     return [(name.replace("_", " ").capitalize(), f"{name}.json") for name in names]
@@ -100,9 +105,15 @@ def run_graph(
     graph = valid.graph
     sources = tuple(node.inputs[LOADER_INPUT] for node in graph.of_class(LOADER))
     job = Job(
-        workflow.prompt, workflow.extra_pnginfo, limits=limits, folders=folders,
-        named_models=sources, stream=True, music_s=settings.max_duration_s, checked=valid,
-    )  # fmt: skip
+        workflow.prompt,
+        workflow.extra_pnginfo,
+        limits=limits,
+        folders=folders,
+        named_models=sources,
+        stream=True,
+        music_s=settings.max_duration_s,
+        checked=valid,
+    )
     status, marks = JobStatus(0.0), {}
     made: list[Made] = []
     with visitors.submitted(visitor, TAB, job) as run:
@@ -135,9 +146,11 @@ def _counted(made: Sequence[Made]) -> str:
 
 
 def _allowed(workflow: Workflow, settings: AppSettings) -> tuple[Validation, Workflow]:
-    """The graph as this server runs it for strangers: models from the menu only, music not longer than it allows.
+    """The graph as this server runs it for strangers: models from the menu only, music not longer
+    than it allows.
 
-    Checked, and ready to run. Raises WorkflowError with all that is wrong, before anything waits in line.
+    Checked, and ready to run. Raises WorkflowError with all that is wrong, before anything waits in
+    line.
     """
     valid = validate(workflow.runnable, workflow.specs)
     valid.raise_if_refused()
@@ -179,7 +192,9 @@ def _mark(marks: dict[str, str], event: Any) -> None:
 
 
 def _made(title: str, event: NodeOutput, folder: Path) -> Made:
-    """The files are copied: the next run may reuse a result, and the visitor may still hold the last one."""
+    """The files are copied: the next run may reuse a result, and the visitor may still hold the
+    last one.
+    """
     own = folder / secrets.token_hex(8)
     own.mkdir(parents=True)
     files = tuple(Path(shutil.copy2(path, own / path.name)) for path in event.files)
@@ -211,9 +226,11 @@ def build_graph(visitors: Visitors, shelf: Shelf, settings: AppSettings) -> None
             shipped, value=shipped[0][1], label="A workflow that comes along", filterable=False
         )
         dropped = gr.File(
-            label="… or drop one: JSON, or a file that carries one", file_types=DROPPABLE, height=120,
+            label="… or drop one: JSON, or a file that carries one",
+            file_types=DROPPABLE,
+            height=120,
             elem_id="mg-drop",
-        )  # fmt: skip
+        )
     trouble = gr.HTML(elem_id="mg-trouble")
     picture = gr.HTML(draw_graph(first.graph, classes), elem_id="mg-graph-picture")
     with gr.Row(elem_id="mg-graph-body"):

@@ -1,6 +1,7 @@
 """A form for any graph: what a person may set, read from the nodes' own INPUT_TYPES.
 
-`sections` says it as data; `widget` makes the matching Gradio component; `overrides` turns what came back into changes.
+`sections` says it as data; `widget` makes the matching Gradio component; `overrides` turns what
+came back into changes.
 """
 
 from __future__ import annotations
@@ -125,7 +126,10 @@ def _slider(facts: WidgetFacts, common: Mapping[str, Any]) -> gr.Slider:
 
 
 def overrides(fields: Sequence[Field], values: Sequence[Any], input_folder: Path) -> list[Override]:
-    """The changes that a filled-in form means. Sounds are copied into the visitor's own input folder."""
+    """The changes that a filled-in form means.
+
+    Sounds are copied into the visitor's own input folder.
+    """
     changes = []
     for field, value in zip(fields, values, strict=True):
         if field.kind == "audio":

@@ -1,4 +1,5 @@
-"""A graph as SVG: nodes as boxes, links as curves, where ComfyUI's page has them or, without that, in layers.
+"""A graph as SVG: nodes as boxes, links as curves, where ComfyUI's page has them or, without that,
+in layers.
 
 Everything from the graph is escaped; colours come from the page's theme.
 """
@@ -20,9 +21,14 @@ MAX_LINES = 3
 MAX_SOCKETS = 30
 
 WIRE_COLOURS = {
-    "AUDIO": "#ee7834", "AUDIO_TOKENS": "#cf3f7c", "MUSICGEN_CONDITIONING": "#8e5bd0", "MUSICGEN_MODEL": "#4f7fd1",
-    "MUSICGEN_TEXT_ENCODER": "#3f9d8f", "ENCODEC": "#b58b1f", "IMAGE": "#5b9e3c",
-}  # fmt: skip
+    "AUDIO": "#ee7834",
+    "AUDIO_TOKENS": "#cf3f7c",
+    "MUSICGEN_CONDITIONING": "#8e5bd0",
+    "MUSICGEN_MODEL": "#4f7fd1",
+    "MUSICGEN_TEXT_ENCODER": "#3f9d8f",
+    "ENCODEC": "#b58b1f",
+    "IMAGE": "#5b9e3c",
+}
 OTHER_WIRE = "#8d8598"
 
 
@@ -97,7 +103,9 @@ def _placed(boxes: dict[str, Box], graph: Graph) -> dict[str, Box]:
 
 
 def _places_in(graph: Graph, boxes: Mapping[str, Box]) -> dict[str, tuple[float, float]] | None:
-    """ComfyUI's positions, closed up to the size of our boxes; None unless every node has one of its own."""
+    """ComfyUI's positions, closed up to the size of our boxes; None unless every node has one of
+    its own.
+    """
     closed = {
         node.id: (node.pos[0] * (WIDTH + GAP_X) / 360, node.pos[1])
         for node in graph
@@ -117,7 +125,9 @@ def _overlap(places: Mapping[str, tuple[float, float]], boxes: Mapping[str, Box]
 
 
 def _layers(boxes: Mapping[str, Box], graph: Graph) -> dict[str, tuple[float, float]]:
-    """Each node one column to the right of the furthest that it needs; in a circle, where it was met first."""
+    """Each node one column to the right of the furthest that it needs; in a circle, where it was
+    met first.
+    """
     depth: dict[str, int] = dict.fromkeys(boxes, 0)
     above = {node_id: set(graph.upstream(node_id)) - {node_id} for node_id in boxes}
     for _ in range(len(boxes)):
@@ -154,7 +164,8 @@ def _wire(boxes: Mapping[str, Box], source: str, slot: int, target: str, place: 
     bend = max(40.0, abs(x2 - x1) / 2)
     colour = WIRE_COLOURS.get(a.outputs[slot], OTHER_WIRE)
     return (
-        f'<path d="M{x1:.0f} {y1:.0f} C{x1 + bend:.0f} {y1:.0f} {x2 - bend:.0f} {y2:.0f} {x2:.0f} {y2:.0f}" '
+        f'<path d="M{x1:.0f} {y1:.0f} C{x1 + bend:.0f} {y1:.0f} '
+        f'{x2 - bend:.0f} {y2:.0f} {x2:.0f} {y2:.0f}" '
         f'fill="none" stroke="{colour}" stroke-width="3" opacity=".85"/>'
     )
 
@@ -166,9 +177,12 @@ def _row(box: Box, index: int) -> float:
 def _draw_box(box: Box, mark: str) -> str:
     x, y = box.x, box.y
     parts = [
-        f'<g class="{html.escape(mark)}" data-node="{html.escape(box.id)}"><title>{html.escape(box.title)}</title>',
-        f'<rect class="box" x="{x:.0f}" y="{y:.0f}" width="{WIDTH}" height="{box.height:.0f}" rx="12"/>',
-        f'<path class="head" d="M{x + 1:.0f} {y + HEAD:.0f} v-{HEAD - 12} q0 -11 11 -11 h{WIDTH - 24} q11 0 11 11 v{HEAD - 12} z"/>',
+        f'<g class="{html.escape(mark)}" data-node="{html.escape(box.id)}">'
+        f"<title>{html.escape(box.title)}</title>",
+        f'<rect class="box" x="{x:.0f}" y="{y:.0f}" '
+        f'width="{WIDTH}" height="{box.height:.0f}" rx="12"/>',
+        f'<path class="head" d="M{x + 1:.0f} {y + HEAD:.0f} v-{HEAD - 12} '
+        f'q0 -11 11 -11 h{WIDTH - 24} q11 0 11 11 v{HEAD - 12} z"/>',
         _text(box.title, x + 12, y + 23, 15, 25, weight=650),
     ]
     for index, name in enumerate(box.inputs):
@@ -205,6 +219,7 @@ def _text(
     short = plain if len(plain) <= most else plain[: most - 1] + "…"
     anchor = ' text-anchor="end"' if end else ""
     return (
-        f'<text class="{kind}" x="{x:.0f}" y="{y:.0f}" font-size="{size}" font-weight="{weight}"{anchor}>'
+        f'<text class="{kind}" x="{x:.0f}" y="{y:.0f}" '
+        f'font-size="{size}" font-weight="{weight}"{anchor}>'
         f"{html.escape(short)}</text>"
     )

@@ -11,17 +11,47 @@ from pathlib import Path
 from gradio import themes
 
 RASPBERRY = themes.Color(
-    "#fdf2f7", "#fbe3ee", "#f7c6dd", "#f09bc0", "#e3659a", "#cf3f7c",
-    "#aa2c62", "#8d2352", "#701d43", "#561935", "#360d20", name="raspberry",
-)  # fmt: skip
+    "#fdf2f7",
+    "#fbe3ee",
+    "#f7c6dd",
+    "#f09bc0",
+    "#e3659a",
+    "#cf3f7c",
+    "#aa2c62",
+    "#8d2352",
+    "#701d43",
+    "#561935",
+    "#360d20",
+    name="raspberry",
+)
 AMBER = themes.Color(
-    "#fff8ed", "#ffeed4", "#ffdaa8", "#fdc071", "#f9a045", "#ee7834",
-    "#d95f1a", "#b44715", "#8f3918", "#733117", "#3e1609", name="amber",
-)  # fmt: skip
+    "#fff8ed",
+    "#ffeed4",
+    "#ffdaa8",
+    "#fdc071",
+    "#f9a045",
+    "#ee7834",
+    "#d95f1a",
+    "#b44715",
+    "#8f3918",
+    "#733117",
+    "#3e1609",
+    name="amber",
+)
 INK = themes.Color(
-    "#faf8fb", "#f2eff5", "#e5e0ea", "#cfc7d7", "#9f94ac", "#756b83",
-    "#574e64", "#413a4d", "#2a2433", "#1b1723", "#100d16", name="ink",
-)  # fmt: skip
+    "#faf8fb",
+    "#f2eff5",
+    "#e5e0ea",
+    "#cfc7d7",
+    "#9f94ac",
+    "#756b83",
+    "#574e64",
+    "#413a4d",
+    "#2a2433",
+    "#1b1723",
+    "#100d16",
+    name="ink",
+)
 SYSTEM_FONT = ("ui-sans-serif", "system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif")
 MONO_FONT = ("ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace")
 
@@ -101,7 +131,8 @@ HEADER = f"""<header class="mg-head">{LOGO}<div><h1>MusicGraph</h1>
 EMPTY_STAGE = """<div class="mg-empty">
 <svg viewBox="0 0 320 90" aria-hidden="true" focusable="false"><defs>
 <linearGradient id="mg-wave" gradientUnits="userSpaceOnUse" x1="0" x2="320" y1="0" y2="0">
-<stop offset="0" stop-color="#64228f"/><stop offset=".5" stop-color="#cf3f7c"/><stop offset="1" stop-color="#f9a045"/>
+<stop offset="0" stop-color="#64228f"/><stop offset=".5" stop-color="#cf3f7c"/>
+<stop offset="1" stop-color="#f9a045"/>
 </linearGradient></defs><g fill="url(#mg-wave)">{bars}</g></svg>
 <h2>Nothing to hear yet</h2>
 <p>Write a few words about style, instruments and mood, or take one of the ideas, and press

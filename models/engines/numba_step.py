@@ -269,7 +269,7 @@ def remember(job, cache, position, key, value, quantised):
 
 @compiled
 def one_head(job, me, layer, head, by):
-    """A head's self-attention: its part of q, k and v; what it finds goes to its columns of `heard`."""
+    """A head's self-attention: its q, k and v; what it finds goes to its columns of `heard`."""
     D, N = job.head_size, by.rows
     _, q, scores, quantised = own_memory(job, me)
     k, v = q + 4 * N * D, q + 8 * N * D

@@ -108,7 +108,8 @@ def _last_number(directory: Path, name: str) -> int:
     )
 
 
-# ---------------------------------------------------------------- the tokens that ComfyUI's page replaces
+# ---------------------------------------------------------------- the tokens that ComfyUI's page
+# replaces
 
 
 def page_tokens(prefix: str, widget: Callable[[str, str], object]) -> str:

@@ -1,7 +1,8 @@
-"""Headless twins of ComfyUI's audio nodes: the same ids, inputs, defaults and results, so that one graph runs in both.
+"""Headless twins of ComfyUI's audio nodes: the same ids, inputs, defaults and results, so that one
+graph runs in both.
 
-Inside ComfyUI these are never registered; ComfyUI's own nodes do the work there. What a twin makes is checked against
-the run's limits before it is made.
+Inside ComfyUI these are never registered; ComfyUI's own nodes do the work there. What a twin makes
+is checked against the run's limits before it is made.
 """
 
 from __future__ import annotations
@@ -44,7 +45,9 @@ def _at_one_rate(audio1: Audio, audio2: Audio) -> tuple[Tensor, Tensor, int]:
 
 
 def _check_made(waveform: Tensor, length: int, rate: int) -> None:
-    """Raises Refused if sound like `waveform`, but `length` samples long, would be beyond the run's limits."""
+    """Raises Refused if sound like `waveform`, but `length` samples long, would be beyond the run's
+    limits.
+    """
     current_run().limits.check_sound((*waveform.shape[:2], length), rate)
 
 
@@ -242,7 +245,9 @@ class AudioMerge:
 
 
 def _merged(first: Tensor, second: Tensor, method: str) -> Tensor:
-    """As long as the first, with silence behind the second; works on one copy, since sound can be large."""
+    """As long as the first, with silence behind the second; works on one copy, since sound can be
+    large.
+    """
     merged, length = first.clone(), min(first.shape[-1], second.shape[-1])
     both, other, alone = merged[..., :length], second[..., :length], merged[..., length:]
     if method in ("add", "mean"):
