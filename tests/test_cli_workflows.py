@@ -1,7 +1,10 @@
 """`musicgraph run` and `musicgraph check`, as a script sees them: stdout, stderr, exit code."""
 
 import json
+import os
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -171,3 +174,27 @@ def test_nothing_in_a_file_reaches_the_terminal_as_a_command(musicgraph, tmp_pat
     odd = {"class_type": "\x1b[2J", "_meta": {"title": "\x1b]0;owned\x07\ud800\n"}}
     code, out, _ = musicgraph("check", flow(tmp_path, **{"9": odd}))
     assert code == 2 and "\x1b" not in out and "\x07" not in out and out.count("\n") == 1
+
+
+WITHOUT_TORCH = """
+import importlib.util, sys
+class Refusing:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "torch":
+            raise ImportError(name)
+sys.meta_path.insert(0, Refusing())
+spec = importlib.util.spec_from_file_location("musicgraph", sys.argv.pop(1))
+sys.modules["musicgraph"] = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(sys.modules["musicgraph"])
+from musicgraph import cli
+cli.main()
+"""
+
+
+def test_a_workflow_is_read_and_checked_where_torch_cannot_be_imported(tmp_path):
+    init = str(Path(cli.__file__).with_name("__init__.py"))
+    shipped = Path(cli.__file__).with_name("workflows") / "text_to_music.json"
+    words = [sys.executable, "-c", WITHOUT_TORCH, init, "check", str(shipped)]
+    own = {name: value for name, value in os.environ.items() if name != "MUSICGRAPH_ENGINE"}
+    out = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path, env=own)
+    assert (out.returncode, out.stdout) == (0, f"{shipped}: ok\n"), out.stderr
