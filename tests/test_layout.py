@@ -3,6 +3,7 @@
 import ast
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -158,6 +159,14 @@ def test_every_room_is_known_here_and_in_pyproject():
         for path in (ROOT / top).rglob("*.py"):
             room = ".".join(path.relative_to(ROOT).parent.parts)
             assert room in MAY_IMPORT and f'"musicgraph.{room}"' in text, path
+
+
+@pytest.mark.parametrize("page", sorted(ROOT.glob("*.md")) + sorted((ROOT / "docs").glob("*.md")))
+def test_every_file_that_is_named_in_the_documentation_is_there(page):
+    """By its path from the root, or by its name alone."""
+    known = {path.name for path in ROOT.rglob("*.*") if ".venv" not in path.parts[:-1]}
+    for name in re.findall(r"`([\w./-]+\.(?:py|css))`", page.read_text(encoding="utf-8")):
+        assert (ROOT / name).exists() if "/" in name else name in known, f"{page.name}: {name}"
 
 
 def test_no_file_outgrows_what_one_can_read():
