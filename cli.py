@@ -26,10 +26,12 @@ from .models.engines.processors import prepare_threads
 from .models.refused import Refused
 
 if TYPE_CHECKING:
+    from .app.studio.music import Music
     from .workflows.graph import Graph
     from .workflows.inputs import InputSpec
     from .workflows.problems import Problem
     from .workflows.registry import NodeClasses
+    from .workflows.request import Request
 
 FAILED, BAD_INPUT = 1, 2
 ISSUES = "https://github.com/musicgraph/musicgraph/issues"
@@ -187,6 +189,11 @@ def generate(
         music = make_music(Runner(), request, listener=listener)
     for path, sound in zip(takes, music.waveform, strict=True):
         write_audio(path, sound, music.sample_rate, tags=music.tags)
+    _tell(takes, request, music, as_json)
+
+
+def _tell(takes: list[Path], request: Request, music: Music, as_json: bool) -> None:
+    """What was made, and how."""
     outcome = {
         "files": [str(path) for path in takes],
         "seconds": music.duration_s,

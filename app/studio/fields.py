@@ -3,7 +3,8 @@ name.
 
 A door may allow less than the nodes do (a length, a number of takes) and may call a field
 otherwise; it checks nothing of its own. pydantic, which is there with FastAPI, is not used for it:
-its refusals would have to be translated into ours, and it would take 250.0 for no whole number.
+its refusals would have to be translated into ours, and a strict model refuses 250.0 where a whole
+number is asked for.
 """
 
 from __future__ import annotations
