@@ -270,7 +270,11 @@ def _is_checkpoint(folder: Path) -> bool:
 
 def _cached(hub_id: str) -> Path | None:
     """The snapshot of a hub id in the Hugging Face cache, if it is there with weights."""
-    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub import constants
+
+    if not (Path(constants.HF_HUB_CACHE) / f"models--{hub_id.replace('/', '--')}").is_dir():
+        return None
+    from huggingface_hub import try_to_load_from_cache  # with a whole HTTP client
 
     config = try_to_load_from_cache(hub_id, "config.json")
     if not isinstance(config, str):
