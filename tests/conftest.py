@@ -20,27 +20,11 @@ spec.loader.exec_module(sys.modules[spec.name])
 import pytest  # noqa: E402
 import torch  # noqa: E402
 
-from musicgraph.models.weights import checkpoint  # noqa: E402
-
-torch.set_num_threads(
-    1
-)  # models here are tiny: threads that wait for each other cost more than they save
+# models here are tiny: threads that wait for each other cost more than they save
+torch.set_num_threads(1)
 sys.path.insert(0, str(Path(__file__).parent))  # for tests' own helpers, such as tiny.py
 
-from tiny import write_tiny_checkpoint  # noqa: E402
-
-
-class Tiny:
-    """A random checkpoint as transformers wrote it, and our parts read from it."""
-
-    def __init__(self, folder: Path, channels: int):
-        self.folder = folder
-        self.upstream = write_tiny_checkpoint(folder, channels)
-        self.checkpoint = checkpoint.open_checkpoint(folder)
-        self.config = self.checkpoint.config.lm
-        self.lm = checkpoint.load_lm(self.checkpoint, torch.float32, torch.device("cpu"))
-        self.text = checkpoint.load_text_encoder(self.checkpoint)
-        self.codec = checkpoint.load_codec(self.checkpoint)
+from tiny import Tiny  # noqa: E402
 
 
 @pytest.fixture(scope="session")

@@ -12,16 +12,16 @@ from musicgraph.app.page.visitors import Visitors
 from musicgraph.app.studio.queue import JobQueue
 
 
-@pytest.fixture(scope="module", autouse=True)
-def models(tmp_path_factory):
+@pytest.fixture(scope="module")
+def one_tiny_model(tmp_path_factory):
     """A tiny random model is the only one there is."""
-    patch = pytest.MonkeyPatch()
     folder = tmp_path_factory.mktemp("models")
-    patch.setattr(tiny, "CODEBOOK_SIZE", 1024)
-    tiny.write_tiny_checkpoint(folder / "tiny")
-    patch.setenv("MUSICGRAPH_MODELS", str(folder))
-    yield
-    patch.undo()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tiny, "CODEBOOK_SIZE", 1024)
+        tiny.write_tiny_checkpoint(folder / "tiny")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MUSICGRAPH_MODELS", str(folder))
+        yield
 
 
 @pytest.fixture

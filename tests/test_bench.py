@@ -16,7 +16,7 @@ STEPS = 12
 def bench(request):
     """The benchmark's modules, which are programs beside the package."""
     sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
-    request.addfinalizer(sys.path.pop)
+    request.addfinalizer(lambda: sys.path.remove(str(Path(__file__).parents[1] / "benchmarks")))
     return importlib.import_module("bench")
 
 
@@ -30,11 +30,10 @@ def ways(bench, wide):
 def wide(tmp_path_factory):
     """A tiny checkpoint, with a codebook wide enough for top-k 250."""
     import tiny
-    from conftest import Tiny
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tiny, "CODEBOOK_SIZE", 256)
-        return Tiny(tmp_path_factory.mktemp("wide"), channels=1)
+        return tiny.Tiny(tmp_path_factory.mktemp("wide"), channels=1)
 
 
 def test_every_way_is_asked_for_the_same_number_of_steps(bench, ways):

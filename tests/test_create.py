@@ -33,6 +33,7 @@ FIELDS = page_fields(SETTINGS)
 
 
 pytest_plugins = ["page_fixtures"]
+pytestmark = pytest.mark.usefixtures("one_tiny_model")
 
 
 def declared(node_class):

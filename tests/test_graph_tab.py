@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[1]
 
 
 pytest_plugins = ["page_fixtures"]
+pytestmark = pytest.mark.usefixtures("one_tiny_model")
 
 
 def test_a_graph_runs_node_by_node_and_gives_its_files(visitors, shelf):

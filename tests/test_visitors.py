@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[1]
 
 
 pytest_plugins = ["page_fixtures"]
+pytestmark = pytest.mark.usefixtures("one_tiny_model")
 
 
 def test_stopping_ends_ones_own_work_on_one_tab_only(visitors):

@@ -29,6 +29,7 @@ ROOT = Path(__file__).parents[1]
 
 
 pytest_plugins = ["page_fixtures"]
+pytestmark = pytest.mark.usefixtures("one_tiny_model")
 
 
 class FakeSpaces:

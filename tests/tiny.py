@@ -13,6 +13,8 @@ from transformers import (
     T5Config,
 )
 
+from musicgraph.models.weights import checkpoint
+
 CODEBOOK_SIZE = 64
 
 
@@ -103,3 +105,16 @@ def write_tiny_checkpoint(
     model.to(dtype).save_pretrained(folder, **save)
     tiny_tokenizer().save_pretrained(folder)
     return model.float()
+
+
+class Tiny:
+    """A random checkpoint as transformers wrote it, and our parts read from it."""
+
+    def __init__(self, folder: Path, channels: int):
+        self.folder = folder
+        self.upstream = write_tiny_checkpoint(folder, channels)
+        self.checkpoint = checkpoint.open_checkpoint(folder)
+        self.config = self.checkpoint.config.lm
+        self.lm = checkpoint.load_lm(self.checkpoint, torch.float32, torch.device("cpu"))
+        self.text = checkpoint.load_text_encoder(self.checkpoint)
+        self.codec = checkpoint.load_codec(self.checkpoint)
