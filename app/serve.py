@@ -57,9 +57,9 @@ def build_server(
     """The API with the page mounted at /. Raises Refused for keys or MCP that cannot be had."""
     import gradio as gr
 
-    from ..api import build_api
     from .http.door import Door, Hosts
     from .http.reading import PageOnlyHere
+    from .http.routes import build_api
     from .page import theme
     from .page.shelf import Shelf
     from .page.tabs import build_page

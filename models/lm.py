@@ -33,7 +33,7 @@ class Text:
     mask: Tensor  # [C, 1, 1, L]: bool, True where there is text, or added to scores
 
 
-class Caches:
+class KVCache:
     """Self-attention's keys and values of the rows of a session; they grow with the rows and steps
     that are needed.
     """
@@ -106,7 +106,7 @@ class Layer(nn.Module):
         k, v = self.text_kv(text).chunk(2, dim=-1)
         return self._split(k).contiguous(), self._split(v).contiguous()
 
-    def forward(self, x: Tensor, caches: Caches, index: int, reading: Reading) -> Tensor:
+    def forward(self, x: Tensor, caches: KVCache, index: int, reading: Reading) -> Tensor:
         q, k, v = (self._split(part) for part in self.qkv(self.norm(x)).chunk(3, dim=-1))
         keys = _written(caches.keys[index], k, reading)
         values = _written(caches.values[index], v, reading)
@@ -172,8 +172,8 @@ class MusicGenLM(nn.Module):
         self.norm = nn.LayerNorm(d)
         self.heads = nn.Linear(d, K * V, bias=False)
 
-    def allocate(self, rows: int, max_steps: int) -> Caches:
-        caches = Caches(self.config, self.norm.weight)
+    def allocate(self, rows: int, max_steps: int) -> KVCache:
+        caches = KVCache(self.config, self.norm.weight)
         caches.make_room(rows, max_steps)
         return caches
 
@@ -200,7 +200,7 @@ class MusicGenLM(nn.Module):
         )
         return self.embedding(tokens + first_rows[None, :, None]).sum(dim=1)
 
-    def forward(self, x: Tensor, caches: Caches, reading: Reading) -> Tensor:
+    def forward(self, x: Tensor, caches: KVCache, reading: Reading) -> Tensor:
         """Reads embedded steps or a prefix `[R, S, d]`.
 
         Returns `[R, S, d]`, of which `logits` makes predictions.

@@ -6,8 +6,8 @@ from fastapi.testclient import TestClient
 from http_api import local
 from workers import AnyWorker
 
-from musicgraph.api import build_api
 from musicgraph.app.http.keys import KeyStore
+from musicgraph.app.http.routes import build_api
 from musicgraph.app.studio.queue import JobQueue
 from musicgraph.app.studio.settings import AppSettings
 

@@ -1,6 +1,6 @@
 """Sessions for tests: a batch of texts that begin together, as a composition opens them."""
 
-from musicgraph.models.conditioning import branches_for
+from musicgraph.models.compose.guidance import branches_for
 
 
 def opened(engine, conditioning, max_steps, cfg=1.0, negative=None):

@@ -13,8 +13,8 @@ import soundfile
 import torch
 from http_api import COMPATIBLE, GENERATE, RATE, SHORT, error_of, local, wav
 
-from musicgraph import api
-from musicgraph.api import build_api
+from musicgraph.app.http import routes
+from musicgraph.app.http.routes import build_api
 from musicgraph.app.studio.encoding import SoundStream
 from musicgraph.app.studio.settings import AppSettings
 from musicgraph.nodes.host import Interrupted
@@ -40,7 +40,9 @@ def test_the_compatible_route_answers_with_a_wav_of_the_asked_length_and_nothing
 
 def test_the_compatible_routes_defaults_are_the_documented_ones(client, monkeypatch):
     seen = []
-    monkeypatch.setattr(api, "music_job", lambda request, *_, **__: seen.append(request) or 1 / 0)
+    monkeypatch.setattr(
+        routes, "music_job", lambda request, *_, **__: seen.append(request) or 1 / 0
+    )
     client.post(COMPATIBLE, json={"prompt": "x"})
     assert (seen[0].duration_s, seen[0].seed, seen[0].cfg, seen[0].top_k) == (10.0, 42, 3.0, 250)
 
@@ -272,7 +274,9 @@ def test_variations_come_as_a_zip_and_each_is_the_music_of_its_own_seed(client):
 
 def test_all_settings_reach_the_graph(client, monkeypatch, model):
     seen = []
-    monkeypatch.setattr(api, "music_job", lambda request, *_, **__: seen.append(request) or 1 / 0)
+    monkeypatch.setattr(
+        routes, "music_job", lambda request, *_, **__: seen.append(request) or 1 / 0
+    )
     settings = {
         "prompt": "p",
         "negative": "n",
@@ -430,7 +434,7 @@ def test_a_thousand_hostile_bodies_never_make_the_server_fail(client, monkeypatc
         made.append(request)
         raise Interrupted("counted")
 
-    monkeypatch.setattr(api, "music_job", quick)
+    monkeypatch.setattr(routes, "music_job", quick)
     dice = random.Random(0)
     names = [
         "prompt",

@@ -13,8 +13,8 @@ from fastapi.testclient import TestClient
 from http_api import COMPATIBLE, GENERATE, SHORT, SOON, Holding, error_of, local
 from workers import AnyWorker
 
-from musicgraph.api import build_api
 from musicgraph.app.http.reading import PageOnlyHere
+from musicgraph.app.http.routes import build_api
 from musicgraph.app.studio.follow import JobStream
 from musicgraph.app.studio.queue import JobQueue
 from musicgraph.app.studio.settings import AppSettings

@@ -19,7 +19,7 @@ import uvicorn
 from http_api import COMPATIBLE, GENERATE
 from workers import AnyWorker
 
-from musicgraph.api import build_api
+from musicgraph.app.http.routes import build_api
 from musicgraph.app.studio.queue import JobQueue
 from musicgraph.app.studio.settings import AppSettings
 

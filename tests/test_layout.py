@@ -12,7 +12,7 @@ import pytest
 from fresh import BOUND
 
 ROOT = Path(__file__).parents[1]
-DOORS = {"api", "cli", "gradio_app", "__main__"}
+DOORS = {"cli", "gradio_app", "__main__"}
 MODELS = {"models", "models.disk", "models.weights", "models.engines", "models.compose"}
 WORKFLOWS = {"workflows", "workflows.media", "workflows.twins"}
 GRAPHS = MODELS | WORKFLOWS | {"nodes"}
@@ -29,7 +29,7 @@ MAY_IMPORT = {
     "app.studio": GRAPHS,
     "app.page": GRAPHS | {"app.studio"},
     "app.http": GRAPHS | {"app.studio"},
-    "app": GRAPHS | {"app.studio", "app.page", "app.http", "api"},
+    "app": GRAPHS | {"app.studio", "app.page", "app.http"},
 }
 """Each room, and the rooms that it may import from besides itself.
 

@@ -14,11 +14,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..conditioning import Branch, Branches, Conditioning, branches_for, mixed
+from ..conditioning import Conditioning
 from ..config import MAX_BATCH, OVERLAP_SHARE, Generation, LMConfig, Sampling
 from ..engines.readback import LAG_STEPS, bring_back, lag_on
 from ..engines.session import Engine, Session
 from ..refused import Refused
+from .guidance import Branch, Branches, branches_for, mixed
 from .sampling import Noise, NoiseMark, draw, logit_sums
 from .window import Bounds, Window
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from ..config import LMConfig
-from ..lm import Caches, MusicGenLM, Reading, Text, seen_from
+from ..lm import KVCache, MusicGenLM, Reading, Text, seen_from
 from ..precision import NAMES
 from ..refused import Refused
 from .session import Heard, indexed, prefix_of
@@ -180,7 +180,7 @@ class StaticStep:
     @torch.inference_mode()
     def __init__(self, lm: MusicGenLM, rows: int, max_steps: int):
         self._lm, self._weights_at = lm, lm.norm.weight.data_ptr()
-        self._caches = Caches(lm.config, lm.norm.weight)
+        self._caches = KVCache(lm.config, lm.norm.weight)
         self._text: Text | None = None
         self.parking = 0
         """a position that belongs to no step"""

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from musicgraph.models.conditioning import Branch, Conditioning, branches_for, mixed
+from musicgraph.models.compose.guidance import Branch, branches_for, mixed
+from musicgraph.models.conditioning import Conditioning
 from musicgraph.models.refused import Refused
 
 

@@ -25,21 +25,21 @@ from fastapi.security import APIKeyHeader
 from starlette.concurrency import run_in_threadpool
 from starlette.types import Receive, Scope, Send
 
-from . import __version__
-from .app.http.answers import ApiError, explained, not_found, unauthorized
-from .app.http.docs import JSON_TYPE, MEANINGS, answers, body_of, page
-from .app.http.keys import KeyStore, Reservation
-from .app.http.making import ApiJob, CancellingResponse, SoundSender, first_piece, pieces_from
-from .app.http.reading import is_local, read_body, wanted_format
-from .app.studio.fields import all_fields, compatible_fields, read_fields, request_of
-from .app.studio.follow import JobStream
-from .app.studio.formats import FORMATS, ZIP_TYPE
-from .app.studio.models import offers, permitted
-from .app.studio.music import Music, music_job
-from .app.studio.queue import JobHandle, JobQueue, QueueClosed
-from .app.studio.settings import AppSettings
-from .nodes.host import Interrupted
-from .workflows.registry import node_classes
+from ... import __version__
+from ...nodes.host import Interrupted
+from ...workflows.registry import node_classes
+from ..studio.fields import all_fields, compatible_fields, read_fields, request_of
+from ..studio.follow import JobStream
+from ..studio.formats import FORMATS, ZIP_TYPE
+from ..studio.models import offers, permitted
+from ..studio.music import Music, music_job
+from ..studio.queue import JobHandle, JobQueue, QueueClosed
+from ..studio.settings import AppSettings
+from .answers import ApiError, explained, not_found, unauthorized
+from .docs import JSON_TYPE, MEANINGS, answers, body_of, page
+from .keys import KeyStore, Reservation
+from .making import ApiJob, CancellingResponse, SoundSender, first_piece, pieces_from
+from .reading import is_local, read_body, wanted_format
 
 COMPATIBLE_PATH = "/v1/meta-musicgen-medium"
 DESCRIPTION = (
