@@ -89,7 +89,9 @@ class MusicGenModelLoader:
         }
 
     @classmethod
-    def IS_CHANGED(cls, model: str | None) -> str:
+    def IS_CHANGED(
+        cls, model: str | None, precision: str | None = None, device: str | None = None
+    ) -> str:
         """Weights that were replaced on disk are loaded anew.
 
         What is not here yet has no files to compare.

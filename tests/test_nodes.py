@@ -11,6 +11,7 @@ from musicgraph.nodes.codec import EnCodecDecode, EnCodecEncode
 from musicgraph.nodes.load import MusicGenModelLoader
 from musicgraph.nodes.sample import MusicGenSampler
 from musicgraph.nodes.text import MusicGenTextEncode
+from musicgraph.workflows.registry import node_classes
 
 SETTINGS = {
     "duration": 1.0,
@@ -21,6 +22,8 @@ SETTINGS = {
     "top_p": 0.0,
     "variations": 1,
 }
+
+CLASSES = node_classes()
 
 
 @pytest.fixture(scope="module")
@@ -245,3 +248,11 @@ def test_a_spectrogram_is_an_image_for_each_item():
         {"waveform": torch.randn(3, 2, 9000), "sample_rate": 8000}, 128, 96
     )
     assert image.shape == (3, 96, 128, 3)
+
+
+@pytest.mark.parametrize("name", [n for n, c in CLASSES.items() if hasattr(c, "IS_CHANGED")])
+def test_what_says_whether_a_node_changed_takes_all_its_inputs(name):
+    """ComfyUI tells it all of them by name; one too few makes the node run every time."""
+    declared = CLASSES[name].INPUT_TYPES()
+    inputs = {**declared.get("required", {}), **declared.get("optional", {})}
+    inspect.signature(CLASSES[name].IS_CHANGED).bind(**inputs)

@@ -59,4 +59,7 @@ def test_a_configuration_replaced_on_disk_is_read_in_the_next_run(folder):
 
 
 def test_a_model_that_is_nowhere_has_no_fingerprint(tmp_path):
-    assert node_classes()["MusicGenModelLoader"].IS_CHANGED(str(tmp_path / "nowhere")) == ""
+    assert (
+        node_classes()["MusicGenModelLoader"].IS_CHANGED(str(tmp_path / "nowhere"), "auto", "auto")
+        == ""
+    )

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import inspect
 import json
 import logging
 import secrets
@@ -380,7 +379,10 @@ class _Job:
         ]
 
     def _is_changed(self, node_id: str) -> Any:
-        """What IS_CHANGED says of the constants. NaN, or a failure, never equals the last time."""
+        """What IS_CHANGED says, told every input, as ComfyUI tells it; None stands for a link.
+
+        NaN, or a failure, never equals the last time.
+        """
         node_class = self._class(node_id)
         if not hasattr(node_class, "IS_CHANGED"):
             return None
@@ -390,7 +392,7 @@ class _Job:
             if name in self._spec(node_id).inputs
         }
         try:
-            value = node_class.IS_CHANGED(**_accepted(node_class.IS_CHANGED, given))
+            value = node_class.IS_CHANGED(**given)
         except CLASS_FAULTS as error:
             log.warning("node %s: IS_CHANGED failed (%s), so it runs every time", node_id, error)
             value = float("nan")
@@ -403,9 +405,3 @@ def _opener(node_class: type, given: Mapping[str, Any]) -> Callable[[], Any]:
 
 def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
-
-
-def _accepted(function: Callable, given: Mapping[str, Any]) -> dict[str, Any]:
-    parameters = inspect.signature(function).parameters
-    takes_all = any(one.kind is one.VAR_KEYWORD for one in parameters.values())
-    return {name: value for name, value in given.items() if takes_all or name in parameters}
