@@ -27,6 +27,7 @@ from .models.refused import Refused
 
 if TYPE_CHECKING:
     from .app.studio.music import Music
+    from .workflows.executor import RunResult
     from .workflows.graph import Graph
     from .workflows.inputs import InputSpec
     from .workflows.problems import Problem
@@ -46,6 +47,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # boxes around the help cost a tenth of a second
 )
 
 app.add_typer(keys, name="keys")
@@ -369,13 +371,17 @@ def run(
             output_dir=output,
             named_models=named,
         )
+    _say_made(result, time.perf_counter() - started, as_json)
+
+
+def _say_made(result: RunResult, seconds: float, as_json: bool) -> None:
     files = [str(file) for file in result.files]
     if as_json:
         outcome = {
             "ok": True,
             "files": files,
             "outputs": result.ui,
-            "seconds": round(time.perf_counter() - started, 3),
+            "seconds": round(seconds, 3),
             "scaled_by": _scaled(result.scaled_by),
         }
         _say(json.dumps(outcome))

@@ -43,7 +43,10 @@ RUN_DESCRIPTION = (
 
 
 def build_endpoints(visitors: Visitors, shelf: Shelf, settings: AppSettings) -> None:
-    """To be called inside the page's Blocks. Shows nothing."""
+    """To be called inside the page's Blocks. Shows nothing.
+
+    Long, for it holds the functions whose words and names Gradio shows to programs.
+    """
     fields = _generate_fields(settings)
 
     def generate(request: gr.Request, *values: Any) -> Iterator[tuple[list[str], dict]]:

@@ -216,6 +216,7 @@ def as_state(workflow: Workflow) -> dict[str, Any]:
 
 
 def build_graph(visitors: Visitors, shelf: Shelf, settings: AppSettings) -> None:
+    """The tab. Long, since it names what stands there in its order, and what each thing does."""
     classes = node_classes()
     shipped = shipped_workflows()
     first = shipped_workflow(shipped[0][1], settings, classes)
@@ -303,6 +304,7 @@ def _form(
     run: gr.Button,
     outputs: Sequence[Any],
 ) -> None:
+    """A widget for each value of the graph. Long, for its handlers share what it has laid out."""
     classes = node_classes()
     fields: list[Field] = []
     widgets = []

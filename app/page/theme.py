@@ -57,6 +57,7 @@ MONO_FONT = ("ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace")
 
 
 def theme() -> themes.Base:
+    """Gradio's looks with our colours: one long list."""
     return themes.Base(
         primary_hue=RASPBERRY,
         secondary_hue=AMBER,
