@@ -173,3 +173,40 @@ def test_greedy_music_without_an_end_and_after_a_prompt_goes_on_too(band):
 def test_there_is_no_state_before_the_first_frame(band):
     with pytest.raises(Refused, match="not begun"):
         band.begin().state()
+
+
+@pytest.mark.parametrize("moment", [30, 60])
+def test_what_is_said_while_a_window_is_read_again_holds_for_what_is_to_come(band, moment):
+    """In the first window behind an earlier change, and in the second behind its prompt."""
+    _, [(frames, state)] = kept(band.begin(), {moment}, [(10, band.piano)])
+    resumed = Composition.resumed(band.engine, state)
+    pieces = resumed.rest()
+    first = next(pieces)
+    frame = resumed.steer(band.wild)
+    assert frame >= frames
+    rest = torch.cat([first, *pieces], dim=2)
+    replayed = played(band.begin(schedule=resumed.schedule))
+    assert torch.equal(rest, replayed[:, :, frames:])
+
+
+@pytest.mark.parametrize("open_end", [False, True])
+def test_a_prompt_that_was_yielded_is_behind_the_composition(band, open_end):
+    prompt = torch.arange(4 * 9).view(1, 4, 9) % 64
+    begun = band.begin(prompt=prompt, open_end=open_end)
+    pieces = begun.frames(60)
+    before = next(pieces)
+    state = begun.state()
+    assert begun.steer(band.drums) == 9, "the next frame that is not the prompt's"
+    after = torch.cat(list(pieces), dim=2)
+    assert before.shape[2] + after.shape[2] == 60
+    again = torch.cat(list(Composition.resumed(band.engine, state).rest()), dim=2)
+    assert torch.equal(again, after)
+
+
+def test_frames_are_played_from_the_beginning_once_and_the_rest_only_of_what_has_begun(band):
+    begun = band.begin()
+    with pytest.raises(RuntimeError, match="not begun"):
+        begun.rest()
+    next(begun.frames(20))
+    with pytest.raises(RuntimeError, match="has begun"):
+        begun.frames(20)

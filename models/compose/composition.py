@@ -80,8 +80,8 @@ class State:
     begun: Direction
     schedule: Schedule
     bounds: Bounds
-    drawn: Tensor
-    """`[S, B, K]`, the steps of the present window so far"""
+    steps: Tensor
+    """`[S, B, K]`, those of the present window so far"""
     noise: NoiseMark | None
 
 
@@ -154,8 +154,8 @@ class Composition:
             schedule=state.schedule,
         )
         composition._count = state.count
-        window = composition._window = Window(state.bounds, engine.config, state.drawn)
-        composition._next_frame = window.bounds.drawn_at(
+        window = composition._window = Window(state.bounds, engine.config, state.steps)
+        composition._next_frame = window.bounds.frame_after(
             max(window.arrived, window.bounds.known + 1)
         )
         if state.noise is not None:
@@ -185,7 +185,7 @@ class Composition:
             self._begun,
             self.schedule,
             window.bounds,
-            window.drawn,
+            window.steps_so_far,
             noise,
         )
 
@@ -233,12 +233,15 @@ class Composition:
                 expected="a result that is longer",
                 remedy="ask for a longer duration or crop the prompt",
             )
+        if self._window is not None:
+            raise RuntimeError("this composition has begun: resume its state, and play the rest")
         self._count = count
         return self._from_the_beginning()
 
     def rest(self) -> Generator[Tensor, None, None]:
         """What is left of a composition that was resumed, as `frames` would have yielded it."""
-        assert self._window is not None
+        if self._window is None:
+            raise RuntimeError("this composition has not begun: play its frames")
         return self._windows(self._window)
 
     def _from_the_beginning(self) -> Generator[Tensor, None, None]:
@@ -247,10 +250,12 @@ class Composition:
             done = torch.empty(self._items, self._config.num_codebooks, 0, dtype=torch.int64)
         position = done.shape[2]
         redrawn = min(self._redrawn, position)
+        context = done if position < self._config.window_frames else done[:, :, -self._overlap :]
+        window = self._window = self._next_window(context, redrawn, position)
+        self._next_frame = position
         if position > redrawn:
             yield done[:, :, : position - redrawn]
-        heard = done if position < self._config.window_frames else done[:, :, -self._overlap :]
-        yield from self._windows(self._next_window(heard, redrawn, position))
+        yield from self._windows(window)
 
     def _windows(self, window: Window) -> Generator[Tensor, None, None]:
         while True:
@@ -261,12 +266,12 @@ class Composition:
                 return
             window = self._next_window(window.frames()[:, :, -self._overlap :], 0, position)
 
-    def _next_window(self, heard: Tensor, redrawn: int, position: int) -> Window:
-        """The window whose first new frame is `position`; `heard` `[B, K, T0]` stands before it."""
-        length, known = self._config.window_frames, heard.shape[2]
+    def _next_window(self, context: Tensor, redrawn: int, position: int) -> Window:
+        """The window whose first new frame is `position`, and `context` `[B, K, T0]` before it."""
+        length, known = self._config.window_frames, context.shape[2]
         if self._count is not None:
             length = min(length, known + self._count - position)
-        return Window(Bounds(heard, redrawn, length, position - known), self._config)
+        return Window(Bounds(context, redrawn, length, position - known), self._config)
 
     def _played(self, window: Window) -> Iterator[Tensor]:
         """Yields, step by step, `[B, K, 1 or 0]`: the frames that the prompt does not settle, nor
@@ -283,11 +288,12 @@ class Composition:
         self._mark(given)
         self._turn(bounds.position)
         voices = _Voices(self._engine, self._branches, max_steps=len(steps) - 1)
-        self._next_frame = bounds.position + 1  # the prompt is read as it was begun
+        # the prompt is read as it was begun; what is said later never holds for what is past
+        self._next_frame = max(self._next_frame, bounds.position + 1)
         for piece in on_device[:known].split(READ_STEPS) if known else ():
             voices.read(piece)
             yield nothing
-        for _ in self._heard_again(voices, on_device[: given + 1], window):
+        for _ in self._read_again(voices, on_device[: given + 1], window):
             yield nothing
         drawn = self._drawn(voices, on_device, window.to_draw.to(device), given + 1, window)
         read = sums.numpy()  # the same memory: a look at it takes a tenth of a tensor's
@@ -299,7 +305,7 @@ class Composition:
             new = arrived > given and whole >= bounds.settled
             yield window.frame(whole) if new else nothing
 
-    def _heard_again(self, voices: _Voices, steps: Tensor, window: Window) -> Iterator[None]:
+    def _read_again(self, voices: _Voices, steps: Tensor, window: Window) -> Iterator[None]:
         """Reads the steps that an earlier session drew, each as it was heard then; the last is left
         for the next draw.
         """
@@ -345,9 +351,9 @@ class Composition:
         """Takes up what was announced for what a step draws; steps behind the last frame finish
         frames.
         """
-        drawn = window.bounds.drawn_at(step)
-        turned = self._turn(drawn - 1)
-        self._next_frame = drawn
+        following = window.bounds.frame_after(step)
+        turned = self._turn(following - 1)
+        self._next_frame = max(self._next_frame, following)
         return turned
 
     def _mark(self, step: int) -> None:

@@ -49,12 +49,12 @@ class Noise:
         self._shape = (steps_at_once, batch, num_codebooks, codebook_size)
         self._device = device
         self._ready: Iterator[Tensor] = iter(())
-        self._before, self._drawn = self._states(), 0
         if mark is not None:
             for generator, state in zip(self._generators, mark.generators, strict=True):
                 generator.set_state(state)
-            for _ in range(mark.drawn):
-                self.draw()
+        self._before, self._drawn = self._states(), 0
+        for _ in range(mark.drawn if mark is not None else 0):
+            self.draw()
 
     def _states(self) -> tuple[Tensor, ...]:
         return tuple(generator.get_state() for generator in self._generators)

@@ -44,35 +44,31 @@ class Bounds:
         """Which frame of all is the first behind the window."""
         return self.first_frame + self.length
 
-    def drawn_at(self, step: int) -> int:
-        """The frame of all behind the one whose first codebook `step` draws; later steps finish
-        frames.
-        """
+    def frame_after(self, step: int) -> int:
+        """The frame behind the one whose first codebook `step` draws; later steps finish frames."""
         return min(self.first_frame + step, self.end)
 
 
 class Window:
-    """Steps `[S, B, K]` on the CPU: the prompt's, those that have been drawn, and zeros for the
-    others.
+    """Steps `[S, B, K]` on the CPU: the prompt's, those drawn so far, and zeros for the others.
 
     `arrived` is the last step that is there; the frame that it makes whole, and all before it, are
     final.
     """
 
-    def __init__(self, bounds: Bounds, config: LMConfig, drawn: Tensor | None = None):
-        """`drawn` `[S0, B, K]`: steps of this window that an earlier session has drawn."""
+    def __init__(self, bounds: Bounds, config: LMConfig, steps: Tensor | None = None):
+        """`steps` `[S0, B, K]`: the `steps_so_far` of another one with the same bounds."""
         self.bounds, self._config = bounds, config
         longer = F.pad(bounds.prompt, (0, bounds.length - bounds.known))
         laid_out = delayed(longer, config.delays, config.special_token)
         self.steps = laid_out.permute(2, 0, 1).contiguous()  # a step is one piece of memory
         self.arrived = bounds.known
-        if drawn is not None:
-            self.steps[: len(drawn)] = drawn
-            self.arrived = len(drawn) - 1
+        if steps is not None:
+            self.steps[: len(steps)] = steps
+            self.arrived = len(steps) - 1
 
     @property
-    def drawn(self) -> Tensor:
-        """The steps that are there, as `Window` takes them again."""
+    def steps_so_far(self) -> Tensor:
         return self.steps[: self.arrived + 1].clone()
 
     @property
