@@ -12,9 +12,7 @@ __all__ = ["NODE_CLASS_MAPPINGS", "NODE_DISPLAY_NAME_MAPPINGS", "WEB_DIRECTORY"]
 
 
 def __getattr__(name: str) -> Any:
-    """The mappings are made when they are asked for: the nodes need torch, `musicgraph --help` does
-    not.
-    """
+    """The mappings are made when they are asked for: who needs one module needs no nodes."""
     if name in ("NODE_CLASS_MAPPINGS", "NODE_DISPLAY_NAME_MAPPINGS"):
         from . import nodes
 

@@ -23,6 +23,7 @@ from .app.http.keys_cli import keys
 from .app.options import give_options
 from .app.serve_cli import demo
 from .models.engines.processors import prepare_threads
+from .models.quoting import has_surrogates
 from .models.refused import Refused
 
 if TYPE_CHECKING:
@@ -147,7 +148,7 @@ def _say(text: str) -> None:
 def _check_is_text(**values: str) -> None:
     """Arguments come as bytes; Python keeps those that are no UTF-8 as lone surrogates."""
     for name, value in values.items():
-        if any("\ud800" <= character <= "\udfff" for character in value):
+        if has_surrogates(value):
             raise Refused(name, got=ascii(value), expected="text in UTF-8", remedy="type it again")
 
 

@@ -25,7 +25,7 @@ from .modules import Embedding, all_of
 
 
 @dataclass(frozen=True)
-class Text:
+class TextKV:
     """Cross-attention's keys and values of one or more rows' text."""
 
     keys: list[Tensor]  # per layer [C, H, L, head_size]
@@ -76,7 +76,7 @@ class Reading:
     """
     row_numbers: Tensor | None = None
     """`[R, 1]`: needed where positions are `[R, S]`"""
-    text: Text | None = None
+    text: TextKV | None = None
     """of the rows that hear some"""
     listeners: slice | Tensor | None = None
     """those rows, among the ones that read"""
@@ -116,7 +116,9 @@ class Layer(nn.Module):
             x = self._cross_attend(x, index, reading.text, reading.listeners)
         return x + self.fc2(F.gelu(self.fc1(self.ffn_norm(x))))
 
-    def _cross_attend(self, x: Tensor, index: int, text: Text, listeners: slice | Tensor) -> Tensor:
+    def _cross_attend(
+        self, x: Tensor, index: int, text: TextKV, listeners: slice | Tensor
+    ) -> Tensor:
         part = x[listeners]
         q = self._split(self.text_q(self.text_norm(part)))
         attended = F.scaled_dot_product_attention(
@@ -177,7 +179,7 @@ class MusicGenLM(nn.Module):
         caches.make_room(rows, max_steps)
         return caches
 
-    def read_text(self, conditioning: Conditioning | None) -> Text | None:
+    def read_text(self, conditioning: Conditioning | None) -> TextKV | None:
         """What the layers hear of one or more items' text; None of nothing, and for models without
         cross-attention.
 
@@ -191,7 +193,7 @@ class MusicGenLM(nn.Module):
         states = self.text_projection(conditioning.states.to(weight)) * mask.unsqueeze(-1)
         caches = [layer.text_cache(states) for layer in all_of(self.layers, Layer)]
         seen = mask | ~mask.any(dim=-1, keepdim=True)
-        return Text([k for k, _ in caches], [v for _, v in caches], seen[:, None, None])
+        return TextKV([k for k, _ in caches], [v for _, v in caches], seen[:, None, None])
 
     def embed(self, tokens: Tensor) -> Tensor:
         """The sum of the K codebooks' embeddings: `[R, K, S]` → `[R, S, d]`."""
@@ -216,7 +218,7 @@ class MusicGenLM(nn.Module):
         return self.heads(self.norm(x)).unflatten(-1, (self.config.num_codebooks, -1)).float()
 
 
-def together(texts: Sequence[Text]) -> Text:
+def together(texts: Sequence[TextKV]) -> TextKV:
     """The text of several rows side by side; shorter ones are padded, the padding masked."""
     longest = max(text.mask.shape[-1] for text in texts)
 
@@ -224,7 +226,7 @@ def together(texts: Sequence[Text]) -> Text:
         return F.pad(cache, (0, 0, 0, longest - cache.shape[2]))
 
     layers = range(len(texts[0].keys))
-    return Text(
+    return TextKV(
         [torch.cat([padded(text.keys[i]) for text in texts]) for i in layers],
         [torch.cat([padded(text.values[i]) for text in texts]) for i in layers],
         torch.cat([F.pad(text.mask, (0, longest - text.mask.shape[-1])) for text in texts]),

@@ -6,28 +6,32 @@ import json
 from itertools import islice
 
 MAX_SHOWN_CHARACTERS = 80
+MAX_SHOWN_LEVELS = 8
 
 
 def shown(value: object) -> str:
     """A value from a stranger's file, short enough for a message."""
     try:
-        text = json.dumps(_shortened(value), ensure_ascii=False)
+        text = json.dumps(_shortened(value, MAX_SHOWN_LEVELS), ensure_ascii=False)
     except (TypeError, ValueError):
         text = repr(value)
     text = _plain_surrogates(text)
     return text if len(text) <= MAX_SHOWN_CHARACTERS else text[: MAX_SHOWN_CHARACTERS - 1] + "…"
 
 
-def _shortened(value: object) -> object:
+def _shortened(value: object, levels: int) -> object:
     """Enough of a value for its text to be as long as is shown: a stranger's may have millions of
-    parts.
+    parts, one within the other.
     """
     if isinstance(value, str):
         return value[: MAX_SHOWN_CHARACTERS + 1]
+    if isinstance(value, (list, tuple, dict)) and levels == 0:
+        return "…"
     if isinstance(value, (list, tuple)):
-        return [_shortened(one) for one in value[:MAX_SHOWN_CHARACTERS]]
+        return [_shortened(one, levels - 1) for one in value[:MAX_SHOWN_CHARACTERS]]
     if isinstance(value, dict):
-        return {key: _shortened(value[key]) for key in islice(value, MAX_SHOWN_CHARACTERS)}
+        first = islice(value.items(), MAX_SHOWN_CHARACTERS)
+        return {_shortened(key, 0): _shortened(one, levels - 1) for key, one in first}
     return value
 
 

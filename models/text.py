@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from .conditioning import Conditioning
+from .quoting import has_surrogates
 from .refused import Refused
 from .t5 import T5Encoder
 
@@ -70,7 +71,7 @@ class TextEncoder(nn.Module):
 def _checked(text: str) -> str:
     if len(text) > MAX_CHARACTERS:
         raise _too_long(f"{len(text)} characters", f"at most {MAX_CHARACTERS}")
-    if any("\ud800" <= character <= "\udfff" for character in text):
+    if has_surrogates(text):
         raise Refused(
             "text",
             got="half of a surrogate pair",

@@ -94,7 +94,8 @@ class MusicGenModelLoader:
     ) -> str:
         """Weights that were replaced on disk are loaded anew.
 
-        What is not here yet has no files to compare.
+        What is not here yet has no files to compare, so what was just downloaded is loaded twice
+        where a graph runs a second time.
         """
         if model is None:  # linked
             return ""

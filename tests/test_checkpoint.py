@@ -428,3 +428,15 @@ def test_a_configuration_of_any_content_is_read_within_bounds_or_refused(changes
         else:
             assert read.lm.num_layers <= 256 and read.lm.hidden_size % read.lm.num_heads == 0
             assert read.lm.window_frames > 2 * read.lm.max_delay
+
+
+@pytest.mark.parametrize("depth", [3, 99, 900])
+def test_values_nested_in_each_other_are_refused_as_others_are(tmp_path, depth):
+    write_tiny_checkpoint(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    text = json.dumps({**config, "model_type": 0}).replace(
+        '"model_type": 0', f'"model_type": {"[" * depth}{"]" * depth}', 1
+    )
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(Refused, match="model_type|a model of type|nested|levels"):
+        open_checkpoint(tmp_path)

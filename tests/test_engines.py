@@ -45,12 +45,9 @@ def test_a_model_of_odd_sizes_runs_on_torch(machine):
         chosen("int8", CPU, odd)
 
 
-def test_multiples_are_those_of_the_compiled_code():
-    from musicgraph.models.engines import numba_llvm, numba_parts, numba_step
-
-    assert numba_llvm.LANES == numba_sizes.MULTIPLES["head_size"]
-    assert numba_parts.GROUP == numba_step.GROUP == numba_sizes.MULTIPLES["codebook_size"]
+def test_sizes_that_do_not_fit_are_named():
     assert numba_sizes.uneven_sizes(replace(POCKET, ffn_size=100)) == {"ffn_size": 100}
+    assert numba_sizes.uneven_sizes(POCKET) == {}
 
 
 def test_a_gpu_runs_torch(machine):

@@ -241,7 +241,7 @@ def test_importing_any_module_has_no_effects(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-ALIKE = {"main", "Plan", "Text", "Tokenizer"}
+ALIKE = {"main", "Plan", "TextKV", "Tokenizer"}
 """How programs are started; what each engine has of its own for a session; a protocol and its class
 """
 

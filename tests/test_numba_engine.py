@@ -279,18 +279,34 @@ def test_compiled_code_is_another_entry_when_anything_changes_that_is_in_it(chan
     assert machine_code.entry_name() != name
 
 
-def test_code_that_is_kept_needs_no_compiler():
+def in_a_process(script, *arguments):
+    begin = "import sys; sys.path.insert(0, sys.argv[1]); import conftest\n"
+    command = [sys.executable, "-c", begin + script, str(Path(__file__).parent), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def test_an_engine_whose_code_is_kept_needs_no_compiler(mono):
     machine_code.obtain()
     script = (
-        "import sys; sys.path.insert(0, sys.argv[1]); import conftest\n"
-        "import os; os.environ['MUSICGRAPH_CACHE'] = sys.argv[2]\n"
-        "from musicgraph.models.engines import machine_code\n"
-        "machine_code.obtain(); print('numba' in sys.modules)\n"
+        "import os, pathlib, torch; os.environ['MUSICGRAPH_CACHE'] = sys.argv[2]\n"
+        "from musicgraph.models.engines.numba_engine import NumbaEngine\n"
+        "from musicgraph.models.weights.checkpoint import open_checkpoint\n"
+        "session = NumbaEngine(open_checkpoint(pathlib.Path(sys.argv[3])), 'int8').open()\n"
+        "slot = session.admit([None], 4)\n"
+        "session.step([slot], torch.zeros(1, 4, 2, dtype=torch.int64))\n"
+        "print('numba' in sys.modules)\n"
     )
-    here, kept = str(Path(__file__).parent), os.environ["MUSICGRAPH_CACHE"]
-    command = [sys.executable, "-c", script, here, kept]
-    out = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert out.stdout == "False\n"
+    said = in_a_process(script, os.environ["MUSICGRAPH_CACHE"], str(mono.folder))
+    assert said.splitlines()[-1] == "False"
+
+
+def test_every_source_of_a_step_counts_when_its_code_is_looked_for():
+    script = (
+        "import musicgraph.models.engines.numba_step\n"
+        "begin = 'musicgraph.models.engines.numba_'\n"
+        "print(*(name.removeprefix(begin) for name in sys.modules if name.startswith(begin)))\n"
+    )
+    assert set(in_a_process(script).split()) == set(machine_code.COMPILED_TOGETHER)
 
 
 def test_tiles_hold_each_weight_where_the_processor_wants_it():

@@ -17,10 +17,11 @@ from torch import Tensor
 from ..conditioning import Conditioning
 from ..config import MAX_BATCH, OVERLAP_SHARE, Generation, LMConfig, Sampling
 from ..engines.readback import LAG_STEPS, bring_back, lag_on
-from ..engines.session import Engine, Session
+from ..engines.session import Engine
 from ..refused import Refused
-from .guidance import Branch, Branches, branches_for, mixed
+from .guidance import Branch, Branches, branches_for
 from .sampling import Noise, NoiseMark, draw, logit_sums
+from .voices import Voices
 from .window import Bounds, Window
 
 READ_STEPS = 50  # of a prompt at a time, so that a stop is heard while a long one is read
@@ -287,7 +288,7 @@ class Composition:
         on_device = steps.to(device)
         self._mark(given)
         self._turn(bounds.position)
-        voices = _Voices(self._engine, self._branches, max_steps=len(steps) - 1)
+        voices = Voices(self._engine, self._branches, max_steps=len(steps) - 1)
         # the prompt is read as it was begun; what is said later never holds for what is past
         self._next_frame = max(self._next_frame, bounds.position + 1)
         for piece in on_device[:known].split(READ_STEPS) if known else ():
@@ -305,7 +306,7 @@ class Composition:
             new = arrived > given and whole >= bounds.settled
             yield window.frame(whole) if new else nothing
 
-    def _read_again(self, voices: _Voices, steps: Tensor, window: Window) -> Iterator[None]:
+    def _read_again(self, voices: Voices, steps: Tensor, window: Window) -> Iterator[None]:
         """Reads the steps that an earlier session drew, each as it was heard then; the last is left
         for the next draw.
         """
@@ -318,14 +319,14 @@ class Composition:
             unread.append(steps[step - 1])
         yield from self._read_pieces(voices, unread)
 
-    def _read_pieces(self, voices: _Voices, unread: Sequence[Tensor]) -> Iterator[None]:
+    def _read_pieces(self, voices: Voices, unread: Sequence[Tensor]) -> Iterator[None]:
         at_once = READ_STEPS if unread and self._engine.reads_exactly else 1
         for begin in range(0, len(unread), at_once):
             voices.read(torch.stack(tuple(unread[begin : begin + at_once])))
             yield
 
     def _drawn(
-        self, voices: _Voices, steps: Tensor, new: Tensor, first: int, window: Window
+        self, voices: Voices, steps: Tensor, new: Tensor, first: int, window: Window
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """Yields `[B, K]` for each step from `first` on: `steps` `[S, B, K]`, drawn anew where
         `new` `[S, K]` says so.
@@ -396,28 +397,6 @@ def _no_numbers(engine: Engine, step: int, sums: Tensor) -> Refused:
         expected="numbers",
         remedy=wider.get(engine.precision, damaged),
     )
-
-
-class _Voices:
-    """The items of a composition in a session of their own, one slot each."""
-
-    def __init__(self, engine: Engine, branches: Sequence[Branches], max_steps: int):
-        self._branches = branches
-        self._session: Session = engine.open(sum(map(len, branches)), max_steps)
-        self._slots = [self._session.admit(_heard(item), max_steps) for item in branches]
-
-    def listen(self, branches: Sequence[Branches]) -> None:
-        self._branches = branches
-        for slot, item in zip(self._slots, branches, strict=True):
-            self._session.listen(slot, _heard(item))
-
-    def read(self, steps: Tensor) -> Tensor:
-        """`[S, B, K]` → `[B, K, V]`, the logits of the step after them."""
-        return mixed(self._session.step(self._slots, steps.permute(1, 2, 0)), self._branches)
-
-
-def _heard(branches: Branches) -> tuple[Conditioning | None, ...]:
-    return tuple(branch.conditioning for branch in branches)
 
 
 def _has_more(branches: Branches, than: Branches) -> bool:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from ..config import LMConfig
-from ..lm import KVCache, MusicGenLM, Reading, Text, seen_from
+from ..lm import KVCache, MusicGenLM, Reading, TextKV, seen_from
 from ..precision import NAMES
 from ..refused import Refused
 from .session import Heard, indexed, prefix_of
@@ -181,7 +181,7 @@ class StaticStep:
     def __init__(self, lm: MusicGenLM, rows: int, max_steps: int):
         self._lm, self._weights_at = lm, lm.norm.weight.data_ptr()
         self._caches = KVCache(lm.config, lm.norm.weight)
-        self._text: Text | None = None
+        self._text: TextKV | None = None
         self.parking = 0
         """a position that belongs to no step"""
         self._make_buffers()
@@ -210,7 +210,7 @@ class StaticStep:
             self._make_text(self._text.mask.shape[-1])
         return True
 
-    def hear(self, row: int, text: Text | None) -> bool:
+    def hear(self, row: int, text: TextKV | None) -> bool:
         """What a row listens to from now on. Whether anything had to move for it."""
         room = 0 if self._text is None else self._text.mask.shape[-1]
         length = 0 if text is None else text.mask.shape[-1]
@@ -231,12 +231,12 @@ class StaticStep:
         shape = (rows, config.num_heads, length, config.head_size)
         layers = range(config.num_layers)
         keys, values = ([like.new_zeros(shape) for _ in layers] for _ in range(2))
-        self._text = Text(keys, values, like.new_zeros((rows, 1, 1, length)))
+        self._text = TextKV(keys, values, like.new_zeros((rows, 1, 1, length)))
         if old is not None:
             for row in range(len(old.mask)):
                 self._put_text(row, _text_of(old, row))
 
-    def _put_text(self, row: int, text: Text | None) -> None:
+    def _put_text(self, row: int, text: TextKV | None) -> None:
         assert self._text is not None
         for caches in (self._text.keys, self._text.values):
             for cache in caches:
@@ -293,8 +293,8 @@ class StaticStep:
             )
 
 
-def _rows_of(text: Text, where: slice | Tensor) -> Text:
-    return Text([k[where] for k in text.keys], [v[where] for v in text.values], text.mask[where])
+def _rows_of(text: TextKV, where: slice | Tensor) -> TextKV:
+    return TextKV([k[where] for k in text.keys], [v[where] for v in text.values], text.mask[where])
 
 
 class Recorder:
@@ -349,9 +349,9 @@ def _added(seen: Tensor, dtype: torch.dtype) -> Tensor:
     return torch.zeros_like(seen, dtype=dtype).masked_fill(~seen, float("-inf"))
 
 
-def _text_of(text: Text, row: int) -> Text:
+def _text_of(text: TextKV, row: int) -> TextKV:
     """That of one row of several."""
     one = slice(row, row + 1)
-    return Text(
+    return TextKV(
         [cache[one] for cache in text.keys], [cache[one] for cache in text.values], text.mask[one]
     )

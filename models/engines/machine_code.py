@@ -45,11 +45,10 @@ _CALL = ctypes.CFUNCTYPE(
 
 @dataclass(frozen=True)
 class MachineCode:
-    """The functions, and what holds their memory."""
+    """Each function keeps the memory that it lies in."""
 
     step: Function
     read_text: Function
-    engine: Any
 
 
 def obtain() -> MachineCode:
@@ -76,17 +75,16 @@ def loaded(content: bytes) -> MachineCode:
     engine = binding.create_mcjit_compiler(binding.parse_assembly(""), machine)
     engine.add_object_file(binding.ObjectFileRef.from_data(code))
     engine.finalize_object()
-    step, read_text = (_callable(engine.get_function_address(symbols[one])) for one in FUNCTIONS)
-    return MachineCode(step, read_text, engine)
+    return MachineCode(*(_callable(engine, symbols[one]) for one in FUNCTIONS))
 
 
-def _callable(address: int) -> Function:
-    call, result, error = _CALL(address), ctypes.c_void_p(), ctypes.c_void_p()
-    at = ctypes.byref(result), ctypes.byref(error)
+def _callable(engine: binding.ExecutionEngine, symbol: str) -> Function:
+    call = _CALL(engine.get_function_address(symbol))
 
     def function(job: int, me: int) -> None:
-        if call(*at, job, me):
-            raise RuntimeError("compiled code raised, which it has no reason for")
+        result, error = ctypes.c_void_p(), ctypes.c_void_p()
+        if call(ctypes.byref(result), ctypes.byref(error), job, me):
+            raise RuntimeError(f"{symbol} in {engine}: compiled code raised, with no reason to")
 
     return function
 
@@ -110,11 +108,11 @@ def entry_name() -> str:
     return cache.name("compiled", json.dumps(facts))
 
 
-def digest() -> int:
-    """A number that changes with every source that is compiled into a step."""
+def digest() -> str:
+    """Changes with every source that is compiled into a step."""
     here = Path(__file__).parent
     sources = b"".join((here / f"numba_{name}.py").read_bytes() for name in COMPILED_TOGETHER)
-    return int.from_bytes(sha256(sources).digest()[:7], "big")
+    return sha256(sources).hexdigest()
 
 
 def _read(name: str) -> bytes | None:

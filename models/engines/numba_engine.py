@@ -24,7 +24,7 @@ from ..lm import sinusoids
 from ..weights.contract import Weights
 from . import machine_code
 from .machine_code import Function
-from .numba_job import CACHE, JOB, LINE_BYTES, PHASES, operand_room, scratch_room
+from .numba_job import CACHE, JOB, LINE_BYTES, PHASES, ROOM, TEXT_ROOM, operand_room, scratch_room
 from .numba_sizes import TILE
 from .numba_weights import Float32Matrices, Int8Matrices, OnProgress, Parameters
 from .processors import usable_processors
@@ -73,6 +73,8 @@ class Threads:
             ]
             function(address, 0)
             wait(others)
+        for other in others:
+            other.result()  # raises what it raised
 
 
 def _thread_count(config: LMConfig) -> int:
@@ -143,14 +145,14 @@ class NumbaEngine:
             **dict(_addresses(**self.parameters.tables)),
         }
 
-    def read_text(self, conditioning: Conditioning | None) -> Text | None:
+    def read_text(self, conditioning: Conditioning | None) -> TextKV | None:
         """Cross-attention's keys and values of one item's text; None of nothing."""
         if conditioning is None or not self.config.cross_attention:
             return None
         mask = conditioning.mask.cpu()
         length = mask.shape[1]
         keys, values = _lines(self.config, length, np.float32)
-        text = Text(keys, values, mask[0].numpy())
+        text = TextKV(keys, values, mask[0].numpy())
         states = self.parameters.projected(conditioning.states.float().cpu()) * mask.unsqueeze(-1)
         x = states[0].contiguous().numpy()
         arrays = {"text": x, "text_keys": keys, "text_values": values}
@@ -166,7 +168,7 @@ class NumbaEngine:
 
 
 @dataclass(frozen=True)
-class Text:
+class TextKV:
     """Cross-attention's keys `[layers, H, tiles, head_size, TILE]` and values `[layers, H, room,
     head_size]`.
     """
@@ -180,7 +182,7 @@ class Text:
         return self.values.shape[2]
 
 
-class Past:
+class RowKV:
     """Self-attention's keys and values of one row.
 
     Memory that no step has reached costs nothing.
@@ -220,8 +222,8 @@ class NumbaSession:
 
     def __init__(self, engine: NumbaEngine):
         self._engine, self._slots = engine, Slots()
-        self._pasts: dict[int, Past] = {}  # by row
-        self._texts: dict[int, Text | None] = {}
+        self._pasts: dict[int, RowKV] = {}  # by row
+        self._texts: dict[int, TextKV | None] = {}
         self._plans: dict[tuple[int, ...], Plan] = {}  # by slots
         self._sinusoids = torch.empty(0, engine.config.hidden_size)
 
@@ -233,7 +235,7 @@ class NumbaSession:
         kind = np.int8 if self._engine.precision == "int8" else np.float32
         slot = self._slots.admit(len(heard))
         for row in self._slots.rows(slot):
-            self._pasts[row] = Past(self._engine.config, steps, kind)
+            self._pasts[row] = RowKV(self._engine.config, steps, kind)
         self.listen(slot, heard)
         if prefix is not None:
             begins = self._slots.advance([slot], prefix.shape[1])
@@ -271,8 +273,8 @@ class NumbaSession:
         job = _job(
             **self._engine.facts(),
             rows=len(rows),
-            room=int(table[:, 0].max()),
-            text_room=int(table[:, 6].max()),
+            room=int(table[:, ROOM].max()),
+            text_room=int(table[:, TEXT_ROOM].max()),
             caches=table.ctypes.data,
         )
         listening = sum(self._texts[row] is not None for row in rows)

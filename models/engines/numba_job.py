@@ -11,10 +11,12 @@ import numpy as np
 from .numba_sizes import GROUP, PAD
 
 # NumPy's numbers, because Numba would compile a function anew for each of Python's
-# A layer's matrices, in the order of their addresses:
-Q, K, V, OUT, TEXT_Q, TEXT_OUT, FC1, FC2, TEXT_K, TEXT_V = np.arange(10)
-NORM, TEXT_NORM, FFN_NORM = np.arange(3)
-MATRICES, NORMS = 10, 3
+MATRIX_NAMES = ("q", "k", "v", "out", "text_q", "text_out", "fc1", "fc2", "text_k", "text_v")
+"""A layer's matrices, in the order of their addresses."""
+Q, K, V, OUT, TEXT_Q, TEXT_OUT, FC1, FC2, TEXT_K, TEXT_V = np.arange(len(MATRIX_NAMES))
+NORM_NAMES = ("norm", "text_norm", "ffn_norm")
+NORM, TEXT_NORM, FFN_NORM = np.arange(len(NORM_NAMES))
+MATRICES, NORMS = len(MATRIX_NAMES), len(NORM_NAMES)
 PHASES = 6  # of a layer
 ASKED_FOR = 16384  # bytes
 LOOKS = 2000  # at a counter, with a pause between them: some 50 µs

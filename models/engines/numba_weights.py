@@ -1,7 +1,7 @@
 """The LM's weights for the fast CPU engine: float32 where their files are mapped, or int8 from a
 file that is made once.
 
-Both stay memory-mapped: loading reads nothing, and no weight is in memory twice. Int8 is symmetric,
+Both stay memory-mapped: loading looks at every number once and copies none. Int8 is symmetric,
 one scale an output: w ≈ scale · q, |q| ≤ 127, kept as q + 128 in the tiles that numba_vectors
 reads. Knows files and addresses, not layers' work.
 """
@@ -24,13 +24,12 @@ from torch.nn import functional as F
 from ..disk import cache
 from ..parameters import LM, lm_shapes
 from ..weights.contract import Weights
+from .numba_job import MATRIX_NAMES, NORM_NAMES
 from .numba_sizes import LANES
 
 log = logging.getLogger("musicgraph")
 
 INT8_FORMAT = 4  # of the cached file; raise it when what is in there changes
-IN_STEP_ORDER = ("q", "k", "v", "out", "text_q", "text_out", "fc1", "fc2", "text_k", "text_v")
-"""A layer's matrices; see numba_step: Q, K, V, OUT, …"""
 ZERO = 128  # what a weight of 0 is in an unsigned byte
 CHECKSUM = "checksum"
 PAGE_BYTES = 4096
@@ -81,13 +80,11 @@ class Parameters:
         self._held: list[Tensor] = []  # addresses keep nothing alive
         layers, codebooks = range(config.num_layers), range(config.num_codebooks)
         tables = [
-            self._addresses(matrices, [f"layers.{i}.{one}.weight" for one in IN_STEP_ORDER])
+            self._addresses(matrices, [f"layers.{i}.{one}.weight" for one in MATRIX_NAMES])
             for i in layers
         ]
         heads = self._addresses(matrices, [f"heads.{k}.weight" for k in codebooks])
-        norms = [
-            [self._norm(f"layers.{i}.{kind}norm") for kind in ("", "text_", "ffn_")] for i in layers
-        ]
+        norms = [[self._norm(f"layers.{i}.{one}") for one in NORM_NAMES] for i in layers]
         self.tables = {
             "matrices": np.array([matrix for matrix, _ in tables]),
             "scales": np.array([scale for _, scale in tables]),
@@ -96,7 +93,7 @@ class Parameters:
             "norms": np.array(norms, np.float32),
             "last_norm": self._norm("norm"),
         }
-        """By the names of numba_step.JOB; addresses are int64."""
+        """By the names of numba_job.JOB; addresses are int64."""
         self._embeddings = [self._read(f"embedding.{k}.weight") for k in codebooks]
         projects = config.text_size != config.hidden_size
         self._text_projection = self._pair("text_projection") if projects else []

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..conditioning import Conditioning
 from ..config import LMConfig
-from ..lm import MusicGenLM, Reading, Text, seen_from, together
+from ..lm import MusicGenLM, Reading, TextKV, seen_from, together
 from ..precision import NAMES
 from .slots import Slots
 
@@ -109,7 +109,7 @@ class Plan:
     item_of_row: Tensor | None
     """which slot each row belongs to; None if all have one row each"""
     where: slice | Tensor
-    text: Text | None
+    text: TextKV | None
     listeners: slice | Tensor
 
 
@@ -120,7 +120,7 @@ class TorchSession:
 
     def __init__(self, lm: MusicGenLM, rows: int, max_steps: int):
         self._lm, self._caches, self._slots = lm, lm.allocate(rows, max_steps), Slots()
-        self._texts: dict[int, Text | None] = {}  # by row
+        self._texts: dict[int, TextKV | None] = {}  # by row
         self._plans: dict[tuple[int, ...], Plan] = {}  # by slots
 
     @torch.inference_mode()

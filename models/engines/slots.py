@@ -35,10 +35,6 @@ class Slots:
     def rows(self, slot: int) -> tuple[int, ...]:
         return self._slots[slot].rows
 
-    def positions(self) -> dict[int, int]:
-        """Row → the position of its next step."""
-        return {row: slot.position for slot in self._slots.values() for row in slot.rows}
-
     def advance(self, slots: Sequence[int], steps: int) -> list[int]:
         """The position, for each row of these slots, at which its next `steps` steps begin."""
         begins = []

@@ -6,6 +6,7 @@ the weights once, not twice. Opening needs no torch.
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def open_checkpoint(folder: Path) -> Weights:
-    """Finds out the layout of a folder and opens it; reads settings and headers, no weights.
+    """Opens a folder, in the one layout that is known; reads settings and headers, no weights.
 
     Raises Refused if this is no checkpoint, or a broken one, with what to do.
     """
@@ -49,23 +50,24 @@ def load_lm(weights: Weights, dtype: torch.dtype, device: torch.device) -> Music
         state[name] = torch.empty(parameter.shape, dtype=dtype, device=device)
         for piece, one in zip(state[name].chunk(len(names)), names, strict=True):
             tensor = weights.tensor(f"{LM}.{one}")
-            _check_range(weights.folder, f"{LM}.{one}", tensor, dtype)
             piece.copy_(tensor)
+            _check_range(weights.folder, f"{LM}.{one}", piece, tensor)
     lm.load_state_dict(state, assign=True)
     return lm.requires_grad_(False).eval()
 
 
-def _check_range(folder: Path, name: str, tensor: Tensor, dtype: torch.dtype) -> None:
+def _check_range(folder: Path, name: str, copied: Tensor, tensor: Tensor) -> None:
+    """Raises Refused if a number became infinite in the narrower type that it was copied to."""
     import torch
 
     from ..precision import NAMES
 
-    most = torch.finfo(dtype).max
-    if torch.finfo(tensor.dtype).max > most and largest(tensor) > most:
+    most = torch.finfo(copied.dtype).max
+    if torch.finfo(tensor.dtype).max > most and largest(copied) == math.inf:
         raise Refused(
             f"{folder}: {name}",
             got=f"a weight of {largest(tensor):g}",
-            expected=f"at most {most:g}, the largest number in {NAMES[dtype]}",
+            expected=f"at most {most:g}, the largest number in {NAMES[copied.dtype]}",
             remedy="choose precision bf16 or fp32",
         )
 

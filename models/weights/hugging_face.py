@@ -171,8 +171,14 @@ class HuggingFaceWeights:
         stored, where = self.stored[source], f"{self.folder}: {source}"
         if not stored.file.is_file() or state_of(stored.file) != stored.state:
             raise changed(where)
-        with safe_open(stored.file, framework="pt") as file:
-            return checked(where, file.get_tensor(source))
+        try:
+            with safe_open(stored.file, framework="pt") as file:
+                tensor = file.get_tensor(source)
+        except (OSError, SafetensorError) as error:  # replaced in this moment
+            raise changed(where) from error
+        if tuple(tensor.shape) != stored.shape:
+            raise changed(where)
+        return checked(where, tensor)
 
 
 def _normed(length: Tensor, direction: Tensor) -> Tensor:

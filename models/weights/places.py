@@ -87,12 +87,14 @@ def known_models(folders: Sequence[Path] = ()) -> list[Found]:
 
 def is_known(name: str, folders: Sequence[Path] = ()) -> bool:
     """Whether `known_models` would list this name; without a look at any other model."""
-    is_plain = name not in ("", ".", "..") and os.path.basename(name) == name
-    return (
-        name == POCKET
-        or is_official(name)
-        or (is_plain and any(_is_checkpoint(folder / name) for folder in folders))
-    )
+    return name == POCKET or is_official(name) or _in_folders(name, folders) is not None
+
+
+def _in_folders(name: str, folders: Sequence[Path]) -> Path | None:
+    """The first checkpoint of this name; no other is looked at."""
+    if name in ("", ".", "..") or os.path.basename(name) != name:
+        return None
+    return next((at for folder in folders if _is_checkpoint(at := folder / name)), None)
 
 
 def _licence_of(name: str) -> str:
@@ -140,9 +142,8 @@ def on_disk(name: str, folders: Sequence[Path] = ()) -> Path | None:
         return None
     if name == POCKET:
         return POCKET_FOLDER
-    for folder in _checkpoints_in(folders):
-        if name == folder.name:
-            return folder
+    if (found := _in_folders(name, folders)) is not None:
+        return found
     path = os.path.expanduser(name)
     if os.path.isdir(path):  # unlike Path's, it has a plain answer to names that cannot be any
         return Path(path)

@@ -1,0 +1,33 @@
+"""The items of a composition in a session of their own, and what each of them listens to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from ..conditioning import Conditioning
+from ..engines.session import Engine, Session
+from .guidance import Branches, mixed
+
+
+class Voices:
+    """One slot for each item, and in it a row for each of its branches."""
+
+    def __init__(self, engine: Engine, branches: Sequence[Branches], max_steps: int):
+        self._branches = branches
+        self._session: Session = engine.open(sum(map(len, branches)), max_steps)
+        self._slots = [self._session.admit(_heard(item), max_steps) for item in branches]
+
+    def listen(self, branches: Sequence[Branches]) -> None:
+        self._branches = branches
+        for slot, item in zip(self._slots, branches, strict=True):
+            self._session.listen(slot, _heard(item))
+
+    def read(self, steps: Tensor) -> Tensor:
+        """`[S, B, K]` → `[B, K, V]`, the logits of the step after them."""
+        return mixed(self._session.step(self._slots, steps.permute(1, 2, 0)), self._branches)
+
+
+def _heard(branches: Branches) -> tuple[Conditioning | None, ...]:
+    return tuple(branch.conditioning for branch in branches)
