@@ -357,7 +357,7 @@ def run(
     runner = Runner()
     overrides = [Override.parse(text) for text in set_]
     document = read_document(workflow)
-    named = tuple(override.value for override in overrides)
+    named = {override.value: override.value for override in overrides}
     with running(Run(input_dir=input, output_dir=output, named_models=named)):
         opened = Workflow.of(document, NodeSpecs(runner.classes))
         opened = with_overrides(opened, overrides)

@@ -13,7 +13,7 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -68,9 +68,9 @@ class Run:
     input_dir: Path = Path("input")
     output_dir: Path = Path("output")
     temp_dir: Path = Path("temp")
-    named_models: tuple[str, ...] = ()
-    """models that the user has named: folders and hub ids that a graph may use besides the known
-    ones
+    named_models: Mapping[str, str] = field(default_factory=dict)
+    """models that a graph may use besides the known ones, because a person named them: what the
+    graph calls each → the folder or hub id that it is
     """
     limits: Limits = Limits()
     """bounds on what the graph makes"""
@@ -271,6 +271,11 @@ def may_download(model: str) -> bool:
     if inside_comfyui():
         return places.is_official(model)
     return model in current_run().named_models
+
+
+def model_source(model: str) -> str:
+    """The folder, hub id or known name behind what a graph calls a model."""
+    return current_run().named_models.get(model, model)
 
 
 # ---------------------------------------------------------------- devices and memory

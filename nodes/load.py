@@ -100,7 +100,7 @@ class MusicGenModelLoader:
         if model is None:  # linked
             return ""
         try:
-            folder = places.locate(model, host.model_folders())
+            folder = places.locate(host.model_source(model), host.model_folders())
         except Refused:
             return ""
         return fingerprint(folder)
@@ -144,10 +144,10 @@ class MusicGenModelLoader:
 
 def _folder(model: str) -> Path:
     """Where the model lies; downloaded now if need be, with its bytes on the node."""
-    folders = host.model_folders()
-    if not host.may_download(model) or places.on_disk(model, folders) is not None:
-        return places.locate(model, folders)
-    return places.fetch(model, folders, _with_bytes(model))
+    folders, source = host.model_folders(), host.model_source(model)
+    if not host.may_download(model) or places.on_disk(source, folders) is not None:
+        return places.locate(source, folders)
+    return places.fetch(source, folders, _with_bytes(model))
 
 
 def _with_bytes(model: str) -> host.OnProgress:
@@ -193,8 +193,10 @@ def _check_choices(model: object, precision: object, device: object) -> None:
 
 
 def _is_choice(model: object) -> bool:
-    named = model in host.current_run().named_models
-    return named or (isinstance(model, str) and places.is_known(model, host.model_folders()))
+    if not isinstance(model, str):
+        return False
+    named = host.current_run().named_models
+    return model in named or places.is_known(model, host.model_folders())
 
 
 def _refuse(name: str, value: object, choices: Sequence[str]) -> None:
@@ -217,14 +219,14 @@ def _check_machine(model: str | None, precision: str | None, device: str | None)
     """Raises Refused if the model, or the device, or the precision there, is not to be had."""
     opened = None
     if model is not None:
-        folders = host.model_folders()
-        folder = places.on_disk(model, folders)
+        folders, source = host.model_folders(), host.model_source(model)
+        folder = places.on_disk(source, folders)
         if folder is not None:
             opened = checkpoint.open_checkpoint(folder)
         elif host.may_download(model):
-            places.check_online(model, folders)
+            places.check_online(source, folders)
         else:
-            places.locate(model, folders)
+            places.locate(source, folders)
     _check_engine(precision or "auto", device or "auto", opened)
 
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from musicgraph.models.refused import Refused
-from musicgraph.workflows.media.audio import read_audio, write_audio
-from musicgraph.workflows.media.encode import CODINGS, Encoder, file_bytes, write_encoded
+from musicgraph.workflows.media.audio import audio_bytes, read_audio, write_audio
+from musicgraph.workflows.media.encode import CODINGS, Encoder, write_encoded
 
 RATE = 32_000
 LATER = {
@@ -51,12 +51,12 @@ def test_a_streams_pieces_are_the_bytes_of_the_file(tmp_path, suffix, channels):
     assert len(stream) == len(file)
     later = LATER.get(suffix, ())
     assert without(stream, later) == without(file, later)
-    assert file == file_bytes(suffix, samples, RATE, tags)
+    assert file == audio_bytes(suffix, samples, RATE, tags)
 
 
 def test_an_mp3_stream_is_the_file_without_the_frame_that_counts_the_others():
     samples = sound()
-    file, stream = file_bytes(".mp3", samples, RATE), streamed(".mp3", samples, [5, 1152, 9000])
+    file, stream = audio_bytes(".mp3", samples, RATE), streamed(".mp3", samples, [5, 1152, 9000])
     frames = stream[stream.index(b"\xff\xfb") :]
     assert frames in file and len(file) - len(frames) < 1500
 
@@ -69,14 +69,14 @@ def test_how_a_sound_is_cut_into_pieces_changes_no_byte(suffix):
 
 @pytest.mark.parametrize("suffix", CODINGS)
 def test_a_second_file_of_the_same_samples_is_the_same(suffix):
-    assert file_bytes(suffix, sound(), RATE) == file_bytes(suffix, sound(), RATE)
+    assert audio_bytes(suffix, sound(), RATE) == audio_bytes(suffix, sound(), RATE)
 
 
 @pytest.mark.parametrize("suffix", [".wav", ".flac"])
 def test_a_file_says_how_long_it_is_and_a_stream_is_read_to_its_end(tmp_path, suffix):
     samples = sound()
     for name, data in (
-        ("file", file_bytes(suffix, samples, RATE)),
+        ("file", audio_bytes(suffix, samples, RATE)),
         ("stream", streamed(suffix, samples, [5000])),
     ):
         (tmp_path / f"{name}{suffix}").write_bytes(data)
@@ -94,8 +94,16 @@ def test_a_correction_goes_where_it_belongs_in_any_file():
     assert int.from_bytes(data[40:44], "little") == len(data) - 44 == 2 * samples.shape[1]
 
 
+@pytest.mark.parametrize("suffix", CODINGS)
+def test_loud_sound_is_scaled_for_an_answer_as_it_is_for_a_file(tmp_path, suffix):
+    """Scaled after it was resampled, which makes new peaks: a square wave's are 1.2."""
+    square = torch.sign(sound())
+    write_audio(tmp_path / f"a{suffix}", square, RATE)
+    assert audio_bytes(suffix, square, RATE) == (tmp_path / f"a{suffix}").read_bytes()
+
+
 def test_samples_beyond_full_scale_are_clipped_not_wrapped():
-    data = file_bytes(".wav", torch.tensor([[1.5, -1.5, 1.0, -1.0]]), RATE)
+    data = streamed(".wav", torch.tensor([[1.5, -1.5, 1.0, -1.0]]), [2])
     values = torch.frombuffer(bytearray(data[44:]), dtype=torch.int16)
     assert values.tolist() == [32767, -32768, 32767, -32768]
 

@@ -261,7 +261,7 @@ def test_inside_comfyui_words_about_long_work_are_shown_on_the_node(comfy, monke
 def test_inside_comfyui_only_published_models_are_downloaded(comfy):
     assert host.may_download("facebook/musicgen-small")
     assert not host.may_download("somebody/else"), "a link can bring any text"
-    with host.running(host.Run(named_models=("somebody/else",))):
+    with host.running(host.Run(named_models={"somebody/else": "somebody/else"})):
         assert host.may_download("somebody/else")
         assert not host.may_download("facebook/musicgen-small")
 

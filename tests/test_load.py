@@ -26,7 +26,7 @@ def bare_machine(tmp_path, monkeypatch):
 
 
 def said(model="pocket", precision="auto", device="auto", named=()):
-    with host.running(host.Run(named_models=named)):
+    with host.running(host.Run(named_models={name: name for name in named})):
         return MusicGenModelLoader.VALIDATE_INPUTS(model, precision, device)
 
 

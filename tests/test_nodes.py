@@ -196,7 +196,7 @@ def test_the_loader_lists_folders_official_models_and_what_the_user_named(monkey
     assert mono.folder.name in choices()
     assert "facebook/musicgen-small" in choices()
     assert "/my/model" not in choices()
-    with host.running(host.Run(named_models=("/my/model",))):
+    with host.running(host.Run(named_models={"/my/model": "/my/model"})):
         assert "/my/model" in choices()
 
 

@@ -235,7 +235,9 @@ def test_the_model_is_forgotten_when_idle_and_work_goes_on_after():
 def test_a_forgotten_model_is_let_go(mono):
     queue = JobQueue(LocalWorker(), idle_unload_s=0.05)
     request = Request("calm piano", model=str(mono.folder), duration_s=0.2, top_k=50)
-    job = music_job(request, queue.worker.runner.classes, named_models=(request.model,))
+    job = music_job(
+        request, queue.worker.runner.classes, named_models={request.model: request.model}
+    )
     queue.submit("a", job).result(SOON)
     outputs = [
         one

@@ -34,7 +34,7 @@ def folder(mono, tmp_path):
 
 def run(runner, folder):
     prompt = api_format.read(graph(str(folder)))
-    result = runner.run(prompt, targets=("3",), named_models=(str(folder),))
+    result = runner.run(prompt, targets=("3",), named_models={str(folder): str(folder)})
     return result.value("3")["tokens"], result.cached
 
 

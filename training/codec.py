@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
+from common import fast_precision
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -176,7 +177,7 @@ class TrainingCodec(nn.Module):
 
         `half` runs the convolutions in bfloat16; the quantiser always works in float32.
         """
-        fast = torch.autocast(audio.device.type, torch.bfloat16, enabled=half)
+        fast = fast_precision(audio.device.type, half)
         codes, commitment = None, audio.new_zeros(())
         with fast:
             latents = self.encoder(audio)

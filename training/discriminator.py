@@ -10,6 +10,7 @@ has to hear lies 50 dB below the notes.
 from dataclasses import dataclass
 
 import torch
+from common import fast_precision
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -72,7 +73,7 @@ class Discriminator(nn.Module):
         self.to(memory_format=torch.channels_last)
 
     def forward(self, audio: Tensor, half: bool = False) -> list[tuple[Tensor, list[Tensor]]]:
-        with torch.autocast(audio.device.type, torch.bfloat16, enabled=half):
+        with fast_precision(audio.device.type, half):
             return [scale(audio) for scale in self.scales]
 
 

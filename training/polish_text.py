@@ -24,7 +24,7 @@ from pathlib import Path
 
 import torch
 from captions import canonical, thorough
-from common import Budget, CsvLog, save_atomically
+from common import Budget, CsvLog, fast_precision, save_atomically
 from compose import facts_of
 from export import save_model
 from text_tokenizer import extend
@@ -312,7 +312,7 @@ class Polisher:
         """
         queries, listener = self._some_queries(layers), self.listener.only(layers)
         texts, captions = zip(*pairs, strict=True)
-        with torch.autocast("cpu", torch.bfloat16):
+        with fast_precision("cpu"):
             wanted = self._wanted(captions, queries, listener)
             states, mask = encode(
                 self.model, self.tokenizer, texts, self.settings.max_tokens, self.shared

@@ -26,7 +26,16 @@ import numpy as np
 import soxr
 import torch
 from codec import CODEC_FILE, codec_config, load_codec
-from common import AudioPool, Budget, CsvLog, Every, Stop, clock_for, save_atomically
+from common import (
+    AudioPool,
+    Budget,
+    CsvLog,
+    Every,
+    Stop,
+    clock_for,
+    fast_precision,
+    save_atomically,
+)
 from extend_codec import read_codec
 from lm import LmSettings, build_model, codebook_losses, start_embeddings, trained_part
 from start_lm import read_weights, take_body, take_code_tables
@@ -193,7 +202,7 @@ class Trainer:
     def _losses(
         self, batch: Batch, drop: Tensor, noise: float = 0.0, ending: int | None = None
     ) -> Tensor:
-        with torch.autocast(self.device.split(":")[0], torch.bfloat16):
+        with fast_precision(self.device.split(":")[0]):
             parts = (batch.tokens, batch.text_ids, batch.text_mask, drop)
             parts = (p.to(self.device) for p in parts)
             return codebook_losses(self.model, self.lm, *parts, noise=noise, ending=ending)

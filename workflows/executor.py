@@ -94,7 +94,7 @@ class Runner:
         stopped: Callable[[], bool] = lambda: False,
         stream: bool = False,
         targets: tuple[str, ...] | None = None,
-        named_models: tuple[str, ...] = (),
+        named_models: Mapping[str, str] | None = None,
         limits: Limits | None = None,
         input_dir: str | Path = "input",
         output_dir: str | Path = "output",
@@ -105,10 +105,12 @@ class Runner:
         A graph is validated first; what was validated already, with the same folders and
         `named_models`, is not validated again. Raises WorkflowError with every problem before
         anything runs, NodeError with its cause when a node fails, and lets host.Interrupted pass
-        when `stopped` says so. With `stream`, nodes that can work on blocks of tokens do, and
-        AudioChunk events come while the sampler is at work. `named_models` are those that the user,
-        not the graph, named. `limits` bound what the graph makes; without them those of
-        models/limits.py hold.
+        when `stopped` says so.
+
+        With `stream`, nodes that can work on blocks of tokens do, and AudioChunk events come while
+        the sampler is at work. `named_models` are those that a person, not the graph, named: what
+        the graph calls each → what it is. `limits` bound what the graph makes; without them those
+        of models/limits.py hold.
         """
         temp_dir = Path(tempfile.gettempdir()) / "musicgraph" if temp_dir is None else temp_dir
         run = Run(
@@ -116,7 +118,7 @@ class Runner:
             input_dir=Path(input_dir),
             output_dir=Path(output_dir),
             temp_dir=Path(temp_dir),
-            named_models=named_models,
+            named_models=named_models or {},
             limits=limits or Limits(),
         )
         with self._lock, torch.inference_mode(), running(run):

@@ -15,7 +15,8 @@ from starlette.types import Receive, Scope, Send
 
 from ...nodes.host import Interrupted
 from ...workflows.events import AudioChunk, Event
-from ..studio.encoding import SoundStream, whole_file, zipped
+from ...workflows.media.audio import audio_bytes
+from ..studio.encoding import SoundStream, zipped
 from ..studio.follow import JobStream
 from ..studio.formats import ZIP_TYPE, Format
 from ..studio.job import Job, JobResult
@@ -51,25 +52,28 @@ class SoundSender:
 
     def __init__(self, wanted: ApiJob, stream: JobStream[bytes]):
         self._wanted, self._stream = wanted, stream
-        self._sound = SoundStream(wanted.format.suffix, tags_of(wanted.job))
+        streamed = wanted.job.stream
+        self._sound = SoundStream(wanted.format.suffix, tags_of(wanted.job)) if streamed else None
 
     def listen(self, event: Event) -> None:
-        if self._wanted.job.stream and isinstance(event, AudioChunk):
+        if self._sound and isinstance(event, AudioChunk):
             self._send(self._sound.push(event.waveform[0], event.sample_rate))
 
     def finish(self, result: JobResult) -> Music:
         music = music_of(self._wanted.job, result)
-        if self._wanted.job.stream:
-            rest = music.waveform[
-                0, :, self._sound.samples :
-            ]  # all, if it was kept from the last run
-            self._send(self._sound.push(rest, music.sample_rate) + self._sound.close())
-        elif self._wanted.takes > 1:
-            self._send(zipped(self._wanted.format, music.waveform, music.sample_rate, music.tags))
-        else:
-            item = music.waveform[0]
-            self._send(whole_file(self._wanted.format, item, music.sample_rate, music.tags))
+        self._send(self._rest(self._sound, music) if self._sound else self._whole(music))
         return music
+
+    def _rest(self, sound: SoundStream, music: Music) -> bytes:
+        """All of it, if it was kept from the last run."""
+        rest = music.waveform[0, :, sound.samples :]
+        return sound.push(rest, music.sample_rate) + sound.close()
+
+    def _whole(self, music: Music) -> bytes:
+        format, waveform, rate = self._wanted.format, music.waveform, music.sample_rate
+        if self._wanted.takes > 1:
+            return zipped(format, waveform, rate, music.tags)
+        return audio_bytes(format.suffix, waveform[0], rate, music.tags)
 
     def _send(self, ready: bytes) -> None:
         if ready:

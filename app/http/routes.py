@@ -225,8 +225,9 @@ class _Api:
             raise ApiError(422, "invalid_field", message)
         offer = permitted(self.settings, values.get("model", ""))
         format = FORMATS[format_name]
-        request = request_of(values, model=offer.source, save_as=format.save_as)
-        job = music_job(request, self.classes, named_models=(offer.source,), stream=stream)
+        request = request_of({**values, "model": offer.name}, save_as=format.save_as)
+        named = {offer.name: offer.source}
+        job = music_job(request, self.classes, named_models=named, stream=stream)
         return ApiJob(job, format, variations, request.seed, offer.name)
 
     async def _make(self, http: Request, owner: str, key: str | None, wanted: ApiJob) -> Response:

@@ -58,9 +58,8 @@ def compose(
     Raises ModelNotOffered for a model that is not on the menu.
     """
     offer = permitted(settings, request.model, downloads=True)
-    request, sources = replace(request, model=offer.name), (offer.source,)
-    named = replace(request, model=offer.source)
-    job = music_job(named, node_classes(), named_models=sources, stream=True)
+    request, named = replace(request, model=offer.name), {offer.name: offer.source}
+    job = music_job(request, node_classes(), named_models=named, stream=True)
     status, live, streams = JobStatus(request.duration_s), LiveSound(), can_stream()
     with visitors.submitted(visitor, TAB, job) as run:
         for batch in run.stream.batches():

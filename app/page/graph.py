@@ -34,7 +34,7 @@ from ...workflows.validate import Validation, validate
 from ...workflows.workflow import Workflow
 from ..studio.fields import MAX_VARIATIONS, page_fields
 from ..studio.job import Folders, Job
-from ..studio.models import permitted
+from ..studio.models import offers
 from ..studio.settings import AppSettings
 from .graph_form import LOADER_INPUT, Field, overrides, sections, widget
 from .graph_picture import draw_graph
@@ -98,18 +98,22 @@ def run_graph(
     visitors: Visitors, shelf: Shelf, settings: AppSettings, visitor: str, workflow: Workflow
 ) -> Generator[GraphStep, None, None]:
     """Yields steps as the run goes on. Closing it, or Visitors.stop, ends the run."""
-    folders = Folders(*(str(shelf.folder(visitor, name)) for name in ("input", "output", "temp")))
+    own = [shelf.folder(visitor, name) for name in ("input", "output", "temp")]
+    folders = Folders(*map(str, own))
     limits = Limits(music_s=MAX_VARIATIONS * settings.max_duration_s)
-    with running(Run(input_dir=Path(folders.input), limits=limits)):
-        valid, workflow = _allowed(workflow, settings)
+    named = {offer.name: offer.source for offer in offers(settings, downloads=True)}
+    run = Run(
+        input_dir=own[0], output_dir=own[1], temp_dir=own[2], named_models=named, limits=limits
+    )
+    with running(run):
+        valid = _allowed(workflow, settings)
     graph = valid.graph
-    sources = tuple(node.inputs[LOADER_INPUT] for node in graph.of_class(LOADER))
     job = Job(
         workflow.prompt,
         workflow.extra_pnginfo,
         limits=limits,
         folders=folders,
-        named_models=sources,
+        named_models=named,
         stream=True,
         music_s=settings.max_duration_s,
         checked=valid,
@@ -145,40 +149,27 @@ def _counted(made: Sequence[Made]) -> str:
     return "1 file" if files == 1 else f"{files} files"
 
 
-def _allowed(workflow: Workflow, settings: AppSettings) -> tuple[Validation, Workflow]:
-    """The graph as this server runs it for strangers: models from the menu only, music not longer
-    than it allows.
+def _allowed(workflow: Workflow, settings: AppSettings) -> Validation:
+    """The graph, checked, with no piece of music longer than this server makes for strangers.
 
-    Checked, and ready to run. Raises WorkflowError with all that is wrong, before anything waits in
-    line.
+    Raises WorkflowError with all that is wrong, before anything waits in line.
     """
     valid = validate(workflow.runnable, workflow.specs)
     valid.raise_if_refused()
-    for node in valid.graph:
-        try:
-            source = _source_for(node, settings)
-        except Refused as error:
-            problem = Problem(
-                "value_not_allowed", "not on this server", str(error), node.id, node.name
-            )
-            raise WorkflowError([problem]) from error
-        if source is not None:
-            checked = valid.graph.with_input(node.id, LOADER_INPUT, source)
-            valid = replace(valid, graph=checked)
-            graph = workflow.graph.with_input(node.id, LOADER_INPUT, source)
-            workflow = workflow.with_graph(graph)
-    return valid, workflow
+    for node_id in valid.graph.needed(valid.outputs):
+        node = valid.graph[node_id]
+        duration = node.inputs.get("duration") if node.class_type == SAMPLER else None
+        if isinstance(duration, float):
+            _check_duration(node, duration, settings)
+    return valid
 
 
-def _source_for(node: Node, settings: AppSettings) -> str | None:
-    """What the loader calls its model, where that is not what the menu calls it. Raises Refused."""
-    if node.class_type == SAMPLER and isinstance(node.inputs["duration"], float):
-        page_fields(settings)["duration_s"].read_exactly(node.inputs["duration"])
-    if node.class_type != LOADER:
-        return None
-    name = node.inputs[LOADER_INPUT]
-    source = permitted(settings, name, downloads=True).source
-    return None if source == name else source
+def _check_duration(node: Node, duration: float, settings: AppSettings) -> None:
+    try:
+        page_fields(settings)["duration_s"].read_exactly(duration)
+    except Refused as error:
+        words = "value_not_allowed", "not on this server", str(error)
+        raise WorkflowError([Problem(*words, node.id, node.name)]) from error
 
 
 def _mark(marks: dict[str, str], event: Any) -> None:

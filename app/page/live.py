@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...workflows.events import AudioChunk
-from ...workflows.media.encode import file_bytes
+from ...workflows.media.audio import audio_bytes
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -60,7 +60,7 @@ class LiveSound:
 
         sound = torch.cat(self._waiting, dim=-1)
         self._waiting, self._next_s = [], next(self._least_s, CHUNK_S)
-        return file_bytes(".wav", sound, self._rate)
+        return audio_bytes(".wav", sound, self._rate)
 
 
 def can_stream() -> bool:

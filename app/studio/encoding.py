@@ -1,6 +1,6 @@
-"""The bytes of music for an answer: a whole file at once, or piece by piece while it is made.
+"""The bytes of music for an answer: several files in one, or one piece by piece while it is made.
 
-Both come from the one encoder (`workflows/media/encode.py`).
+By the one encoder (`workflows/media/encode.py`).
 """
 
 from __future__ import annotations
@@ -10,23 +10,14 @@ import zipfile
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from ...workflows.media.audio import full_scale_factor
-from ...workflows.media.encode import Encoder, file_bytes
+from ...workflows.media.audio import audio_bytes
+from ...workflows.media.encode import Encoder
 from .formats import Format
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from ...models.dsp import StreamLimiter
-
-
-def whole_file(
-    format: Format, waveform: Tensor, sample_rate: int, tags: Mapping[str, str]
-) -> bytes:
-    """One item, float `[C, T]`, as a file. Peaks above full scale scale all of it, as on disk."""
-    sound = waveform.float().cpu()
-    factor = full_scale_factor(sound)
-    return file_bytes(format.suffix, sound * factor if factor < 1 else sound, sample_rate, tags)
 
 
 def zipped(format: Format, waveform: Tensor, sample_rate: int, tags: Mapping[str, str]) -> bytes:
@@ -38,7 +29,7 @@ def zipped(format: Format, waveform: Tensor, sample_rate: int, tags: Mapping[str
     with zipfile.ZipFile(buffer, "w") as archive:
         for take, item in enumerate(waveform, start=1):
             archive.writestr(
-                f"music_{take}{format.suffix}", whole_file(format, item, sample_rate, tags)
+                f"music_{take}{format.suffix}", audio_bytes(format.suffix, item, sample_rate, tags)
             )
     return buffer.getvalue()
 

@@ -39,8 +39,10 @@ class Job:
     """the nodes whose outputs are wanted; None: the graph's output nodes"""
     limits: Limits = Limits()
     folders: Folders = Folders()
-    named_models: tuple[str, ...] = ()
-    """models that may be opened, and downloaded, because a person named them (see `models.py`)"""
+    named_models: Mapping[str, str] = field(default_factory=dict)
+    """models that may be opened, and downloaded, because a person named them (see `models.py`):
+    what the graph calls each → the folder or hub id that it is
+    """
     stream: bool = False
     """whether to report sound while it is made"""
     music_s: float = 30.0

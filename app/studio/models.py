@@ -6,6 +6,7 @@
     somebody's graph           what is on the machine; on the page what a visitor may have
 
 A job carries the answer as `named_models`; the loader opens no folder and fetches nothing else.
+Graphs, and so the files that carry them, hold the names alone.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -57,7 +57,7 @@ class Music:
 
 
 def music_job(
-    request: Request, classes: NodeClasses, *, named_models: tuple[str, ...], stream: bool = False
+    request: Request, classes: NodeClasses, *, named_models: Mapping[str, str], stream: bool = False
 ) -> Job:
     """The default graph for this request, up to its sound; saving is left to who asked.
 
@@ -113,5 +113,6 @@ def make_music(
     """
     from .worker import run_job
 
-    job = music_job(request, runner.classes, named_models=(request.model,), stream=stream)
+    named = {request.model: request.model}
+    job = music_job(request, runner.classes, named_models=named, stream=stream)
     return music_of(job, run_job(runner, job, listener, stopped))

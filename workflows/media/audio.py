@@ -8,11 +8,12 @@ what is unpacked is bounded while it is read. A file appears whole or not at all
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
@@ -221,18 +222,31 @@ def write_audio(
     """
     path = Path(path)
     check_writable(path)
-    suffix = path.suffix.lower()
-    samples, sample_rate = _at_fitting_rate(_checked_samples(waveform), sample_rate, suffix)
-    factor = full_scale_factor(samples)
+    with written_whole(path) as part, open(part, "wb") as file:
+        factor = _encode(
+            file, path.suffix.lower(), waveform, sample_rate, tags=tags, quality=quality
+        )
     if factor < 1:
         loud = -20 * math.log10(factor)
         log.warning("%s: peaks %.1f dB above full scale; scaled by %.3f", path.name, loud, factor)
-    with written_whole(path) as part, open(part, "wb") as file:
-        channels = samples.shape[0]
-        encoder = Encoder(
-            suffix, sample_rate, channels, tags=tags, quality=quality, can_rewind=True
-        )
-        write_encoded(file, encoder, _chunks(samples, factor))
+    return factor
+
+
+def audio_bytes(
+    suffix: str, waveform: Tensor, sample_rate: int, tags: Mapping[str, str] | None = None
+) -> bytes:
+    """What `write_audio` writes."""
+    file = io.BytesIO()
+    _encode(file, suffix, waveform, sample_rate, tags=tags)
+    return file.getvalue()
+
+
+def _encode(file: BinaryIO, suffix: str, waveform: Tensor, sample_rate: int, **more: Any) -> float:
+    """All of it into a file that is empty. Scaled as it is encoded, since resampling adds peaks."""
+    samples, sample_rate = _at_fitting_rate(_checked_samples(waveform), sample_rate, suffix)
+    factor = full_scale_factor(samples)
+    encoder = Encoder(suffix, sample_rate, samples.shape[0], can_rewind=True, **more)
+    write_encoded(file, encoder, _chunks(samples, factor))
     return factor
 
 

@@ -8,7 +8,6 @@ checksums at the beginning stay open there, and are `corrections` for whoever ca
 from __future__ import annotations
 
 import contextlib
-import io
 import logging
 import struct
 from collections.abc import Iterable, Iterator, Mapping
@@ -100,8 +99,9 @@ class Encoder:
 
     @property
     def corrections(self) -> tuple[tuple[int, bytes], ...]:
-        """After `close`, if it `can_rewind`: (offset, bytes) to be written over what came
-        before.
+        """After `close`: (offset, bytes) to be written over what came before, by who can go back.
+
+        Without `can_rewind` only WAV has any.
         """
         return tuple(self._sink.corrections)
 
@@ -131,16 +131,6 @@ def write_encoded(file: BinaryIO, encoder: Encoder, pieces: Iterable[Tensor]) ->
     for offset, correction in encoder.corrections:
         file.seek(offset)
         file.write(correction)
-
-
-def file_bytes(
-    suffix: str, sound: Tensor, sample_rate: int, tags: Mapping[str, str] | None = None
-) -> bytes:
-    """A whole file of one item, `[C, T]`, as `write_audio` writes it on disk."""
-    file = io.BytesIO()
-    encoder = Encoder(suffix, sample_rate, sound.shape[0], tags=tags, can_rewind=True)
-    write_encoded(file, encoder, (sound,))
-    return file.getvalue()
 
 
 def _resampler(from_rate: int, to_rate: int, channels: int) -> Any:
