@@ -25,6 +25,7 @@ from lm import (  # noqa: E402  # noqa: E402
     logits,
     trained_part,
 )
+from muon import Muon  # noqa: E402
 from start_lm import mean_of_old, take_body, take_code_tables  # noqa: E402
 from token_pool import TokenPool  # noqa: E402
 from train_lm import Kind, Source, Trainer, TrainSettings  # noqa: E402
@@ -209,9 +210,28 @@ def test_a_resumed_run_equals_an_uninterrupted_one(work_dir, tokenizer):
     resumed.run()
     assert resumed.step == whole.step == 12
     for name, value in whole.weights.items():
-        # Muon multiplies in bfloat16, whose rounding depends on where in memory its state lies.
+        # products of matrices round otherwise where their memory is aligned otherwise
         torch.testing.assert_close(value, resumed.weights[name], atol=1e-4, rtol=1e-3)
         torch.testing.assert_close(whole.average[name], resumed.average[name], atol=1e-4, rtol=1e-3)
+
+
+def test_muon_is_torchs_own_but_for_the_rounding():
+    generator = torch.manual_seed(0)
+    begun = [torch.randn(shape, generator=generator) for shape in ((6, 9), (12, 5), (6, 9))]
+    ours, theirs = ([torch.nn.Parameter(w.clone()) for w in begun] for _ in range(2))
+    optimizers = (
+        Muon(ours, lr=0.1, weight_decay=0.05),
+        torch.optim.Muon(theirs, lr=0.1, weight_decay=0.05, adjust_lr_fn="match_rms_adamw"),
+    )
+    for _ in range(4):
+        for a, b in zip(ours, theirs, strict=True):
+            a.grad = torch.randn(a.shape, generator=generator)
+            b.grad = a.grad.clone()
+        for optimizer in optimizers:
+            optimizer.step()
+    for a, b, start in zip(ours, theirs, begun, strict=True):
+        assert (a - start).abs().max() > 0.1
+        torch.testing.assert_close(a, b, atol=5e-3, rtol=0)
 
 
 def test_training_lowers_the_loss_of_filling_too(work_dir, tokenizer):

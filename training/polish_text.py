@@ -27,6 +27,7 @@ from captions import canonical, thorough
 from common import Budget, CsvLog, fast_precision, save_atomically
 from compose import facts_of
 from export import save_model
+from muon import Muon
 from text_tokenizer import extend
 from torch import Tensor, nn
 from transformers import AutoTokenizer, MusicgenForConditionalGeneration
@@ -267,9 +268,7 @@ class Polisher:
         ]
         known = {id(p) for p in inner}
         outer = [p for p in self.weights.values() if id(p) not in known]
-        muon = torch.optim.Muon(
-            inner, weight_decay=self.settings.weight_decay, adjust_lr_fn="match_rms_adamw"
-        )
+        muon = Muon(inner, weight_decay=self.settings.weight_decay)
         return [muon, torch.optim.AdamW(outer, betas=(0.9, 0.98), weight_decay=0.0, fused=True)]
 
     def _resume(self, start: Path | None) -> tuple[int, float]:

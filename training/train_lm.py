@@ -38,6 +38,7 @@ from common import (
 )
 from extend_codec import read_codec
 from lm import LmSettings, build_model, codebook_losses, start_embeddings, trained_part
+from muon import Muon
 from start_lm import read_weights, take_body, take_code_tables
 from text_tokenizer import load_tokenizer
 from token_pool import Batch, TokenPool
@@ -125,9 +126,7 @@ def make_optimizers(
     inner = [p for name, p in weights.items() if inside.search(name)]
     known = {id(p) for p in inner}
     outer = [p for p in weights.values() if id(p) not in known]
-    muon = torch.optim.Muon(
-        inner, weight_decay=settings.weight_decay, adjust_lr_fn="match_rms_adamw"
-    )
+    muon = Muon(inner, weight_decay=settings.weight_decay)
     return [muon, torch.optim.AdamW(outer, betas=(0.9, 0.95), weight_decay=0.0)]
 
 
