@@ -165,6 +165,16 @@ def test_cancelling_in_line_leaves_it_at_once(queue, gate):
     assert not leaver.started.is_set()
 
 
+def test_what_is_cancelled_when_its_turn_has_come_does_not_begin(queue, gate, monkeypatch):
+    begun = []
+    late = queue.submit("late", lambda *_: begun.append("late"))
+    monkeypatch.setattr(queue, "_leave", lambda _: None)  # it has just left the line by itself
+    late.cancel()
+    gate.may_end.set()
+    queue.submit("next", lambda *_: begun.append("next")).result(SOON)
+    assert begun == ["next"]
+
+
 def test_cancelling_stops_the_running_one_and_nobody_else(queue, gate):
     next_one = Gate("next")
     handle = queue.submit("b", next_one)

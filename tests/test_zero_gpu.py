@@ -5,6 +5,7 @@ are sent as data.
 import json
 import pickle
 import sys
+import threading
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -54,11 +55,12 @@ class FakeSpaces:
 def visitors(monkeypatch):
     monkeypatch.setitem(sys.modules, "spaces", FakeSpaces)
     zero_gpu._lent.cache_clear()
+    local_worker = zero_gpu._worker  # a test may put another one in its place
     queue = JobQueue(zero_gpu.ZeroGpuWorker())
     yield Visitors(queue)
     queue.close()
     zero_gpu._lent.cache_clear()
-    zero_gpu._worker.cache_clear()
+    local_worker.cache_clear()
 
 
 def test_music_and_graphs_come_back_from_a_lent_gpu(visitors, shelf):
@@ -95,6 +97,27 @@ def test_a_stop_reaches_a_lent_gpu(visitors, shelf):
     while visitors.queue.busy():
         assert time.monotonic() - started < 5
         time.sleep(0.01)
+
+
+def test_a_listener_that_fails_ends_the_work_on_a_lent_gpu(visitors, monkeypatch):
+    ended = threading.Event()
+
+    class Endless:
+        def run(self, job, listener, stopped):
+            listener("at work")
+            while not stopped():
+                time.sleep(0.001)
+            ended.set()
+
+    def fails(event):
+        assert not ended.is_set() and event == "at work"
+        raise OSError("nobody listens any more")
+
+    monkeypatch.setattr(zero_gpu, "_worker", Endless)
+    job = music_job(REQUEST, CLASSES, named_models={})
+    with pytest.raises(OSError, match="nobody listens"):
+        visitors.queue.worker.run(job, fails, lambda: False)
+    assert ended.wait(5)
 
 
 def test_a_job_is_plain_data():

@@ -111,6 +111,8 @@ class JobHandle(Generic[T]):
                 self._future.set_result(result)
 
     def _work(self, worker: Worker) -> T:
+        if self._stop.is_set():  # after its turn had come, and before it began
+            raise Interrupted("stopped by the user")
         return self._then(worker.run(self.job, self._listener, self._stop.is_set))
 
     def _fail(self, error: BaseException) -> None:

@@ -20,7 +20,7 @@ from .job import Job, JobResult, Worker
 from .worker import LocalWorker
 
 if TYPE_CHECKING:
-    from ...workflows.events import Listener
+    from ...workflows.events import Event, Listener
 
 MARGIN_S = 45
 """to start the process and to load the model"""
@@ -49,11 +49,13 @@ class ZeroGpuWorker:
     """Runs jobs where the GPU is. Raises JobFailed for whatever went wrong there."""
 
     def run(self, job: Job, listener: Listener, stopped: Callable[[], bool]) -> JobResult:
-        with tempfile.TemporaryDirectory(prefix="musicgraph-stop-") as folder:
-            flag, result = Path(folder) / "stop", None
-            for kind, value in _lent()(job, flag):
+        with tempfile.TemporaryDirectory(prefix="musicgraph-job-") as folder:
+            # while this file is there, the job is wanted; it goes however this block is left
+            wanted, result = Path(folder) / "wanted", None
+            wanted.touch()
+            for kind, value in _lent()(job, wanted):
                 if stopped():
-                    flag.touch()
+                    wanted.unlink(missing_ok=True)
                 if kind == EVENT:
                     listener(value)
                 elif kind == RESULT:
@@ -76,15 +78,18 @@ def _lent() -> Callable[..., Iterator[tuple[str, Any]]]:
     )
 
 
-def reports(job: Job, flag: Path) -> Iterator[tuple[str, Any]]:
-    """Runs where the GPU is: (event | result | failure, value), each of which can be sent to
-    another process.
+def reports(job: Job, wanted: Path) -> Iterator[tuple[str, Any]]:
+    """Runs where the GPU is, while the file `wanted` is there: (event | result | failure, value),
+    each of which can be sent to another process.
     """
     found: queue.SimpleQueue[tuple[str, Any] | None] = queue.SimpleQueue()
 
+    def report(event: Event) -> None:
+        found.put((EVENT, event))
+
     def run() -> None:
         try:
-            result = _worker().run(job, lambda event: found.put((EVENT, event)), flag.exists)
+            result = _worker().run(job, report, lambda: not wanted.exists())
             found.put((RESULT, result))
         except Exception as error:  # also what nobody foresaw: see failure_of
             found.put((FAILURE, failure_of(error)))
