@@ -16,9 +16,7 @@ from musicgraph.app.studio.settings import AppSettings
 def model(tmp_path_factory):
     """A tiny checkpoint whose codebook is large enough for the default top_k of 250."""
     folder = tmp_path_factory.mktemp("models") / "tiny-256"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tiny, "CODEBOOK_SIZE", 256)
-        tiny.write_tiny_checkpoint(folder)
+    tiny.write_tiny_checkpoint(folder, codebook_size=256)
     return folder
 
 

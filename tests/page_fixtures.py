@@ -16,9 +16,7 @@ from musicgraph.app.studio.queue import JobQueue
 def one_tiny_model(tmp_path_factory):
     """A tiny random model is the only one there is."""
     folder = tmp_path_factory.mktemp("models")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tiny, "CODEBOOK_SIZE", 1024)
-        tiny.write_tiny_checkpoint(folder / "tiny")
+    tiny.write_tiny_checkpoint(folder / "tiny", codebook_size=1024)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MUSICGRAPH_MODELS", str(folder))
         yield

@@ -35,8 +35,7 @@ class Site:
 @contextmanager
 def tiny_site(folder, patch, **settings):
     """`patch` is a pytest.MonkeyPatch that lives as long as the site."""
-    patch.setattr(tiny, "CODEBOOK_SIZE", CODEBOOK_SIZE)
-    tiny.write_tiny_checkpoint(folder / "models" / "tiny")
+    tiny.write_tiny_checkpoint(folder / "models" / "tiny", codebook_size=CODEBOOK_SIZE)
     patch.setenv("MUSICGRAPH_MODELS", str(folder / "models"))
     patch.setenv("GRADIO_TEMP_DIR", str(folder / "gradio"))
     patch.setenv("PATH", __import__("os").environ["PATH"])  # provide_ffmpeg adds to it

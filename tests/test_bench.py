@@ -31,9 +31,7 @@ def wide(tmp_path_factory):
     """A tiny checkpoint, with a codebook wide enough for top-k 250."""
     import tiny
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tiny, "CODEBOOK_SIZE", 256)
-        return tiny.Tiny(tmp_path_factory.mktemp("wide"), channels=1)
+    return tiny.Tiny(tmp_path_factory.mktemp("wide"), channels=1, codebook_size=256)
 
 
 def test_every_way_is_asked_for_the_same_number_of_steps(bench, ways):

@@ -31,9 +31,7 @@ from musicgraph.workflows.validate import validate
 def model(tmp_path_factory):
     """A tiny checkpoint with room for the default top_k."""
     folder = tmp_path_factory.mktemp("models") / "tiny"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tiny, "CODEBOOK_SIZE", 512)
-        tiny.write_tiny_checkpoint(folder)
+    tiny.write_tiny_checkpoint(folder, codebook_size=512)
     return str(folder)
 
 

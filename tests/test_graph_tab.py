@@ -2,15 +2,27 @@
 allows.
 """
 
+import json
 from pathlib import Path
 
 import pytest
+import tiny
 import torch
 from fakes import opened
 from page_settings import CLASSES, SETTINGS, api_graph
+from workers import FakeWorker
 
 from musicgraph.app.page.graph import run_graph, shipped_workflow
+from musicgraph.app.page.graph_form import sections
+from musicgraph.app.page.graph_picture import draw_graph
+from musicgraph.app.page.visitors import Visitors
+from musicgraph.app.studio.job import JobResult
+from musicgraph.app.studio.queue import JobQueue
+from musicgraph.app.studio.settings import AppSettings
+from musicgraph.models.weights import places
 from musicgraph.workflows.media.audio import read_audio, write_audio
+from musicgraph.workflows.media.tags import read_tags
+from musicgraph.workflows.overrides import Override, with_overrides
 from musicgraph.workflows.problems import NodeError, WorkflowError
 
 ROOT = Path(__file__).parents[1]
@@ -70,3 +82,48 @@ def test_a_failing_node_is_named_and_marked(visitors, shelf):
         ):
             marks = shown.marks
     assert marks["3"] == "broken" and marks["1"] == "done"
+
+
+@pytest.mark.parametrize("kind", ["MusicGenModelLoader", "MusicGenSampler"])
+def test_a_node_without_inputs_beside_the_way_changes_nothing(visitors, shelf, kind):
+    beside = {**api_graph(), "9": {"class_type": kind, "inputs": {}}}
+    workflow = opened(beside, CLASSES)
+    assert "9" in draw_graph(workflow.graph, CLASSES)
+    (section,) = [one for one in sections(workflow.graph, workflow.specs) if one.node == "9"]
+    assert section.fields
+    *_, last = run_graph(visitors, shelf, SETTINGS, "anna", workflow)
+    assert last.marks == dict.fromkeys("12345", "done") and last.made[0].files
+
+
+def test_a_model_that_lies_elsewhere_runs_and_files_name_it_without_its_path(
+    visitors, shelf, tmp_path
+):
+    tiny.write_tiny_checkpoint(tmp_path / "elsewhere" / "own", codebook_size=1024)
+    settings = AppSettings(model=str(tmp_path / "elsewhere" / "own"))
+    workflow = shipped_workflow("text_to_music.json", settings, CLASSES)
+    workflow = with_overrides(workflow, [Override("3", "duration", 1.0)])
+    *_, last = run_graph(visitors, shelf, settings, "anna", workflow)
+    tags = read_tags(last.made[0].files[0])
+    assert json.loads(tags["prompt"])["1"]["inputs"]["model"] == "own"
+    assert not any("elsewhere" in text for text in tags.values())
+
+
+def test_an_official_model_of_the_menu_that_is_not_here_yet_goes_to_the_worker(
+    shelf, monkeypatch, tmp_path
+):
+    name, asked, jobs = places.OFFICIAL[0].id, [], []
+
+    class Notes(FakeWorker):
+        def run(self, job, listener, stopped):
+            jobs.append(job)
+            return JobResult()
+
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(places, "check_online", lambda name, folders: asked.append(name))
+    prompt = api_graph()
+    prompt["1"]["inputs"]["model"] = name
+    queue = JobQueue(Notes())
+    list(run_graph(Visitors(queue), shelf, SETTINGS, "anna", opened(prompt, CLASSES)))
+    queue.close()
+    (job,) = jobs
+    assert job.graph["1"]["inputs"]["model"] == job.named_models[name] == name and name in asked

@@ -1,6 +1,7 @@
 """Small random MusicGen checkpoints, written by transformers' own `save_pretrained`."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
@@ -38,7 +39,11 @@ def tiny_tokenizer() -> PreTrainedTokenizerFast:
 
 
 def tiny_config(
-    channels: int = 1, text_size: int = 24, hidden_size: int = 32, **codec: object
+    channels: int = 1,
+    text_size: int = 24,
+    hidden_size: int = 32,
+    codebook_size: int = CODEBOOK_SIZE,
+    **codec: object,
 ) -> MusicgenConfig:
     return MusicgenConfig(
         text_encoder=T5Config(
@@ -56,7 +61,7 @@ def tiny_config(
             upsampling_ratios=[5, 4, 4, 2],
             num_filters=4,
             hidden_size=16,
-            codebook_size=CODEBOOK_SIZE,
+            codebook_size=codebook_size,
             codebook_dim=16,
             num_lstm_layers=2,
             use_causal_conv=False,
@@ -65,15 +70,15 @@ def tiny_config(
             **codec,
         ).to_dict(),
         decoder=MusicgenDecoderConfig(
-            vocab_size=CODEBOOK_SIZE,
+            vocab_size=codebook_size,
             hidden_size=hidden_size,
             num_hidden_layers=3,
             num_attention_heads=2,
             ffn_dim=64,
             num_codebooks=4 * channels,
             audio_channels=channels,
-            pad_token_id=CODEBOOK_SIZE,
-            bos_token_id=CODEBOOK_SIZE,
+            pad_token_id=codebook_size,
+            bos_token_id=codebook_size,
         ).to_dict(),
     )
 
@@ -84,11 +89,12 @@ def write_tiny_checkpoint(
     text_size: int = 24,
     seed: int = 0,
     dtype: torch.dtype = torch.float32,
+    codebook_size: int = CODEBOOK_SIZE,
     **save: object,
 ) -> MusicgenForConditionalGeneration:
     """Writes the folder and returns the upstream model in it."""
     torch.manual_seed(seed)
-    config = tiny_config(channels, text_size)
+    config = tiny_config(channels, text_size, codebook_size=codebook_size)
     model = MusicgenForConditionalGeneration(config).eval()
     with torch.no_grad():
         for name, parameter in model.named_parameters():
@@ -99,8 +105,8 @@ def write_tiny_checkpoint(
         for layer in model.audio_encoder.quantizer.layers:
             layer.codebook.embed.normal_()
     model.generation_config.update(
-        max_length=1500, do_sample=True, guidance_scale=3.0, decoder_start_token_id=CODEBOOK_SIZE,
-        pad_token_id=CODEBOOK_SIZE, bos_token_id=CODEBOOK_SIZE,
+        max_length=1500, do_sample=True, guidance_scale=3.0, decoder_start_token_id=codebook_size,
+        pad_token_id=codebook_size, bos_token_id=codebook_size,
     )  # fmt: skip
     model.to(dtype).save_pretrained(folder, **save)
     tiny_tokenizer().save_pretrained(folder)
@@ -110,9 +116,9 @@ def write_tiny_checkpoint(
 class Tiny:
     """A random checkpoint as transformers wrote it, and our parts read from it."""
 
-    def __init__(self, folder: Path, channels: int):
+    def __init__(self, folder: Path, channels: int, **more: Any):
         self.folder = folder
-        self.upstream = write_tiny_checkpoint(folder, channels)
+        self.upstream = write_tiny_checkpoint(folder, channels, **more)
         self.checkpoint = checkpoint.open_checkpoint(folder)
         self.config = self.checkpoint.config.lm
         self.lm = checkpoint.load_lm(self.checkpoint, torch.float32, torch.device("cpu"))
