@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -9,7 +10,13 @@ from pathlib import Path
 os.environ["MUSICGRAPH_ENGINE"] = (
     "torch"  # the reference, everywhere alike; the fast engines have tests of their own
 )
-os.environ["MUSICGRAPH_CACHE"] = tempfile.mkdtemp(prefix="musicgraph-tests-")
+# what the code under test puts aside lies in a folder that goes with the tests; their own files lie
+# where pytest keeps those of the last runs
+os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())
+FOLDER = Path(tempfile.mkdtemp(prefix="musicgraph-tests-"))
+tempfile.tempdir = os.environ["TMPDIR"] = str(FOLDER)
+os.environ["MUSICGRAPH_CACHE"] = str(FOLDER / "cache")
+os.environ["GRADIO_TEMP_DIR"] = str(FOLDER / "gradio")
 
 spec = importlib.util.spec_from_file_location(
     "musicgraph", Path(__file__).parents[1] / "__init__.py"
@@ -25,6 +32,10 @@ torch.set_num_threads(1)
 sys.path.insert(0, str(Path(__file__).parent))  # for tests' own helpers, such as tiny.py
 
 from tiny import Tiny  # noqa: E402
+
+
+def pytest_unconfigure() -> None:
+    shutil.rmtree(FOLDER, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

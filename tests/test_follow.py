@@ -23,19 +23,20 @@ def reported(stream, count):
 
 
 def test_a_thread_gets_all_in_order_and_the_last_batch_says_so():
-    stream, taken = JobStream(), []
+    stream = JobStream()
+    batches = stream.batches()
+    stream.put("first")
+    assert next(batches) == ["first"] and not stream.over
     threading.Thread(target=reported, args=(stream, 1000)).start()
-    for batch in stream.batches():
-        assert not stream.over or batch is not None
-        taken += batch
-    assert taken == list(range(1000)) and stream.over
+    assert [item for batch in batches for item in batch] == list(range(1000))
+    assert stream.over
 
 
 def test_what_was_over_before_anybody_looked_is_one_batch():
     stream = JobStream()
     reported(stream, 3)
     assert list(stream.batches()) == [[0, 1, 2]]
-    assert list(JobStream.batches(stream)) == [[]]
+    assert list(stream.batches()) == [[]], "and nothing comes twice"
 
 
 def test_an_event_loop_gets_all_in_order():
@@ -76,6 +77,7 @@ def test_whoever_follows_is_let_go_however_the_job_ends(ending):
     queue, stream, started = JobQueue(FakeWorker()), JobStream(), threading.Event()
 
     def job(_worker, stopped):
+        stream.put("at work")
         started.set()
         while ending in ("cancel", "close") and not stopped():
             time.sleep(0.001)
@@ -88,7 +90,7 @@ def test_whoever_follows_is_let_go_however_the_job_ends(ending):
         handle.cancel()
     if ending == "close":
         queue.close()
-    assert [event for batch in stream.batches() for event in batch] == []
+    assert [event for batch in stream.batches() for event in batch] == ["at work"]
     if ending == "result":
         assert handle.result(0) == 1
     else:
