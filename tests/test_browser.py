@@ -1,4 +1,4 @@
-"""The page in a real browser: music while it is made, stopping, graphs, the library, errors,
+"""The page in a real browser: music while it is made, stopping, graphs, the takes, errors,
 keyboard, phone.
 
 Needs Chromium (`chromium` on PATH, or its path in CHROMIUM) and the package playwright. Leave it
@@ -231,21 +231,21 @@ def test_what_a_graph_needs_is_said_with_the_nodes_name_and_an_upload_cures_it(v
     someone.page.wait_for_selector("#mg-graph-status .mg-note.done")
 
 
-def test_the_library_is_ones_own_and_gives_settings_back(visit):
+def test_the_takes_tab_is_ones_own_and_gives_settings_back(visit):
     someone, other = visit(), visit()
     someone.generate("a lonely cello", duration=2)
     someone.wait_for(".done")
     someone.page.fill("#mg-prompt textarea", "something else")
-    someone.tab("Library")
+    someone.tab("Takes")
     someone.page.get_by_role("button", name="Restore settings").click()
     someone.tab("Create")
     someone.page.wait_for_function(
         "document.querySelector('#mg-prompt textarea').value === 'a lonely cello'"
     )
     assert someone.page.input_value("#mg-seed input") != "-1"
-    other.tab("Library")
+    other.tab("Takes")
     other.page.wait_for_selector("text=Your shelf is empty")
-    someone.tab("Library")
+    someone.tab("Takes")
     someone.page.get_by_role("button", name="Delete").click()
     someone.page.wait_for_selector("text=Your shelf is empty")
 
@@ -267,7 +267,7 @@ def test_the_simple_case_is_one_screen(visit, size):
     for selector in ("#mg-prompt textarea", "#mg-duration", "#mg-generate", "#mg-status"):
         box = someone.page.locator(selector).first.bounding_box()
         assert box["y"] + box["height"] <= size["height"], selector
-    for name in ("Create", "Graph", "Library"):
+    for name in ("Create", "Graph", "Takes"):
         someone.tab(name)
         someone.page.wait_for_timeout(300)
         assert someone.page.evaluate("document.documentElement.scrollWidth") <= size["width"], name
@@ -299,7 +299,7 @@ def test_everything_has_a_name(visit):
     someone = visit()
     someone.generate(duration=1)
     someone.wait_for(".done")
-    for name in ("Create", "Graph", "Library"):
+    for name in ("Create", "Graph", "Takes"):
         someone.tab(name)
         someone.page.wait_for_timeout(500)
         assert someone.page.evaluate(NAMELESS) == [], name

@@ -103,7 +103,7 @@ class CreateTab:
 def build_create(
     visitors: Visitors, shelf: Shelf, settings: AppSettings, shelf_changed: gr.State
 ) -> CreateTab:
-    """Lays the tab out and connects it. `shelf_changed` tells the library to look again."""
+    """Lays the tab out and connects it. `shelf_changed` tells the Takes tab to look again."""
     builder = FormBuilder(settings)
     with gr.Column(elem_id="mg-create"):
         with gr.Column(elem_id="mg-ask"):

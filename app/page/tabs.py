@@ -9,8 +9,8 @@ from . import theme
 from .create import build_create
 from .endpoints import build_endpoints
 from .graph import build_graph
-from .library import build_library
 from .shelf import Shelf
+from .takes import build_takes
 from .visitors import Visitors, visitor_of
 
 SWEEP_S = 600
@@ -34,8 +34,8 @@ def build_page(visitors: Visitors, settings: AppSettings, shelf: Shelf) -> gr.Bl
                 create = build_create(visitors, shelf, settings, shelf_changed)
             with gr.Tab("Graph", id="graph"):
                 build_graph(visitors, shelf, settings)
-            with gr.Tab("Library", id="library"):
-                build_library(shelf, create, shelf_changed)
+            with gr.Tab("Takes", id="takes"):
+                build_takes(shelf, create, shelf_changed)
 
         build_endpoints(visitors, shelf, settings)
 

@@ -1,4 +1,4 @@
-"""The Library tab: what this browser session has made. Nobody else's music ever comes near it."""
+"""The Takes tab: what this browser session has made. Nobody else's music ever comes near it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ settings back. It is yours alone, and goes when you reload the page,
 or after {hours:g} hours.</p></div>"""
 
 
-def build_library(shelf: Shelf, create: CreateTab, shelf_changed: gr.State) -> None:
+def build_takes(shelf: Shelf, create: CreateTab, shelf_changed: gr.State) -> None:
     hours = shelf.keep_s / 3600
 
     @gr.render(inputs=[shelf_changed], show_progress="hidden")
