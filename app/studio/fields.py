@@ -55,7 +55,8 @@ def all_fields(settings: AppSettings) -> dict[str, InputSpec]:
     )
     fields["stream"] = InputSpec(
         "stream", "BOOLEAN", required=False, default=False, has_default=True,
-        tooltip="Send the sound while it is being made. One variation, loudness as decoded.",
+        tooltip="Send the sound while it is being made. One variation, loudness as decoded. A WAV "
+        "or FLAC leaves its length open then, and some programs cannot read such a FLAC whole.",
     )  # fmt: skip
     return _named(fields, "duration_s")
 
