@@ -81,6 +81,24 @@ def test_a_stopped_training_goes_on_where_it_was(source):
     assert all(torch.equal(again.weights[n], p) for n, p in polisher.weights.items())
 
 
+class Asked:
+    """Somebody who asks for the end after so many looks."""
+
+    def __init__(self, steps):
+        self.left = steps
+
+    @property
+    def asked(self):
+        self.left -= 1
+        return self.left < 0
+
+
+def test_who_asks_for_the_end_finds_the_state_and_no_model(source):
+    polisher = _polisher(source)
+    assert polisher.run(Asked(2)) is False
+    assert _polisher(source).step == polisher.step == 2
+
+
 def test_an_earlier_run_with_fewer_words_can_be_the_start(source):
     earlier = _polisher(source)
     earlier.train_step()

@@ -14,7 +14,7 @@ from upstream import our_codec
 sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
 
 import evaluate_codec  # noqa: E402
-from codec import (  # noqa: E402  # noqa: E402
+from codec import (  # noqa: E402
     CODEC_FILE,
     CodecSettings,
     TrainingCodec,
@@ -196,6 +196,15 @@ def test_encoder_and_codebooks_stay_in_the_detail_stage(started):
     assert any(
         not torch.equal(value, decoder[name]) for name, value in trainer._decoder_weights().items()
     )
+
+
+def test_who_gives_a_final_body_more_hours_is_told_and_detail_goes_on(started, capsys):
+    _train(started, 1, 0)
+    _train(started, 1, 1)
+    assert "final" not in capsys.readouterr().out
+    trainer = _train(started, 3, 2)
+    assert "the codec's body is final after 1 h: 3 h change nothing" in capsys.readouterr().out
+    assert trainer.frozen and trainer.step == 3
 
 
 def test_pieces_are_encoded_only_when_the_encoder_is_final(started):

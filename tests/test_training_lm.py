@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
 
 from codec import CODEC_FILE, CodecSettings, TrainingCodec, codec_config, save_codec  # noqa: E402
 from compose import compose  # noqa: E402
-from lm import (  # noqa: E402  # noqa: E402
+from lm import (  # noqa: E402
     LmSettings,
     build_model,
     codebook_losses,

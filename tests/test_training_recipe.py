@@ -2,10 +2,15 @@
 model that it made.
 """
 
+import os
 import re
+import signal
 import sys
+import threading
+import time
 from argparse import Namespace
 from pathlib import Path
+from subprocess import CalledProcessError
 
 import pytest
 
@@ -16,7 +21,7 @@ from asks import asks, genres_with_drums  # noqa: E402
 from compose import compose  # noqa: E402
 from everyday import EVERYDAY  # noqa: E402
 from render import is_validation, piece  # noqa: E402
-from run import stages  # noqa: E402
+from run import parse_args, run_stage, stages  # noqa: E402
 from sound_world import LEADS, TEMPI_BPM  # noqa: E402
 from words.pieces import KIN  # noqa: E402
 
@@ -47,6 +52,51 @@ def test_a_short_run_makes_less_music_and_judges_fewer_clips():
     assert 20 <= float(whole["render.py"]["--hours"]) <= 28
     assert int(short["evaluate.py"]["--items"]) < int(whole["evaluate.py"]["--items"])
     assert _stages(0.2, music_hours=5)["render.py"]["--hours"] == "5"
+
+
+def test_the_model_lies_in_the_work_folder_unless_somebody_says_where():
+    made, elsewhere = (
+        stages(parse_args(["--work-dir", "build/small", *more]))[-1].options
+        for more in ([], ["--to", "models/pocket"])
+    )
+    assert made[:2] == ("--model", str(Path("build/small/model")))
+    assert elsewhere[:2] == ("--model", str(Path("models/pocket")))
+
+
+STAGE = """
+import pathlib, signal, sys, time
+told = []
+signal.signal(signal.SIGINT, lambda *_: told.append(1))
+pathlib.Path(sys.argv[1], "begun").touch()
+while not told:
+    time.sleep(0.01)
+time.sleep(0.1)
+pathlib.Path(sys.argv[1], "state").write_text(str(len(told)))
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals there are others")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_who_asks_for_the_end_is_heard_by_the_stage_which_is_waited_for(tmp_path, number):
+    def ask():
+        end = time.monotonic() + 10
+        while not (tmp_path / "begun").exists() and time.monotonic() < end:
+            time.sleep(0.01)
+        os.kill(os.getpid(), number)
+
+    before = signal.getsignal(number)
+    threading.Thread(target=ask).start()
+    with pytest.raises(SystemExit) as ended:
+        run_stage([sys.executable, "-c", STAGE, str(tmp_path)])
+    assert ended.value.code == 128 + number
+    assert (tmp_path / "state").read_text() == "1", "told once, and not killed"
+    assert signal.getsignal(number) is before
+
+
+def test_a_stage_that_fails_ends_the_run():
+    run_stage([sys.executable, "-c", ""])
+    with pytest.raises(CalledProcessError):
+        run_stage([sys.executable, "-c", "raise SystemExit(3)"])
 
 
 def test_every_stage_takes_the_options_that_it_is_given():

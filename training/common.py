@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,12 @@ class AudioPool:
             start = piece.offset + int(rng.integers(piece.samples - samples))
             batch[row, 0] = self.shards[piece.shard][start : start + samples]
         return torch.from_numpy(batch / 32768)
+
+
+def folder_tensors(folder: Path) -> dict[str, torch.Tensor]:
+    """All of a MusicGen folder, float32 by name, in whatever files they lie."""
+    paths = sorted(folder.glob("*.safetensors"))
+    return {name: one.float() for path in paths for name, one in load_file(path).items()}
 
 
 def save_atomically(state: object, path: Path) -> None:

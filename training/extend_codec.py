@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 from codec import CodecSettings, TrainingCodec, fold_weight_norm
-from safetensors import safe_open
+from common import folder_tensors
 from torch import Tensor, nn
 from transformers import EncodecConfig, EncodecModel
 
@@ -44,13 +44,8 @@ def read_codec(folder: Path) -> TrainingCodec:
 
 
 def _codec_tensors(folder: Path) -> dict[str, Tensor]:
-    tensors = {}
-    for path in sorted(folder.glob("*.safetensors")):
-        with safe_open(path, "pt") as file:
-            for name in file.keys():  # noqa: SIM118, a file that is opened so has no __iter__
-                if name.startswith(PREFIX):
-                    tensors[name.removeprefix(PREFIX)] = file.get_tensor(name).float()
-    return tensors
+    tensors = folder_tensors(folder).items()
+    return {name.removeprefix(PREFIX): one for name, one in tensors if name.startswith(PREFIX)}
 
 
 def extends(outer: CodecSettings, inner: CodecSettings) -> bool:

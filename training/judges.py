@@ -2,9 +2,10 @@
 measure says of such pieces.
 
 Not run by itself. Listening to the pieces takes minutes; `--judges FILE` of the evaluations keeps
-what was heard, for a codec that stays the same.
+what was heard, and by which codec. Where that is another one now, they listen anew.
 """
 
+import hashlib
 import itertools
 import json
 from dataclasses import asdict, dataclass
@@ -59,9 +60,13 @@ def _judge(pairs: list[tuple[list[float], str]]) -> measures.Classifier:
 
 
 def _listen(pocket: Pocket, items: int, kept: Path | None) -> list[Heard]:
+    made_by = {"items": items, "sample_rate": SAMPLE_RATE, "codec": _digest(pocket)}
     if kept and kept.exists():
-        rows = json.loads(kept.read_text())
-        return [Heard(**row | {"sound": measures.Sound(**row["sound"])}) for row in rows]
+        found = json.loads(kept.read_text())
+        if isinstance(found, dict) and found.get("made_by") == made_by:
+            rows = found["pieces"]
+            return [Heard(**row | {"sound": measures.Sound(**row["sound"])}) for row in rows]
+        print(f"{kept} was made otherwise than now: it is made anew", flush=True)
     pieces = []
     for song, audio in judged_pieces(items):
         clip, facts = pocket.reconstruct(audio[: HEARD_S * SAMPLE_RATE])[0], song.facts
@@ -69,8 +74,17 @@ def _listen(pocket: Pocket, items: int, kept: Path | None) -> list[Heard]:
         pieces.append(Heard(*said, measures.features(clip).tolist(), measures.listen(clip)))
     if kept:
         kept.parent.mkdir(parents=True, exist_ok=True)
-        kept.write_text(json.dumps([asdict(piece) for piece in pieces]))
+        rows = [asdict(piece) for piece in pieces]
+        kept.write_text(json.dumps({"made_by": made_by, "pieces": rows}))
     return pieces
+
+
+def _digest(pocket: Pocket) -> str:
+    """Of the codec's weights."""
+    digest = hashlib.sha256()
+    for name, value in sorted(pocket.model.audio_encoder.state_dict().items()):
+        digest.update(name.encode() + value.contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def judged_pieces(items: int):

@@ -2,9 +2,9 @@
 as they are.
 
 Run: `python training/polish_text.py --model models/pocket --to build/pocket/polished --hours 0.8`.
-Stopped, it goes on where its last checkpoint was (`polish/polish.pt` in `--work-dir`, written every
-ten minutes). Hours are hours of computing, one thread. `--start FILE` begins with the averaged
-weights of an earlier run's `polish.pt`, whose tables may have been smaller.
+Stopped, it goes on where its last state was (`polish/polish.pt` in `--work-dir`, written every ten
+minutes and when it is told to end). Hours are hours of computing, one thread. `--start FILE` begins
+with the averaged weights of an earlier run's `polish.pt`, whose tables may have been smaller.
 
 Every prompt stands for one caption (`words/pocket.py`). A decoder hears its text through its
 layers' cross-attention only, so the encoder is right when each layer reads the same out of the
@@ -24,7 +24,7 @@ from pathlib import Path
 
 import torch
 from captions import canonical, thorough
-from common import Budget, CsvLog, fast_precision, save_atomically
+from common import Budget, CsvLog, Every, Stop, fast_precision, save_atomically
 from compose import facts_of
 from export import save_model
 from muon import Muon
@@ -38,6 +38,7 @@ from world import phrases
 
 COLUMNS = ("step", "minutes", "lr", "unexplained", "val_free", "val_plain")
 TRAINED = ("text_encoder.", "enc_to_dec_proj.")
+STATE_EVERY_S = 600
 HELD_OUT_FROM = 10**9  # seeds of the prompts that are only looked at
 
 
@@ -408,19 +409,22 @@ class Polisher:
         for name, parameter in self.weights.items():
             parameter.copy_(values[name])
 
-    def run(self, every: int = 100, check_every: int = 400, save_every_s: float = 600) -> None:
-        losses, saved = [], time.monotonic()
-        while self.budget.share < 1:
+    def run(self, stop: Stop | None = None, every: int = 100, check_every: int = 400) -> bool:
+        """Until the budget is spent, which it returns, or `stop` is asked for."""
+        losses, state_due = [], Every(STATE_EVERY_S)
+        while self.budget.share < 1 and not (stop and stop.asked):
             losses.append(self.train_step())
             if self.step % every == 0:
                 checked = self.validate() if self.step % check_every == 0 else {}
                 self._report(unexplained=sum(losses) / len(losses), **checked)
                 losses = []
-            if time.monotonic() - saved > save_every_s:
+            if state_due.due():
                 self.save()
-                saved = time.monotonic()
-        self._report(**self.validate(12))
         self.save()
+        if self.budget.share < 1:
+            return False  # who asks for an end wants it at once
+        self._report(**self.validate(12))
+        return True
 
     def _report(self, **figures: float) -> None:
         minutes, lr = self.budget.spent_s / 60, self.learning_rate()
@@ -457,5 +461,5 @@ if __name__ == "__main__":
     folder = args.work_dir / "polish"
     folder.mkdir(parents=True, exist_ok=True)
     polisher = Polisher(args.model, folder, args.hours, args.start)
-    polisher.run()
-    polisher.export(args.to)
+    if polisher.run(Stop()):
+        polisher.export(args.to)

@@ -10,21 +10,16 @@ import re
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
+from common import folder_tensors
 from torch import Tensor
 
 CODE_TABLES = re.compile(r"(embed_tokens\.\d+|lm_heads\.\d+)\.weight$")
 
 
 def read_weights(folder: Path) -> dict[str, Tensor]:
-    """Everything but the codec of a MusicGen folder, float32 by name, in whatever files it lies."""
-    tensors = {}
-    for path in sorted(folder.glob("*.safetensors")):
-        with safe_open(path, "pt") as file:
-            for name in file.keys():  # noqa: SIM118, a file that is opened so has no __iter__
-                if not name.startswith("audio_encoder."):
-                    tensors[name] = file.get_tensor(name).float()
-    return tensors
+    """Everything but the codec of a MusicGen folder, float32 by name."""
+    tensors = folder_tensors(folder).items()
+    return {name: one for name, one in tensors if not name.startswith("audio_encoder.")}
 
 
 @torch.no_grad()

@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 import torch
 from render import piece, synthesize
-from sound_world import FRAME_RATE
+from sound_world import FRAME_RATE, SAMPLE_RATE
 from transformers import AutoTokenizer, MusicgenForConditionalGeneration
 
 from musicgraph.models.compose.composition import stream
 from musicgraph.models.config import MAX_BATCH, Generation, Sampling
 from musicgraph.models.encodec import Codec
 from musicgraph.models.engines.numba_engine import NumbaEngine
+from musicgraph.models.refused import Refused
 from musicgraph.models.text import TextEncoder
 from musicgraph.models.weights import checkpoint
 
@@ -57,8 +58,15 @@ class Pocket:
 
 
 def load(folder: Path) -> Pocket:
-    model = MusicgenForConditionalGeneration.from_pretrained(folder, dtype=torch.float32).eval()
+    """Raises Refused for a model of another sampling rate than the sound world has."""
     opened = checkpoint.open_checkpoint(folder)
+    rate = opened.config.codec.sample_rate
+    if rate != SAMPLE_RATE:
+        remedy = f"set MUSICGRAPH_SAMPLE_RATE={rate}"
+        raise Refused(
+            f"model {folder}", got=f"{rate} Hz", expected=f"{SAMPLE_RATE} Hz", remedy=remedy
+        )
+    model = MusicgenForConditionalGeneration.from_pretrained(folder, dtype=torch.float32).eval()
     engines = {precision: NumbaEngine(opened, precision) for precision in ("fp32", "int8")}
     parts = checkpoint.load_text_encoder(opened), checkpoint.load_codec(opened)
     return Pocket(model, AutoTokenizer.from_pretrained(folder), *parts, engines)

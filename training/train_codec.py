@@ -50,6 +50,7 @@ COLUMNS = (
     "used3",
 )
 STATE_EVERY_S = 600
+MORE = 1.05  # times as many hours are others, and not the same ones rounded
 
 
 @dataclass(frozen=True)
@@ -144,6 +145,7 @@ class Trainer:
         )
         self._resume()
         self.hours = {"body": hours, "detail": detail_hours}
+        self._say_what_is_final()
         self.clock = clock or clock_for(device)
         self._start_budget()
         self.pool, self.held_out = (
@@ -157,6 +159,16 @@ class Trainer:
     @property
     def stage(self) -> str:
         return "detail" if self.frozen else "body"
+
+    def _say_what_is_final(self) -> None:
+        spent, asked = self.spent_s["body"] / 3600, self.hours["body"]
+        if self.frozen and asked > spent * MORE:
+            print(
+                f"the codec's body is final after {spent:.3g} h: {asked:g} h change nothing, the "
+                f"decoder's detail goes on; to train it further, --start {CODEC_FILE} in a new "
+                "--work-dir",
+                flush=True,
+            )
 
     def _start_budget(self) -> None:
         self.codec.encoder.requires_grad_(not self.frozen)

@@ -19,6 +19,7 @@ import math
 import os
 import re
 import shutil
+import signal
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -334,6 +335,20 @@ def _worker(rank: int, args: argparse.Namespace) -> None:
     Trainer(source, args.hours, args.device, rank, args.workers).run(Stop())
 
 
+def _workers(args: argparse.Namespace) -> None:
+    """Several, who hear of it too when this process is told to end."""
+    spawned = torch.multiprocessing.spawn(_worker, (args,), args.workers, join=False)
+
+    def pass_on(_number: int, _frame: object) -> None:
+        for process in spawned.processes:
+            process.terminate()  # SIGTERM, which their Stop knows
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, pass_on)
+    while not spawned.join():
+        pass
+
+
 def unigram_entropy(work_dir: Path) -> list[float]:
     """Nats of each codebook's own frequencies on the training pieces: what knowing nothing else
     would cost.
@@ -389,7 +404,7 @@ def train(args: argparse.Namespace) -> None:
     if args.workers == 1:
         _worker(0, args)
     else:
-        torch.multiprocessing.spawn(_worker, (args,), args.workers)
+        _workers(args)
 
 
 if __name__ == "__main__":

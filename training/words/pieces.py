@@ -178,7 +178,6 @@ KIN = table(
         "synth bass": "synth bass, 808 bass, chip bass",
     }
 )
-BASS_CONCEPTS = ("bass", "synth bass")
 # Where an instrument is at home, when it is all that a prompt names.
 HOMES = {
     "piano": "ballad",

@@ -14,7 +14,7 @@ from functools import cache
 
 from captions import hides_genre, typical
 from compose import WITH_BACKING, WITH_BASS, WITH_DRUMS, Facts, beside
-from sound_world import FRAME_RATE, TONICS
+from sound_world import FRAME_RATE, INSTRUMENTS, TONICS
 from world import phrases
 from world.genres import GENRES as STYLES
 
@@ -82,7 +82,7 @@ def _ground(wish: Wish) -> Ground:
 
 def _leading(wish: Wish) -> str | None:
     """The first that is named, but a pad accompanies others."""
-    named = [i for i in wish.instruments if i not in pieces.BASS_CONCEPTS]
+    named = [i for i in wish.instruments if i not in sounds.BASSES]
     return next((i for i in named if i != "pad"), named[0] if named else None)
 
 
@@ -95,7 +95,7 @@ def wanted_of(wish: Wish) -> Wanted:
     ground, leading = _ground(wish), _leading(wish)
     if not leading and ground.style == "pop" and wish.era in pieces.ERA_LEADS:
         ground = replace(ground, lead=pieces.ERA_LEADS[wish.era])
-    low, others = pieces.BASS_CONCEPTS, [i for i in wish.instruments if i != leading]
+    low, others = sounds.BASSES, [i for i in wish.instruments if i != leading]
     moods_pace = pieces.MOOD_PACES.get(wish.mood, 1.0) if wish.genre or wish.use else 1.0
     return Wanted(
         ground=ground,
@@ -103,7 +103,7 @@ def wanted_of(wish: Wish) -> Wanted:
         leads=pieces.KIN[leading] if leading else (),
         others=tuple(pieces.KIN[i] for i in others if i not in low),
         basses=next((pieces.KIN[i] for i in others if i in low), ()),
-        unwanted=frozenset(name for i in wish.without for name in pieces.KIN[i]),
+        unwanted=frozenset(name for i in wish.without for name in _banned(i)),
         drums=wish.drums,
         solo=wish.solo,
         tempo=_tempo(wish),
@@ -114,6 +114,15 @@ def wanted_of(wish: Wish) -> Wanted:
         dynamic_said=bool(wish.energy or wish.mood in pieces.MOOD_DYNAMICS),
         density=wish.density,
     )
+
+
+def _banned(concept: str) -> list[str]:
+    """What is not to play: who stands for the instrument, and others of that family; for the bass
+    all that could take its part.
+    """
+    kin = pieces.KIN[concept]
+    families = {INSTRUMENTS[name].family for name in (kin if concept == "bass" else kin[:1])}
+    return [name for name in kin if INSTRUMENTS[name].family in families]
 
 
 def nearest_tonic(name: str) -> str:

@@ -53,6 +53,7 @@ INSTRUMENTS = table(
         "808 bass, sub-bass, bass drop, bass synth",
     }
 )
+BASSES = ("bass", "synth bass")  # which never play alone
 
 DRUMS = table(
     {
@@ -113,3 +114,4 @@ PART_WORDS = (
     "sound, theme, motif, hook, part, accompaniment, harmonies, strumming, picking, "
     "improvisation, intro"
 ).split(", ")
+BASS_PART_WORDS = [words for words in PART_WORDS if words != "solo part"]

@@ -8,7 +8,7 @@ it writes one of very many prompts for it.
 
 import random
 import re
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 from . import genres, languages, moods, sounds, spelling
 from .tables import Table
@@ -64,20 +64,9 @@ def _some(rng: random.Random, share: float, choices) -> str | None:
 
 
 MOOD_SHARES = {"happy": 3, "calm": 3, "sad": 3, "dark": 2, "energetic": 2}  # the rest once
-CALM_USES = (
-    "study",
-    "sleep",
-    "meditate",
-    "wedding",
-    "cafe",
-    "nature",
-    "sad scene",
-    "scary scene",
-    "morning",
-)
 
 
-def _draw_mood(rng: random.Random, use: str | None) -> str:
+def _draw_mood(rng: random.Random) -> str:
     names = list(moods.MOODS)
     return rng.choices(names, [MOOD_SHARES.get(n, 1) for n in names])[0]
 
@@ -106,11 +95,12 @@ def draw_wish(rng: random.Random) -> Wish:
     """A wish as strangers have them: much is left out, nothing contradicts itself."""
     genre = _some(rng, 0.72, genres.GENRES)
     use = _some(rng, 0.16 if genre else 0.3, moods.USES)
-    mood = _draw_mood(rng, use) if rng.random() < 0.55 else None
+    mood = _draw_mood(rng) if rng.random() < 0.55 else None
     count = rng.choices((0, 1, 2, 3), (45, 32, 18, 5) if genre else (25, 50, 20, 5))[0]
     instruments = tuple(rng.sample(list(sounds.INSTRUMENTS), count))
     wish = Wish(genre=genre, use=use, mood=mood, instruments=instruments)
-    wish = replace(wish, solo=count == 1 and rng.random() < 0.12)
+    solo = count == 1 and rng.random() < 0.12 and instruments[0] not in sounds.BASSES
+    wish = replace(wish, solo=solo)
     wish = _draw_drums(rng, _draw_tempo(rng, wish))
     if wish.drums == "only":
         return wish
@@ -190,7 +180,8 @@ def _instrument_phrases(wish: Wish, speaker: _Speaker) -> list[str]:
         if speaker.language == "en" and rng.random() < 0.25:
             phrase = f"{rng.choice(sounds.SOUND_WORDS)} {phrase}"
         if speaker.language == "en" and rng.random() < 0.2:
-            phrase = f"{phrase} {rng.choice(sounds.PART_WORDS)}"
+            words = sounds.BASS_PART_WORDS if concept in sounds.BASSES else sounds.PART_WORDS
+            phrase = f"{phrase} {rng.choice(words)}"
         made.append(phrase)
     return made
 
@@ -438,7 +429,3 @@ def vocabulary() -> list[str]:
     return sorted(
         {word.strip(",.:") for text in texts for word in text.split() if word.strip(",.:")}
     )
-
-
-def said_concepts(wish: Wish) -> set[str]:
-    return {f.name for f in fields(wish) if getattr(wish, f.name) not in (None, (), False)}
