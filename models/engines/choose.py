@@ -129,4 +129,5 @@ def _torch_precision(precision: str, device: str, supports_fp16: bool) -> str:
 
 def first_time(choice: EngineChoice) -> str:
     """What to tell somebody who waits for the first start of an engine."""
-    return "; compiled once for this processor, about 13 s of one core" if choice.engine == NUMBA else ""
+    words = "; compiled once for this processor, about 13 s of one core"
+    return words if choice.engine == NUMBA else ""
