@@ -25,21 +25,22 @@ from .app.serve_cli import demo
 from .models.engines.processors import prepare_threads
 from .models.quoting import has_surrogates
 from .models.refused import Refused
+from .workflows.media.formats import BY_SUFFIX
 
 if TYPE_CHECKING:
     from .app.studio.music import Music
+    from .nodes.host import Run
     from .workflows.executor import RunResult
     from .workflows.graph import Graph
     from .workflows.inputs import InputSpec
+    from .workflows.overrides import Override
     from .workflows.problems import Problem
     from .workflows.registry import NodeClasses
     from .workflows.request import Request
+    from .workflows.validate import Validation
 
 FAILED, BAD_INPUT = 1, 2
 ISSUES = "https://github.com/musicgraph/musicgraph/issues"
-
-# The default graph's last node for a format; those without one of their own (.wav) keep SaveAudio.
-SAVERS = {".mp3": "SaveAudioMP3", ".opus": "SaveAudioOpus", ".ogg": "SaveAudioOpus"}
 
 LETTERS = {"duration": "-d", "model": "-m"}
 
@@ -161,7 +162,7 @@ def generate(
     output: Annotated[
         Path,
         typer.Option(
-            "--output", "-o", help="The suffix chooses the format: .wav .flac .mp3 .opus .ogg"
+            "--output", "-o", help=f"The suffix chooses the format: {' '.join(BY_SUFFIX)}"
         ),
     ] = Path("music.wav"),
     as_json: AsJson = False,
@@ -186,8 +187,8 @@ def generate(
         typer.echo(f"model: {values['model']} ({reason})", err=True)
     if not prompt.strip():
         typer.echo("empty prompt: the music will be unconditional", err=True)
-    saver = SAVERS.get(output.suffix.lower(), "SaveAudio")
-    request = request_of({**values, "prompt": prompt, "save_as": saver})
+    save_as = BY_SUFFIX[output.suffix.lower()].save_as
+    request = request_of({**values, "prompt": prompt, "save_as": save_as})
     with _music_bar(request.duration_s) as listener:
         music = make_music(Runner(), request, listener=listener)
     for path, sound in zip(takes, music.waveform, strict=True):
@@ -340,39 +341,52 @@ def run(
 ) -> None:
     """Run a workflow of ComfyUI, in UI or API format."""
     from .models.disk import part_files
-    from .nodes.host import Run, running
+    from .nodes.host import Run
     from .workflows.executor import Runner
     from .workflows.media.files import check_folder_writable
-    from .workflows.overrides import Override, with_overrides
-    from .workflows.reader import read_document
-    from .workflows.registry import NodeSpecs
-    from .workflows.validate import validate
-    from .workflows.workflow import Workflow
+    from .workflows.overrides import Override
 
     started = time.perf_counter()
     for text in set_:
         _check_is_text(**{"--set": text})
     check_folder_writable(output)
     part_files.sweep(output)
-    runner = Runner()
-    overrides = [Override.parse(text) for text in set_]
-    document = read_document(workflow)
-    named = {override.value: override.value for override in overrides}
-    with running(Run(input_dir=input, output_dir=output, named_models=named)):
-        opened = Workflow.of(document, NodeSpecs(runner.classes))
-        opened = with_overrides(opened, overrides)
-        valid = validate(opened.runnable, opened.specs)
-    valid.raise_if_refused()
+    runner, overrides = Runner(), [Override.parse(text) for text in set_]
+    terms = Run(
+        input_dir=input,
+        output_dir=output,
+        named_models={override.value: override.value for override in overrides},
+    )
+    valid, extra = _made_ready(workflow, overrides, runner.classes, terms)
     with _progress(valid.graph) as listener:
         result = runner.run(
             valid,
-            extra_pnginfo=opened.extra_pnginfo,
+            extra_pnginfo=extra,
             listener=listener,
             input_dir=input,
             output_dir=output,
-            named_models=named,
+            named_models=terms.named_models,
         )
     _say_made(result, time.perf_counter() - started, as_json)
+
+
+def _made_ready(
+    file: Path, overrides: list[Override], classes: NodeClasses, terms: Run
+) -> tuple[Validation, Mapping[str, Any] | None]:
+    """The graph of a file with other values, checked, and what goes beside it into tags."""
+    from .nodes.host import running
+    from .workflows.overrides import with_overrides
+    from .workflows.reader import read_document
+    from .workflows.registry import NodeSpecs
+    from .workflows.validate import validate
+    from .workflows.workflow import Workflow
+
+    document = read_document(file)
+    with running(terms):
+        opened = with_overrides(Workflow.of(document, NodeSpecs(classes)), overrides)
+        valid = validate(opened.runnable, opened.specs)
+    valid.raise_if_refused()
+    return valid, opened.extra_pnginfo
 
 
 def _say_made(result: RunResult, seconds: float, as_json: bool) -> None:

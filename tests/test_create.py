@@ -61,12 +61,12 @@ def test_the_form_has_what_the_nodes_declare():
     loader = declared(MusicGenModelLoader)["precision"]
     precision = tab.form.widgets["precision"]
     assert [name for name, _ in precision.choices] == list(loader.choices)
-    assert precision.info == loader.options["tooltip"]
+    assert precision.info == loader.tooltip
     sampler = declared(MusicGenSampler)
     guidance = tab.form.widgets["guidance"]
     assert (guidance.minimum, guidance.maximum) == (
-        sampler["cfg"].options["min"],
-        sampler["cfg"].options["max"],
+        sampler["cfg"].minimum,
+        sampler["cfg"].maximum,
     )
 
 

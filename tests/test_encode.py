@@ -11,6 +11,8 @@ import torch
 from musicgraph.models.refused import Refused
 from musicgraph.workflows.media.audio import audio_bytes, read_audio, write_audio
 from musicgraph.workflows.media.encode import CODINGS, Encoder, write_encoded
+from musicgraph.workflows.media.formats import BY_SUFFIX, FORMATS
+from musicgraph.workflows.registry import node_classes
 
 RATE = 32_000
 LATER = {
@@ -59,6 +61,11 @@ def test_an_mp3_stream_is_the_file_without_the_frame_that_counts_the_others():
     file, stream = audio_bytes(".mp3", samples, RATE), streamed(".mp3", samples, [5, 1152, 9000])
     frames = stream[stream.index(b"\xff\xfb") :]
     assert frames in file and len(file) - len(frames) < 1500
+
+
+def test_every_kind_of_file_is_coded_and_has_a_node_that_saves():
+    assert list(BY_SUFFIX) == list(CODINGS)
+    assert {one.save_as for one in FORMATS.values()} <= set(node_classes())
 
 
 @pytest.mark.parametrize("suffix", CODINGS)

@@ -7,8 +7,9 @@ import pytest
 from fakes import opened
 
 from musicgraph.app.page.graph import SHIPPED, shipped_workflows
-from musicgraph.app.page.graph_form import Field, overrides, sections, widget
+from musicgraph.app.page.graph_form import Field, overrides, sections
 from musicgraph.app.page.graph_picture import draw_graph
+from musicgraph.app.page.widgets import widget
 from musicgraph.models.refused import Refused
 from musicgraph.workflows.inputs import InputSpec
 from musicgraph.workflows.reader import read_document
@@ -96,8 +97,8 @@ def test_every_field_has_a_widget_of_its_kind():
         *fields_of("api/text_to_music.json").values(),
         *fields_of("api/chain.json").values(),
     ]:
-        assert isinstance(widget(field), kinds[field.kind])
-        assert widget(field).label
+        assert isinstance(widget(field.facts), kinds[field.kind])
+        assert widget(field.facts).label
 
 
 def test_only_what_was_changed_becomes_an_override(tmp_path):
@@ -128,4 +129,4 @@ def test_a_whole_number_that_is_none_is_refused_and_not_rounded(tmp_path, value)
     field = Field("3", SEED, SEED.widget(1))
     with pytest.raises(Refused, match="seed: got .*, expected a whole number"):
         overrides([field], [value], tmp_path)
-    assert widget(field).precision is None
+    assert widget(field.facts).precision is None

@@ -19,7 +19,7 @@ from .ui_writer import NODE_GAP, NODE_WIDTH, size_of
 from .workflow import Workflow
 
 DEFAULT_GRAPH = Path(__file__).with_name("text_to_music.json")
-DECODER, SAVER = "EnCodecDecode", "SaveAudio"
+SAVER = "SaveAudio"
 
 
 def workflow_for(request: Request, specs: NodeSpecs) -> Workflow:

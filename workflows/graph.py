@@ -119,14 +119,14 @@ class Graph:
         kept = {node_id: node for node_id, node in self.nodes.items() if node_id not in gone}
         return replace(self, nodes=kept)
 
-    def inserted(self, node: Node, name: str, before: str, target: str, slot: int = 0) -> Graph:
+    def inserted(self, node: Node, name: str, before: str, target: str) -> Graph:
         """With a node put on the wire that ends at the input `target` of the node `before`.
 
-        The wire now ends at the new node's input `name`, and its output `slot` goes on to where the
-        wire ended.
+        The wire now ends at the new node's input `name`, and its first output goes on to where
+        the wire ended.
         """
         node = node.with_input(name, self.nodes[before].inputs[target])
-        return self.with_node(node).with_input(before, target, Link(node.id, slot))
+        return self.with_node(node).with_input(before, target, Link(node.id, 0))
 
     # ------------------------------------------------------------ what leads to what
 

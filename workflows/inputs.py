@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..models.quoting import has_surrogates, one_line, shown
@@ -102,8 +102,6 @@ class InputSpec:
     minimum: float | None = None
     maximum: float | None = None
     step: float | None = None
-    round: float | None = None
-    """what the page rounds numbers to; nothing is rounded here"""
     multiline: bool = False
     tooltip: str = ""
     force_input: bool = False
@@ -117,8 +115,6 @@ class InputSpec:
     """of a text; no node declares it, a door may"""
     may_be_blank: bool = True
     may_be_null: bool = False
-    options: Mapping[str, Any] = field(default_factory=dict)
-    """the entry's second part as it is declared"""
 
     @classmethod
     def of(cls, name: str, entry: Any, required: bool) -> InputSpec:
@@ -139,14 +135,12 @@ class InputSpec:
             minimum=_number(options.get("min")),
             maximum=_number(options.get("max")),
             step=_number(options.get("step")),
-            round=_number(options.get("round")),
             multiline=bool(options.get("multiline")),
             tooltip=str(options.get("tooltip") or ""),
             force_input=bool(options.get("forceInput")),
             lazy=bool(options.get("lazy")),
             upload=next((one for one in ("audio", "image") if options.get(f"{one}_upload")), ""),
             has_seed_control=bool(seed_control),
-            options=options,
         )
 
     def narrowed(self, **changes: Any) -> InputSpec:
@@ -278,6 +272,12 @@ class InputSpec:
         if isinstance(parsed, (list, dict)):
             raise self._wrong_type(shown(parsed), f"a single value of {self.type_name}")
         return parsed
+
+    def missing(self, remedy: str = "") -> BadInput:
+        """What to raise where nothing was given and something must be."""
+        expected = self._expected() if self.is_widget else f"a link to {self.type_name}"
+        message = "nothing was given"
+        return self._bad("required_input_missing", message, "nothing", expected, remedy)
 
     def _check_letters(self, value: Any) -> None:
         if isinstance(value, str) and has_surrogates(value):

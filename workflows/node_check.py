@@ -84,10 +84,8 @@ class NodeCheck:
             note = f"{spec.name} is missing, so it has its default, {shown(spec.default)}"
             self.notes.append(one_line(f'node {self.node.id} "{self.node.name}": {note}'))
         elif spec.required:
-            kind = "a value of type" if spec.is_widget else "a link to"
-            detail = f"got nothing, expected {kind} {spec.type_name}"
-            message = "a required input is missing"
-            self._report("required_input_missing", message, detail, spec.name)
+            error = spec.missing()
+            self._report(error.type, error.message, error.details, spec.name)
 
     def _check_link(self, spec: InputSpec, link: Link, types_matter: bool) -> None:
         if link.node not in self.graph:

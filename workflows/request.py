@@ -56,7 +56,7 @@ class Request:
     loudness_lufs: float | None = None
     """None: as decoded"""
     save_as: str = "SaveAudio"
-    """the class of the last node: SaveAudio, SaveAudioMP3 or SaveAudioOpus"""
+    """the class of the last node: `Format.save_as` of `media/formats.py`"""
 
 
 @functools.cache

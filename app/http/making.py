@@ -16,9 +16,9 @@ from starlette.types import Receive, Scope, Send
 from ...nodes.host import Interrupted
 from ...workflows.events import AudioChunk, Event
 from ...workflows.media.audio import audio_bytes
+from ...workflows.media.formats import ZIP_TYPE, Format
 from ..studio.encoding import SoundStream, zipped
 from ..studio.follow import JobStream
-from ..studio.formats import ZIP_TYPE, Format
 from ..studio.job import Job, JobResult
 from ..studio.music import Music, music_of, tags_of
 from ..studio.queue import JobHandle

@@ -12,7 +12,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ...models.quoting import shown
-from ..studio.formats import FORMATS, ZIP_TYPE
+from ...workflows.media.formats import FORMATS, ZIP_TYPE
 from .answers import ApiError
 from .door import host_name, is_loopback_name
 

@@ -27,10 +27,10 @@ from starlette.types import Receive, Scope, Send
 
 from ... import __version__
 from ...nodes.host import Interrupted
+from ...workflows.media.formats import FORMATS, ZIP_TYPE
 from ...workflows.registry import node_classes
 from ..studio.fields import all_fields, compatible_fields, read_fields, request_of
 from ..studio.follow import JobStream
-from ..studio.formats import FORMATS, ZIP_TYPE
 from ..studio.models import offers, permitted
 from ..studio.music import Music, music_job
 from ..studio.queue import JobHandle, JobQueue, QueueClosed

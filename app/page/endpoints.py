@@ -36,10 +36,6 @@ ARGUMENTS = (
 """of /generate, in an order that stays"""
 FORMATS = tuple(suffix.removeprefix(".") for suffix in SUFFIXES)
 GENERATE_DESCRIPTION = "Make instrumental music from a description, and get it as audio files."
-RUN_DESCRIPTION = (
-    "Run a ComfyUI workflow made of MusicGraph's and ComfyUI's audio nodes, and get the files that "
-    "it saves."
-)
 
 
 def build_endpoints(visitors: Visitors, shelf: Shelf, settings: AppSettings) -> None:

@@ -12,11 +12,12 @@ import gradio as gr
 
 from ...models.refused import Refused
 from ...models.weights.places import POCKET_WORLD
-from ...workflows.inputs import BadInput, InputSpec
+from ...workflows.inputs import InputSpec
 from ...workflows.request import MAX_PROMPT_CHARACTERS, Request
 from ..studio.fields import Fields, page_fields, read_fields, request_of
 from ..studio.settings import AppSettings
 from .model_menu import model_choices
+from .widgets import widget
 
 LOUD = "loud"
 """the box that says whether the loudness counts"""
@@ -52,15 +53,7 @@ def request_from(fields: Fields, values: Mapping[str, Any]) -> Request:
         given["seed"] = -1
     for spec in fields.values():
         if spec.name in given and given[spec.name] is None:
-            message, expected = "nothing was given", spec.expected.removesuffix(" or null")
-            raise BadInput(
-                "required_input_missing",
-                message,
-                spec.name,
-                got="nothing",
-                expected=expected,
-                remedy="type one",
-            )
+            raise spec.missing("type one")
     return request_of(read_fields(fields, given))
 
 
@@ -166,13 +159,5 @@ class FormBuilder:
 
 
 def _widget(spec: InputSpec) -> Any:
-    facts = spec.widget(spec.default)
-    label = LABELS.get(spec.name, facts.label.capitalize())
-    common = {"label": label, "info": facts.info, "value": facts.value}
-    if facts.kind == "choice":
-        return gr.Dropdown(list(facts.choices), **common)
-    if facts.kind == "slider":
-        assert facts.minimum is not None and facts.maximum is not None, "else it is no slider"
-        step = facts.step or 1
-        return gr.Slider(facts.minimum, facts.maximum, step=step, buttons=[], **common)
-    return gr.Number(**common)
+    label = LABELS.get(spec.name, spec.name.replace("_", " ").capitalize())
+    return widget(spec.widget(spec.default), label)

@@ -25,6 +25,7 @@ from ...nodes.host import Run, running
 from ...workflows import default_graph
 from ...workflows.events import NodeCached, NodeFailed, NodeOutput, NodeStarted
 from ...workflows.graph import Graph, Node
+from ...workflows.media.formats import BY_SUFFIX
 from ...workflows.overrides import Override, with_overrides
 from ...workflows.problems import Problem, WorkflowError
 from ...workflows.reader import Document, read_document
@@ -36,19 +37,19 @@ from ..studio.fields import MAX_VARIATIONS, page_fields
 from ..studio.job import Folders, Job
 from ..studio.models import offers
 from ..studio.settings import AppSettings
-from .graph_form import LOADER_INPUT, Field, overrides, sections, widget
+from .graph_form import LOADER_INPUT, Field, overrides, sections
 from .graph_picture import draw_graph
 from .model_menu import model_choices
 from .shelf import Shelf
 from .status import JobStatus, explain, note
 from .take_card import player
 from .visitors import Visitors, visitor_of
+from .widgets import widget
 
 TAB = "graph"
 SHIPPED = default_graph.DEFAULT_GRAPH.parent
-AUDIO_SUFFIXES = {".flac", ".wav", ".mp3", ".opus", ".ogg"}
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp"}
-DROPPABLE = [".json", ".flac", ".mp3", ".opus", ".ogg", ".wav", ".png"]
+DROPPABLE = [".json", *BY_SUFFIX, ".png"]
 
 
 def shipped_workflows() -> list[tuple[str, str]]:
@@ -306,7 +307,7 @@ def _form(
             with gr.Column(elem_classes="mg-fields"):
                 for field in section.fields:
                     fields.append(field)
-                    widgets.append(widget(field))
+                    widgets.append(widget(field.facts))
 
     def start(request: gr.Request, *values: Any) -> Iterator[list[Any]]:
         visitor = visitor_of(request.session_hash)
@@ -365,7 +366,7 @@ def _result(one: Made) -> None:
         gr.HTML(f'<div class="mg-title"><b>{html.escape(one.title)}</b></div>')
         for path in one.files:
             label = f"{one.title}: {path.name}"
-            if path.suffix in AUDIO_SUFFIXES:
+            if path.suffix in BY_SUFFIX:
                 player(path, label)
             elif path.suffix in IMAGE_SUFFIXES:
                 gr.Image(str(path), label=label, interactive=False)

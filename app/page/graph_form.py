@@ -1,20 +1,17 @@
 """A form for any graph: what a person may set, read from the nodes' own INPUT_TYPES.
 
-`sections` says it as data; `widget` makes the matching Gradio component; `overrides` turns what
-came back into changes.
+`sections` says it as data, of which `widgets.py` makes components; `overrides` turns what came back
+into changes.
 """
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import gradio as gr
-
-from ...models.refused import Refused
 from ...workflows.graph import BrokenLink, Graph, Link, Node
 from ...workflows.inputs import InputSpec, WidgetFacts
 from ...workflows.overrides import Override
@@ -49,7 +46,6 @@ class Section:
 
     node: str
     title: str
-    description: str
     fields: tuple[Field, ...]
 
     @property
@@ -74,8 +70,7 @@ def sections(graph: Graph, specs: NodeSpecs, models: Sequence[str] = ()) -> list
             if not isinstance(node.inputs.get(one.name), (Link, BrokenLink, dict, tuple))
         )
         if fields:
-            words = getattr(spec.node_class, "DESCRIPTION", "")
-            found.append(Section(node.id, node.name, words, fields))
+            found.append(Section(node.id, node.name, fields))
     return found
 
 
@@ -84,42 +79,6 @@ def _field(node: Node, spec: InputSpec, models: Sequence[str]) -> Field:
     if node.class_type == LOADER and spec.name == LOADER_INPUT and models:
         facts = replace(facts, choices=tuple(models))
     return Field(node.id, spec, facts)
-
-
-# ---------------------------------------------------------------- as components
-
-
-def widget(field: Field) -> Any:
-    """The Gradio component. Ranges are the node's; the runner checks them again."""
-    facts = field.facts
-    common = {"label": facts.label, "info": facts.info or None, "interactive": True}
-    if facts.kind == "audio":
-        return gr.Audio(
-            label=f"{facts.label}: upload or record (the graph names {facts.value})",
-            type="filepath",
-            sources=["upload", "microphone"],
-            interactive=True,
-            elem_classes="mg-wide",
-        )
-    if facts.kind == "choice":
-        choices = list(dict.fromkeys([*facts.choices, facts.value]))
-        return gr.Dropdown(choices, value=facts.value, filterable=len(choices) > 12, **common)
-    if facts.kind == "check":
-        return gr.Checkbox(bool(facts.value), **common)
-    if facts.kind == "slider":
-        return _slider(facts, common)
-    if facts.kind in ("whole", "number"):
-        return gr.Number(facts.value, **common)
-    return gr.Textbox(str(facts.value), lines=facts.lines, elem_classes="mg-wide", **common)
-
-
-def _slider(facts: WidgetFacts, common: Mapping[str, Any]) -> gr.Slider:
-    assert facts.minimum is not None and facts.maximum is not None, "else it is no slider"
-    whole = isinstance(facts.minimum, int) and isinstance(facts.maximum, int) and not facts.step
-    step = facts.step or (1 if whole else 0.01)
-    return gr.Slider(
-        facts.minimum, facts.maximum, value=facts.value, step=step, buttons=[], **common
-    )
 
 
 # ---------------------------------------------------------------- and back
@@ -138,7 +97,7 @@ def overrides(fields: Sequence[Field], values: Sequence[Any], input_folder: Path
                     Override(field.node, field.input, _taken_in(Path(value), input_folder))
                 )
         elif value is None and field.kind in ("whole", "number", "slider"):
-            raise Refused(field.facts.label, got="nothing", expected="a number", remedy="type one")
+            raise field.spec.missing("type one")
         elif _differs(field, value):
             changes.append(Override(field.node, field.input, _typed(field, value)))
     return changes

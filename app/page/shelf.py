@@ -21,13 +21,14 @@ from pathlib import Path
 
 from ...workflows.media.audio import write_audio
 from ...workflows.media.files import replace_file
+from ...workflows.media.formats import FORMATS
 from ...workflows.request import Request
 from ..studio.music import Music
 
 log = logging.getLogger("musicgraph")
 
 KEEP_S = 24 * 3600.0
-SUFFIXES = (".flac", ".wav", ".mp3")
+SUFFIXES = tuple(FORMATS[name].suffix for name in ("flac", "wav", "mp3"))
 PICTURE_SIZE = (1024, 256)
 MAX_NAME_CHARACTERS = 40
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from ...workflows.events import Event, NodeProgress, NodeStarted, TokensFinished
 from ..studio.failures import failure_of
@@ -18,7 +18,6 @@ class JobStatus:
     duration_s: float
     position: int = 0
     node: str | None = None
-    done_nodes: set[str] = field(default_factory=set)
     share: float = 0.0
     """how much of the music is composed, 0 … 1"""
     node_share: float = 0.0
@@ -31,8 +30,6 @@ class JobStatus:
         self.position = position
         for event in batch:
             if isinstance(event, NodeStarted):
-                if self.node is not None and self.node != event.node:
-                    self.done_nodes.add(self.node)
                 self.composed |= self.composer is not None
                 self.node, self.node_share, self.node_since = event.node, 0.0, time.monotonic()
             elif isinstance(event, TokensFinished):

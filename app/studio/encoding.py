@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ...workflows.media.audio import audio_bytes
 from ...workflows.media.encode import Encoder
-from .formats import Format
+from ...workflows.media.formats import Format
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -15,8 +15,8 @@ from typing import Any
 
 from ...models.quoting import one_line, shown
 from ...workflows.inputs import BadInput, InputSpec
+from ...workflows.media.formats import FORMATS
 from ...workflows.request import Request, request_inputs, seed_for
-from .formats import FORMATS
 from .settings import AppSettings
 
 MAX_NAME_CHARACTERS = 200
@@ -139,15 +139,7 @@ def _read(spec: InputSpec, given: Mapping[str, Any]) -> Any:
     if spec.name in given:
         return spec.read_exactly(given[spec.name])
     if spec.required:
-        message, expected = "nothing was given", spec.expected
-        raise BadInput(
-            "required_input_missing",
-            message,
-            spec.name,
-            got="nothing",
-            expected=expected,
-            remedy="send it",
-        )
+        raise spec.missing("send it")
     return spec.default
 
 

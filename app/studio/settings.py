@@ -20,7 +20,7 @@ class AppSettings:
     host: str = "127.0.0.1"
     port: int = 7860
     model: str = ""
-    """empty: `models.places.default_model` chooses"""
+    """empty: `models.weights.places.default_model` chooses"""
     share: bool = False
     api_keys: Path | None = None
     """SQLite file of `app/http/keys.py`; None: the API answers this machine only, and needs no
