@@ -10,11 +10,8 @@ from pathlib import Path
 os.environ["MUSICGRAPH_ENGINE"] = (
     "torch"  # the reference, everywhere alike; the fast engines have tests of their own
 )
-# what the code under test puts aside lies in a folder that goes with the tests; their own files lie
-# where pytest keeps those of the last runs
-os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())
+# what the code under test, and Gradio, put aside lies in a folder that goes with the tests
 FOLDER = Path(tempfile.mkdtemp(prefix="musicgraph-tests-"))
-tempfile.tempdir = os.environ["TMPDIR"] = str(FOLDER)
 os.environ["MUSICGRAPH_CACHE"] = str(FOLDER / "cache")
 os.environ["GRADIO_TEMP_DIR"] = str(FOLDER / "gradio")
 
