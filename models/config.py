@@ -13,6 +13,23 @@ MAX_BATCH = 16
 
 
 @dataclass(frozen=True)
+class ChromaConfig:
+    """How a melody model hears a melody: as pitch classes over time, which it reads first."""
+
+    bins: int = 12
+    """pitch classes of an octave"""
+    frames: int = 235
+    """how many the model reads, whatever the melody's length: 30 s for the official models"""
+    window: int = 2**14
+    """samples that a frame looks at"""
+
+    @property
+    def hop(self) -> int:
+        """Samples from one frame to the next."""
+        return self.window // 4
+
+
+@dataclass(frozen=True)
 class LMConfig:
     """The decoder's shape, and how its tokens relate to time and sound."""
 
@@ -34,6 +51,8 @@ class LMConfig:
     """whether text is heard in layers of its own; else it is a prefix, as in the melody models"""
     window_frames: int = 1500
     """how many frames the model was trained to see at once: 30 s for the official models"""
+    chroma: ChromaConfig | None = None
+    """of a melody model"""
 
     @property
     def special_token(self) -> int:

@@ -169,6 +169,8 @@ class MusicGenLM(nn.Module):
         self.text_projection = (
             nn.Linear(config.text_size, d) if config.text_size != d else nn.Identity()
         )
+        if config.chroma:
+            self.chroma_projection = nn.Linear(config.chroma.bins, d)
         self.embedding = Embedding(K * (V + 1), d)
         self.layers = nn.ModuleList(Layer(config) for _ in range(config.num_layers))
         self.norm = nn.LayerNorm(d)

@@ -33,6 +33,9 @@ def lm_shapes(config: LMConfig) -> Shapes:
     shapes |= {"norm.weight": (d,), "norm.bias": (d,)}
     if config.text_size != d:
         shapes |= {"text_projection.weight": (d, config.text_size), "text_projection.bias": (d,)}
+    if config.chroma:
+        bins = config.chroma.bins
+        shapes |= {"chroma_projection.weight": (d, bins), "chroma_projection.bias": (d,)}
     layer = {f"{name}.weight": (d, d) for name in ("q", "k", "v", "out")}
     layer |= {"fc1.weight": (config.ffn_size, d), "fc2.weight": (d, config.ffn_size)}
     norms = ["norm", "ffn_norm"]

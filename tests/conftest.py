@@ -45,6 +45,21 @@ def stereo(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
     return Tiny(tmp_path_factory.mktemp("stereo"), channels=2)
 
 
+@pytest.fixture(scope="session")
+def melody_mono(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
+    return Tiny(tmp_path_factory.mktemp("melody-mono"), channels=1, melody=True)
+
+
+@pytest.fixture(scope="session")
+def melody_stereo(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
+    return Tiny(tmp_path_factory.mktemp("melody-stereo"), channels=2, melody=True)
+
+
+@pytest.fixture(scope="session", params=["melody_mono", "melody_stereo"])
+def melody(request: pytest.FixtureRequest) -> Tiny:
+    return request.getfixturevalue(request.param)
+
+
 @pytest.fixture(scope="session", params=["mono", "stereo"])
 def tiny(request: pytest.FixtureRequest) -> Tiny:
     return request.getfixturevalue(request.param)

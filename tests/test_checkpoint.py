@@ -198,9 +198,17 @@ BREAKAGES = {
         lambda f: (f / "config.json").write_text('{"model_type": "bert"}'),
         'got a model of type "bert"',
     ),
-    "a melody model": (
+    "weights that hear no melody": (
         lambda f: edit_config(f, lambda c: c.update(model_type="musicgen_melody")),
-        "musicgen_melody",
+        "got no audio_enc_to_dec_proj.weight and 1 more",
+    ),
+    "a melody of no pitch classes": (
+        lambda f: edit_config(f, lambda c: c.update(model_type="musicgen_melody", num_chroma=0)),
+        "num_chroma: got 0",
+    ),
+    "a melody as wide as the model": (
+        lambda f: edit_config(f, lambda c: c.update(model_type="musicgen_melody", num_chroma=32)),
+        "num_chroma: got 32, expected another number than decoder.hidden_size",
     ),
     "no decoder": (lambda f: edit_config(f, lambda c: c.pop("decoder")), "decoder: got nothing"),
     "decoder is a list": (

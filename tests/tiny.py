@@ -10,6 +10,9 @@ from transformers import (
     MusicgenConfig,
     MusicgenDecoderConfig,
     MusicgenForConditionalGeneration,
+    MusicgenMelodyConfig,
+    MusicgenMelodyDecoderConfig,
+    MusicgenMelodyForConditionalGeneration,
     PreTrainedTokenizerFast,
     T5Config,
 )
@@ -17,6 +20,7 @@ from transformers import (
 from musicgraph.models.weights import checkpoint
 
 CODEBOOK_SIZE = 64
+CHROMA_FRAMES = 9
 
 
 def tiny_tokenizer() -> PreTrainedTokenizerFast:
@@ -42,10 +46,15 @@ def tiny_config(
     channels: int = 1,
     text_size: int = 24,
     hidden_size: int = 32,
+    melody: bool = False,
     codebook_size: int = CODEBOOK_SIZE,
     **codec: object,
-) -> MusicgenConfig:
-    return MusicgenConfig(
+) -> MusicgenConfig | MusicgenMelodyConfig:
+    decoder = MusicgenMelodyDecoderConfig if melody else MusicgenDecoderConfig
+    whole = MusicgenMelodyConfig if melody else MusicgenConfig
+    own = {"num_chroma": 12, "chroma_length": CHROMA_FRAMES} if melody else {}
+    return whole(
+        **own,
         text_encoder=T5Config(
             vocab_size=64,
             d_model=text_size,
@@ -69,7 +78,7 @@ def tiny_config(
             normalize=False,
             **codec,
         ).to_dict(),
-        decoder=MusicgenDecoderConfig(
+        decoder=decoder(
             vocab_size=codebook_size,
             hidden_size=hidden_size,
             num_hidden_layers=3,
@@ -89,17 +98,20 @@ def write_tiny_checkpoint(
     text_size: int = 24,
     seed: int = 0,
     dtype: torch.dtype = torch.float32,
+    melody: bool = False,
     codebook_size: int = CODEBOOK_SIZE,
     **save: object,
-) -> MusicgenForConditionalGeneration:
+) -> MusicgenForConditionalGeneration | MusicgenMelodyForConditionalGeneration:
     """Writes the folder and returns the upstream model in it."""
     torch.manual_seed(seed)
-    config = tiny_config(channels, text_size, codebook_size=codebook_size)
-    model = MusicgenForConditionalGeneration(config).eval()
+    config = tiny_config(channels, text_size, melody=melody, codebook_size=codebook_size)
+    kind = MusicgenMelodyForConditionalGeneration if melody else MusicgenForConditionalGeneration
+    model = kind(config).eval()
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             # initial weights are so small that every logit is alike; these make choices that differ
-            chosen = name.startswith(("decoder.", "enc_to_dec_proj")) and parameter.dim() > 1
+            ours = ("decoder.", "enc_to_dec_proj", "audio_enc_to_dec_proj")
+            chosen = name.startswith(ours) and parameter.dim() > 1
             if chosen and "embed_positions" not in name:  # a parameter in older releases
                 parameter.normal_(std=0.3)
         for layer in model.audio_encoder.quantizer.layers:

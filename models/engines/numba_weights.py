@@ -12,6 +12,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Protocol
 
 import numpy as np
@@ -79,6 +80,7 @@ class Parameters:
         matrices = kind(weights)
         self._held: list[Tensor] = []  # addresses keep nothing alive
         layers, codebooks = range(config.num_layers), range(config.num_codebooks)
+        self._there = lm_shapes(config)
         tables = [
             self._addresses(matrices, [f"layers.{i}.{one}.weight" for one in MATRIX_NAMES])
             for i in layers
@@ -97,6 +99,7 @@ class Parameters:
         self._embeddings = [self._read(f"embedding.{k}.weight") for k in codebooks]
         projects = config.text_size != config.hidden_size
         self._text_projection = self._pair("text_projection") if projects else []
+        self._chroma_projection = self._pair("chroma_projection") if config.chroma else []
 
     def _read(self, name: str) -> Tensor:
         return self._weights.tensor(f"{LM}.{name}")
@@ -105,14 +108,20 @@ class Parameters:
         return [self._read(f"{name}.{part}").float() for part in ("weight", "bias")]
 
     def _norm(self, name: str) -> np.ndarray:
+        """`[2, d]`; zeros for one that the model does not have."""
+        if f"{name}.weight" not in self._there:
+            return np.zeros((2, self._weights.config.lm.hidden_size), np.float32)
         return torch.stack(self._pair(name)).numpy()
 
     def _addresses(self, matrices: Matrices, names: list[str]) -> tuple[np.ndarray, np.ndarray]:
         """Of the matrices and of their scales, 0 where there are none."""
-        found = [(matrices.matrix(name), matrices.scale(name)) for name in names]
+        found = [
+            (matrices.matrix(name), matrices.scale(name)) if name in self._there else (None, None)
+            for name in names
+        ]
         self._held += [tensor for pair in found for tensor in pair if tensor is not None]
-        scales = [0 if scale is None else scale.data_ptr() for _, scale in found]
-        return np.array([matrix.data_ptr() for matrix, _ in found]), np.array(scales)
+        at = [[0 if one is None else one.data_ptr() for one in pair] for pair in found]
+        return np.array([matrix for matrix, _ in at]), np.array([scale for _, scale in at])
 
     def embedded(self, tokens: Tensor) -> Tensor:
         """`[R, K, S]` → float32 `[R, S, d]`, the sum over the codebooks."""
@@ -125,6 +134,10 @@ class Parameters:
     def projected(self, states: Tensor) -> Tensor:
         """Text states `[C, L, text_size]` → `[C, L, d]`."""
         return F.linear(states, *self._text_projection) if self._text_projection else states
+
+    def projected_chroma(self, chroma: Tensor) -> Tensor:
+        """`[C, P, bins]` → `[C, P, d]`."""
+        return F.linear(chroma, *self._chroma_projection)
 
 
 # ---------------------------------------------------------------- int8
@@ -182,7 +195,7 @@ def _kept(tensors: dict[str, Tensor], key: str) -> dict[str, Tensor]:
 
 def _key(weights: Weights) -> str:
     """Changes with the weights, their shape, and how int8 is made."""
-    text = json.dumps([INT8_FORMAT, weights.fingerprint, vars(weights.config.lm)])
+    text = json.dumps([INT8_FORMAT, weights.fingerprint, asdict(weights.config.lm)])
     return cache.name("int8", text, ".safetensors")
 
 

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..config import CodecConfig, LMConfig, ModelConfig, T5Config
+from ..config import ChromaConfig, CodecConfig, LMConfig, ModelConfig, T5Config
 from ..disk.json_file import read_json
 from ..quoting import shown
 from ..refused import Refused
 
+TEXT_TYPE, MELODY_TYPE = MODEL_TYPES = "musicgen", "musicgen_melody"
+"""What `model_type` may be."""
 REQUIRED = object()
 """As a default: the setting must be there."""
 REMEDY = "use the config.json that belongs to these weights"
@@ -131,6 +133,12 @@ AUDIO_ENCODER: Mapping[str, Rule] = {
     "chunk_length_s": OneOf((None,), None),
 }
 
+MELODY: Mapping[str, Rule] = {
+    "num_chroma": Number(2, 96, default=12),
+    "chroma_length": Number(1, 4096, default=235),
+}
+"""Of the melody models, beside the sections."""
+
 SECTIONS = {"decoder": DECODER, "text_encoder": TEXT_ENCODER, "audio_encoder": AUDIO_ENCODER}
 
 MAX_CODEBOOKS = 64  # of a codec
@@ -148,27 +156,36 @@ def read_config(path: Path) -> ModelConfig:
     config = read_json(path, "a MusicGen checkpoint's configuration")
     _check_kind(path, config)
     decoder, text, codec = (_section(path, name, config) for name in SECTIONS)
-    for what, fine, got, expected in [*_of_text(text), *_of_codec(codec), *_of_lm(decoder, codec)]:
+    melody = _melody(path, config) if config["model_type"] == MELODY_TYPE else None
+    checks = [*_of_text(text), *_of_codec(codec), *_of_lm(decoder, codec)]
+    if melody:
+        checks += _of_melody(melody, decoder)
+    for what, fine, got, expected in checks:
         if not fine:
             raise Refused(f"{path}: {what}", got=got, expected=expected, remedy=REMEDY)
     lm = _lm_config(decoder, text, codec)
+    if melody:
+        chroma = ChromaConfig(melody["num_chroma"], melody["chroma_length"])
+        lm = replace(lm, cross_attention=False, chroma=chroma)
     levels = lm.num_codebooks // lm.channels
     return ModelConfig(lm, text_config(text), codec_config(codec, levels))
 
 
 def _check_kind(path: Path, config: dict) -> None:
     kind = config.get("model_type")
-    if kind == "musicgen":
-        return
-    remedy = "choose such a folder"
-    if kind == "musicgen_melody":
-        remedy = "melody models are not supported yet: choose the text model of the same size"
-    raise Refused(
-        f"{path.parent}",
-        got=f"a model of type {shown(kind)}",
-        expected="'musicgen' (small, medium, large or their stereo forms)",
-        remedy=remedy,
-    )
+    if kind not in MODEL_TYPES:
+        raise Refused(
+            f"{path.parent}",
+            got=f"a model of type {shown(kind)}",
+            expected=f"{TEXT_TYPE!r} (small, medium, large or their stereo forms) "
+            f"or {MELODY_TYPE!r}",
+            remedy="choose such a folder",
+        )
+
+
+def _melody(path: Path, config: dict) -> dict[str, Any]:
+    return {key: _setting(path, key, rule, config.get(key), key in config)
+            for key, rule in MELODY.items()}  # fmt: skip
 
 
 def _section(path: Path, name: str, config: dict) -> dict[str, Any]:
@@ -244,6 +261,11 @@ def _of_lm(decoder: dict[str, Any], codec: dict[str, Any]) -> list[Check]:
         ("decoder.max_position_embeddings", positions >= least, positions,
          f"at least {least} for {codebooks} codebooks"),
     ]  # fmt: skip
+
+
+def _of_melody(melody: dict[str, Any], decoder: dict[str, Any]) -> list[Check]:
+    bins, width = melody["num_chroma"], decoder["hidden_size"]
+    return [("num_chroma", bins != width, bins, "another number than decoder.hidden_size")]
 
 
 def frame_rate(codec: Mapping[str, Any]) -> float:

@@ -22,6 +22,7 @@ from typing import Any
 
 from ..disk.file_lock import locked
 from ..refused import Refused
+from .checkpoint_config import MODEL_TYPES
 from .http_body import PIECE_BYTES, TICK_S, Body, Unreachable
 
 log = logging.getLogger("musicgraph")
@@ -183,8 +184,9 @@ class _Download:
         except (ValueError, RecursionError):
             config = None
         kind = config.get("model_type") if isinstance(config, dict) else None
-        if kind != "musicgen":
-            raise self._refused(f"a model of type {str(kind)[:40]!r}", "'musicgen'")
+        if kind not in MODEL_TYPES:
+            expected = " or ".join(map(repr, MODEL_TYPES))
+            raise self._refused(f"a model of type {str(kind)[:40]!r}", expected)
 
     def _listing(self) -> tuple[str, list[HubFile]]:
         """The newest revision and its needed files, the smallest first."""

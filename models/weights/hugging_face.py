@@ -36,6 +36,7 @@ MAX_SHARDS = 1000
 _LM = {
     "norm": "decoder.model.decoder.layer_norm",
     "text_projection": "enc_to_dec_proj",
+    "chroma_projection": "audio_enc_to_dec_proj",
 }
 _LM_LAYER = {
     "norm": "self_attn_layer_norm",

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..refused import Refused
+from .checkpoint_config import MODEL_TYPES
 from .download import OnProgress, download, is_whole
 
 log = logging.getLogger("musicgraph")
@@ -35,13 +36,15 @@ def _ignore(*_: object) -> None:
 
 @dataclass(frozen=True)
 class Official:
-    """A published text model and the size of its Hugging Face files."""
+    """A published model and the size of its Hugging Face files."""
 
     id: str
     download_bytes: int
+    melody: bool = False
+    """whether it can follow a melody; without one the text models are better"""
 
 
-# In the order of preference when nobody names one: the last of them that is on disk.
+# Text models in the order of preference when nobody names one: the last of them that is on disk.
 OFFICIAL = (
     Official("facebook/musicgen-small", round(2.36 * GB)),
     Official("facebook/musicgen-stereo-small", round(1.2 * GB)),
@@ -49,6 +52,10 @@ OFFICIAL = (
     Official("facebook/musicgen-stereo-medium", round(4.1 * GB)),
     Official("facebook/musicgen-large", round(13.7 * GB)),
     Official("facebook/musicgen-stereo-large", round(6.92 * GB)),
+    Official("facebook/musicgen-melody", round(6.23 * GB), melody=True),
+    Official("facebook/musicgen-stereo-melody", round(6.32 * GB), melody=True),
+    Official("facebook/musicgen-melody-large", round(10.5 * GB), melody=True),
+    Official("facebook/musicgen-stereo-melody-large", round(10.64 * GB), melody=True),
 )
 
 
@@ -114,7 +121,7 @@ def default_model(
         return named, "MUSICGRAPH_MODEL names it"
     known = known_models(folders) if known is None else known
     on_disk = {model.name for model in known if model.on_disk}
-    for official in reversed(OFFICIAL):
+    for official in sorted(reversed(OFFICIAL), key=lambda one: one.melody):
         for name in (official.id, official.id.rpartition("/")[2]):
             if name in on_disk:
                 return name, "the largest official model on this machine"
@@ -263,7 +270,7 @@ def _is_checkpoint(folder: Path) -> bool:
     try:
         return (
             path.is_file()
-            and json.loads(path.read_text(encoding="utf-8-sig")).get("model_type") == "musicgen"
+            and json.loads(path.read_text(encoding="utf-8-sig")).get("model_type") in MODEL_TYPES
         )
     except (OSError, ValueError, AttributeError, RecursionError):
         return False
