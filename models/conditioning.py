@@ -1,24 +1,43 @@
-"""What the LM listens to: encoded text and, for models that have one, a prefix, by item."""
+"""What the LM listens to, by item: encoded text and, for a melody model, a melody.
+
+Its parts, not what a model makes of them: the weights that project them belong to the engine.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from .config import LMConfig
+from .refused import Refused
+
+
+@dataclass(frozen=True)
+class Melody:
+    """The pitch classes of a batch of items over time: one of each frame is 1, the others are 0."""
+
+    chroma: Tensor  # float [B, T, bins]; T as long as the melody, whatever a model reads of it
+    frame_rate: float  # frames of chroma a second
+
+    def at(self, begin_s: float) -> Melody:
+        """As heard from a moment on; behind its end it begins again."""
+        begin = round(begin_s * self.frame_rate) % self.chroma.shape[1]
+        return replace(self, chroma=self.chroma.roll(-begin, dims=1)) if begin else self
+
 
 @dataclass(frozen=True)
 class Conditioning:
-    """Text for a batch of items, encoded. An item whose mask is empty is unconditional."""
+    """Text for a batch of items, encoded. An item whose mask is empty hears no text; one that has
+    no melody either is unconditional.
+    """
 
     texts: tuple[str, ...]
     states: Tensor  # float [B, L, text_size]; zeros where the mask is False
     mask: Tensor  # bool [B, L]
-    prefix: Tensor | None = None
-    """float `[B, P, hidden_size]`: read before the first step, by models that listen so; the same
-    for a whole window
-    """
+    melody: Melody | None = None
+    """read before the first step, by models that listen so"""
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -26,7 +45,13 @@ class Conditioning:
     @property
     def is_null(self) -> bool:
         """Whether no item hears anything: guidance then has nothing to push away from."""
-        return self.prefix is None and not bool(self.mask.any())
+        return self.melody is None and not bool(self.mask.any())
+
+    def at(self, begin_s: float) -> Conditioning:
+        """What a window hears that begins there: text stays, a melody goes on with time."""
+        if self.melody is None:
+            return self
+        return replace(self, melody=self.melody.at(begin_s))
 
     def repeated(self, times: int) -> Conditioning:
         """Each item `times` times in a row: variations."""
@@ -38,12 +63,67 @@ class Conditioning:
         if one.is_null:
             return None
         length = int(one.mask[0].nonzero().amax()) + 1 if one.mask.any() else 0
-        return Conditioning(one.texts, one.states[:, :length], one.mask[:, :length], one.prefix)
+        return Conditioning(one.texts, one.states[:, :length], one.mask[:, :length], one.melody)
+
+    def with_melody(self, melody: Melody) -> Conditioning:
+        """The same texts to a melody: one for all, or one for each; one text takes each melody.
+
+        Raises Refused if there is another number of them.
+        """
+        texts, melodies = len(self), len(melody.chroma)
+        if 1 not in (texts, melodies) and texts != melodies:
+            raise Refused(
+                "melody",
+                got=f"{melodies} for {texts} texts",
+                expected=f"1 or {texts}",
+                remedy="give one melody for all, or one for each text",
+            )
+        ours = self.repeated(melodies) if texts == 1 else self
+        chroma = melody.chroma.expand(len(ours), -1, -1)
+        return replace(ours, melody=replace(melody, chroma=chroma))
+
+    def check_fits(self, config: LMConfig) -> None:
+        """Raises Refused if it was made for another kind of model."""
+        if self.states.shape[-1] != config.text_size:
+            raise Refused(
+                "conditioning",
+                got=f"text states of {self.states.shape[-1]} numbers",
+                expected=f"{config.text_size}, as this model's own text encoder makes them",
+                remedy="connect the text encoder and the model of one checkpoint",
+            )
+        if self.melody is not None:
+            _check_melody(self.melody, config)
 
     def _taken(self, items: Tensor) -> Conditioning:
+        melody = self.melody
         return Conditioning(
             tuple(self.texts[i] for i in items.tolist()),
             self.states[items],
             self.mask[items],
-            None if self.prefix is None else self.prefix[items],
+            None if melody is None else replace(melody, chroma=melody.chroma[items]),
+        )
+
+
+def check_hears_melodies(config: LMConfig) -> None:
+    """Raises Refused for a model that was not trained to follow any."""
+    if config.chroma is None:
+        raise Refused(
+            "melody",
+            got="a model that hears text only",
+            expected="a melody model",
+            remedy="load facebook/musicgen-melody or one of its kind, or leave the melody out",
+        )
+
+
+def _check_melody(melody: Melody, config: LMConfig) -> None:
+    check_hears_melodies(config)
+    assert config.chroma is not None
+    expected = config.chroma.bins, config.sample_rate / config.chroma.hop
+    got = melody.chroma.shape[-1], melody.frame_rate
+    if got != expected:
+        raise Refused(
+            "melody",
+            got=f"{got[0]} pitch classes, {got[1]:g} times a second",
+            expected=f"{expected[0]}, {expected[1]:g} times a second",
+            remedy="connect the same model to MusicGen Melody and to the sampler",
         )

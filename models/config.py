@@ -71,6 +71,10 @@ class LMConfig:
     def max_delay(self) -> int:
         return max(self.delays)
 
+    def prefix_length(self, text_length: int) -> int:
+        """Positions that are taken by what the model reads before its first step."""
+        return 0 if self.chroma is None else self.chroma.frames + max(1, text_length)
+
     def frames(self, duration_s: float) -> int:
         """Whole frames nearest to a duration, at least one.
 

@@ -22,6 +22,7 @@ from torch.nn import functional as F
 from .conditioning import Conditioning
 from .config import LMConfig
 from .modules import Embedding, all_of
+from .prefix import prefix_of
 
 
 @dataclass(frozen=True)
@@ -196,6 +197,18 @@ class MusicGenLM(nn.Module):
         caches = [layer.text_cache(states) for layer in all_of(self.layers, Layer)]
         seen = mask | ~mask.any(dim=-1, keepdim=True)
         return TextKV([k for k, _ in caches], [v for _, v in caches], seen[:, None, None])
+
+    def read_prefix(self, heard: Sequence[Conditioning | None]) -> Tensor | None:
+        """`[R, P, d]`, what each branch of an item reads before its first step; None for models
+        with cross-attention.
+        """
+        prefix = prefix_of(heard, self.config)
+        if prefix is None:
+            return None
+        weight = self.norm.weight
+        text = self.text_projection(prefix.states.to(weight))
+        text = text * prefix.mask.to(weight.device).unsqueeze(-1)
+        return torch.cat([self.chroma_projection(prefix.chroma.to(weight)), text], dim=1)
 
     def embed(self, tokens: Tensor) -> Tensor:
         """The sum of the K codebooks' embeddings: `[R, K, S]` → `[R, S, d]`."""

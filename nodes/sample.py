@@ -88,7 +88,10 @@ class MusicGenSampler:
             prompt = prompt.repeat_interleave(variations, dim=0)
         if negative is not None and 1 < len(negative) == len(positive):
             negative = negative.repeated(variations)
-        engine = model.source.ready(_working_bytes(model, len(positive) * variations))
+        longest = max(one.mask.shape[1] for one in (positive, negative) if one is not None)
+        if config.chroma and positive.melody is None:
+            host.say("no melody: the model follows the text alone")
+        engine = model.source.ready(_working_bytes(model, len(positive) * variations, longest))
         frames = stream(
             engine, generation, positive.repeated(variations), negative, prompt, open_end
         )
@@ -231,11 +234,11 @@ def _gathered(frames: Generator[Tensor, None, None], total: int, config: LMConfi
     return torch.cat(blocks, dim=2)
 
 
-def _working_bytes(model: wires.Model, items: int) -> int:
-    """Keys and values of a whole window, for both halves of guidance."""
+def _working_bytes(model: wires.Model, items: int, text_length: int) -> int:
+    """Keys and values of a prefix and a whole window, for both halves of guidance."""
     config = model.config
     width = 4 if model.choice.precision == "fp32" else 2
-    steps = config.window_frames + config.max_delay
+    steps = config.window_frames + config.max_delay + config.prefix_length(text_length)
     return 2 * items * 2 * config.num_layers * config.hidden_size * steps * width
 
 

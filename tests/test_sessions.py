@@ -8,7 +8,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_cuda_engine import Rerun, WithoutGpu
 
-from musicgraph.models.conditioning import Conditioning
 from musicgraph.models.engines import cuda_graphs
 from musicgraph.models.engines.numba_engine import NumbaEngine
 from musicgraph.models.engines.session import TorchEngine
@@ -137,24 +136,6 @@ def test_a_prompt_is_read_while_others_are_elsewhere(engines, heard, name):
         logits = session.step([early, late], read)
         assert_same(engine, logits[:2], first[4 + t])
         assert_same(engine, logits[2:], second[7 + t])
-
-
-@pytest.mark.parametrize("name", ["torch", "cuda graph", "numba fp32"])
-def test_a_prefix_is_read_before_the_first_step(engines, heard, name):
-    """As steps would be: embedded steps given as a prefix lead to the same logits as the steps
-    themselves.
-    """
-    engine, tokens = engines[name], random_tokens(engines[name].config, 1)
-    expected = alone(engine, heard[0], tokens)[-1]
-    with torch.inference_mode():
-        prefix = engines["torch"].lm.embed(tokens[:, :, :5])
-    text = heard[0][0]
-    with_prefix = Conditioning(text.texts, text.states, text.mask, prefix)
-    session = engine.open()
-    slot = session.admit([with_prefix], STEPS - 5)
-    for t in range(5, STEPS):
-        logits = session.step([slot], tokens[:, :, t : t + 1])
-    torch.testing.assert_close(logits, expected, atol=1e-5, rtol=0)
 
 
 def test_a_branch_that_did_not_begin_with_the_others_is_refused(engines, heard):

@@ -196,14 +196,27 @@ class Composition:
         return tuple(self._followed + self._to_come)
 
     def steer(self, direction: Direction) -> int:
-        """From the frame that is returned on, the next one that has not been begun, the music
-        follows `direction`.
+        """From the frame that is returned on the music follows `direction`: the next one that has
+        not been begun or, where another text or melody is told to a model that reads it before its
+        first step, the first of the next window.
 
         Raises Refused for settings out of range, another number of items, or more branches than it
         began with: those would have no past.
         """
-        self._announce(self._next_frame, direction)
-        return self._next_frame
+        frame = max(self._next_frame, self._read_from(direction))
+        self._announce(frame, direction)
+        return frame
+
+    def _read_from(self, direction: Direction) -> int:
+        """The frame from which a model that has read its conditioning already can follow this one,
+        or one that was said before it; 0 if it can at once.
+        """
+        if self._config.cross_attention or self._window is None:
+            return 0
+        end, now = self._window.bounds.end, self._direction
+        waiting = [frame for frame, _ in self._to_come if frame <= end]
+        same = direction.positive is now.positive and direction.negative is now.negative
+        return max([0, *waiting] if same else [end])
 
     def _announce(self, frame: int, direction: Direction) -> None:
         _checked(direction, self._config)
@@ -288,7 +301,8 @@ class Composition:
         on_device = steps.to(device)
         self._mark(given)
         self._turn(bounds.position)
-        voices = Voices(self._engine, self._branches, max_steps=len(steps) - 1)
+        begin_s = bounds.first_frame / self._config.frame_rate
+        voices = Voices(self._engine, self._branches, len(steps) - 1, begin_s)
         # the prompt is read as it was begun; what is said later never holds for what is past
         self._next_frame = max(self._next_frame, bounds.position + 1)
         for piece in on_device[:known].split(READ_STEPS) if known else ():
@@ -412,6 +426,9 @@ def _filled_up(branches: Branches, count: int) -> Branches:
 
 def _checked(direction: Direction, config: LMConfig) -> Direction:
     direction.sampling.check(config.codebook_size)
+    for conditioning in (direction.positive, direction.negative):
+        if conditioning is not None:
+            conditioning.check_fits(config)
     return direction
 
 

@@ -14,20 +14,23 @@ from .guidance import Branches, mixed
 class Voices:
     """One slot for each item, and in it a row for each of its branches."""
 
-    def __init__(self, engine: Engine, branches: Sequence[Branches], max_steps: int):
-        self._branches = branches
+    def __init__(
+        self, engine: Engine, branches: Sequence[Branches], max_steps: int, begin_s: float
+    ):
+        """`begin_s`: where in the music the first step is, and so in a melody."""
+        self._branches, self._begin_s = branches, begin_s
         self._session: Session = engine.open(sum(map(len, branches)), max_steps)
-        self._slots = [self._session.admit(_heard(item), max_steps) for item in branches]
+        self._slots = [self._session.admit(self._heard(item), max_steps) for item in branches]
 
     def listen(self, branches: Sequence[Branches]) -> None:
         self._branches = branches
         for slot, item in zip(self._slots, branches, strict=True):
-            self._session.listen(slot, _heard(item))
+            self._session.listen(slot, self._heard(item))
 
     def read(self, steps: Tensor) -> Tensor:
         """`[S, B, K]` → `[B, K, V]`, the logits of the step after them."""
         return mixed(self._session.step(self._slots, steps.permute(1, 2, 0)), self._branches)
 
-
-def _heard(branches: Branches) -> tuple[Conditioning | None, ...]:
-    return tuple(branch.conditioning for branch in branches)
+    def _heard(self, branches: Branches) -> tuple[Conditioning | None, ...]:
+        heard = (branch.conditioning for branch in branches)
+        return tuple(None if one is None else one.at(self._begin_s) for one in heard)

@@ -20,7 +20,7 @@ from ..config import LMConfig
 from ..lm import KVCache, MusicGenLM, Reading, TextKV, seen_from
 from ..precision import NAMES
 from ..refused import Refused
-from .session import Heard, indexed, prefix_of
+from .session import Heard, indexed
 from .slots import Slots
 
 SPAN = 256
@@ -93,7 +93,7 @@ class CudaGraphSession:
 
     @torch.inference_mode()
     def admit(self, heard: Heard, max_steps: int) -> int:
-        prefix = prefix_of(heard)
+        prefix = self._lm.read_prefix(heard)
         length = 0 if prefix is None else prefix.shape[1]
         slot = self._slots.admit(len(heard))
         rows = self._slots.rows(slot)
@@ -101,7 +101,7 @@ class CudaGraphSession:
         self._hear(slot, heard)
         if prefix is not None:
             begins = self._slots.advance((slot,), length)
-            self._step.prefill(prefix.to(self._lm.norm.weight), rows, begins[0])
+            self._step.prefill(prefix, rows, begins[0])
         return slot
 
     @torch.inference_mode()

@@ -28,7 +28,7 @@ from .numba_job import CACHE, JOB, LINE_BYTES, PHASES, ROOM, TEXT_ROOM, operand_
 from .numba_sizes import TILE
 from .numba_weights import Float32Matrices, Int8Matrices, OnProgress, Parameters
 from .processors import usable_processors
-from .session import Heard, prefix_of
+from .session import Heard
 from .slots import Slots
 
 log = logging.getLogger("musicgraph")
@@ -228,7 +228,7 @@ class NumbaSession:
         self._sinusoids = torch.empty(0, engine.config.hidden_size)
 
     def admit(self, heard: Heard, max_steps: int) -> int:
-        prefix = prefix_of(heard)
+        prefix = self._engine.parameters.read_prefix(heard)
         steps = max_steps + (0 if prefix is None else prefix.shape[1])
         if steps > len(self._sinusoids):
             self._sinusoids = sinusoids(steps, self._engine.config.hidden_size)
@@ -240,7 +240,7 @@ class NumbaSession:
         if prefix is not None:
             begins = self._slots.advance([slot], prefix.shape[1])
             plan = self._plan((slot,))
-            self._read(plan, begins, prefix.float().cpu()[plan.order])
+            self._read(plan, begins, prefix[plan.order])
         return slot
 
     def listen(self, slot: int, heard: Heard) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Protocol
 
@@ -22,8 +22,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..conditioning import Conditioning
 from ..disk import cache
 from ..parameters import LM, lm_shapes
+from ..prefix import prefix_of
 from ..weights.contract import Weights
 from .numba_job import MATRIX_NAMES, NORM_NAMES
 from .numba_sizes import LANES
@@ -135,9 +137,15 @@ class Parameters:
         """Text states `[C, L, text_size]` → `[C, L, d]`."""
         return F.linear(states, *self._text_projection) if self._text_projection else states
 
-    def projected_chroma(self, chroma: Tensor) -> Tensor:
-        """`[C, P, bins]` → `[C, P, d]`."""
-        return F.linear(chroma, *self._chroma_projection)
+    def read_prefix(self, heard: Sequence[Conditioning | None]) -> Tensor | None:
+        """float32 `[R, P, d]`, what each branch of an item reads before its first step; None for
+        models with cross-attention.
+        """
+        prefix = prefix_of(heard, self._weights.config.lm)
+        if prefix is None:
+            return None
+        text = self.projected(prefix.states) * prefix.mask.unsqueeze(-1)
+        return torch.cat([F.linear(prefix.chroma, *self._chroma_projection), text], dim=1)
 
 
 # ---------------------------------------------------------------- int8

@@ -28,14 +28,14 @@ class Session(Protocol):
     def admit(self, heard: Heard, max_steps: int) -> int:
         """A new slot with a row for each of `heard`, and room for `max_steps` steps.
 
-        Prefixes are read at once.
+        A prefix is read at once.
         """
         ...
 
     def listen(self, slot: int, heard: Heard) -> None:
         """From the next step on, the slot's rows listen to something else.
 
-        As many rows, and the same prefixes.
+        As many rows. A prefix has been read: a model that has one hears what it began with.
         """
         ...
 
@@ -125,14 +125,14 @@ class TorchSession:
 
     @torch.inference_mode()
     def admit(self, heard: Heard, max_steps: int) -> int:
-        prefix = prefix_of(heard)
+        prefix = self._lm.read_prefix(heard)
         length = 0 if prefix is None else prefix.shape[1]
         slot = self._slots.admit(len(heard))
         self._caches.make_room(max(self._slots.rows(slot)) + 1, length + max_steps)
         self._hear(slot, heard)
         if prefix is not None:
             plan, begins = self._plan((slot,)), self._slots.advance((slot,), length)
-            self._read(plan, begins, prefix.to(self._lm.norm.weight))
+            self._read(plan, begins, prefix)
         return slot
 
     @torch.inference_mode()
@@ -195,12 +195,3 @@ def indexed(numbers: tuple[int, ...], device: torch.device) -> slice | Tensor:
     if numbers == tuple(evenly):
         return slice(evenly.start, evenly.stop, stride)
     return torch.tensor(numbers, device=device)
-
-
-def prefix_of(heard: Heard) -> Tensor | None:
-    """`[rows, P, hidden_size]`, or None where nobody has a prefix.
-
-    All branches of a model have one of equal length.
-    """
-    prefixes = [one.prefix for one in heard if one is not None and one.prefix is not None]
-    return torch.cat(prefixes) if prefixes else None
