@@ -48,7 +48,8 @@ class FakeSession:
         self.config, self.max_steps, self.read = config, max_steps, []
         self.heard = []
 
-    def admit(self, heard, max_steps):
+    def admitting(self, heard, max_steps):
+        yield from ()
         self.heard.append((len(self.read), heard))
         return len(self.heard) - 1
 

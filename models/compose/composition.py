@@ -305,6 +305,8 @@ class Composition:
         voices = Voices(self._engine, self._branches, len(steps) - 1, begin_s)
         # the prompt is read as it was begun; what is said later never holds for what is past
         self._next_frame = max(self._next_frame, bounds.position + 1)
+        for _ in voices.begin():
+            yield nothing
         for piece in on_device[:known].split(READ_STEPS) if known else ():
             voices.read(piece)
             yield nothing

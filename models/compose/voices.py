@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from torch import Tensor
 
@@ -20,7 +20,16 @@ class Voices:
         """`begin_s`: where in the music the first step is, and so in a melody."""
         self._branches, self._begin_s = branches, begin_s
         self._session: Session = engine.open(sum(map(len, branches)), max_steps)
-        self._slots = [self._session.admit(self._heard(item), max_steps) for item in branches]
+        self._max_steps = max_steps
+        self._slots: list[int] = []
+
+    def begin(self) -> Iterator[None]:
+        """To be gone through before anything is read; yields while prefixes are, so that a stop is
+        heard.
+        """
+        for item in self._branches:
+            slot = yield from self._session.admitting(self._heard(item), self._max_steps)
+            self._slots.append(slot)
 
     def listen(self, branches: Sequence[Branches]) -> None:
         self._branches = branches

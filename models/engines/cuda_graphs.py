@@ -20,7 +20,7 @@ from ..config import LMConfig
 from ..lm import KVCache, MusicGenLM, Reading, TextKV, seen_from
 from ..precision import NAMES
 from ..refused import Refused
-from .session import Heard, indexed
+from .session import PREFIX_STEPS, Admitting, Heard, drained, indexed
 from .slots import Slots
 
 SPAN = 256
@@ -91,17 +91,21 @@ class CudaGraphSession:
         self._replays: dict[int, Callable[[], None]] = {}  # by span
         self._active: tuple[int, ...] = ()
 
-    @torch.inference_mode()
     def admit(self, heard: Heard, max_steps: int) -> int:
+        return drained(self.admitting(heard, max_steps))
+
+    @torch.inference_mode()
+    def admitting(self, heard: Heard, max_steps: int) -> Admitting:
         prefix = self._lm.read_prefix(heard)
         length = 0 if prefix is None else prefix.shape[1]
         slot = self._slots.admit(len(heard))
         rows = self._slots.rows(slot)
         self._grown(self._step.make_room(max(rows) + 1, length + max_steps))
         self._hear(slot, heard)
-        if prefix is not None:
-            begins = self._slots.advance((slot,), length)
-            self._step.prefill(prefix, rows, begins[0])
+        for piece in () if prefix is None else prefix.split(PREFIX_STEPS, dim=1):
+            begins = self._slots.advance((slot,), piece.shape[1])
+            self._step.prefill(piece, rows, begins[0])
+            yield
         return slot
 
     @torch.inference_mode()

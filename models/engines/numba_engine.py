@@ -28,7 +28,7 @@ from .numba_job import CACHE, JOB, LINE_BYTES, PHASES, ROOM, TEXT_ROOM, operand_
 from .numba_sizes import TILE
 from .numba_weights import Float32Matrices, Int8Matrices, OnProgress, Parameters
 from .processors import usable_processors
-from .session import Heard
+from .session import PREFIX_STEPS, Admitting, Heard, drained
 from .slots import Slots
 
 log = logging.getLogger("musicgraph")
@@ -228,6 +228,9 @@ class NumbaSession:
         self._sinusoids = torch.empty(0, engine.config.hidden_size)
 
     def admit(self, heard: Heard, max_steps: int) -> int:
+        return drained(self.admitting(heard, max_steps))
+
+    def admitting(self, heard: Heard, max_steps: int) -> Admitting:
         prefix = self._engine.parameters.read_prefix(heard)
         steps = max_steps + (0 if prefix is None else prefix.shape[1])
         if steps > len(self._sinusoids):
@@ -237,10 +240,10 @@ class NumbaSession:
         for row in self._slots.rows(slot):
             self._pasts[row] = RowKV(self._engine.config, steps, kind)
         self.listen(slot, heard)
-        if prefix is not None:
-            begins = self._slots.advance([slot], prefix.shape[1])
+        for piece in () if prefix is None else prefix.split(PREFIX_STEPS, dim=1):
             plan = self._plan((slot,))
-            self._read(plan, begins, prefix[plan.order])
+            self._read(plan, self._slots.advance([slot], piece.shape[1]), piece[plan.order])
+            yield
         return slot
 
     def listen(self, slot: int, heard: Heard) -> None:

@@ -7,7 +7,7 @@ alone. All state is the session's: two sessions of one engine cannot disturb eac
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -24,12 +24,20 @@ Heard = Sequence[Conditioning | None]
 """what each branch of a slot listens to: a conditioning of one item, or nothing"""
 
 
+Admitting = Generator[None, None, int]
+PREFIX_STEPS = 50  # of a prefix are read at a time
+
+
 class Session(Protocol):
     def admit(self, heard: Heard, max_steps: int) -> int:
         """A new slot with a row for each of `heard`, and room for `max_steps` steps.
 
         A prefix is read at once.
         """
+        ...
+
+    def admitting(self, heard: Heard, max_steps: int) -> Admitting:
+        """`admit`, which yields after each piece of a prefix, so that a stop is heard meanwhile."""
         ...
 
     def listen(self, slot: int, heard: Heard) -> None:
@@ -123,16 +131,19 @@ class TorchSession:
         self._texts: dict[int, TextKV | None] = {}  # by row
         self._plans: dict[tuple[int, ...], Plan] = {}  # by slots
 
-    @torch.inference_mode()
     def admit(self, heard: Heard, max_steps: int) -> int:
+        return drained(self.admitting(heard, max_steps))
+
+    @torch.inference_mode()
+    def admitting(self, heard: Heard, max_steps: int) -> Admitting:
         prefix = self._lm.read_prefix(heard)
         length = 0 if prefix is None else prefix.shape[1]
         slot = self._slots.admit(len(heard))
         self._caches.make_room(max(self._slots.rows(slot)) + 1, length + max_steps)
         self._hear(slot, heard)
-        if prefix is not None:
-            plan, begins = self._plan((slot,)), self._slots.advance((slot,), length)
-            self._read(plan, begins, prefix)
+        for piece in () if prefix is None else prefix.split(PREFIX_STEPS, dim=1):
+            self._read(self._plan((slot,)), self._slots.advance((slot,), piece.shape[1]), piece)
+            yield
         return slot
 
     @torch.inference_mode()
@@ -185,6 +196,15 @@ class TorchSession:
             numbers = torch.tensor(plan.rows, device=x.device).unsqueeze(-1)
         reading = Reading(plan.where, positions, end, mask, numbers, plan.text, plan.listeners)
         return self._lm(x, self._caches, reading)
+
+
+def drained(admitting: Admitting) -> int:
+    """What it returns at its end."""
+    while True:
+        try:
+            next(admitting)
+        except StopIteration as end:
+            return end.value
 
 
 def indexed(numbers: tuple[int, ...], device: torch.device) -> slice | Tensor:
