@@ -36,7 +36,9 @@ class MusicGenSampler:
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
         model = {"tooltip": "From Load MusicGen."}
-        positive = {"tooltip": "What the music should be: from MusicGen Text Encode."}
+        positive = {
+            "tooltip": "What the music should be: from MusicGen Text Encode or MusicGen Melody."
+        }
         negative = {
             "tooltip": "What the music should not be. Works through guidance, so cfg must not be 1."
         }
