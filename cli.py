@@ -165,6 +165,15 @@ def generate(
             "--output", "-o", help=f"The suffix chooses the format: {' '.join(BY_SUFFIX)}"
         ),
     ] = Path("music.wav"),
+    melody: Annotated[
+        Path | None,
+        typer.Option(
+            "--melody",
+            metavar="FILE",
+            help="A sound whose tune the music follows; needs a melody "
+            "model, such as -m facebook/musicgen-melody.",
+        ),
+    ] = None,
     as_json: AsJson = False,
     **values: Any,
 ) -> None:
@@ -178,22 +187,32 @@ def generate(
     from .workflows.media.audio import check_writable, write_audio
 
     _check_is_text(prompt=prompt, negative=values["negative"], model=values["model"])
+    tune = melody and _existing_file("melody", melody)
     takes = _take_paths(output, values["variations"])
     for path in takes:
         check_writable(path)
     part_files.sweep(output.parent)
     if not values["model"]:
-        values["model"], reason = default_model(model_folders())
+        values["model"], reason = default_model(model_folders(), melody=bool(tune))
         typer.echo(f"model: {values['model']} ({reason})", err=True)
     if not prompt.strip():
         typer.echo("empty prompt: the music will be unconditional", err=True)
     save_as = BY_SUFFIX[output.suffix.lower()].save_as
-    request = request_of({**values, "prompt": prompt, "save_as": save_as})
+    asked = {**values, "prompt": prompt, "save_as": save_as}
+    request = request_of(asked, melody=tune.name if tune else "")
+    folder = str(tune.parent) if tune else "input"
     with _music_bar(request.duration_s) as listener:
-        music = make_music(Runner(), request, listener=listener)
+        music = make_music(Runner(), request, listener=listener, input_dir=folder)
     for path, sound in zip(takes, music.waveform, strict=True):
         write_audio(path, sound, music.sample_rate, tags=music.tags)
     _tell(takes, request, music, as_json)
+
+
+def _existing_file(what: str, path: Path) -> Path:
+    if not path.is_file():
+        got = "a folder" if path.is_dir() else "nothing there"
+        raise Refused(f"{what}: {path}", got=got, expected="a sound file", remedy="check the path")
+    return path
 
 
 def _tell(takes: list[Path], request: Request, music: Music, as_json: bool) -> None:

@@ -15,6 +15,7 @@ from fresh import BOUND
 from musicgraph import cli
 from musicgraph.app.studio.music import make_music
 from musicgraph.models.weights import places
+from musicgraph.nodes.host import Run, running
 from musicgraph.workflows.default_graph import workflow_for
 from musicgraph.workflows.events import AudioChunk
 from musicgraph.workflows.executor import Runner
@@ -249,10 +250,13 @@ def test_streaming_gives_the_same_samples_piece_by_piece(model):
 @pytest.mark.parametrize("saver", ["SaveAudio", "SaveAudioMP3", "SaveAudioOpus"])
 @pytest.mark.parametrize("negative", ["", "noise"])
 @pytest.mark.parametrize("loudness", [None, -14.0])
-def test_every_form_of_the_default_graph_is_valid(saver, negative, loudness):
-    request = Request("a", negative, save_as=saver, loudness_lufs=loudness)
-    workflow = workflow_for(request, NodeSpecs(node_classes()))
-    assert validate(workflow.runnable, workflow.specs).problems == ()
+@pytest.mark.parametrize("melody", ["", "tune.wav"])
+def test_every_form_of_the_default_graph_is_valid(tmp_path, saver, negative, loudness, melody):
+    soundfile.write(tmp_path / "tune.wav", np.zeros(100), 8000)
+    request = Request("a", negative, melody=melody, save_as=saver, loudness_lufs=loudness)
+    with running(Run(input_dir=tmp_path)):
+        workflow = workflow_for(request, NodeSpecs(node_classes()))
+        assert validate(workflow.runnable, workflow.specs).problems == ()
     assert_links_sound(workflow.ui)
     assert opened(Document(ui=workflow.ui), node_classes()).graph == workflow.graph
 

@@ -20,12 +20,13 @@ from .workflow import Workflow
 
 DEFAULT_GRAPH = Path(__file__).with_name("text_to_music.json")
 SAVER = "SaveAudio"
+MELODY, SOUND = "MusicGenMelody", "LoadAudio"
 
 
 def workflow_for(request: Request, specs: NodeSpecs) -> Workflow:
     """The default graph for this request.
 
-    Unlike the shipped one it may have a negative text or a loudness.
+    Unlike the shipped one it may have a negative text, a melody or a loudness.
     """
     shipped = Document(ui=json.loads(DEFAULT_GRAPH.read_text(encoding="utf-8")))
     workflow = Workflow.of(shipped, specs)
@@ -35,6 +36,8 @@ def workflow_for(request: Request, specs: NodeSpecs) -> Workflow:
     graph = _filled_in(graph, request)
     if request.negative.strip():
         graph = _with_negative(graph, _one_line(request.negative), specs)
+    if request.melody:
+        graph = _with_melody(graph, request.melody, specs)
     if request.loudness_lufs is not None:
         graph = _with_loudness(graph, request.loudness_lufs, request.save_as, specs)
     return workflow.with_graph(graph)
@@ -80,6 +83,20 @@ def _with_negative(graph: Graph, text: str, specs: NodeSpecs) -> Graph:
         pos=_moved(positive, 0, height + 2 * NODE_GAP),
     )
     return graph.with_node(node).with_input(sampler.id, "negative", Link(node.id, 0))
+
+
+def _with_melody(graph: Graph, file_name: str, specs: NodeSpecs) -> Graph:
+    """With a sound and what the model hears of it, below the texts."""
+    (loader,), (sampler,) = graph.of_class(LOADER), graph.of_class(SAMPLER)
+    positive = sampler.links["positive"]
+    down = 2 * (size_of(specs[TEXT])[1] + 2 * NODE_GAP)
+    sound = _fresh(graph.fresh_id(), SOUND, specs).with_input("audio", file_name)
+    graph = graph.with_node(replace(sound, pos=_moved(loader, 0, down)))
+    melody = _fresh(graph.fresh_id(), MELODY, specs)
+    links = {"model": Link(loader.id, 0), "conditioning": positive, "audio": Link(sound.id, 0)}
+    place = _moved(graph[positive.node], 0, down)
+    graph = graph.with_node(replace(melody, inputs={**links, **melody.inputs}, pos=place))
+    return graph.with_input(sampler.id, "positive", Link(melody.id, 0))
 
 
 def _with_loudness(graph: Graph, target_lufs: float, saver_class: str, specs: NodeSpecs) -> Graph:

@@ -55,6 +55,8 @@ class Request:
     variations: int = 1
     loudness_lufs: float | None = None
     """None: as decoded"""
+    melody: str = ""
+    """the name of a sound file in the input folder, to follow; empty: none"""
     save_as: str = "SaveAudio"
     """the class of the last node: `Format.save_as` of `media/formats.py`"""
 

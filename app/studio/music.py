@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...nodes.host import Run, running
@@ -13,7 +14,7 @@ from ...workflows.media.tags import workflow_tags
 from ...workflows.registry import NodeClasses, NodeSpecs
 from ...workflows.request import Request
 from ...workflows.validate import validate
-from .job import Job, JobResult
+from .job import Folders, Job, JobResult
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -57,14 +58,19 @@ class Music:
 
 
 def music_job(
-    request: Request, classes: NodeClasses, *, named_models: Mapping[str, str], stream: bool = False
+    request: Request,
+    classes: NodeClasses,
+    *,
+    named_models: Mapping[str, str],
+    input_dir: str = "input",
+    stream: bool = False,
 ) -> Job:
     """The default graph for this request, up to its sound; saving is left to who asked.
 
     `named_models` is what `models.py` allows, or what a person at a terminal named.
     Raises WorkflowError with all that is wrong with the request.
     """
-    with running(Run(named_models=named_models)):
+    with running(Run(named_models=named_models, input_dir=Path(input_dir))):
         specs = NodeSpecs(classes)
         workflow = workflow_for(request, specs)
         checked = validate(workflow.runnable, specs)
@@ -74,6 +80,7 @@ def music_job(
         workflow.prompt,
         workflow.extra_pnginfo,
         targets=(saver.links["audio"].node,),
+        folders=Folders(input=input_dir),
         named_models=named_models,
         stream=stream,
         music_s=request.duration_s,
@@ -105,6 +112,7 @@ def make_music(
     listener: Listener = _ignore,
     stopped: Callable[[], bool] = lambda: False,
     stream: bool = False,
+    input_dir: str = "input",
 ) -> Music:
     """For code and commands behind which a person stands, who has named the model: it may be
     downloaded.
@@ -114,5 +122,5 @@ def make_music(
     from .worker import run_job
 
     named = {request.model: request.model}
-    job = music_job(request, runner.classes, named_models=named, stream=stream)
+    job = music_job(request, runner.classes, named_models=named, input_dir=input_dir, stream=stream)
     return music_of(job, run_job(runner, job, listener, stopped))

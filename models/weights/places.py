@@ -110,21 +110,30 @@ def _licence_of(name: str) -> str:
 
 
 def default_model(
-    folders: Sequence[Path] = (), known: Sequence[Found] | None = None
+    folders: Sequence[Path] = (), known: Sequence[Found] | None = None, melody: bool = False
 ) -> tuple[str, str]:
     """The model to use when nobody says, and why: (name, reason).
 
-    `known` is what `known_models` has found in the folders, for who has asked already.
+    `known` is what `known_models` has found in the folders, for who has asked already. `melody`:
+    one that can follow a melody; raises Refused if there is none on this machine.
     """
     named = os.environ.get("MUSICGRAPH_MODEL", "").strip()
     if named:
         return named, "MUSICGRAPH_MODEL names it"
     known = known_models(folders) if known is None else known
     on_disk = {model.name for model in known if model.on_disk}
-    for official in sorted(reversed(OFFICIAL), key=lambda one: one.melody):
+    fitting = [one for one in reversed(OFFICIAL) if one.melody or not melody]
+    for official in sorted(fitting, key=lambda one: one.melody):
         for name in (official.id, official.id.rpartition("/")[2]):
             if name in on_disk:
                 return name, "the largest official model on this machine"
+    if melody:
+        raise Refused(
+            "melody",
+            got="no melody model on this machine",
+            expected="one",
+            remedy="name it to download it, such as --model facebook/musicgen-melody (6.2 GB)",
+        )
     return POCKET, "no official model is on this machine"
 
 
