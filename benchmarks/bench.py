@@ -23,6 +23,7 @@ os.environ.setdefault(
 )  # as the product's front doors do, before torch reads it
 
 import machine
+import melody_case
 import subjects
 import torch
 import whole_case
@@ -30,6 +31,7 @@ from codec_case import CodecCase
 
 BATCHES = (1, 4)
 LATE_PAST = 1450  # steps before a late one; a window has 1,503
+MELODY_PAST = 600  # steps and, of a melody model, what it reads before them
 CODEC_SECONDS = POCKET_SECONDS = 10.0
 
 
@@ -53,6 +55,7 @@ class Findings:
     read_gb_per_s: list[float] = field(default_factory=list)
     read_huge_gb_per_s: list[float] = field(default_factory=list)  # from huge pages
     late_s: dict[str, tuple[float, float]] = field(default_factory=dict)  # way → (first, late)
+    melody_s: tuple[float, float] = (0.0, 0.0)  # a step of a text model, of a melody model
     codec_s: dict[str, list[float]] = field(default_factory=dict)
     whole: dict[str, float | str] = field(default_factory=dict)
     loading: dict[str, float] = field(default_factory=dict)
@@ -75,6 +78,7 @@ class Findings:
             "int8_bandwidth_share": self.bandwidth_share("numba int8", 1),
             "batch4_cost_per_item": self.step("numba int8", 4) / 4 / self.step("numba int8"),
             "late_step_vs_first": late / first,
+            "melody_step_vs_text": self.melody_s[1] / self.melody_s[0],
             "codec_vs_transformers": codec["transformers"] / codec["ours"],
             "stream_overhead": codec["ours, streaming"] / codec["ours"] - 1,
             **self.whole,
@@ -110,6 +114,10 @@ def measure(folder: Path, upstream: subjects.Upstream, effort: Effort) -> Findin
             median(took) for took in ways[way].first_and_late_steps(LATE_PAST, effort.late_steps)
         )
         found.late_s[way] = (first, late)
+    _say(f"a melody model's steps after {MELODY_PAST} others")
+    opened = subjects.checkpoint.open_checkpoint(folder)
+    text = ways["numba int8"].text
+    found.melody_s = melody_case.step_seconds(opened, text, MELODY_PAST, effort.late_steps)
     return found
 
 
@@ -148,6 +156,9 @@ def table(found: Findings, facts: str) -> str:
     lines += ["", "| late step | first ms | after 1,450 steps ms | ratio |", "|---|--:|--:|--:|"]
     for way, (first, late) in found.late_s.items():
         lines.append(f"| {way} | {first * 1e3:.1f} | {late * 1e3:.1f} | {late / first:.2f} |")
+    text, melody = (1e3 * seconds for seconds in found.melody_s)
+    lines += ["", f"| int8 step after {MELODY_PAST} others | ms | ratio |", "|---|--:|--:|"]
+    lines += [f"| text | {text:.1f} | |", f"| melody | {melody:.1f} | {melody / text:.2f} |"]
     lines += ["", f"| decode {CODEC_SECONDS:g} s | seconds |", "|---|--:|"]
     lines += [f"| {way} | {median(took):.2f} |" for way, took in found.codec_s.items()]
     return "\n".join(lines)

@@ -101,6 +101,7 @@ def test_ratios_say_how_many_times_as_fast(bench):
     found.step_s["numba int8", 4] = [0.08]
     found.read_gb_per_s, found.read_huge_gb_per_s = [40.0, 50.0, 60.0], [70.0]
     found.late_s = {"numba int8": (0.05, 0.06)}
+    found.melody_s = (0.05, 0.04)
     found.codec_s = {"transformers": [2.0], "ours": [1.0], "ours, streaming": [1.05]}
     found.loading = {"in_all": 1.1, "load_s": 2.0}
     summary = found.summary()
@@ -109,6 +110,7 @@ def test_ratios_say_how_many_times_as_fast(bench):
     assert summary["int8_bandwidth_share"] == pytest.approx(1 / 0.05 / 50)
     assert summary["batch4_cost_per_item"] == pytest.approx(0.4)
     assert summary["late_step_vs_first"] == pytest.approx(1.2)
+    assert summary["melody_step_vs_text"] == pytest.approx(0.8)
     assert summary["stream_overhead"] == pytest.approx(0.05)
     assert json.dumps(summary)
 
@@ -126,3 +128,12 @@ def test_the_whole_path_is_measured_with_everything_loaded(bench):
     assert said["pocket_x_real_time"] > 0
     assert 0 < said["first_sound_s"] < 2 / said["pocket_x_real_time"] + 1
     assert said["pocket_engine"]
+
+
+def test_a_melody_model_takes_its_steps_after_the_same_past_as_the_text_model(bench, wide):
+    case, text = bench.melody_case, wide.text.encode
+    shorter = case.AsMelody(wide.checkpoint, case.ChromaConfig(frames=9))
+    bare = wide.checkpoint.config.lm.prefix_length(6)
+    assert (bare, shorter.config.lm.prefix_length(6)) == (0, 15)
+    took = case.step_seconds(wide.checkpoint, text, past=300, steps=case.WARM_UP_STEPS + 2)
+    assert len(took) == 2 and min(took) > 0
