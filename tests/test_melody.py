@@ -2,6 +2,7 @@
 
 import copy
 import functools
+import sys
 from dataclasses import replace
 
 import pytest
@@ -191,6 +192,27 @@ def test_a_negative_text_takes_the_place_of_nothing(melody_mono):
         away = melody_mono.text.encode([negative])
         pushed = greedy(melody_mono, engine, [positive], 25, 3.0, tune, negative=away)
         assert not torch.equal(pushed, greedy(melody_mono, engine, [positive], 25, 3.0, tune))
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_a_long_prefix_is_read_in_pieces_between_which_a_stop_is_heard(
+    melody_mono, engine_of, name, monkeypatch
+):
+    engine, tune = engine_of(melody_mono, name), random_melody(melody_mono.config, 9)
+    heard, step = [conditioned(melody_mono, ["piano"], tune), None], torch.full((1, 4, 1), 64)
+    whole, pieces = engine.open(), engine.open()
+    at_once = whole.step([whole.admit(heard, 5)], step)
+    module = sys.modules[type(pieces).__module__]
+    monkeypatch.setattr(module, "PREFIX_STEPS", 4)
+    reading = pieces.admitting(heard, 5)
+    assert [next(reading) for _ in range(4)] == [None] * 4, "9 frames and 6 tokens"
+    with pytest.raises(StopIteration) as end:
+        next(reading)
+    got = pieces.step([end.value.value], step)
+    if engine.name == "numba":
+        assert torch.equal(got, at_once)
+    else:
+        torch.testing.assert_close(got, at_once, atol=1e-5, rtol=0)
 
 
 # ---------------------------------------------------------------- windows
