@@ -271,7 +271,8 @@ def test_another_melody_is_followed_from_the_next_window_on(band):
     assert torch.equal(tokens[:, :, :40], plain[:, :, :40])
     assert not torch.equal(tokens[:, :, 40:], plain[:, :, 40:])
     wild = replace(one, sampling=Sampling(top_k=60, temperature=1.5))
-    assert steered(Composition(engine, one, seed=3), {20: wild})[1] == [21]
+    at_once = steered(Composition(engine, one, seed=3), {20: wild})[1]
+    assert at_once == [19], "the first two pieces were the prefix's"
 
 
 @pytest.mark.parametrize("moments", [(5,), (20, 30), (44, 60, 80)])
