@@ -7,9 +7,10 @@ before it opens them.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .refused import Refused
 
@@ -36,9 +37,15 @@ def check_installed() -> None:
 
 
 def vocals_and_other(
-    waveform: Tensor, sample_rate: int, device: torch.device
+    waveform: Tensor,
+    sample_rate: int,
+    device: torch.device,
+    on_progress: Callable[[int, int], None],
 ) -> tuple[Tensor, int]:
     """Sound `[B, C, samples]` without its drums and bass, `[B, 2, samples]`, and its sample rate.
+
+    `on_progress(done, total)` counts samples; what it raises ends the work. The same sound gives
+    the same result: the library's random shifts are left out.
 
     Raises Refused where the library is missing, or its weights are and cannot be fetched.
     """
@@ -48,14 +55,19 @@ def vocals_and_other(
 
     check_installed()
     separator = _loaded()
-    separator.update_parameter(device=str(device))
     rate = separator.samplerate
     sound = dsp.with_channels(dsp.resample(waveform, sample_rate, rate), CHANNELS)
-    items = []
-    for one in sound:
-        stems = separator.separate_tensor(one.contiguous())[1]
-        items.append(sum((stems[name] for name in STEMS), torch.zeros(())))
-    return torch.stack(items).cpu(), rate
+    items, length = [], sound.shape[-1]
+    for number, one in enumerate(sound):
+
+        def report(now: dict[str, Any], before: int = number * length) -> None:
+            on_progress(before + now["segment_offset"], len(sound) * length)
+
+        separator.update_parameter(device=str(device), shifts=0, callback=report)
+        with torch.inference_mode():
+            stems = separator.separate_tensor(one.contiguous())[1]
+        items.append(torch.stack([stems[name] for name in STEMS]).sum(dim=0))
+    return torch.stack(items).cpu().clone(), rate
 
 
 @cache

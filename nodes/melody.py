@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from . import host, wires
@@ -82,18 +83,18 @@ class MusicGenMelody:
         size = chroma.picture_size(model.config)
         host.current_run().limits.check_pictures(len(waveform), *size)
         if separate:
-            waveform, rate = host.stoppable(lambda _: _separated(waveform, rate))
+            waveform, rate = host.stoppable(partial(_separated, waveform, rate))
         _warn_of_silence(waveform)
         melody = chroma.melody_of(waveform, rate, model.config)
         pictures = [chroma.piano_roll(one) for one in melody.chroma]
         return conditioning.with_melody(melody), torch.stack(pictures)
 
 
-def _separated(waveform: Tensor, rate: int) -> tuple[Tensor, int]:
+def _separated(waveform: Tensor, rate: int, on_progress: host.OnProgress) -> tuple[Tensor, int]:
     from ..models.separation import vocals_and_other
 
     host.say("taking the mix apart, to hear vocals and other instruments")
-    return vocals_and_other(waveform, rate, host.default_device())
+    return vocals_and_other(waveform, rate, host.default_device(), on_progress)
 
 
 def _warn_of_silence(waveform: Tensor) -> None:

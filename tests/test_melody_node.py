@@ -104,19 +104,21 @@ def test_only_vocals_and_other_instruments_are_heard(loaded, monkeypatch):
     """The library is played by one that finds a note in each stem."""
     notes = {"drums": 61, "bass": 62, "other": 64, "vocals": 64}
     stems = {name: sound(note, rate=44100)["waveform"][0] for name, note in notes.items()}
-    asked = []
+    asked, told = [], {}
 
     def separate_tensor(one):
         asked.append(tuple(one.shape))
+        told["callback"]({"segment_offset": 44100})
         return one, stems
 
     library = SimpleNamespace(
-        samplerate=44100, update_parameter=lambda **_: None, separate_tensor=separate_tensor
+        samplerate=44100, update_parameter=told.update, separate_tensor=separate_tensor
     )
     monkeypatch.setattr(separation, "find_spec", lambda name: object())
     monkeypatch.setattr(separation, "_loaded", lambda: library)
     conditioning, _ = heard(loaded, sound(70, rate=22050), separate=True)
     assert asked == [(2, 8 * 44100)], "stereo, at the library's rate"
+    assert told["shifts"] == 0, "nothing random"
     classes = conditioning.melody.chroma[0].argmax(dim=1)
     assert classes[1:-1].tolist() == [4] * (len(classes) - 2)
 
