@@ -1,0 +1,58 @@
+"""Every kind of model, in every way of composing: as long as asked for, with its channels, and the
+same again.
+"""
+
+from dataclasses import replace
+from itertools import product
+
+import pytest
+import torch
+
+from musicgraph.models.compose.composition import stream
+from musicgraph.models.conditioning import Melody
+from musicgraph.models.config import Generation, Sampling
+from musicgraph.models.engines.session import TorchEngine
+
+WINDOW, WITHIN, BEYOND, PROMPT = 20, 15, 45, 8
+WAYS = [
+    "-".join(way)
+    for way in product(
+        ("text", "melody"),
+        ("mono", "stereo"),
+        ("fresh", "continued"),
+        ("within", "beyond"),
+        ("plain", "negative"),
+    )
+]
+
+
+def a_melody(config):
+    chroma = torch.eye(config.chroma.bins)[None, [0, 4, 7, 0, 5]]
+    return Melody(chroma, config.sample_rate / config.chroma.hop)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_it_is_as_long_as_asked_for_and_the_same_again(way, request):
+    kind, channels, begun, length, wish = way.split("-")
+    tiny = request.getfixturevalue(channels if kind == "text" else f"melody_{channels}")
+    engine, config = TorchEngine(tiny.lm), tiny.config
+    engine.config = replace(config, window_frames=WINDOW)
+    heard = tiny.text.encode(["a happy song", "drums"])
+    if kind == "melody":
+        heard = heard.with_melody(a_melody(config))
+    frames = WITHIN if length == "within" else BEYOND
+    prompt = None
+    if begun == "continued":
+        prompt = torch.arange(config.num_codebooks * PROMPT).view(1, -1, PROMPT) % 64
+    generation = Generation(frames, 7, Sampling(top_k=50))
+    negative = tiny.text.encode(["noise, a long list"]) if wish == "negative" else None
+    once, again = (
+        torch.cat(list(stream(engine, generation, heard, negative, prompt)), dim=2)
+        for _ in range(2)
+    )
+    assert once.shape == (2, config.num_codebooks, frames)
+    assert torch.equal(once, again)
+    assert prompt is None or torch.equal(once[:, :, :PROMPT], prompt.expand(2, -1, -1))
+    count = {"mono": 1, "stereo": 2}[channels]
+    hop = tiny.checkpoint.config.codec.hop
+    assert tiny.codec.decode(once, count).shape == (2, count, frames * hop)
