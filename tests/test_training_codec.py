@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from transformers import EncodecModel
 from upstream import our_codec
 
@@ -234,3 +235,11 @@ def test_the_body_of_a_final_codec_can_be_trained_further(tmp_path):
     assert not done and schedule.outer_until == 0 and codec.quantizer.ready
     save_codec(codec, tmp_path / CODEC_FILE, {"frozen": "True"})
     assert start_codec(tmp_path, None, OUTER)[2]
+
+
+def test_the_codec_of_a_folder_of_the_same_shape_is_final(tmp_path):
+    config = {"audio_encoder": codec_config(OUTER).to_dict()}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    weights = to_transformers(_codec(OUTER)).state_dict()
+    save_file({f"audio_encoder.{n}": w for n, w in weights.items()}, tmp_path / "a.safetensors")
+    assert start_codec(tmp_path, tmp_path, OUTER)[2]

@@ -1,6 +1,7 @@
 """The language model's recipe: filling a gap, an older model's body, runs that can be stopped."""
 
 import json
+import shutil
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -15,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
 
 from codec import CODEC_FILE, CodecSettings, TrainingCodec, codec_config, save_codec  # noqa: E402
 from compose import compose  # noqa: E402
+from export import assemble, save_model  # noqa: E402
 from lm import (  # noqa: E402
     LmSettings,
     build_model,
@@ -28,7 +30,7 @@ from lm import (  # noqa: E402
 from muon import Muon  # noqa: E402
 from start_lm import mean_of_old, take_body, take_code_tables  # noqa: E402
 from token_pool import TokenPool  # noqa: E402
-from train_lm import Kind, Source, Trainer, TrainSettings  # noqa: E402
+from train_lm import Kind, Source, Trainer, TrainSettings, make_model  # noqa: E402
 
 CODEC = CodecSettings(16_000, (2, 5, 2), num_filters=4, hidden_size=8, codebook_size=16)
 LM = LmSettings(
@@ -76,7 +78,7 @@ def work_dir(tmp_path):
     """A codec and a shard of tokens whose pieces are not whole frames long."""
     torch.manual_seed(0)
     codec = TrainingCodec(CODEC)
-    codec.quantizer.set_codebooks(torch.randn(codec.quantizer.codebooks.shape))
+    codec.quantizer.set_codebooks(torch.randn(codec.quantizer.codebooks.shape).half().float())
     save_codec(codec, tmp_path / CODEC_FILE, {"frozen": "True"})
     (tmp_path / "tokens").mkdir()
     samples, frames = 40 * CODEC.hop + 7, 40
@@ -256,6 +258,19 @@ def test_a_body_is_taken_and_a_layer_more_adds_nothing():
     torch.testing.assert_close(
         logits(deeper, delayed(tokens, S), *_text(1)), logits(source, delayed(tokens, S), *_text(1))
     )
+
+
+def test_who_starts_from_a_folder_with_the_same_codec_has_its_very_weights(work_dir, tokenizer):
+    shutil.copytree(tokenizer, work_dir / "tokenizer")
+    (work_dir / "tokenizer" / "special_tokens_map.json").write_text("{}")
+    _trainer(work_dir, tokenizer, 1).save()
+    model = assemble(work_dir)
+    save_model(model, work_dir / "tokenizer", work_dir / "start")
+    words = AutoTokenizer.from_pretrained(tokenizer)
+    started = make_model(work_dir, LM, words, work_dir / "start", work_dir / "no-audio")
+    wanted = trained_part(model.float())
+    for name, value in trained_part(started).items():
+        assert torch.equal(value, wanted[name]), name
 
 
 def test_a_new_code_is_the_mean_of_the_old_ones_in_its_place():

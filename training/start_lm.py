@@ -54,6 +54,14 @@ def mean_of_old(old: Tensor, old_codes: Tensor, new_codes: Tensor, size: int) ->
 
 
 @torch.no_grad()
+def keep_code_tables(weights: dict[str, Tensor], source: dict[str, Tensor]) -> None:
+    """Tables and heads from `source`'s as they are, where the codes mean what they meant."""
+    for name, parameter in weights.items():
+        if CODE_TABLES.search(name):
+            parameter.copy_(source[name])
+
+
+@torch.no_grad()
 def take_code_tables(
     weights: dict[str, Tensor], source: dict[str, Tensor], old_codes: Tensor, new_codes: Tensor
 ) -> None:

@@ -3,9 +3,9 @@
 Run: `python training/train_codec.py --work-dir build/pocket --start models/pocket --hours 1`.
 Stopped, it goes on where its last state (`codec.pt`, written every ten minutes) was; without that
 file but with `codec.safetensors`, it goes on with what that file says is next. `--start` extends
-the codec of a MusicGen folder by one stage next to the audio (extend_codec.py), or takes it as it
-is when the shapes are the same; given a codec file of another work folder, it trains that one's
-body further.
+the codec of a MusicGen folder by one stage next to the audio (extend_codec.py); of one with the
+very shape the body is final, and detail goes on. Given a codec file of another work folder, it
+trains that one's body further.
 
 Two stages, each with its budget. **Body** (`--hours`): encoder, codebooks and decoder, on the
 waveform's error and log-mel spectra; first the new outer stage alone, so that its random weights do
@@ -109,7 +109,7 @@ def start_codec(
         return TrainingCodec(settings), FROM_NOTHING, False
     inner = load_codec(start).train() if start.is_file() else read_codec(start)
     if inner.settings == settings:
-        return inner, Schedule(outer_until=0.0), False
+        return inner, Schedule(outer_until=0.0), start.is_dir()
     return extend(inner, settings), Schedule(), False
 
 

@@ -40,7 +40,7 @@ from common import (
 from extend_codec import read_codec
 from lm import LmSettings, build_model, codebook_losses, start_embeddings, trained_part
 from muon import Muon
-from start_lm import read_weights, take_body, take_code_tables
+from start_lm import keep_code_tables, read_weights, take_body, take_code_tables
 from text_tokenizer import load_tokenizer
 from token_pool import Batch, TokenPool
 from torch import Tensor, distributed, nn
@@ -99,10 +99,13 @@ def make_model(work_dir: Path, settings: LmSettings, tokenizer, start: Path | No
     model = build_model(settings, codec_config(codec.settings), len(tokenizer))
     start_embeddings(model, codec.quantizer.codebooks)
     if start:
-        weights, source = trained_part(model), read_weights(start)
+        weights, source, old = trained_part(model), read_weights(start), read_codec(start)
         left = take_body(weights, source)
         print(f"not taken from {start}: {left}", flush=True)
-        take_code_tables(weights, source, *codes_of_both(read_codec(start), codec, audio))
+        if torch.equal(old.quantizer.codebooks, codec.quantizer.codebooks):
+            keep_code_tables(weights, source)
+        else:
+            take_code_tables(weights, source, *codes_of_both(old, codec, audio))
     return model
 
 
