@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .app.convert_cli import convert
 from .app.http.keys_cli import keys
 from .app.options import give_options
 from .app.serve_cli import demo
@@ -54,6 +55,7 @@ app = typer.Typer(
 
 app.add_typer(keys, name="keys")
 app.command()(demo)
+app.command()(convert)
 
 InputFolder = Annotated[
     Path, typer.Option("--input", metavar="DIR", help="Where LoadAudio finds its files.")
@@ -289,17 +291,20 @@ def _music_bar(duration_s: float) -> Iterator:
 
 @app.command()
 def models(as_json: AsJson = False) -> None:
-    """Every model that is known or found: where it lies, its size, its licence; and what the cache
-    takes.
+    """Every model that is known or found: where it lies, its size, its licence, what it makes and
+    needs; and what the cache takes.
     """
     from .models.disk import cache
+    from .models.weights.kinds import kind_of
     from .models.weights.places import known_models
     from .nodes.host import model_folders
 
     found = known_models(model_folders())
+    kinds = {one.name: kind_of(one) for one in found}
     if as_json:
         rows = [
             {**vars(one), "folder": str(one.folder) if one.folder else None, "on_disk": one.on_disk}
+            | vars(kinds[one.name])
             for one in found
         ]
         _say(json.dumps(rows))
@@ -307,7 +312,8 @@ def models(as_json: AsJson = False) -> None:
     width = max(len(one.name) for one in found)
     for one in found:
         place = str(one.folder) if one.on_disk else "not on disk"
-        _say(f"{one.name:<{width}}  {one.size_bytes / 1e9:6.2f} GB  {one.licence:<12}  {place}")
+        size = f"{one.size_bytes / 1e9:6.2f} GB"
+        _say(f"{one.name:<{width}}  {size}  {one.licence:<12}  {place}  ({kinds[one.name]})")
 
     kept = cache.entries()
     size = sum(one.size_bytes for one in kept)

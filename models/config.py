@@ -10,6 +10,8 @@ from .refused import Refused
 MAX_DURATION_S = 600.0
 OVERLAP_SHARE = 0.4  # of a window: 12 s of the official models' 30 s, audiocraft's default
 MAX_BATCH = 16
+MUSIC, SOUND = MADE = "music", "sound effects"
+"""What a model may make."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,10 @@ class LMConfig:
     """how many frames the model was trained to see at once: 30 s for the official models"""
     chroma: ChromaConfig | None = None
     """of a melody model"""
+    own_delays: tuple[int, ...] | None = None
+    """steps by which each codebook lags, where a checkpoint says so"""
+    always_projects_text: bool = False
+    """whether text is projected even where its states are as wide as the model"""
 
     @property
     def special_token(self) -> int:
@@ -63,8 +69,22 @@ class LMConfig:
         return self.hidden_size // self.num_heads
 
     @property
+    def levels(self) -> int:
+        """Codebooks of a channel."""
+        return self.num_codebooks // self.channels
+
+    @property
+    def projects_text(self) -> bool:
+        return self.always_projects_text or self.text_size != self.hidden_size
+
+    @property
     def delays(self) -> tuple[int, ...]:
         """Steps by which each codebook lags: [0 1 2 3], or [0 0 1 1 2 2 3 3] for stereo."""
+        return self.own_delays or self.usual_delays
+
+    @property
+    def usual_delays(self) -> tuple[int, ...]:
+        """Where nothing is said."""
         return tuple(k // self.channels for k in range(self.num_codebooks))
 
     @property
@@ -159,6 +179,8 @@ class ModelConfig:
     lm: LMConfig
     text: T5Config
     codec: CodecConfig
+    makes: str = MUSIC
+    """one of MADE"""
 
 
 @dataclass(frozen=True)

@@ -168,7 +168,7 @@ class MusicGenLM(nn.Module):
         self.config = config
         d, K, V = config.hidden_size, config.num_codebooks, config.codebook_size
         self.text_projection = (
-            nn.Linear(config.text_size, d) if config.text_size != d else nn.Identity()
+            nn.Linear(config.text_size, d) if config.projects_text else nn.Identity()
         )
         if config.chroma:
             self.chroma_projection = nn.Linear(config.chroma.bins, d)

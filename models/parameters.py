@@ -21,8 +21,13 @@ def all_shapes(config: ModelConfig) -> Shapes:
         CODEC: codec_shapes(config.codec),
     }
     return {
-        f"{part}.{name}": shape for part, shapes in parts.items() for name, shape in shapes.items()
+        name: shape for part, shapes in parts.items() for name, shape in under(part, shapes).items()
     }
+
+
+def under(part: str, shapes: Shapes) -> Shapes:
+    """By the names that they have in a whole checkpoint."""
+    return {f"{part}.{name}": shape for name, shape in shapes.items()}
 
 
 def lm_shapes(config: LMConfig) -> Shapes:
@@ -31,7 +36,7 @@ def lm_shapes(config: LMConfig) -> Shapes:
     shapes: Shapes = {f"embedding.{k}.weight": (V + 1, d) for k in codebooks}
     shapes |= {f"heads.{k}.weight": (V, d) for k in codebooks}
     shapes |= {"norm.weight": (d,), "norm.bias": (d,)}
-    if config.text_size != d:
+    if config.projects_text:
         shapes |= {"text_projection.weight": (d, config.text_size), "text_projection.bias": (d,)}
     if config.chroma:
         bins = config.chroma.bins

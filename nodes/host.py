@@ -273,6 +273,17 @@ def may_download(model: str) -> bool:
     return model in current_run().named_models
 
 
+def may_download_parts(model: str) -> bool:
+    """Whether a published text encoder or codec may be fetched that a model only names.
+
+    In ComfyUI a model that lies in its folders is one that the user put there, whatever a link
+    brings.
+    """
+    if inside_comfyui():
+        return places.is_known(model, model_folders())
+    return may_download(model)
+
+
 def model_source(model: str) -> str:
     """The folder, hub id or known name behind what a graph calls a model."""
     return current_run().named_models.get(model, model)

@@ -8,9 +8,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..models.config import SOUND
 from ..models.engines import choose
 from ..models.refused import Refused
-from ..models.weights import checkpoint, places
+from ..models.weights import checkpoint, parts, places
 from ..models.weights.contract import fingerprint
 from . import host, wires
 
@@ -26,6 +27,7 @@ log = logging.getLogger("musicgraph")
 
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
+MOST_PARTS = 2  # a text encoder and a codec
 
 
 class MusicGenModelLoader:
@@ -62,9 +64,10 @@ class MusicGenModelLoader:
                     names,
                     {
                         "default": places.POCKET,
-                        "tooltip": "pocket (shipped), a folder in models/musicgen, or a facebook/ "
-                        "model, which is "
-                        "downloaded on first use (small 2.4 GB, medium 8 GB, large 13.7 GB).",
+                        "tooltip": "pocket (shipped), a folder in models/musicgen (Hugging Face's "
+                        "layout, or audiocraft's state_dict.bin), or a facebook/ model, which is "
+                        "downloaded on first use (small 2.4 GB, medium 8 GB, large 13.7 GB). "
+                        "musicgen makes music, audiogen sound effects at 16 kHz.",
                     },
                 ),
                 "precision": (
@@ -124,14 +127,14 @@ class MusicGenModelLoader:
     ) -> tuple[wires.Model, wires.TextEncoderPart, wires.CodecPart]:
         if not host.called_by_hand():  # a linked value was not there to be validated
             _check_choices(model, precision, device)
-        opened = checkpoint.open_checkpoint(_folder(model))
+        opened = open_model(model)
         where = _device(device)
         choice = _choice(precision, where, opened)
         host.say(f"loading {model}: {choice}{choose.first_time(choice)}")
         source = host.stoppable(partial(_engine, opened, choice, where))
         text, codec = host.stoppable(lambda _: _other_parts(opened))
         log.info("loaded %s from %s: %s", model, opened.folder, choice)
-        host.show(f"{model}: {choice}")
+        host.show(f"{model}: {_made_by(opened)}{choice}")
         config = opened.config.lm
         return (
             wires.Model(source, config, model, choice),
@@ -140,6 +143,26 @@ class MusicGenModelLoader:
                 host.Resident(codec, _codec_device(where)), config.num_codebooks, config.channels
             ),
         )
+
+
+def open_model(model: str) -> Weights:
+    """The checkpoint; parts that it only names are downloaded now if need be."""
+    folder, folders = _folder(model), host.model_folders()
+    for _ in range(MOST_PARTS):
+        try:
+            return checkpoint.open_checkpoint(folder, folders)
+        except parts.PartMissing as missing:
+            if not (missing.hub_id and host.may_download_parts(model)):
+                raise
+            parts.fetch(missing, folders, _with_bytes(missing.hub_id))
+    return checkpoint.open_checkpoint(folder, folders)
+
+
+def _made_by(opened: Weights) -> str:
+    """What has to be said of a model that makes no music."""
+    if opened.config.makes != SOUND:
+        return ""
+    return f"sound effects model (AudioGen), {opened.config.lm.sample_rate / 1000:g} kHz; "
 
 
 def _folder(model: str) -> Path:
@@ -222,12 +245,23 @@ def _check_machine(model: str | None, precision: str | None, device: str | None)
         folders, source = host.model_folders(), host.model_source(model)
         folder = places.on_disk(source, folders)
         if folder is not None:
-            opened = checkpoint.open_checkpoint(folder)
+            opened = _opened_before_run(model, folder, folders)
         elif host.may_download(model):
             places.check_online(source, folders)
         else:
             places.locate(source, folders)
     _check_engine(precision or "auto", device or "auto", opened)
+
+
+def _opened_before_run(model: str, folder: Path, folders: Sequence[Path]) -> Weights | None:
+    """None if a part of it will be downloaded first. Raises Refused."""
+    try:
+        return checkpoint.open_checkpoint(folder, folders)
+    except parts.PartMissing as missing:
+        if not (missing.hub_id and host.may_download_parts(model)):
+            raise
+        places.check_online(missing.hub_id, folders)
+        return None
 
 
 def _check_engine(precision: str, device: str, opened: Weights | None) -> None:

@@ -57,10 +57,10 @@ UNUSED = (
 
 
 def test_every_tensor_of_the_files_is_used_exactly_once(tiny):
-    used = [source for sources in tiny.checkpoint.sources.values() for source in sources]
+    used = [source for sources in tiny.checkpoint.files.sources.values() for source in sources]
     levels = range(tiny.checkpoint.config.codec.num_codebooks, 64)
     spare = tuple(f"quantizer.layers.{level}.codebook.embed" for level in levels)
-    on_disk = [name for name in tiny.checkpoint.stored if not name.endswith(UNUSED + spare)]
+    on_disk = [name for name in tiny.checkpoint.files.stored if not name.endswith(UNUSED + spare)]
     assert sorted(used) == sorted(on_disk)
 
 

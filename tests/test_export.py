@@ -64,7 +64,7 @@ def test_transformers_and_our_loader_read_the_same_from_an_exported_folder(tmp_p
     ours = checkpoint.load_lm(opened, torch.float32, torch.device("cpu"))
     for k, head in enumerate(upstream.decoder.lm_heads):
         assert torch.equal(ours.heads.weight[64 * k : 64 * (k + 1)], head.weight)
-    assert len({one.file.name for one in opened.stored.values()}) == 3
+    assert len({one.file.name for one in opened.files.stored.values()}) == 3
 
 
 def test_the_proposed_temperature_is_written_down(tmp_path):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ...models.weights.places import POCKET
+from ...models.weights.places import POCKET, makes_sound
 from ..studio.models import Offer, offers
 from ..studio.settings import AppSettings
 
@@ -26,11 +26,12 @@ def model_choices(settings: AppSettings) -> list[ModelChoice]:
 
 def _label(offer: Offer) -> str:
     licence = offer.licence + (" (not for commercial use)" if "-NC-" in offer.licence else "")
+    sound = "sound effects, " if makes_sound(offer.name) else ""
     if not offer.size_bytes:
         return f"{offer.name} · not on this machine" if offer.name == POCKET else offer.name
     if not offer.on_disk:
-        return f"{offer.name} · downloads {_size(offer.size_bytes)} first, {licence}"
-    kind = "a sketchpad, " if offer.name == POCKET else ""
+        return f"{offer.name} · {sound}downloads {_size(offer.size_bytes)} first, {licence}"
+    kind = "a sketchpad, " if offer.name == POCKET else sound
     return f"{offer.name} · {kind}{_size(offer.size_bytes)}, {licence}"
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from ...models.quoting import shown
 from ...models.refused import Refused
-from ...models.weights.places import Found, is_official, known_models
+from ...models.weights.places import Found, is_official, known_models, size_of
 from ...nodes.host import model_folders
 from .settings import AppSettings
 
@@ -60,8 +60,7 @@ def offers(settings: AppSettings, *, downloads: bool = False) -> list[Offer]:
 def _elsewhere(name: str, source: str) -> Found:
     """A folder that lies elsewhere, or a hub id of somebody else's."""
     folder = Path(source).expanduser()
-    size = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
-    return Found(name, folder if folder.is_dir() else None, size, "its own")
+    return Found(name, folder if folder.is_dir() else None, size_of(folder), "its own")
 
 
 def permitted(settings: AppSettings, name: object, *, downloads: bool = False) -> Offer:

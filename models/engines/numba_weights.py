@@ -99,8 +99,7 @@ class Parameters:
         }
         """By the names of numba_job.JOB; addresses are int64."""
         self._embeddings = [self._read(f"embedding.{k}.weight") for k in codebooks]
-        projects = config.text_size != config.hidden_size
-        self._text_projection = self._pair("text_projection") if projects else []
+        self._text_projection = self._pair("text_projection") if config.projects_text else []
         self._chroma_projection = self._pair("chroma_projection") if config.chroma else []
 
     def _read(self, name: str) -> Tensor:

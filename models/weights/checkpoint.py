@@ -7,12 +7,14 @@ the weights once, not twice. Opening needs no torch.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..parameters import CODEC, LM, TEXT, codec_shapes, text_shapes
 from ..refused import Refused
 from .contract import Weights, largest
+from .folder_kinds import is_audiocraft
 from .hugging_face import open_hugging_face
 
 if TYPE_CHECKING:
@@ -24,11 +26,18 @@ if TYPE_CHECKING:
     from ..text import TextEncoder
 
 
-def open_checkpoint(folder: Path) -> Weights:
-    """Opens a folder, in the one layout that is known; reads settings and headers, no weights.
+def open_checkpoint(folder: Path, folders: Sequence[Path] = ()) -> Weights:
+    """Opens a folder, in the layout that it is in; reads settings and headers, no weights.
 
-    Raises Refused if this is no checkpoint, or a broken one, with what to do.
+    `folders` are those of the models, where the parts may lie that audiocraft's layout only names.
+
+    Raises Refused if this is no checkpoint, or a broken one, with what to do; `parts.PartMissing`
+    if it is whole and a part that it names is not on this machine.
     """
+    if is_audiocraft(folder):
+        from .audiocraft import open_audiocraft
+
+        return open_audiocraft(folder, folders)
     return open_hugging_face(folder)
 
 

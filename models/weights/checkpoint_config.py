@@ -7,18 +7,18 @@ looked at, so they can neither change anything nor break anything. Knows no weig
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..config import ChromaConfig, CodecConfig, LMConfig, ModelConfig, T5Config
+from ..config import MADE, MUSIC, ChromaConfig, CodecConfig, LMConfig, ModelConfig, T5Config
 from ..disk.json_file import read_json
 from ..quoting import shown
 from ..refused import Refused
+from .folder_kinds import MODEL_TYPES
 
-TEXT_TYPE, MELODY_TYPE = MODEL_TYPES = "musicgen", "musicgen_melody"
-"""What `model_type` may be."""
+TEXT_TYPE, MELODY_TYPE = MODEL_TYPES
 REQUIRED = object()
 """As a default: the setting must be there."""
 REMEDY = "use the config.json that belongs to these weights"
@@ -139,6 +139,9 @@ MELODY: Mapping[str, Rule] = {
 }
 """Of the melody models, beside the sections."""
 
+MAKES = OneOf(MADE, MUSIC)
+"""What the model makes, which only folders say that were converted here."""
+
 SECTIONS = {"decoder": DECODER, "text_encoder": TEXT_ENCODER, "audio_encoder": AUDIO_ENCODER}
 
 MAX_CODEBOOKS = 64  # of a codec
@@ -157,18 +160,28 @@ def read_config(path: Path) -> ModelConfig:
     _check_kind(path, config)
     decoder, text, codec = (_section(path, name, config) for name in SECTIONS)
     melody = _melody(path, config) if config["model_type"] == MELODY_TYPE else None
-    checks = [*_of_text(text), *_of_codec(codec), *_of_lm(decoder, codec)]
-    if melody:
-        checks += _of_melody(melody, decoder)
-    for what, fine, got, expected in checks:
-        if not fine:
-            raise Refused(f"{path}: {what}", got=got, expected=expected, remedy=REMEDY)
-    lm = _lm_config(decoder, text, codec)
+    checks = checks_of(decoder, text, codec) + (_of_melody(melody, decoder) if melody else [])
+    check_together(path, checks, REMEDY)
+    lm = lm_config(decoder, text, codec)
     if melody:
         chroma = ChromaConfig(melody["num_chroma"], melody["chroma_length"])
         lm = replace(lm, cross_attention=False, chroma=chroma)
-    levels = lm.num_codebooks // lm.channels
-    return ModelConfig(lm, text_config(text), codec_config(codec, levels))
+    makes = _setting(path, "makes", MAKES, config.get("makes"), "makes" in config)
+    return ModelConfig(lm, text_config(text), codec_config(codec, lm.levels), makes)
+
+
+def read_part(path: Path, section: str, kind: str) -> dict[str, Any]:
+    """The settings of a T5 (section `text_encoder`) or an EnCodec (`audio_encoder`) that lies by
+    itself, from its own config.json.
+
+    Raises Refused as `read_config` does.
+    """
+    config = read_json(path, f"the configuration of a model of type {kind!r}")
+    if config.get("model_type") != kind:
+        got = f"a model of type {shown(config.get('model_type'))}"
+        raise Refused(str(path.parent), got=got, expected=repr(kind), remedy=REMEDY)
+    return {key: _setting(path, key, rule, config.get(key), key in config)
+            for key, rule in SECTIONS[section].items()}  # fmt: skip
 
 
 def _check_kind(path: Path, config: dict) -> None:
@@ -209,6 +222,18 @@ def _setting(path: Path, name: str, rule: Rule, value: object, present: bool) ->
 # ---------------------------------------------------------------- settings that belong together
 
 Check = tuple[str, bool, object, str]  # what, whether it is fine, got, expected
+
+
+def checks_of(decoder: dict[str, Any], text: dict[str, Any], codec: dict[str, Any]) -> list[Check]:
+    """What has to be true of the three sections together."""
+    return [*_of_text(text), *_of_codec(codec), *_of_lm(decoder, codec)]
+
+
+def check_together(where: Path, checks: Iterable[Check], remedy: str) -> None:
+    """Raises Refused for the first check that failed."""
+    for what, fine, got, expected in checks:
+        if not fine:
+            raise Refused(f"{where}: {what}", got=got, expected=expected, remedy=remedy)
 
 
 def _of_text(text: dict[str, Any]) -> list[Check]:
@@ -275,11 +300,22 @@ def frame_rate(codec: Mapping[str, Any]) -> float:
 
 def codebooks_of(codec: Mapping[str, Any]) -> int:
     """How many the codec has, as upstream reckons: from its widest bandwidth in kbit/s."""
-    bits = math.ceil(frame_rate(codec)) * math.ceil(math.log2(codec["codebook_size"]))
-    return int(1000 * codec["target_bandwidths"][-1] // bits)
+    return int(1000 * codec["target_bandwidths"][-1] // _bits_per_second(codec))
 
 
-def _lm_config(decoder: dict[str, Any], text: dict[str, Any], codec: dict[str, Any]) -> LMConfig:
+def bandwidth_of(codec: Mapping[str, Any], codebooks: int) -> float:
+    """In kbit/s: what `target_bandwidths` has to end with, so that the codec has so many."""
+    exact = codebooks * _bits_per_second(codec) / 1000
+    enough = codebooks_of({**codec, "target_bandwidths": [exact]}) == codebooks
+    return exact if enough else math.nextafter(exact, math.inf)
+
+
+def _bits_per_second(codec: Mapping[str, Any]) -> int:
+    """Of one codebook."""
+    return math.ceil(frame_rate(codec)) * math.ceil(math.log2(codec["codebook_size"]))
+
+
+def lm_config(decoder: dict[str, Any], text: dict[str, Any], codec: dict[str, Any]) -> LMConfig:
     codebooks, channels = decoder["num_codebooks"], decoder["audio_channels"]
     return LMConfig(
         hidden_size=decoder["hidden_size"],

@@ -52,6 +52,9 @@ class Weights(Protocol):
         """
         ...
 
+    @property
+    def tokenizer_folder(self) -> Path: ...
+
     def tokenizer(self) -> Tokenizer:
         """Raises Refused if it is missing or broken."""
         ...
@@ -92,6 +95,21 @@ def checked(where: str, tensor: Tensor) -> Tensor:
             remedy="the file is damaged: download it again",
         )
     return tensor
+
+
+def pieces_of(shape: tuple[int, ...], count: int) -> list[tuple[int, ...]]:
+    """Of a tensor that lies in one piece, or as two that `normed` puts together."""
+    return [shape] if count == 1 else [(shape[0], *(1,) * (len(shape) - 1)), shape]
+
+
+def normed(length: Tensor, direction: Tensor) -> Tensor:
+    """Weight norm (Salimans and Kingma 2016): each row in its direction, as long as told.
+
+    By the operator behind torch's own `weight_norm`, since any formula would round otherwise.
+    """
+    import torch
+
+    return torch._weight_norm(direction.float(), length.float(), 0)  # pyright: ignore[reportPrivateImportUsage]
 
 
 def largest(tensor: Tensor) -> float:

@@ -15,14 +15,14 @@ import re
 import shutil
 import time
 import urllib.error
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..disk.file_lock import locked
 from ..refused import Refused
-from .checkpoint_config import MODEL_TYPES
+from .folder_kinds import ARCHIVES, MODEL_TYPES, STATE_DICT
 from .http_body import PIECE_BYTES, TICK_S, Body, Unreachable
 
 log = logging.getLogger("musicgraph")
@@ -86,9 +86,14 @@ class _Passing(Exception):
 
 
 def download(
-    repository: str, target: Path, on_progress: OnProgress, patience: Patience = Patience()
+    repository: str,
+    target: Path,
+    on_progress: OnProgress,
+    patience: Patience = Patience(),
+    kinds: Collection[str] = MODEL_TYPES,
 ) -> Path:
-    """The needed files of the newest revision of `repository`, as the folder `target`.
+    """The needed files of the newest revision of `repository`, as the folder `target`; `kinds` are
+    what its model may be. Of a model that is there in audiocraft's layout only it takes that.
 
     Continues what an earlier download left. Two processes that want the same wait for each other.
 
@@ -99,7 +104,7 @@ def download(
     try:
         work.mkdir(parents=True, exist_ok=True)
         with locked(work / f"{target.name}.lock", lambda: _wait(on_progress)):
-            return _Download(repository, target, on_progress, patience).run(work)
+            return _Download(repository, target, on_progress, patience, kinds).run(work)
     except OSError as error:  # files of ours only: the connection's are sorted out where they occur
         raise _disk_trouble(target, error) from error
 
@@ -124,8 +129,16 @@ def _disk_trouble(target: Path, error: OSError) -> Refused:
 class _Download:
     """One download, alone with its folder."""
 
-    def __init__(self, repository: str, target: Path, on_progress: OnProgress, patience: Patience):
+    def __init__(
+        self,
+        repository: str,
+        target: Path,
+        on_progress: OnProgress,
+        patience: Patience,
+        kinds: Collection[str],
+    ):
         self.repository, self.target, self.patience = repository, target, patience
+        self.kinds = kinds
         self._report = on_progress
         self._done, self._total, self._reported_s = 0, 1, 0.0
         self._reached = False
@@ -184,8 +197,8 @@ class _Download:
         except (ValueError, RecursionError):
             config = None
         kind = config.get("model_type") if isinstance(config, dict) else None
-        if kind not in MODEL_TYPES:
-            expected = " or ".join(map(repr, MODEL_TYPES))
+        if kind not in self.kinds:
+            expected = " or ".join(map(repr, self.kinds))
             raise self._refused(f"a model of type {str(kind)[:40]!r}", expected)
 
     def _listing(self) -> tuple[str, list[HubFile]]:
@@ -207,6 +220,9 @@ class _Download:
 
     def _needed(self, files: list[HubFile]) -> list[HubFile]:
         names = {file.name for file in files}
+        if STATE_DICT in names and not names & {WEIGHTS, INDEX} and self.kinds == MODEL_TYPES:
+            archives = [file for file in files if file.name in ARCHIVES]
+            return sorted(archives, key=lambda file: file.size_bytes)
         wanted = {INDEX} if INDEX in names else {WEIGHTS}
         wanted |= SETTINGS
         needed = [
@@ -359,6 +375,11 @@ class _Download:
 
 
 def is_whole(folder: Path) -> bool:
+    """Whether a checkpoint's files are all there, in either layout."""
+    return (folder / STATE_DICT).is_file() or is_whole_hugging_face(folder)
+
+
+def is_whole_hugging_face(folder: Path) -> bool:
     """Whether configuration and weights are there and no shard is missing."""
     if not (folder / "config.json").is_file():
         return False
@@ -388,7 +409,7 @@ def _hub_file(entry: object) -> HubFile | None:
     name, size, large = entry.get("rfilename"), entry.get("size"), entry.get("lfs")
     if not isinstance(name, str) or not isinstance(size, int) or size < 0:
         return None
-    if name not in SETTINGS | {WEIGHTS, INDEX} and not SHARD.fullmatch(name):
+    if name not in SETTINGS | {WEIGHTS, INDEX, *ARCHIVES} and not SHARD.fullmatch(name):
         return None
     sha256 = large.get("sha256") if isinstance(large, dict) else ""
     return HubFile(name, size, str(sha256 or ""), str(entry.get("blobId") or ""))

@@ -1,16 +1,20 @@
-"""Folders that are not a Hugging Face MusicGen checkpoint, named for what they are, each with its
-cure.
-"""
+"""Folders: the layout of a checkpoint, and what those are that are none, each with its cure."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from ..refused import Refused
 
+MODEL_TYPES = "musicgen", "musicgen_melody"
+"""Of a config.json in Hugging Face's layout."""
+ARCHIVES = STATE_DICT, COMPRESSION = "state_dict.bin", "compression_state_dict.bin"
+"""The files of audiocraft's layout."""
 WHAT_IS_READ = (
-    "a MusicGen checkpoint in Hugging Face's layout (config.json, safetensors, tokenizer)"
+    "a MusicGen checkpoint in Hugging Face's layout (config.json, safetensors, tokenizer) or "
+    f"audiocraft's ({STATE_DICT}, {COMPRESSION})"
 )
 CONVERT = (
     "load it with transformers where you trust it, and save it with "
@@ -22,6 +26,25 @@ NESTED_LEVELS = 3
 MAX_ENTRIES = 2000  # looked at in search of a nested checkpoint
 
 
+def is_hugging_face(folder: Path) -> bool:
+    """A quick look: whether config.json is a MusicGen's."""
+    path = folder / "config.json"
+    try:
+        return (
+            path.is_file()
+            and json.loads(path.read_text(encoding="utf-8-sig")).get("model_type") in MODEL_TYPES
+        )
+    except (OSError, ValueError, AttributeError, RecursionError):
+        return False
+
+
+def is_audiocraft(folder: Path) -> bool:
+    """A quick look. Where both layouts are complete, Hugging Face's is taken, which holds all."""
+    if not (folder / STATE_DICT).is_file():
+        return False
+    return not (is_hugging_face(folder) and any(folder.glob("*.safetensors")))
+
+
 def check_kind(folder: Path) -> None:
     """Raises Refused if the files show that this is no folder of a checkpoint."""
     if not folder.is_dir():
@@ -30,7 +53,9 @@ def check_kind(folder: Path) -> None:
             str(folder), got=got, expected="a folder", remedy="choose a checkpoint's folder"
         )
     names = {path.name for path in folder.iterdir()}
-    found = _kind(names) or (None if "config.json" in names else _without_config(folder, names))
+    found = _kind(names)
+    if not found and not names & {"config.json", STATE_DICT}:
+        found = _without_config(folder, names)
     if found:
         got, remedy = found
         raise Refused(str(folder), got=got, expected=WHAT_IS_READ, remedy=remedy)
@@ -47,12 +72,8 @@ def _kind(names: set[str]) -> tuple[str, str] | None:
         )
     if "model_index.json" in names:
         return "a diffusers pipeline", "choose a MusicGen model"
-    if "state_dict.bin" in names and not weights:
-        return (
-            "audiocraft's own layout (state_dict.bin), which is not supported yet",
-            "take the Hugging Face files of the same model, or convert it with transformers' "
-            "convert_musicgen_transformers",
-        )
+    if STATE_DICT in names:
+        return None
     return _without_safetensors(names) if not weights else None
 
 
@@ -76,17 +97,19 @@ def _without_config(folder: Path, names: set[str]) -> tuple[str, str]:
     nested = next(_nested([folder], NESTED_LEVELS), None)
     if nested is not None:
         return "a folder around a checkpoint", f"choose {nested}"
+    if COMPRESSION in names:
+        return f"a codec without its model: no {STATE_DICT}", "download it into this folder"
     return "no config.json", "choose the folder that holds config.json"
 
 
 def _nested(folders: list[Path], levels: int) -> Iterator[Path]:
-    """Folders below that hold a config.json, the nearest first; looks at `MAX_ENTRIES` a level."""
+    """Folders below that hold a checkpoint, the nearest first; looks at `MAX_ENTRIES` a level."""
     children = [
         child for folder in folders for child in sorted(folder.iterdir())[:MAX_ENTRIES]
     ]  # fmt: skip
     inner = [child for child in children if child.is_dir() and not child.is_symlink()]
     for child in inner[:MAX_ENTRIES]:
-        if (child / "config.json").is_file():
+        if (child / "config.json").is_file() or (child / STATE_DICT).is_file():
             yield child
     if levels > 1 and inner:
         yield from _nested(inner[:MAX_ENTRIES], levels - 1)

@@ -11,23 +11,31 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from safetensors import SafetensorError, safe_open
-
 from ..codec_layers import LSTM, Layer, Residual, decoder_layers, encoder_layers
 from ..config import CodecConfig, ModelConfig, T5Config
-from ..disk.json_file import AGAIN, check_no_pointer, read_json
-from ..parameters import CODEC, LM, TEXT, Shapes, all_shapes, codec_shapes, lm_shapes, text_shapes
+from ..disk.json_file import AGAIN, read_json
+from ..parameters import (
+    CODEC,
+    LM,
+    TEXT,
+    Shapes,
+    all_shapes,
+    codec_shapes,
+    lm_shapes,
+    text_shapes,
+    under,
+)
 from ..quoting import shown
 from ..refused import Refused
 from .checkpoint_config import read_config
-from .contract import changed, checked, fingerprint, state_of
+from .contract import checked, fingerprint, normed, pieces_of
 from .folder_kinds import check_kind, wrapped, wrapper_of
+from .tensor_file import FLOATS, Stored, headers
 from .tokenizer import Tokenizer, load_tokenizer
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-FLOATS = ("F32", "F16", "BF16")
 MAX_SHARDS = 1000
 
 
@@ -70,7 +78,7 @@ _TEXT_LAYER = {
 }
 _RESIDUAL = {"first": "block.1.conv", "second": "block.3.conv", "shortcut": "shortcut.conv"}
 _OTHER_NAMES = (
-    (".shared.weight", (".encoder.embed_tokens.weight",)),
+    ("shared.weight", ("encoder.embed_tokens.weight",)),
     (".conv.weight", tuple(f".conv.parametrizations.weight.original{i}" for i in (0, 1))),
     (".conv.weight", (".conv.weight_g", ".conv.weight_v")),
 )
@@ -81,8 +89,8 @@ def file_names(config: ModelConfig) -> dict[str, str]:
     """Every name of ours → what Hugging Face calls it."""
     return {
         **{f"{LM}.{name}": _lm_name(name) for name in lm_shapes(config.lm)},
-        **{f"{TEXT}.{name}": _text_name(name, config.text) for name in text_shapes(config.text)},
-        **{f"{CODEC}.{ours}": theirs for ours, theirs in _codec_names(config.codec).items()},
+        **_text_names(config.text),
+        **_codec_names(config.codec),
     }
 
 
@@ -97,6 +105,10 @@ def _lm_name(name: str) -> str:
             return f"{decoder}.layers.{i}.{_LM_LAYER[part]}.{kind}"
     part, _, kind = name.partition(".")
     return f"{_LM[part]}.{kind}"
+
+
+def _text_names(config: T5Config) -> dict[str, str]:
+    return {f"{TEXT}.{name}": _text_name(name, config) for name in text_shapes(config)}
 
 
 def _text_name(name: str, config: T5Config) -> str:
@@ -115,10 +127,10 @@ def _codec_names(config: CodecConfig) -> dict[str, str]:
     for name in codec_shapes(config):
         half, index, *rest = name.split(".")
         if half == "codebooks":
-            names[name] = f"audio_encoder.quantizer.layers.{index}.codebook.embed"
+            theirs = f"quantizer.layers.{index}.codebook.embed"
         else:
-            theirs = _layer_name(halves[half][int(index)], rest)
-            names[name] = f"audio_encoder.{half}.layers.{index}.{theirs}"
+            theirs = f"{half}.layers.{index}.{_layer_name(halves[half][int(index)], rest)}"
+        names[f"{CODEC}.{name}"] = f"audio_encoder.{theirs}"
     return names
 
 
@@ -132,24 +144,10 @@ def _layer_name(layer: Layer, rest: list[str]) -> str:
 
 
 @dataclass(frozen=True)
-class Stored:
-    """A tensor of the checkpoint: where it lies, and what its header says of it."""
-
-    file: Path
-    shape: tuple[int, ...]
-    type: str
-    """safetensors' word: F32, F16, BF16 …"""
-    state: tuple[int, int, int]
-    """of the file, when its header was read"""
-
-
-@dataclass(frozen=True)
-class HuggingFaceWeights:
-    """An opened folder; see `contract.Weights`."""
+class HuggingFaceFiles:
+    """The tensors in a folder's files that we have names for."""
 
     folder: Path
-    config: ModelConfig
-    fingerprint: str
     sources: Mapping[str, tuple[str, ...]]
     """our name → the tensor of the files that is it, or its length and its direction"""
     stored: Mapping[str, Stored]
@@ -159,37 +157,39 @@ class HuggingFaceWeights:
         return sum(path.stat().st_size for path in {one.file for one in self.stored.values()})
 
     def tensor(self, name: str) -> Tensor:
+        """See `contract.Weights`."""
         sources = self.sources[name]
         parts = [self._read(source) for source in sources]
         if len(parts) == 1:
             return parts[0]
-        return checked(f"{self.folder}: {sources[1]}", _normed(*parts))  # a direction may be zero
+        return checked(f"{self.folder}: {sources[1]}", normed(*parts))  # a direction may be zero
+
+    def _read(self, source: str) -> Tensor:
+        return self.stored[source].read(source, f"{self.folder}: {source}")
+
+
+@dataclass(frozen=True)
+class HuggingFaceWeights:
+    """An opened folder; see `contract.Weights`."""
+
+    folder: Path
+    config: ModelConfig
+    fingerprint: str
+    files: HuggingFaceFiles
+
+    @property
+    def size_bytes(self) -> int:
+        return self.files.size_bytes
+
+    @property
+    def tokenizer_folder(self) -> Path:
+        return self.folder
+
+    def tensor(self, name: str) -> Tensor:
+        return self.files.tensor(name)
 
     def tokenizer(self) -> Tokenizer:
         return load_tokenizer(self.folder)
-
-    def _read(self, source: str) -> Tensor:
-        stored, where = self.stored[source], f"{self.folder}: {source}"
-        if not stored.file.is_file() or state_of(stored.file) != stored.state:
-            raise changed(where)
-        try:
-            with safe_open(stored.file, framework="pt") as file:
-                tensor = file.get_tensor(source)
-        except (OSError, SafetensorError) as error:  # replaced in this moment
-            raise changed(where) from error
-        if tuple(tensor.shape) != stored.shape:
-            raise changed(where)
-        return checked(where, tensor)
-
-
-def _normed(length: Tensor, direction: Tensor) -> Tensor:
-    """Weight norm (Salimans and Kingma 2016): each row in its direction, as long as told.
-
-    By the operator behind torch's own `weight_norm`, since any formula would round otherwise.
-    """
-    import torch
-
-    return torch._weight_norm(direction.float(), length.float(), 0)  # pyright: ignore[reportPrivateImportUsage]
 
 
 def open_hugging_face(folder: Path) -> HuggingFaceWeights:
@@ -203,13 +203,33 @@ def open_hugging_face(folder: Path) -> HuggingFaceWeights:
     check_kind(folder)
     seen = fingerprint(folder)
     config = read_config(folder / "config.json")
-    stored, shapes = _stored_tensors(folder), all_shapes(config)
-    sources = {ours: _found(theirs, stored) for ours, theirs in file_names(config).items()}
+    files = _opened(folder, file_names(config), all_shapes(config))
+    return HuggingFaceWeights(folder, config, seen, files)
+
+
+def open_text_encoder(folder: Path, config: T5Config) -> HuggingFaceFiles:
+    """A T5 that lies by itself, under the names of our text encoder. Raises Refused."""
+    return _opened(folder, _alone(_text_names(config)), under(TEXT, text_shapes(config)))
+
+
+def open_codec(folder: Path, config: CodecConfig) -> HuggingFaceFiles:
+    """An EnCodec that lies by itself, under the names of our codec. Raises Refused."""
+    return _opened(folder, _alone(_codec_names(config)), under(CODEC, codec_shapes(config)))
+
+
+def _alone(names: Mapping[str, str]) -> dict[str, str]:
+    """Without the name of the part, with which theirs begin in a whole checkpoint."""
+    return {ours: theirs.partition(".")[2] for ours, theirs in names.items()}
+
+
+def _opened(folder: Path, names: Mapping[str, str], shapes: Shapes) -> HuggingFaceFiles:
+    stored = _stored_tensors(folder)
+    sources = {ours: _found(theirs, stored) for ours, theirs in names.items()}
     expected = {}
     for ours, pieces in sources.items():
-        expected |= dict(zip(pieces, _pieces_of(shapes[ours], len(pieces)), strict=True))
+        expected |= dict(zip(pieces, pieces_of(shapes[ours], len(pieces)), strict=True))
     _check_stored(folder, stored, expected)
-    return HuggingFaceWeights(folder, config, seen, sources, stored)
+    return HuggingFaceFiles(folder, sources, stored)
 
 
 def _found(name: str, stored: Mapping[str, Stored]) -> tuple[str, ...]:
@@ -220,10 +240,6 @@ def _found(name: str, stored: Mapping[str, Stored]) -> tuple[str, ...]:
             if name.endswith(ending) and all(candidate in stored for candidate in candidates):
                 return candidates
     return (name,)
-
-
-def _pieces_of(shape: tuple[int, ...], count: int) -> list[tuple[int, ...]]:
-    return [shape] if count == 1 else [(shape[0], *(1,) * (len(shape) - 1)), shape]
 
 
 def _check_stored(folder: Path, stored: Mapping[str, Stored], expected: Shapes) -> None:
@@ -254,7 +270,7 @@ def _stored_tensors(folder: Path) -> dict[str, Stored]:
     shards = _shards(index) if index.is_file() else [folder / "model.safetensors"]
     tensors: dict[str, Stored] = {}
     for shard in shards:
-        tensors |= _headers(shard)
+        tensors |= headers(shard)
     return tensors
 
 
@@ -270,29 +286,3 @@ def _shards(index: Path) -> list[Path]:
             remedy=AGAIN,
         )
     return [index.parent / name for name in sorted(set(names))]
-
-
-def _headers(path: Path) -> dict[str, Stored]:
-    if not path.is_file():
-        raise Refused(
-            str(path.parent),
-            got=f"no {path.name}",
-            expected="the weights as safetensors",
-            remedy="download the file again or choose another folder",
-        )
-    check_no_pointer(path)
-    state = state_of(path)
-    try:
-        with safe_open(path, framework="np") as file:  # headers alone need no torch
-            slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
-            return {
-                name: Stored(path, tuple(piece.get_shape()), piece.get_dtype(), state)
-                for name, piece in slices.items()
-            }
-    except SafetensorError as error:
-        raise Refused(
-            str(path),
-            got=f"{path.stat().st_size} bytes that are not readable as safetensors ({error})",
-            expected="the weights",
-            remedy="it is probably cut short: download it again",
-        ) from error

@@ -7,7 +7,6 @@ has named that model.
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import os
 from collections.abc import Iterable, Sequence
@@ -15,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..refused import Refused
-from .checkpoint_config import MODEL_TYPES
 from .download import OnProgress, download, is_whole
+from .folder_kinds import ARCHIVES, STATE_DICT, is_audiocraft, is_hugging_face
 
 log = logging.getLogger("musicgraph")
 
@@ -36,12 +35,14 @@ def _ignore(*_: object) -> None:
 
 @dataclass(frozen=True)
 class Official:
-    """A published model and the size of its Hugging Face files."""
+    """A published model and the size of the files that are needed of it."""
 
     id: str
     download_bytes: int
     melody: bool = False
     """whether it can follow a melody; without one the text models are better"""
+    sound: bool = False
+    """whether it makes sound effects, and no music"""
 
 
 # Text models in the order of preference when nobody names one: the last of them that is on disk.
@@ -56,6 +57,7 @@ OFFICIAL = (
     Official("facebook/musicgen-stereo-melody", round(6.32 * GB), melody=True),
     Official("facebook/musicgen-melody-large", round(10.5 * GB), melody=True),
     Official("facebook/musicgen-stereo-melody-large", round(10.64 * GB), melody=True),
+    Official("facebook/audiogen-medium", round(6.9 * GB), sound=True),  # with its T5
 )
 
 
@@ -79,15 +81,15 @@ def known_models(folders: Sequence[Path] = ()) -> list[Found]:
         Found(
             POCKET,
             POCKET_FOLDER if _is_checkpoint(POCKET_FOLDER) else None,
-            _size(POCKET_FOLDER),
+            size_of(POCKET_FOLDER),
             "CC0-1.0",
         )
     ]
     for folder in _checkpoints_in(folders):
-        found.append(Found(folder.name, folder, _size(folder), _licence_of(folder.name)))
+        found.append(Found(folder.name, folder, size_of(folder), _licence_of(folder.name)))
     for official in OFFICIAL:
         there = _downloaded(official.id, folders)
-        size = _size(there) if there else official.download_bytes
+        size = size_of(there) if there else official.download_bytes
         found.append(Found(official.id, there, size, WEIGHTS_LICENCE))
     return found
 
@@ -122,7 +124,8 @@ def default_model(
         return named, "MUSICGRAPH_MODEL names it"
     known = known_models(folders) if known is None else known
     on_disk = {model.name for model in known if model.on_disk}
-    fitting = [one for one in reversed(OFFICIAL) if one.melody or not melody]
+    music = [one for one in reversed(OFFICIAL) if not one.sound]
+    fitting = [one for one in music if one.melody or not melody]
     for official in sorted(fitting, key=lambda one: one.melody):
         for name in (official.id, official.id.rpartition("/")[2]):
             if name in on_disk:
@@ -168,13 +171,18 @@ def on_disk(name: str, folders: Sequence[Path] = ()) -> Path | None:
 
 def _downloaded(hub_id: str, folders: Sequence[Path]) -> Path | None:
     whole = (folder / folder_name(hub_id) for folder in folders)
-    return next((one for one in whole if is_whole(one)), None) or _cached(hub_id)
+    return next((one for one in whole if is_whole(one)), None) or cached(hub_id)
 
 
 def folder_name(hub_id: str) -> str:
     """Of its folder: `musicgen-small` for the published ones, `owner--name` for others."""
     owner, _, name = hub_id.partition("/")
     return name if is_official(hub_id) else f"{owner}--{name}"
+
+
+def makes_sound(name: str) -> bool:
+    """Whether this is a published model for sound effects, by its id or its folder's name."""
+    return any(one.sound and name in (one.id, folder_name(one.id)) for one in OFFICIAL)
 
 
 def is_official(name: str) -> bool:
@@ -193,7 +201,7 @@ def fetch(name: str, folders: Sequence[Path] = (), on_progress: OnProgress = _ig
     if folder is not None or not is_hub_id(name):
         return folder or locate(name, folders)
     check_online(name, folders)
-    target = _first_writable(folders or [own_folder()]) / folder_name(name)
+    target = download_folder(folders) / folder_name(name)
     log.warning("downloading %s to %s (its licence: %s)", name, target, _licence_of(name))
     return download(name, target, on_progress)
 
@@ -215,8 +223,9 @@ def own_folder() -> Path:
     return Path(base) / "musicgraph" / "models"
 
 
-def _first_writable(folders: Sequence[Path]) -> Path:
-    for folder in folders:
+def download_folder(folders: Sequence[Path]) -> Path:
+    """The first of the folders that can be written. Raises Refused if there is none."""
+    for folder in folders or [own_folder()]:
         with contextlib.suppress(OSError):
             folder.mkdir(parents=True, exist_ok=True)
             if os.access(folder, os.W_OK):
@@ -248,7 +257,10 @@ def _how_to_get(name: str, folders: Sequence[Path]) -> str:
 def _by_hand(name: str, folders: Sequence[Path]) -> str:
     folder = folder_name(name) if is_hub_id(name) else os.path.basename(name)[:80] or "NAME"
     target = (folders[0] if folders else own_folder()) / folder
-    return f"put its config.json, tokenizer and safetensors files into {target}"
+    return (
+        f"put its config.json, tokenizer and safetensors files into {target}, or the two .bin "
+        "files of audiocraft's layout"
+    )
 
 
 def _short(name: str) -> str:
@@ -275,17 +287,10 @@ def _children(folder: Path) -> list[Path]:
 
 def _is_checkpoint(folder: Path) -> bool:
     """A quick look, for lists: `open_checkpoint` is the judge."""
-    path = folder / "config.json"
-    try:
-        return (
-            path.is_file()
-            and json.loads(path.read_text(encoding="utf-8-sig")).get("model_type") in MODEL_TYPES
-        )
-    except (OSError, ValueError, AttributeError, RecursionError):
-        return False
+    return is_hugging_face(folder) or is_audiocraft(folder)
 
 
-def _cached(hub_id: str) -> Path | None:
+def cached(hub_id: str) -> Path | None:
     """The snapshot of a hub id in the Hugging Face cache, if it is there with weights."""
     from huggingface_hub import constants
 
@@ -293,12 +298,12 @@ def _cached(hub_id: str) -> Path | None:
         return None
     from huggingface_hub import try_to_load_from_cache  # with a whole HTTP client
 
-    config = try_to_load_from_cache(hub_id, "config.json")
-    if not isinstance(config, str):
-        return None
-    folder = Path(config).parent
-    return folder if is_whole(folder) else None
+    files = (try_to_load_from_cache(hub_id, name) for name in ("config.json", STATE_DICT))
+    folders = (Path(file).parent for file in files if isinstance(file, str))
+    return next((folder for folder in folders if is_whole(folder)), None)
 
 
-def _size(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.glob("*.safetensors") if path.is_file())
+def size_of(folder: Path) -> int:
+    """Of a checkpoint's weights, in bytes."""
+    names = [*folder.glob("*.safetensors")] or [folder / name for name in ARCHIVES]
+    return sum(path.stat().st_size for path in names if path.is_file())

@@ -1,0 +1,71 @@
+"""What a model in a list makes and what it needs besides itself: a quick look, without torch."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..config import MUSIC, SOUND
+from ..refused import Refused
+from .audiocraft_config import LMSettings, read_lm_settings
+from .folder_kinds import COMPRESSION, STATE_DICT, is_audiocraft
+from .parts import CODEC
+from .places import Found, makes_sound
+from .torch_archive import texts
+
+LARGEST_POINTER_BYTES = 64 * 1024  # a codec that is there is far larger
+
+
+@dataclass(frozen=True)
+class Kind:
+    makes: str
+    """music or sound effects; empty where it cannot be told"""
+    melody: bool = False
+    """whether it can follow one"""
+    needs: tuple[str, ...] = ()
+    """parts that lie elsewhere, by the names that the checkpoint gives them"""
+
+    def __str__(self) -> str:
+        words = [self.makes or "unknown"]
+        words += ["follows a melody"] * self.melody
+        words += [f"needs {one}" for one in self.needs]
+        return ", ".join(words)
+
+
+def kind_of(model: Found) -> Kind:
+    """`open_checkpoint` is the judge of whether it is one at all."""
+    if model.folder is None:
+        return Kind(SOUND if makes_sound(model.name) else MUSIC, "-melody" in model.name)
+    if is_audiocraft(model.folder):
+        return _of_audiocraft(model.folder)
+    try:
+        config = json.loads((model.folder / "config.json").read_text(encoding="utf-8-sig"))
+        melody = config.get("model_type") == "musicgen_melody"
+        return Kind(SOUND if config.get("makes") == SOUND else MUSIC, melody)
+    except (OSError, ValueError, AttributeError, RecursionError):
+        return Kind("")
+
+
+def _of_audiocraft(folder: Path) -> Kind:
+    settings = _settings(folder / STATE_DICT)
+    if settings is None:
+        return Kind("")
+    makes = SOUND if settings.makes_sound else MUSIC
+    return Kind(makes, settings.chroma is not None, (settings.text_encoder, *_pointer(folder)))
+
+
+def _settings(path: Path) -> LMSettings | None:
+    text = next((one for one in texts(path) if "transformer_lm:" in one), None)
+    try:
+        return read_lm_settings(path, text)
+    except Refused:
+        return None
+
+
+def _pointer(folder: Path) -> tuple[str, ...]:
+    """The codec's name, if it is only named."""
+    path = folder / COMPRESSION
+    if not path.is_file() or path.stat().st_size > LARGEST_POINTER_BYTES:
+        return ()
+    return tuple(one for one in texts(path) if one in CODEC.published)
