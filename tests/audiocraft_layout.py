@@ -105,6 +105,8 @@ def lm_settings(model, text_encoder: str = "t5-base", segment_s: float = 30) -> 
             "unroll": {"flattening": [0, 1, 2, 3], "delays": [0, 0, 0, 0]},
         },
         "interleave_stereo_codebooks": {"use": stereo, "per_timestep": False},
+        "classifier_free_guidance": {"training_dropout": 0.3, "inference_coef": 3.0},
+        "attribute_dropout": {},
         "dataset": {"segment_duration": segment_s, "batch_size": 192},
         "conditioners": {"args": {"merge_text_conditions_p": 0.25}, **heard},
         "fuser": {

@@ -66,9 +66,17 @@ KINDS = {
         "LoRA adapter",
     ),
     "pickle": (without_weights("pytorch_model.bin"), "pytorch_model.bin.*download model.safetens"),
-    "audiocraft": (
+    "audiocraft, broken": (
         only(state_dict__bin=b"x", compression_state_dict__bin=b"x"),
-        "audiocraft.*Hugging Face files",
+        "state_dict.bin: got another format",
+    ),
+    "audiocraft's codec alone": (
+        only(compression_state_dict__bin=b"x"),
+        "a codec without its model: no state_dict.bin",
+    ),
+    "a folder around audiocraft's": (
+        lambda f: (only()(f), (f / "mine").mkdir(), (f / "mine" / "state_dict.bin").touch()),
+        "choose .*mine",
     ),
     "GGUF": (only(model__gguf=b"GGUF"), "GGUF.*safetensors"),
     "diffusers": (only(model_index__json=b"{}"), "diffusers"),

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,8 @@ from ..refused import Refused
 from . import checkpoint_config as known
 from .checkpoint_config import REQUIRED, Number, Numbers, OneOf, Rule
 
-MAX_CHARACTERS = 2**18
+MAX_CHARACTERS = 2**17
+MAX_LEVELS = 32
 MAX_REFERENCES = 16
 REMEDY = "take the files that belong together, as their publisher gives them"
 REFERENCE = re.compile(r"\$\{([\w.]+)\}")
@@ -335,6 +336,20 @@ def read_codec_settings(path: Path, text: object) -> dict[str, Any]:
     return codec | {"target_bandwidths": [known.bandwidth_of(codec, found["rvq.n_q"])]}
 
 
+def _check_events(events: Iterable[Any]) -> None:
+    """Raises YAMLError for what could grow or nest without end, before anything is built of it."""
+    import yaml
+
+    depth = 0
+    for event in events:
+        if isinstance(event, yaml.AliasEvent):
+            raise yaml.YAMLError("a repetition by reference")
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if depth > MAX_LEVELS:
+            raise yaml.YAMLError(f"more than {MAX_LEVELS} levels")
+
+
 def _first_line(error: Exception) -> str:
     return next(iter(str(error).splitlines()), "")
 
@@ -343,19 +358,15 @@ def _parsed(path: Path, text: object) -> _Settings:
     """YAML as text, of plain values only, in which nothing is repeated by reference."""
     import yaml
 
-    class Loader(yaml.SafeLoader):
-        def compose_node(self, parent: Any, index: Any) -> Any:
-            if self.check_event(yaml.AliasEvent):
-                raise yaml.YAMLError("a repetition by reference")
-            return super().compose_node(parent, index)
-
     expected = f"settings as YAML, at most {MAX_CHARACTERS} characters"
     if not isinstance(text, str) or len(text) > MAX_CHARACTERS:
         got = f"{len(text)} characters" if isinstance(text, str) else type(text).__name__
         raise Refused(f"{path}: xp.cfg", got=got, expected=expected, remedy=REMEDY)
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast
     try:
-        tree = yaml.load(text, Loader)
-    except (yaml.YAMLError, RecursionError, ValueError, TypeError) as error:
+        _check_events(yaml.parse(text, loader))
+        tree = yaml.load(text, loader)  # either is a safe one
+    except (yaml.YAMLError, ValueError, TypeError) as error:
         got = f"what is not readable as YAML ({shown(_first_line(error))})"
         raise Refused(f"{path}: xp.cfg", got=got, expected=expected, remedy=REMEDY) from error
     if not isinstance(tree, dict):

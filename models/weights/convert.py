@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..config import MUSIC, CodecConfig, LMConfig, ModelConfig, T5Config
+from ..config import MUSIC, ChromaConfig, CodecConfig, LMConfig, ModelConfig, T5Config
 from ..parameters import CODEC, all_shapes
 from ..quoting import shown
 from ..refused import Refused
@@ -178,7 +178,8 @@ def _length_and_direction(weight: Tensor) -> tuple[Tensor, Tensor]:
     empty = ~weight.flatten(1).any(dim=1)
     direction = torch.where(empty[:, None, None], torch.ones_like(weight), weight)
     ones = torch.ones(len(weight), 1, 1)
-    _, length = torch._weight_norm_interface(direction, ones, 0)
+    interface = torch._weight_norm_interface  # pyright: ignore[reportPrivateImportUsage]
+    _, length = interface(direction, ones, 0)
     return torch.where(empty[:, None, None], torch.zeros_like(length), length), direction
 
 
@@ -190,12 +191,11 @@ def _config_json(config: ModelConfig) -> dict[str, Any]:
     leaves out, chroma of another window.
     """
     lm = config.lm
-    melody = lm.chroma is not None
     for what, got, fine in (
         ("delays of the codebooks", lm.own_delays, lm.own_delays in (None, lm.usual_delays)),
         ("width of the text", lm.text_size, not lm.always_projects_text),
         ("window of the chroma", lm.chroma and lm.chroma.window,
-         not melody or lm.chroma.window == 2**14),
+         lm.chroma is None or lm.chroma.window == ChromaConfig().window),
     ):  # fmt: skip
         if not fine:
             raise Refused(
@@ -204,6 +204,7 @@ def _config_json(config: ModelConfig) -> dict[str, Any]:
                 expected="what a config.json of Hugging Face's can say",
                 remedy="use it in its own layout",
             )
+    melody = lm.chroma is not None
     kind = "MusicgenMelody" if melody else "Musicgen"
     whole = {
         "architectures": [f"{kind}ForConditionalGeneration"],
