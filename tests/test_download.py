@@ -84,6 +84,29 @@ def test_of_several_shards_all_and_nothing_else(hub, target):
     assert "model.safetensors" not in hub.fetched
 
 
+def test_audiocrafts_layout_is_taken_where_there_is_no_other(hub, target):
+    archives = {"state_dict.bin": WEIGHTS, "compression_state_dict.bin": b"codec"}
+    hub.files = {"README.md": b"words", "pytorch_model.bin": b"pickled", **archives}
+    fetched(target)
+    assert {path.name for path in target.iterdir()} == archives.keys() == set(hub.fetched)
+    assert places.on_disk(REPOSITORY, [target.parent]) == target
+
+
+def test_of_both_layouts_hugging_faces_is_taken(hub, target):
+    hub.files["state_dict.bin"] = WEIGHTS
+    fetched(target)
+    assert "state_dict.bin" not in hub.fetched and "model.safetensors" in hub.fetched
+
+
+def test_a_part_is_fetched_as_what_it_is_and_as_nothing_else(hub, target):
+    hub.files["config.json"] = json.dumps({"model_type": "t5"}).encode()
+    hub.files["state_dict.bin"] = WEIGHTS
+    assert download(REPOSITORY, target, lambda *_: None, HASTY, ("t5",)) == target
+    assert {"model.safetensors", "spiece.model"} < set(hub.fetched)
+    with pytest.raises(Refused, match="a model of type 't5', expected 'encodec'"):
+        download(REPOSITORY, target.with_name("codec"), lambda *_: None, HASTY, ("encodec",))
+
+
 def test_a_cut_connection_is_taken_up_where_it_broke(hub, target):
     hub.cut_after = [20000, 30000]
     fetched(target)

@@ -40,9 +40,11 @@ def is_hugging_face(folder: Path) -> bool:
 
 def is_audiocraft(folder: Path) -> bool:
     """A quick look. Where both layouts are complete, Hugging Face's is taken, which holds all."""
-    if not (folder / STATE_DICT).is_file():
+    try:
+        there = (folder / STATE_DICT).is_file()
+    except OSError:  # a name that cannot be any
         return False
-    return not (is_hugging_face(folder) and any(folder.glob("*.safetensors")))
+    return there and not (is_hugging_face(folder) and any(folder.glob("*.safetensors")))
 
 
 def check_kind(folder: Path) -> None:
@@ -74,6 +76,8 @@ def _kind(names: set[str]) -> tuple[str, str] | None:
         return "a diffusers pipeline", "choose a MusicGen model"
     if STATE_DICT in names:
         return None
+    if COMPRESSION in names:
+        return f"a codec without its model: no {STATE_DICT}", "download it into this folder"
     return _without_safetensors(names) if not weights else None
 
 
@@ -97,8 +101,6 @@ def _without_config(folder: Path, names: set[str]) -> tuple[str, str]:
     nested = next(_nested([folder], NESTED_LEVELS), None)
     if nested is not None:
         return "a folder around a checkpoint", f"choose {nested}"
-    if COMPRESSION in names:
-        return f"a codec without its model: no {STATE_DICT}", "download it into this folder"
     return "no config.json", "choose the folder that holds config.json"
 
 
