@@ -21,7 +21,7 @@ def convert(source: Source, target: Target) -> None:
     """Write a model in Hugging Face's layout: settings, safetensors, tokenizer."""
     from tqdm import tqdm
 
-    from ..models.weights.convert import convert as write
+    from ..models.weights.convert import write_converted
     from ..nodes.host import Run, running
     from ..nodes.load import open_model
 
@@ -33,5 +33,5 @@ def convert(source: Source, target: Target) -> None:
             bar.total = total
             bar.update(done - bar.n)
 
-        write(weights, target, show)
+        write_converted(weights, target, show)
     typer.echo(str(target))

@@ -22,7 +22,7 @@ from musicgraph.models.parameters import all_shapes
 from musicgraph.models.refused import Refused
 from musicgraph.models.weights import parts, places
 from musicgraph.models.weights.checkpoint import load_lm, open_checkpoint
-from musicgraph.models.weights.kinds import Kind, kind_of
+from musicgraph.models.weights.kinds import ModelKind, kind_of
 from musicgraph.nodes import host
 from musicgraph.nodes.load import MusicGenModelLoader
 from musicgraph.workflows.executor import Runner
@@ -276,11 +276,11 @@ def test_such_folders_are_listed_with_what_they_make_and_need(folder, tmp_path, 
     write_audiocraft(tmp_path / "models" / "tune", mono.upstream, pointer=parts.ENCODEC_32KHZ)
     found = {one.name: one for one in places.known_models([tmp_path / "models"])}
     assert found["mine"].size_bytes > (folder / STATE).stat().st_size
-    assert kind_of(found["mine"]) == Kind(SOUND, needs=("t5-large",))
+    assert kind_of(found["mine"]) == ModelKind(SOUND, needs=("t5-large",))
     assert str(kind_of(found["mine"])) == "sound effects, needs t5-large"
-    assert kind_of(found["tune"]) == Kind(MUSIC, needs=("t5-base", parts.ENCODEC_32KHZ))
-    assert kind_of(found["facebook/audiogen-medium"]) == Kind(SOUND)
-    assert kind_of(found["facebook/musicgen-melody"]) == Kind(MUSIC, melody=True)
+    assert kind_of(found["tune"]) == ModelKind(MUSIC, needs=("t5-base", parts.ENCODEC_32KHZ))
+    assert kind_of(found["facebook/audiogen-medium"]) == ModelKind(SOUND)
+    assert kind_of(found["facebook/musicgen-melody"]) == ModelKind(MUSIC, melody=True)
     assert places.locate("mine", [tmp_path / "models"]) == folder
 
 

@@ -24,7 +24,7 @@ TEXTS = ["a calm piano", "drums, fast"]
 
 
 def converted(weights, target, **options):
-    return convert.convert(weights, target, lambda done, total: None, **options)
+    return convert.write_converted(weights, target, lambda done, total: None, **options)
 
 
 def assert_same(ours, theirs):
@@ -120,7 +120,7 @@ def test_a_conversion_that_is_stopped_leaves_nothing(mono, tmp_path):
             raise Stopped
 
     with pytest.raises(Stopped):
-        convert.convert(mono.checkpoint, tmp_path / "new", stop)
+        convert.write_converted(mono.checkpoint, tmp_path / "new", stop)
     assert not list(tmp_path.iterdir())
 
 

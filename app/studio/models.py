@@ -16,7 +16,7 @@ from pathlib import Path
 
 from ...models.quoting import shown
 from ...models.refused import Refused
-from ...models.weights.places import Found, is_official, known_models, size_of
+from ...models.weights.places import Found, is_official, known_models, weights_size
 from ...nodes.host import model_folders
 from .settings import AppSettings
 
@@ -60,7 +60,7 @@ def offers(settings: AppSettings, *, downloads: bool = False) -> list[Offer]:
 def _elsewhere(name: str, source: str) -> Found:
     """A folder that lies elsewhere, or a hub id of somebody else's."""
     folder = Path(source).expanduser()
-    return Found(name, folder if folder.is_dir() else None, size_of(folder), "its own")
+    return Found(name, folder if folder.is_dir() else None, weights_size(folder), "its own")
 
 
 def permitted(settings: AppSettings, name: object, *, downloads: bool = False) -> Offer:

@@ -34,7 +34,7 @@ POSITIONS = 2048  # what the official files say
 NO_TOKENIZER = frozenset({"config.json", "generation_config.json"})
 
 
-def convert(
+def write_converted(
     weights: Weights, target: Path, on_progress: OnProgress, shard_bytes: int = SHARD_BYTES
 ) -> Path:
     """The folder `target`, which appears when it is whole.

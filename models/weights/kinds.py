@@ -18,7 +18,7 @@ LARGEST_POINTER_BYTES = 64 * 1024  # a codec that is there is far larger
 
 
 @dataclass(frozen=True)
-class Kind:
+class ModelKind:
     makes: str
     """music or sound effects; empty where it cannot be told"""
     melody: bool = False
@@ -33,26 +33,26 @@ class Kind:
         return ", ".join(words)
 
 
-def kind_of(model: Found) -> Kind:
+def kind_of(model: Found) -> ModelKind:
     """`open_checkpoint` is the judge of whether it is one at all."""
     if model.folder is None:
-        return Kind(SOUND if makes_sound(model.name) else MUSIC, "-melody" in model.name)
+        return ModelKind(SOUND if makes_sound(model.name) else MUSIC, "-melody" in model.name)
     if is_audiocraft(model.folder):
         return _of_audiocraft(model.folder)
     try:
         config = json.loads((model.folder / "config.json").read_text(encoding="utf-8-sig"))
         melody = config.get("model_type") == "musicgen_melody"
-        return Kind(SOUND if config.get("makes") == SOUND else MUSIC, melody)
+        return ModelKind(SOUND if config.get("makes") == SOUND else MUSIC, melody)
     except (OSError, ValueError, AttributeError, RecursionError):
-        return Kind("")
+        return ModelKind("")
 
 
-def _of_audiocraft(folder: Path) -> Kind:
+def _of_audiocraft(folder: Path) -> ModelKind:
     settings = _settings(folder / STATE_DICT)
     if settings is None:
-        return Kind("")
+        return ModelKind("")
     makes = SOUND if settings.makes_sound else MUSIC
-    return Kind(makes, settings.chroma is not None, (settings.text_encoder, *_pointer(folder)))
+    return ModelKind(makes, settings.chroma is not None, (settings.text_encoder, *_pointer(folder)))
 
 
 def _settings(path: Path) -> LMSettings | None:

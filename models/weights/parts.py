@@ -25,7 +25,7 @@ ENCODEC_32KHZ = "facebook/encodec_32khz"
 
 
 @dataclass(frozen=True)
-class Kind:
+class PartKind:
     """What a part may be."""
 
     model_type: str
@@ -35,7 +35,7 @@ class Kind:
     """what audiocraft calls it → its id on the hub"""
 
 
-T5 = Kind(
+T5 = PartKind(
     "t5",
     "the text encoder",
     "config.json, model.safetensors and the tokenizer files",
@@ -43,7 +43,7 @@ T5 = Kind(
     | {f"google/flan-t5-{size}": f"google/flan-t5-{size}"
        for size in ("small", "base", "large", "xl", "xxl")},
 )  # fmt: skip
-CODEC = Kind(
+CODEC = PartKind(
     "encodec",
     "the codec",
     "config.json and model.safetensors",
@@ -54,12 +54,12 @@ CODEC = Kind(
 class PartMissing(Refused):
     """A part is not on this machine: `hub_id` is where it can be had, or empty."""
 
-    def __init__(self, what: str, hub_id: str, kind: Kind, **facts: str):
+    def __init__(self, what: str, hub_id: str, kind: PartKind, **facts: str):
         super().__init__(what, **facts)
         self.hub_id, self.kind = hub_id, kind
 
 
-def found(kind: Kind, name: str, folder: Path, folders: Sequence[Path]) -> Path:
+def found(kind: PartKind, name: str, folder: Path, folders: Sequence[Path]) -> Path:
     """The folder of a part that the checkpoint in `folder` names.
 
     Raises PartMissing, with where it may be put.
@@ -112,7 +112,7 @@ def _is_cacheable(name: str) -> bool:
     return bool(name) and (places.is_hub_id(name) or name in T5.published)
 
 
-def _is_part(folder: Path, kind: Kind) -> bool:
+def _is_part(folder: Path, kind: PartKind) -> bool:
     """A quick look, as `places` has for whole checkpoints."""
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8-sig"))

@@ -81,15 +81,15 @@ def known_models(folders: Sequence[Path] = ()) -> list[Found]:
         Found(
             POCKET,
             POCKET_FOLDER if _is_checkpoint(POCKET_FOLDER) else None,
-            size_of(POCKET_FOLDER),
+            weights_size(POCKET_FOLDER),
             "CC0-1.0",
         )
     ]
     for folder in _checkpoints_in(folders):
-        found.append(Found(folder.name, folder, size_of(folder), _licence_of(folder.name)))
+        found.append(Found(folder.name, folder, weights_size(folder), _licence_of(folder.name)))
     for official in OFFICIAL:
         there = _downloaded(official.id, folders)
-        size = size_of(there) if there else official.download_bytes
+        size = weights_size(there) if there else official.download_bytes
         found.append(Found(official.id, there, size, WEIGHTS_LICENCE))
     return found
 
@@ -303,7 +303,7 @@ def cached(hub_id: str) -> Path | None:
     return next((folder for folder in folders if is_whole(folder)), None)
 
 
-def size_of(folder: Path) -> int:
+def weights_size(folder: Path) -> int:
     """Of a checkpoint's weights, in bytes."""
     names = [*folder.glob("*.safetensors")] or [folder / name for name in ARCHIVES]
     return sum(path.stat().st_size for path in names if path.is_file())
