@@ -363,6 +363,10 @@ LM_CHANGES = {
         "finetune: got true",
     ),
     "summed": (lambda s: s["fuser"].update(cross=[], sum=["description"]), "fuser"),
+    "another codec's rate": (
+        lambda s: s.update(sample_rate=16000),
+        "sample_rate: got 16000, expected 8000, the codec's",
+    ),
     "a circle": (
         lambda s: s["transformer_lm"].update(dim="${transformer_lm.dim}"),
         "references without end",

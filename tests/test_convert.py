@@ -76,6 +76,8 @@ def test_large_models_are_written_in_shards_with_an_index(mono, tmp_path):
     folder = converted(mono.checkpoint, tmp_path / "new", shard_bytes=200_000)
     index = json.loads((folder / "model.safetensors.index.json").read_text())
     shards = sorted(path.name for path in folder.glob("*.safetensors"))
+    modes = {path.stat().st_mode for path in folder.iterdir()}
+    assert len(modes) == 1, "who may read one file may read all"
     assert len(shards) > 2 and set(index["weight_map"].values()) == set(shards)
     assert_same(mono.checkpoint, open_checkpoint(folder))
 

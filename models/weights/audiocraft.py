@@ -263,7 +263,14 @@ def _model_config(
     window = int(settings.segment_s * frame_rate(codec))
     positions = window + max(settings.delays)
     decoder = settings.decoder | {"max_position_embeddings": positions}
-    check_together(path, checks_of(decoder, text, codec), REMEDY)
+    rate = codec["sampling_rate"]
+    own_rate = (
+        "sample_rate",
+        settings.sample_rate == rate,
+        settings.sample_rate,
+        f"{rate}, the codec's",
+    )
+    check_together(path, [*checks_of(decoder, text, codec), own_rate], REMEDY)
     usual = lm_config(decoder, text, codec)
     lm = replace(
         usual,

@@ -50,6 +50,7 @@ _YES, _NO, _NONE = OneOf((True,), REQUIRED), OneOf((False,), False), OneOf((None
 
 LM: Mapping[str, Rule | Text] = {
     "solver": OneOf((MUSIC, SOUND), MUSIC),
+    "sample_rate": known.AUDIO_ENCODER["sampling_rate"],
     "lm_model": OneOf(("transformer_lm",), "transformer_lm"),
     "transformer_lm.dim": known.DECODER["hidden_size"],
     "transformer_lm.num_heads": known.DECODER["num_attention_heads"],
@@ -141,6 +142,8 @@ class LMSettings:
     """by the names of a config.json, as `checkpoint_config.DECODER` has them"""
     delays: tuple[int, ...]
     """one for each codebook"""
+    sample_rate: int
+    """of the codec that the model was trained with"""
     segment_s: float
     """the length that the model was trained on"""
     text_encoder: str
@@ -237,10 +240,11 @@ def read_lm_settings(path: Path, text: object) -> LMSettings:
             "audio_channels": 2 if found["interleave_stereo_codebooks.use"] else 1,
         },
         delays=_delays(settings, found, codebooks),
+        sample_rate=found["sample_rate"],
         segment_s=segment_s,
         text_encoder=text["name"],
         text_conditioner=conditioner,
-        chroma=_chroma(settings, segment_s) if melody else None,
+        chroma=_chroma(settings, segment_s, found["sample_rate"]) if melody else None,
         codec=codec.removeprefix(PRETRAINED) if codec.startswith(PRETRAINED) else "",
         makes_sound=found["solver"] == SOUND,
     )
@@ -293,11 +297,15 @@ def _conditioners(settings: _Settings) -> tuple[str, bool]:
     return name, melody
 
 
-def _chroma(settings: _Settings, segment_s: float) -> ChromaConfig:
+def _chroma(settings: _Settings, segment_s: float, sample_rate: int) -> ChromaConfig:
     """As many frames as the chroma of the longest piece in training has."""
-    found = settings.read(CHROMA, f"conditioners.{MELODY}.chroma_stem.")
+    below = f"conditioners.{MELODY}.chroma_stem."
+    found = settings.read(CHROMA, below)
+    if found["sample_rate"] != sample_rate:
+        got, expected = found["sample_rate"], f"sample_rate, {sample_rate}"
+        raise settings.refused(f"{below}sample_rate", got, expected)
     window = 2 ** found["radix2_exp"]
-    frames = 1 + math.floor(segment_s * found["sample_rate"]) // (window // 4)
+    frames = 1 + math.floor(segment_s * sample_rate) // (window // 4)
     return ChromaConfig(bins=found["n_chroma"], frames=frames, window=window)
 
 

@@ -48,6 +48,9 @@ def write_converted(
         _write_json(folder / "config.json", config)
         _write_json(folder / "generation_config.json", _generation(weights.config.lm))
         _write_json(folder / "preprocessor_config.json", _preprocessor(weights.config))
+        mode = (folder / "config.json").stat().st_mode & 0o777
+        for path in folder.glob("*.safetensors"):
+            path.chmod(mode)  # its library writes for the user alone
         for name in sorted(SETTINGS - NO_TOKENIZER):
             if (weights.tokenizer_folder / name).is_file():
                 shutil.copyfile(weights.tokenizer_folder / name, folder / name)
