@@ -63,6 +63,14 @@ InputFolder = Annotated[
 OutputFolder = Annotated[
     Path, typer.Option("--output", metavar="DIR", help="Where results are written.")
 ]
+Loras = Annotated[
+    list[str],
+    typer.Option(
+        metavar="FOLDER[:STRENGTH]",
+        help="A LoRA on the model: its folder, or its name in the models' loras folder; "
+        "strength 1 unless given. Repeatable.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the outcome as JSON, last on stdout.")]
 
 
@@ -176,6 +184,7 @@ def generate(
             "model, such as -m facebook/musicgen-melody.",
         ),
     ] = None,
+    lora: Loras = [],  # noqa: B006
     as_json: AsJson = False,
     **values: Any,
 ) -> None:
@@ -187,7 +196,10 @@ def generate(
     from .nodes.host import model_folders
     from .workflows.executor import Runner
     from .workflows.media.audio import check_writable, write_audio
+    from .workflows.request import Lora
 
+    for text in lora:
+        _check_is_text(**{"--lora": text})
     _check_is_text(prompt=prompt, negative=values["negative"], model=values["model"])
     tune = melody and _existing_file("melody", melody)
     takes = _take_paths(output, values["variations"])
@@ -200,7 +212,8 @@ def generate(
     if not prompt.strip():
         typer.echo("empty prompt: the music will be unconditional", err=True)
     save_as = BY_SUFFIX[output.suffix.lower()].save_as
-    asked = {**values, "prompt": prompt, "save_as": save_as}
+    loras = tuple(map(Lora.parse, lora))
+    asked = {**values, "prompt": prompt, "loras": loras, "save_as": save_as}
     request = request_of(asked, melody=tune.name if tune else "")
     folder = str(tune.parent) if tune else "input"
     with _music_bar(request.duration_s) as listener:
@@ -377,11 +390,8 @@ def run(
     check_folder_writable(output)
     part_files.sweep(output)
     runner, overrides = Runner(), [Override.parse(text) for text in set_]
-    terms = Run(
-        input_dir=input,
-        output_dir=output,
-        named_models={override.value: override.value for override in overrides},
-    )
+    named = {override.value: override.value for override in overrides}
+    terms = Run(input_dir=input, output_dir=output, named_models=named, named_adapters=named)
     valid, extra = _made_ready(workflow, overrides, runner.classes, terms)
     with _progress(valid.graph) as listener:
         result = runner.run(
@@ -390,7 +400,8 @@ def run(
             listener=listener,
             input_dir=input,
             output_dir=output,
-            named_models=terms.named_models,
+            named_models=named,
+            named_adapters=named,
         )
     _say_made(result, time.perf_counter() - started, as_json)
 

@@ -3,9 +3,17 @@
 Inside ComfyUI it registers the model folder.
 """
 
-from . import audio, codec, host, load, melody, sample, text
+from . import audio, codec, host, load, lora, melody, sample, text
 
-NODES = (*load.NODES, *text.NODES, *melody.NODES, *sample.NODES, *codec.NODES, *audio.NODES)
+NODES = (
+    *load.NODES,
+    *lora.NODES,
+    *text.NODES,
+    *melody.NODES,
+    *sample.NODES,
+    *codec.NODES,
+    *audio.NODES,
+)
 NODE_CLASS_MAPPINGS: dict[str, type] = {node.__name__: node for node in NODES}
 NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = {node.__name__: node.TITLE for node in NODES}
 

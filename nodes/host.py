@@ -13,7 +13,7 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -72,6 +72,8 @@ class Run:
     """models that a graph may use besides the known ones, because a person named them: what the
     graph calls each → the folder or hub id that it is
     """
+    named_adapters: Collection[str] = ()
+    """likewise folders of adapters, besides those in `loras/`"""
     limits: Limits = Limits()
     """bounds on what the graph makes"""
 

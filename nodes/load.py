@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from ..models.encodec import Codec
     from ..models.text import TextEncoder
     from ..models.weights.contract import Weights
-    from .resident_engine import ResidentEngine
 
 log = logging.getLogger("musicgraph")
 
@@ -130,15 +128,14 @@ class MusicGenModelLoader:
         opened = open_model(model)
         where = _device(device)
         choice = _choice(precision, where, opened)
-        host.say(f"loading {model}: {choice}{choose.first_time(choice)}")
-        source = host.stoppable(partial(_engine, opened, choice, where))
+        from .resident_engine import WaitingEngine
+
         text, codec = host.stoppable(lambda _: _other_parts(opened))
-        log.info("loaded %s from %s: %s", model, opened.folder, choice)
         host.show(f"{model}: {_made_by(opened)}{choice}")
-        config = opened.config.lm
+        config, source = opened.config.lm, WaitingEngine(opened, choice, where, model)
         return (
-            wires.Model(source, config, model, choice),
-            wires.TextEncoderPart(host.Resident(text, where)),
+            wires.Model(source, config, model, choice, where, opened),
+            wires.TextEncoderPart(host.Resident(text, where), opened),
             wires.CodecPart(
                 host.Resident(codec, _codec_device(where)), config.num_codebooks, config.channels
             ),
@@ -185,17 +182,6 @@ def _with_bytes(model: str) -> host.OnProgress:
         bar.update(done, total)
 
     return on_progress
-
-
-def _engine(
-    opened: Weights,
-    choice: choose.EngineChoice,
-    device: torch.device,
-    on_progress: host.OnProgress,
-) -> ResidentEngine:
-    from .resident_engine import load
-
-    return load(opened, choice, device, on_progress)
 
 
 def _other_parts(opened: Weights) -> tuple[TextEncoder, Codec]:

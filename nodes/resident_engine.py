@@ -1,10 +1,11 @@
-"""A loaded model's engine: its weights under the host's memory manager, or mapped from files."""
+"""A model's engine: its weights under the host's memory manager, or mapped from files."""
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Protocol
 
-from ..models.engines.choose import CUDA_GRAPH, NUMBA, EngineChoice
+from ..models.engines.choose import CUDA_GRAPH, NUMBA, EngineChoice, first_time
 from ..models.engines.session import Engine, TorchEngine
 from ..models.precision import DTYPES
 from ..models.weights import checkpoint
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     import torch
 
     from ..models.weights.contract import Weights
+
+
+log = logging.getLogger("musicgraph")
 
 
 def _ignore(*_: object) -> None:
@@ -57,6 +61,29 @@ class _OnNumba:
 
     def ready(self, working_bytes: int) -> Engine:
         return self._engine
+
+
+class WaitingEngine:
+    """Loaded when it is first asked for. So a model that only an adapter is put on is never
+    loaded without it.
+    """
+
+    def __init__(self, weights: Weights, choice: EngineChoice, device: torch.device, name: str):
+        self._weights, self._choice, self._device, self._name = weights, choice, device, name
+        self._loaded: ResidentEngine | None = None
+
+    def ready(self, working_bytes: int) -> Engine:
+        """Raises Refused if a weight is no number."""
+        if self._loaded is None:
+            host.say(f"loading {self._name}: {self._choice}{first_time(self._choice)}")
+            self._loaded = host.stoppable(self._load)
+            host.show(f"{self._name}: {self._choice}")
+        return self._loaded.ready(working_bytes)
+
+    def _load(self, on_progress: host.OnProgress) -> ResidentEngine:
+        loaded = load(self._weights, self._choice, self._device, on_progress)
+        log.info("loaded %s from %s: %s", self._name, self._weights.folder, self._choice)
+        return loaded
 
 
 def load(

@@ -213,6 +213,7 @@ def _gathered(frames: Generator[Tensor, None, None], total: int, config: LMConfi
     from ..models.compose.composition import in_blocks
 
     progress, blocks, done = host.Progress(total), [], 0
+    progress.update(0)  # loading, where there was any, is over
 
     def watched() -> Iterator[Tensor]:
         seen = 0

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 from ..models.refused import Refused
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
     from ..models.config import LMConfig
     from ..models.encodec import Codec
     from ..models.engines.choose import EngineChoice
     from ..models.text import TextEncoder
+    from ..models.weights.contract import Weights
     from .host import Resident
     from .resident_engine import ResidentEngine
 
@@ -36,6 +38,9 @@ class Model:
     name: str
     choice: EngineChoice
     """engine, precision and device"""
+    device: torch.device
+    weights: Weights
+    """what `source` loads, for adapters to be put on"""
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,8 @@ class TextEncoderPart:
     """MUSICGEN_TEXT_ENCODER"""
 
     encoder: Resident[TextEncoder]
+    weights: Weights
+    """what it was loaded from, for adapters to be put on"""
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ DOORS = {
     "HTTP": all_fields(SETTINGS),
     "page": page_fields(SETTINGS),
 }
-ASKED = {field.name for field in dataclass_fields(Request)} - {"save_as", "melody"}
+ASKED = {field.name for field in dataclass_fields(Request)} - {"save_as", "melody", "loras"}
 
 
 def declared(node_class):

@@ -14,7 +14,7 @@ from pathlib import Path
 from .graph import Graph, Link, Node
 from .reader import Document
 from .registry import NodeSpecs
-from .request import INPUTS, LOADER, SAMPLER, TEXT, Request
+from .request import INPUTS, LOADER, LORA, SAMPLER, TEXT, Lora, Request
 from .ui_writer import NODE_GAP, NODE_WIDTH, size_of
 from .workflow import Workflow
 
@@ -26,7 +26,7 @@ MELODY, SOUND = "MusicGenMelody", "LoadAudio"
 def workflow_for(request: Request, specs: NodeSpecs) -> Workflow:
     """The default graph for this request.
 
-    Unlike the shipped one it may have a negative text, a melody or a loudness.
+    Unlike the shipped one it may have a negative text, a melody, adapters or a loudness.
     """
     shipped = Document(ui=json.loads(DEFAULT_GRAPH.read_text(encoding="utf-8")))
     workflow = Workflow.of(shipped, specs)
@@ -38,6 +38,8 @@ def workflow_for(request: Request, specs: NodeSpecs) -> Workflow:
         graph = _with_negative(graph, _one_line(request.negative), specs)
     if request.melody:
         graph = _with_melody(graph, request.melody, specs)
+    for place, lora in enumerate(request.loras):
+        graph = _with_lora(graph, lora, place, specs)
     if request.loudness_lufs is not None:
         graph = _with_loudness(graph, request.loudness_lufs, request.save_as, specs)
     return workflow.with_graph(graph)
@@ -97,6 +99,26 @@ def _with_melody(graph: Graph, file_name: str, specs: NodeSpecs) -> Graph:
     place = _moved(graph[positive.node], 0, down)
     graph = graph.with_node(replace(melody, inputs={**links, **melody.inputs}, pos=place))
     return graph.with_input(sampler.id, "positive", Link(melody.id, 0))
+
+
+def _with_lora(graph: Graph, lora: Lora, place: int, specs: NodeSpecs) -> Graph:
+    """With an adapter on the model, behind the ones before it, below the loader."""
+    (loader,), before = graph.of_class(LOADER), graph.of_class(LORA)
+    source = before[-1] if before else loader
+    node = _fresh(graph.fresh_id(), LORA, specs)
+    own = {"adapter": lora.adapter, "strength": lora.strength}
+    wires = {"model": Link(source.id, 0), "text_encoder": Link(source.id, 1)}
+    ends = [
+        (one.id, name, link.slot)
+        for one in graph
+        for name, link in one.links.items()
+        if link in wires.values()
+    ]
+    down = size_of(specs[LOADER])[1] + place * size_of(specs[LORA])[1] + (2 + place) * NODE_GAP
+    graph = graph.with_node(replace(node, inputs={**own, **wires}, pos=_moved(loader, 0, down)))
+    for target, name, slot in ends:
+        graph = graph.with_input(target, name, Link(node.id, slot))
+    return graph
 
 
 def _with_loudness(graph: Graph, target_lufs: float, saver_class: str, specs: NodeSpecs) -> Graph:

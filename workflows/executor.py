@@ -14,7 +14,7 @@ import logging
 import secrets
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -95,6 +95,7 @@ class Runner:
         stream: bool = False,
         targets: tuple[str, ...] | None = None,
         named_models: Mapping[str, str] | None = None,
+        named_adapters: Collection[str] = (),
         limits: Limits | None = None,
         input_dir: str | Path = "input",
         output_dir: str | Path = "output",
@@ -102,15 +103,15 @@ class Runner:
     ) -> RunResult:
         """Runs what leads to outputs, or to the nodes in `targets` if they are given.
 
-        A graph is validated first; what was validated already, with the same folders and
-        `named_models`, is not validated again. Raises WorkflowError with every problem before
+        A graph is validated first; what was validated already, with the same folders and named
+        models and adapters, is not validated again. Raises WorkflowError with every problem before
         anything runs, NodeError with its cause when a node fails, and lets host.Interrupted pass
         when `stopped` says so.
 
         With `stream`, nodes that can work on blocks of tokens do, and AudioChunk events come while
         the sampler is at work. `named_models` are those that a person, not the graph, named: what
-        the graph calls each → what it is. `limits` bound what the graph makes; without them those
-        of models/limits.py hold.
+        the graph calls each → what it is; `named_adapters` are folders named so. `limits` bound
+        what the graph makes; without them those of models/limits.py hold.
         """
         temp_dir = Path(tempfile.gettempdir()) / "musicgraph" if temp_dir is None else temp_dir
         run = Run(
@@ -119,6 +120,7 @@ class Runner:
             output_dir=Path(output_dir),
             temp_dir=Path(temp_dir),
             named_models=named_models or {},
+            named_adapters=named_adapters,
             limits=limits or Limits(),
         )
         with self._lock, torch.inference_mode(), running(run):

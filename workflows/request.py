@@ -16,6 +16,7 @@ from .inputs import InputSpec
 from .registry import NodeSpecs
 
 LOADER, TEXT, SAMPLER = "MusicGenModelLoader", "MusicGenTextEncode", "MusicGenSampler"
+LORA = "MusicGenLoraLoader"
 INPUTS = {
     "prompt": (TEXT, "text"),
     "negative": (TEXT, "text"),
@@ -38,6 +39,26 @@ NEGATIVE_WORDS = "What the music should not be. Works through guidance, so cfg m
 
 
 @dataclass(frozen=True)
+class Lora:
+    """An adapter on the model."""
+
+    adapter: str
+    """its folder, or its name in `loras/`"""
+    strength: float = 1.0
+
+    @classmethod
+    def parse(cls, text: str) -> Lora:
+        """`FOLDER[:STRENGTH]`. What stands behind the last colon counts only if it is a number: a
+        path may have colons too.
+        """
+        adapter, colon, strength = text.rpartition(":")
+        try:
+            return cls(adapter, float(strength)) if colon and adapter else cls(text)
+        except ValueError:
+            return cls(text)
+
+
+@dataclass(frozen=True)
 class Request:
     """What somebody wants to hear. Ranges are checked by the nodes."""
 
@@ -57,6 +78,8 @@ class Request:
     """None: as decoded"""
     melody: str = ""
     """the name of a sound file in the input folder, to follow; empty: none"""
+    loras: tuple[Lora, ...] = ()
+    """on the model; asked for at a terminal only, since folders are a person's own"""
     save_as: str = "SaveAudio"
     """the class of the last node: `Format.save_as` of `media/formats.py`"""
 

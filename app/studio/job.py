@@ -43,6 +43,8 @@ class Job:
     """models that may be opened, and downloaded, because a person named them (see `models.py`):
     what the graph calls each → the folder or hub id that it is
     """
+    named_adapters: tuple[str, ...] = ()
+    """folders of adapters that may be opened because a person named them"""
     stream: bool = False
     """whether to report sound while it is made"""
     music_s: float = 30.0

@@ -70,7 +70,9 @@ def music_job(
     `named_models` is what `models.py` allows, or what a person at a terminal named.
     Raises WorkflowError with all that is wrong with the request.
     """
-    with running(Run(named_models=named_models, input_dir=Path(input_dir))):
+    adapters = tuple(lora.adapter for lora in request.loras)
+    terms = Run(named_models=named_models, named_adapters=adapters, input_dir=Path(input_dir))
+    with running(terms):
         specs = NodeSpecs(classes)
         workflow = workflow_for(request, specs)
         checked = validate(workflow.runnable, specs)
@@ -82,6 +84,7 @@ def music_job(
         targets=(saver.links["audio"].node,),
         folders=Folders(input=input_dir),
         named_models=named_models,
+        named_adapters=adapters,
         stream=stream,
         music_s=request.duration_s,
         checked=checked,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ...nodes import wires
 from ...workflows import api_format
-from ...workflows.events import Event, Listener, NodeStarted
+from ...workflows.events import Event, Listener, NodeProgress, NodeStarted
 from .job import Job, JobResult
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ def run_job(runner: Runner, job: Job, listener: Listener, stopped: Callable[[], 
         stream=job.stream,
         targets=job.targets,
         named_models=job.named_models,
+        named_adapters=job.named_adapters,
         limits=job.limits,
         input_dir=job.folders.input,
         output_dir=job.folders.output,
@@ -71,16 +72,18 @@ def _engine_of(result: RunResult) -> str:
 
 
 class _Stopwatch:
-    """Passes events on, and measures from the start of the first node that composes."""
+    """Passes events on, and measures from when the first node that composes has its model."""
 
     def __init__(self, job: Job, runner: Runner, listener: Listener):
         self._job, self._classes, self._listener = job, runner.classes, listener
         self._began = time.perf_counter()
-        self._composes = False
+        self._composer = ""
 
     def __call__(self, event: Event) -> None:
-        if isinstance(event, NodeStarted) and not self._composes and self._is_composer(event.node):
-            self._began, self._composes = time.perf_counter(), True
+        if isinstance(event, NodeStarted) and not self._composer and self._is_composer(event.node):
+            self._began, self._composer = time.perf_counter(), event.node
+        if isinstance(event, NodeProgress) and (event.node, event.done) == (self._composer, 0):
+            self._began = time.perf_counter()
         self._listener(event)
 
     def _is_composer(self, node: str) -> bool:

@@ -42,7 +42,8 @@ class Weights(Protocol):
     def size_bytes(self) -> int: ...
 
     def tensor(self, name: str) -> Tensor:
-        """One of our names → its tensor, read-only, in the float type that the file has.
+        """One of our names → its tensor, read-only, in the float type that the file has; float32
+        where an adapter changes it.
 
         It is mapped from the file where it lies there in one piece.
 

@@ -69,8 +69,8 @@ def _kind(names: set[str]) -> tuple[str, str] | None:
     if names & {"adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"}:
         return (
             "a LoRA adapter, which changes a model and is none",
-            "merge it into its base with peft (merge_and_unload, then save_pretrained), "
-            "and choose that folder",
+            "choose its base as the model, and put the adapter on top: Load MusicGen LoRA in a "
+            "graph, --lora at the command line",
         )
     if "model_index.json" in names:
         return "a diffusers pipeline", "choose a MusicGen model"
