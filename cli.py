@@ -23,6 +23,7 @@ from .app.convert_cli import convert
 from .app.http.keys_cli import keys
 from .app.options import give_options
 from .app.serve_cli import demo
+from .app.tune_cli import tune
 from .models.engines.processors import prepare_threads
 from .models.quoting import has_surrogates
 from .models.refused import Refused
@@ -56,6 +57,7 @@ app = typer.Typer(
 app.add_typer(keys, name="keys")
 app.command()(demo)
 app.command()(convert)
+app.command()(tune)
 
 InputFolder = Annotated[
     Path, typer.Option("--input", metavar="DIR", help="Where LoadAudio finds its files.")

@@ -213,7 +213,6 @@ def _gathered(frames: Generator[Tensor, None, None], total: int, config: LMConfi
     from ..models.compose.composition import in_blocks
 
     progress, blocks, done = host.Progress(total), [], 0
-    progress.update(0)  # loading, where there was any, is over
 
     def watched() -> Iterator[Tensor]:
         seen = 0
@@ -226,6 +225,7 @@ def _gathered(frames: Generator[Tensor, None, None], total: int, config: LMConfi
                 host.check_stop()
 
     try:
+        progress.update(0)  # loading, where there was any, is over
         for block in in_blocks(watched(), REPORT_FRAMES):
             host.report_tokens(
                 host.TokenBlock(wires.audio_tokens(block, config, open_end=True), done, total)

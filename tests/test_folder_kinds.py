@@ -59,7 +59,7 @@ def nested(*path):
 KINDS = {
     "LoRA": (
         only(adapter_config__json=b"{}", adapter_model__safetensors=b""),
-        "LoRA adapter.*merge it into its base",
+        "LoRA adapter.*choose its base as the model",
     ),
     "LoRA beside its tokenizer": (
         lambda f: (f / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA"})),

@@ -92,7 +92,7 @@ def test_the_page_gives_the_type_default_and_range_of_each_input(node_id):
         declared_inputs(NODE_CLASS_MAPPINGS[node_id]), rows(page(node_id), "Inputs"), strict=True
     ):
         choices = kind if isinstance(kind, list) else []
-        type_name = "COMBO" if choices else kind
+        type_name = "COMBO" if isinstance(kind, list) else kind
         has_default = type_name in WIDGETS and name != "adapter"  # there may be none
         default = f"`{options['default']}`" if has_default else "–"
         assert row[1:3] == [f"`{type_name}`", default], name

@@ -280,8 +280,11 @@ def _whole(folder: Path, name: str, value: object) -> int:
 
 
 def _number(folder: Path, name: str, value: object) -> float:
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not is_number or not 0 < value <= MAX_NUMBER:
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, (int, float))
+        or not 0 < value <= MAX_NUMBER
+    ):
         raise _refused(folder, f"{name} {shown(value)}", f"above 0 and at most {MAX_NUMBER}")
     return value
 

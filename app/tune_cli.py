@@ -1,0 +1,129 @@
+"""`musicgraph tune`: a LoRA from a folder of sounds with captions.
+
+Quick to import: cli.py attaches it whenever it starts.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..models.refused import Refused
+from .tune.settings import TuneSettings
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+NEEDED = ("transformers", "peft", "torch")
+
+Folder = Annotated[
+    Path,
+    typer.Argument(
+        metavar="FOLDER",
+        help="Sound files, each with a caption: NAME.txt beside it, or captions.csv or "
+        "captions.jsonl for all (file, caption).",
+    ),
+]
+Model = Annotated[
+    str, typer.Option("--model", "-m", help="pocket, a folder, or a hub id. It is not changed.")
+]
+Output = Annotated[
+    Path,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="DIR",
+        help="Where the adapter goes. The folder of a run that was stopped goes on with it.",
+    ),
+]
+Steps = Annotated[int, typer.Option(help="How long to train.")]
+Rank = Annotated[int, typer.Option(help="Of the adapter: how much it can learn.")]
+Seconds = Annotated[float, typer.Option(help="Of the pieces that sounds are cut into.")]
+Batch = Annotated[int, typer.Option(help="Pieces a step; less needs less memory.")]
+Rate = Annotated[float, typer.Option(help="Learning rate.")]
+Seed = Annotated[int, typer.Option(help="The same seed gives the same adapter.")]
+Every = Annotated[
+    int, typer.Option(help="Steps between two looks: held-out loss, the adapter, and a sample.")
+]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the outcome as JSON, last on stdout.")]
+
+USUAL = TuneSettings(Path(), "", Path())
+
+
+def tune(
+    folder: Folder,
+    output: Output,
+    model: Model = "pocket",
+    steps: Steps = USUAL.steps,
+    rank: Rank = USUAL.rank,
+    seconds: Seconds = USUAL.seconds,
+    batch: Batch = USUAL.batch,
+    rate: Rate = USUAL.rate,
+    seed: Seed = USUAL.seed,
+    every: Every = USUAL.every,
+    device: Device = USUAL.device,
+    as_json: AsJson = False,
+) -> None:
+    """Train a LoRA: teach a model a sound, from a folder of sound files with captions."""
+    settings = TuneSettings(
+        folder, model, output, steps, rank, seconds, batch, rate, seed, every, device
+    )
+    settings.check()
+    missing = [name for name in NEEDED if find_spec(name) is None]
+    if missing:
+        raise Refused(
+            "training",
+            got=f"no {' and no '.join(missing)}",
+            expected="the libraries that train",
+            remedy="pip install 'musicgraph[tune]'",
+        )
+    from .tune import course
+
+    bars = _Bars()
+    try:
+        made = course.tune(settings, bars)
+    finally:
+        bars.close()
+    gain = f"held-out loss {made.before:.3f} → {made.after:.3f} (step {made.best_step})"
+    typer.echo(f"{gain}; hear it: musicgraph generate --lora {made.output} …", err=True)
+    outcome = {**vars(made), "output": str(made.output)}
+    typer.echo(json.dumps(outcome) if as_json else outcome["output"])
+
+
+class _Bars:
+    """One bar at a time on a terminal, words above it."""
+
+    def __init__(self) -> None:
+        self._bar: tqdm | None = None
+        self._what = ""
+
+    def say(self, text: str) -> None:
+        if self._bar is not None:
+            self._bar.clear()
+        typer.echo(text, err=True)
+
+    def progress(self, what: str, done: int, total: int, note: str = "") -> None:
+        from tqdm import tqdm
+
+        if self._bar is None or self._what != what:
+            self.close()
+            self._what = what
+            layout = "{desc}{bar} {n_fmt}/{total_fmt}, {remaining} left {postfix}"
+            self._bar = tqdm(
+                desc=what, total=total, initial=max(0, done - 1), bar_format=layout,
+                file=sys.stderr, disable=None, leave=False,
+            )  # fmt: skip
+        self._bar.set_postfix_str(note, refresh=False)
+        self._bar.total = total
+        self._bar.update(done - self._bar.n)
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None

@@ -1,0 +1,330 @@
+"""`musicgraph tune`: it learns, goes on after a kill as if nothing had been, and its adapter loads
+in PEFT and here.
+"""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from fresh import BOUND
+from peft import PeftModel
+from safetensors.torch import load_file
+from sessions import opened
+from test_lora import on, our_logits, their_logits
+from upstream import musicgen_model
+
+from musicgraph import cli
+from musicgraph.app.tune import course, pieces, sounds
+from musicgraph.app.tune.lora_model import LoraModel
+from musicgraph.app.tune.needs import adapter_size, memory_bytes
+from musicgraph.app.tune.settings import TuneSettings
+from musicgraph.models.compose.delay import delayed
+from musicgraph.models.engines.session import TorchEngine
+from musicgraph.models.refused import Refused
+from musicgraph.models.weights.peft_adapter import CONFIG, TENSORS
+
+
+class Silent:
+    def __init__(self):
+        self.said = []
+
+    def say(self, text):
+        self.said.append(text)
+
+    def progress(self, what, done, total, note=""):
+        pass
+
+
+def write_sounds(folder, count=3, seconds=1.5):
+    folder.mkdir()
+    for i in range(count):
+        times = np.arange(int(8000 * seconds)) / 8000
+        soundfile.write(folder / f"{i}.wav", 0.3 * np.sin(2 * np.pi * 220 * (i + 1) * times), 8000)
+        (folder / f"{i}.txt").write_text(f"a sine, number {i}\n")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def asked(mono, tmp_path_factory):
+    """Some steps on three sounds, for a test to give an output to."""
+    where = tmp_path_factory.mktemp("tune")
+    return TuneSettings(
+        write_sounds(where / "sounds"), str(mono.folder), where / "out", steps=30, rank=4,
+        seconds=1.0, rate=2e-2, every=15, device="cpu",
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def tuned(asked):
+    listener = Silent()
+    return course.tune(asked, listener), listener.said
+
+
+def test_the_held_out_loss_falls_and_the_best_adapter_is_kept(asked, tuned):
+    made, said = tuned
+    assert made.after < made.before - 0.3
+    rows = (asked.output / "losses.csv").read_text().splitlines()
+    assert [row.split(",")[0] for row in rows] == ["step", "0", "15", "30"]
+    best = asked.output / "steps" / f"{made.best_step:06}"
+    for name in (CONFIG, TENSORS):
+        assert (asked.output / name).read_bytes() == (best / name).read_bytes()
+    assert "GB of memory" in said[0] and "in all" in said[1], "before the first step"
+    for step in (0, 15, 30):
+        sound, rate = soundfile.read(asked.output / "steps" / f"{step:06}" / "sample.wav")
+        assert (len(sound), rate) == (8000, 8000)
+
+
+def test_the_adapter_loads_in_peft_and_here_with_equal_logits(mono, asked, tuned):
+    theirs = PeftModel.from_pretrained(musicgen_model(mono.folder), asked.output)
+    ours = our_logits(on(mono, asked.output))
+    torch.testing.assert_close(ours, their_logits(mono, theirs), atol=1e-4, rtol=0)
+    assert (ours - our_logits(mono.checkpoint)).abs().max() > 0.1
+    config = json.loads((asked.output / CONFIG).read_text())
+    assert config["base_model_name_or_path"] == mono.folder.name, "no path of this machine"
+
+
+KILLED = """
+import pathlib, torch
+torch.set_num_threads(1)
+from musicgraph.app.tune import course
+from musicgraph.app.tune.settings import TuneSettings
+class Told:
+    def say(self, text): pass
+    def progress(self, what, done, total, note=""): print(what, done, flush=True)
+told = {told}
+folders = {{name: pathlib.Path(told[name]) for name in ("folder", "output")}}
+course.tune(TuneSettings(**{{**told, **folders}}), Told())
+"""
+
+
+def _plain(value):
+    return str(value) if isinstance(value, Path) else value
+
+
+def adapter_of(folder):
+    return load_file(folder / TENSORS)
+
+
+def test_a_killed_training_goes_on_to_the_same_adapter(asked, tuned, tmp_path):
+    """Killed by force after some steps, in a process of its own."""
+    told = {**vars(asked), "output": tmp_path / "out", "save_s": 0.0}
+    script = BOUND + KILLED.format(told={name: _plain(value) for name, value in told.items()})
+    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    for line in process.stdout:
+        if line == "training 20\n":
+            os.kill(process.pid, signal.SIGKILL)
+            break
+    process.wait()
+    process.stdout.close()
+    listener = Silent()
+    resumed = course.tune(replace(asked, output=tmp_path / "out"), listener)
+    step = next(int(text.split()[-1]) for text in listener.said if text.startswith("going on"))
+    assert 15 <= step < 30
+    straight = tuned[0]
+    assert (resumed.before, resumed.after) == (straight.before, straight.after)
+    for name, tensor in adapter_of(asked.output).items():
+        assert torch.equal(tensor, adapter_of(tmp_path / "out")[name]), name
+
+
+def test_a_finished_training_is_not_done_again(asked, tuned):
+    began = time.monotonic()
+    again = course.tune(asked, Silent())
+    assert again == tuned[0] and time.monotonic() - began < 60
+    assert not (asked.output / "steps" / "000031").exists()
+
+
+# ---------------------------------------------------------------- the loss
+
+
+def test_the_loss_is_the_cross_entropy_of_upstreams_logits(mono):
+    """Of two pieces of unlike length, one of which hears nothing."""
+    model = LoraModel(mono.folder, mono.config, 2, torch.device("cpu"), 0)
+    frames, lengths = 9, (9, 5)
+    tokens = torch.randint(0, 64, (2, 4, frames), generator=torch.manual_seed(3))
+    mask = torch.arange(frames) < torch.tensor(lengths).unsqueeze(1)
+    heard = mono.text.encode(["drums and bass", ""])
+    loss = model.loss(tokens * mask.unsqueeze(1), mask, heard.states, heard.mask)
+    expected = []
+    for row, length in enumerate(lengths):
+        steps = delayed(tokens[row : row + 1, :, :length], mono.config.delays, 64)
+
+        one = mono.text.encode(["drums and bass", ""][row : row + 1])
+        session = opened(TorchEngine(mono.lm), one, max_steps=steps.shape[2])
+        for step in range(1, steps.shape[2]):
+            logits = session.step(steps[:, :, step - 1 : step])[0].log_softmax(dim=-1)
+            expected += [-logits[k, t] for k, t in enumerate(steps[0, :, step]) if t != 64]
+    assert loss.item() == pytest.approx(torch.stack(expected).mean().item(), abs=1e-4)
+
+
+def test_what_is_said_to_learn_is_what_learns(mono):
+    model = LoraModel(mono.folder, mono.config, 3, torch.device("cpu"), 0)
+    config = mono.checkpoint.config
+    assert adapter_size(3, config) == sum(p.numel() for p in model.parameters.values())
+    asked = TuneSettings(mono.folder, "tiny", mono.folder)
+    assert memory_bytes(asked, config, False) < memory_bytes(
+        replace(asked, batch=64), config, False
+    )
+
+
+# ---------------------------------------------------------------- pieces
+
+
+def test_whole_sounds_are_held_out_where_there_are_enough():
+    many = pieces.divided([100] * 20, 30, seed=1)
+    held = {piece.sound for piece in many.held}
+    assert len(held) == 2 and not held & {piece.sound for piece in many.trained}
+    assert sum(piece.stop - piece.start for piece in many.held) == 200
+
+
+def test_the_end_of_each_sound_is_held_out_where_there_are_few():
+    few = pieces.divided([100, 50], 30, seed=1)
+    assert few.trained == (pieces.Piece(0, 0, 90), pieces.Piece(1, 0, 45))
+    assert few.held == (pieces.Piece(0, 90, 100), pieces.Piece(1, 45, 50))
+
+
+def test_pieces_come_from_everywhere_and_a_step_draws_the_same_ones_again():
+    stretches = [pieces.Piece(0, 0, 100), pieces.Piece(1, 10, 15)]
+    found = [
+        piece
+        for step in range(300)
+        for piece in pieces.drawn(stretches, 20, 4, pieces.step_generator(0, step))
+    ]
+    again = pieces.drawn(stretches, 20, 4, pieces.step_generator(0, 0))
+    assert found[:4] == again
+    long = [piece for piece in found if piece.sound == 0]
+    assert {piece.start for piece in long} == set(range(81))
+    assert all(piece.stop - piece.start == 20 for piece in long)
+    assert {(one.start, one.stop) for one in found if one.sound == 1} == {(10, 15)}
+
+
+def test_the_learning_rate_rises_and_falls():
+    shares = [course.rate_share(step, 100) for step in range(100)]
+    assert shares[0] == pytest.approx(0.05, abs=0.01) and max(shares) > 0.9
+    assert shares[-1] == pytest.approx(course.LAST_RATE, abs=0.01)
+
+
+# ---------------------------------------------------------------- refusals
+
+
+def test_captions_may_stand_in_a_table(tmp_path):
+    folder = write_sounds(tmp_path / "sounds", 2, 0.1)
+    expected = [one.caption for one in sounds.read_folder(folder)]
+    for text in folder.glob("*.txt"):
+        text.unlink()
+    rows = [("1.wav", "with, a comma"), ("0.wav", 'and "quotes"')]
+    (folder / "captions.csv").write_text(
+        'file,caption\n1.wav,"with, a comma"\n0.wav,"and ""quotes"""\n'
+    )
+    found = sounds.read_folder(folder)
+    assert [one.caption for one in found] == [rows[1][1], rows[0][1]] and len(expected) == 2
+    (folder / "captions.csv").unlink()
+    lines = [json.dumps({"file": name, "caption": caption}) for name, caption in rows]
+    (folder / "captions.jsonl").write_text("\n".join(lines))
+    assert sounds.read_folder(folder) == found
+
+
+def without(name):
+    return lambda folder: (folder / name).unlink()
+
+
+def with_text(name, text):
+    return lambda folder: (folder / name).write_text(text)
+
+
+def emptied(folder):
+    shutil.rmtree(folder)
+    folder.mkdir()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (without("1.txt"), '1 sounds without a caption: "1.wav"'),
+        (without("1.wav"), '1 captions without a sound: "1.txt"'),
+        (emptied, "0 sound files"),
+        (shutil.rmtree, "nothing there"),
+        (with_text("1.txt", " \n"), "0 characters"),
+        (with_text("1.txt", "x" * 2001), "2001 characters"),
+        (with_text("1.wav", "no sound"), "not an audio file"),
+        (with_text("captions.csv", "file,caption\n"), "captions.csv and 0.txt"),
+        (lambda folder: (folder / "1.txt").write_bytes(b"\xff\xfe\xfd"), "no UTF-8"),
+    ],
+)
+def test_sounds_and_captions_that_do_not_fit_are_refused_and_nothing_is_written(
+    asked, tmp_path, change, words
+):
+    folder = write_sounds(tmp_path / "sounds", 3, 0.1)
+    change(folder)
+    with pytest.raises(Refused, match=words):
+        course.tune(replace(asked, folder=folder, output=tmp_path / "out"), Silent())
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("captions.csv", "name,text\n0.wav,x\n", "file and caption"),
+        ("captions.csv", "file,caption\n0.wav,x\n0.wav,y\n1.wav,z\n", "twice"),
+        ("captions.jsonl", '{"file": "0.wav"', "file and caption"),
+        ("captions.jsonl", '{"file": "0.wav", "caption": 7}', "file and caption"),
+    ],
+)
+def test_a_table_that_cannot_be_read_is_refused(tmp_path, name, content, words):
+    folder = write_sounds(tmp_path / "sounds", 2, 0.1)
+    for text in folder.glob("*.txt"):
+        text.unlink()
+    (folder / name).write_text(content)
+    with pytest.raises(Refused, match=words):
+        sounds.read_folder(folder)
+
+
+def test_a_sound_that_is_too_short_is_refused_before_anything_is_written(asked, tmp_path):
+    folder = write_sounds(tmp_path / "sounds", 2, 0.5)
+    with pytest.raises(Refused, match="0.50 s of sound"):
+        course.tune(replace(asked, folder=folder, output=tmp_path / "out"), Silent())
+    assert not (tmp_path / "out").exists()
+
+
+def test_another_runs_folder_is_left_alone(asked, tuned, tmp_path):
+    before = sorted(asked.output.rglob("*"))
+    with pytest.raises(Refused, match="a run of another settings"):
+        course.tune(replace(asked, rank=5), Silent())
+    assert sorted(asked.output.rglob("*")) == before
+    (tmp_path / "music.wav").touch()
+    with pytest.raises(Refused, match="other files"):
+        course.tune(replace(asked, output=tmp_path), Silent())
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ({"steps": 0}, "--steps"),
+        ({"rate": float("nan")}, "--rate"),
+        ({"seconds": 31}, "--seconds"),
+        ({"device": "tpu"}, "--device"),
+        ({"model": "nowhere"}, "not on this machine"),
+    ],
+)
+def test_settings_that_cannot_be_used_are_refused(asked, tmp_path, setting, words):
+    with pytest.raises(Refused, match=words):
+        course.tune(replace(asked, output=tmp_path / "out", **setting), Silent())
+
+
+def test_the_command_refuses_in_one_line(tmp_path, capsys, monkeypatch):
+    arguments = ["tune", str(tmp_path / "nowhere"), "--output", str(tmp_path / "out")]
+    monkeypatch.setattr(sys, "argv", ["musicgraph", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    out = capsys.readouterr()
+    assert ended.value.code == 2 and out.err.count("\n") == 1 and "nothing there" in out.err
+    assert list(tmp_path.iterdir()) == []
