@@ -5,15 +5,22 @@ PEFT is the judge: adapters are made and merged by it, on transformers' model.
 
 import json
 import shutil
+import sys
 
 import pytest
 import torch
+from fakes import assert_links_sound
 from peft import LoraConfig, PeftModel, get_peft_model
 from peft.tuners.lora import LoraLayer
 from safetensors.torch import load_file, save_file
 from sessions import opened
+from test_parity import tokenized
+from tiny import write_tiny_checkpoint
 from upstream import musicgen_model
 
+from musicgraph import cli
+from musicgraph.app.studio import worker
+from musicgraph.app.studio.music import make_music
 from musicgraph.models.disk import cache
 from musicgraph.models.engines.numba_engine import NumbaEngine
 from musicgraph.models.engines.session import TorchEngine
@@ -22,10 +29,14 @@ from musicgraph.models.refused import Refused
 from musicgraph.models.weights import checkpoint
 from musicgraph.models.weights.adapted import Adapted, adapted, touches
 from musicgraph.models.weights.peft_adapter import CONFIG, TENSORS, open_peft
-from musicgraph.nodes import host, wires
+from musicgraph.nodes import host, resident_engine, wires
 from musicgraph.nodes.load import MusicGenModelLoader
 from musicgraph.nodes.lora import MusicGenLoraLoader
-from musicgraph.workflows.request import Lora
+from musicgraph.workflows.default_graph import workflow_for
+from musicgraph.workflows.executor import Runner
+from musicgraph.workflows.graph import Link
+from musicgraph.workflows.registry import NodeSpecs, node_classes
+from musicgraph.workflows.request import Lora, Request
 
 TEXTS = ["drums and a flute", "piano"]
 ATTENTION = ["q_proj", "k_proj", "v_proj", "out_proj"]
@@ -87,10 +98,7 @@ def our_logits(weights, engine=None):
 
 @torch.inference_mode()
 def their_logits(mono, model):
-    import test_parity
-
-    steps = steps_of(mono.config)
-    batch = test_parity.tokenized(mono, TEXTS)
+    steps, batch = steps_of(mono.config), tokenized(mono, TEXTS)
     made = model(**batch, decoder_input_ids=steps.flatten(0, 1)).logits
     return made.unflatten(0, (len(TEXTS), -1))[:, :, -1]
 
@@ -137,8 +145,6 @@ def test_what_no_adapter_touches_is_the_bases_own(mono, folders):
 
 
 def test_half_precision_is_widened_before_an_adapter_is_added(folders, tmp_path):
-    from tiny import write_tiny_checkpoint
-
     write_tiny_checkpoint(tmp_path / "half", dtype=torch.float16)
     base = checkpoint.open_checkpoint(tmp_path / "half")
     weights = adapted(base, open_peft(folders["heads"], base.config), 1.0)
@@ -326,8 +332,6 @@ def shelf(mono, folders, tmp_path, monkeypatch):
 
 
 def test_the_base_is_not_loaded_for_an_adapter(shelf, monkeypatch):
-    from musicgraph.nodes import resident_engine
-
     loaded = []
     plain = resident_engine.load
     monkeypatch.setattr(
@@ -385,3 +389,73 @@ def test_an_adapter_that_was_replaced_is_put_on_anew(shelf):
 )
 def test_only_a_number_behind_the_last_colon_is_a_strength(text, expected):
     assert Lora.parse(text) == expected
+
+
+def made(mono, **wishes):
+    asked = {"model": str(mono.folder), "precision": "fp32", "device": "cpu", "top_k": 50}
+    return make_music(Runner(), Request("drums", duration_s=0.5, seed=3, **asked, **wishes))
+
+
+def test_a_request_with_adapters_is_a_graph_that_opens_in_comfyui(mono, folders):
+    """Its nodes stand in a row, and both text nodes hear the last one."""
+    loras = (Lora(str(folders["attention"]), 0.5), Lora(str(folders["heads"])))
+    request = Request("drums", negative="noise", loras=loras)
+    workflow = workflow_for(request, NodeSpecs(node_classes()))
+    assert_links_sound(workflow.ui)
+    first, second = workflow.graph.of_class("MusicGenLoraLoader")
+    assert (first.widgets, second.widgets["adapter"]) == (
+        {"adapter": str(folders["attention"]), "strength": 0.5},
+        str(folders["heads"]),
+    )
+    assert second.links == {"model": Link(first.id, 0), "text_encoder": Link(first.id, 1)}
+    (sampler,) = workflow.graph.of_class("MusicGenSampler")
+    assert sampler.links["model"] == Link(second.id, 0)
+    texts = workflow.graph.of_class("MusicGenTextEncode")
+    assert [one.links["text_encoder"] for one in texts] == [Link(second.id, 1)] * 2
+    (codec,) = workflow.graph.of_class("EnCodecDecode")
+    assert codec.links["codec"] == Link("1", 2)
+
+
+def test_an_adapter_is_heard_and_at_strength_0_it_is_not(mono, folders):
+    adapter = str(folders["attention"])
+    plain, heard, off = (
+        made(mono, loras=loras).waveform for loras in ((), (Lora(adapter),), (Lora(adapter, 0.0),))
+    )
+    assert torch.equal(plain, off) and not torch.equal(plain, heard)
+
+
+def test_loading_does_not_count_as_making_music(mono, monkeypatch):
+    clock, plain = [0.0], resident_engine.load
+
+    def load(*arguments):
+        clock[0] += 1000
+        return plain(*arguments)
+
+    monkeypatch.setattr(resident_engine, "load", load)
+    monkeypatch.setattr(worker.time, "perf_counter", lambda: clock[0])
+    assert made(mono).generation_s == 0 and clock[0] == 1000
+
+
+@pytest.mark.parametrize(
+    ("lora", "words"),
+    [
+        ("nowhere", "expected a folder in"),
+        ("{attention}:5", "too big"),
+        ("{attention}:nan", "got NaN, expected a finite number"),
+        ("{wide}", "for a target of"),
+    ],
+)
+def test_the_command_refuses_an_adapter_in_one_line(
+    mono, folders, tmp_path, capsys, monkeypatch, lora, words
+):
+    lora = lora.format(attention=folders["attention"], wide=write_adapter_of_width(folders))
+    arguments = ["--model", mono.folder, "--lora", lora, "--top-k", 50, "-d", 0.1]
+    target = tmp_path / "tune.wav"
+    monkeypatch.setattr(
+        sys, "argv", ["musicgraph", "generate", "x", *map(str, arguments), "-o", str(target)]
+    )
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    err = capsys.readouterr().err
+    assert (ended.value.code, err.count("\n")) == (2, 1) and words in err, err
+    assert not target.exists()

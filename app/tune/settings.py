@@ -19,7 +19,7 @@ class TuneSettings:
     """of the sounds and their captions"""
     model: str
     output: Path
-    steps: int = 600
+    steps: int = 400
     rank: int = 16
     seconds: float = 10.0
     """of the pieces that the sounds are cut into"""
