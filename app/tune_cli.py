@@ -87,7 +87,7 @@ def tune(
 
     bars = _Bars()
     try:
-        made = course.tune(settings, bars)
+        made = course.train(settings, bars)
     finally:
         bars.close()
     gain = f"held-out loss {made.before:.3f} → {made.after:.3f} (step {made.best_step})"

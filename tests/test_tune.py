@@ -67,7 +67,7 @@ def asked(mono, tmp_path_factory):
 @pytest.fixture(scope="module")
 def tuned(asked):
     listener = Silent()
-    return course.tune(asked, listener), listener.said
+    return course.train(asked, listener), listener.said
 
 
 def test_the_held_out_loss_falls_and_the_best_adapter_is_kept(asked, tuned):
@@ -103,7 +103,7 @@ class Told:
     def progress(self, what, done, total, note=""): print(what, done, flush=True)
 told = {told}
 folders = {{name: pathlib.Path(told[name]) for name in ("folder", "output")}}
-course.tune(TuneSettings(**{{**told, **folders}}), Told())
+course.train(TuneSettings(**{{**told, **folders}}), Told())
 """
 
 
@@ -115,6 +115,7 @@ def adapter_of(folder):
     return load_file(folder / TENSORS)
 
 
+@pytest.mark.slow
 def test_a_killed_training_goes_on_to_the_same_adapter(asked, tuned, tmp_path):
     """Killed by force after some steps, in a process of its own."""
     told = {**vars(asked), "output": tmp_path / "out", "save_s": 0.0}
@@ -127,7 +128,7 @@ def test_a_killed_training_goes_on_to_the_same_adapter(asked, tuned, tmp_path):
     process.wait()
     process.stdout.close()
     listener = Silent()
-    resumed = course.tune(replace(asked, output=tmp_path / "out"), listener)
+    resumed = course.train(replace(asked, output=tmp_path / "out"), listener)
     step = next(int(text.split()[-1]) for text in listener.said if text.startswith("going on"))
     assert 15 <= step < 30
     straight = tuned[0]
@@ -138,7 +139,7 @@ def test_a_killed_training_goes_on_to_the_same_adapter(asked, tuned, tmp_path):
 
 def test_a_finished_training_is_not_done_again(asked, tuned):
     began = time.monotonic()
-    again = course.tune(asked, Silent())
+    again = course.train(asked, Silent())
     assert again == tuned[0] and time.monotonic() - began < 60
     assert not (asked.output / "steps" / "000031").exists()
 
@@ -266,7 +267,7 @@ def test_sounds_and_captions_that_do_not_fit_are_refused_and_nothing_is_written(
     folder = write_sounds(tmp_path / "sounds", 3, 0.1)
     change(folder)
     with pytest.raises(Refused, match=words):
-        course.tune(replace(asked, folder=folder, output=tmp_path / "out"), Silent())
+        course.train(replace(asked, folder=folder, output=tmp_path / "out"), Silent())
     assert not (tmp_path / "out").exists()
 
 
@@ -291,18 +292,18 @@ def test_a_table_that_cannot_be_read_is_refused(tmp_path, name, content, words):
 def test_a_sound_that_is_too_short_is_refused_before_anything_is_written(asked, tmp_path):
     folder = write_sounds(tmp_path / "sounds", 2, 0.5)
     with pytest.raises(Refused, match="0.50 s of sound"):
-        course.tune(replace(asked, folder=folder, output=tmp_path / "out"), Silent())
+        course.train(replace(asked, folder=folder, output=tmp_path / "out"), Silent())
     assert not (tmp_path / "out").exists()
 
 
 def test_another_runs_folder_is_left_alone(asked, tuned, tmp_path):
     before = sorted(asked.output.rglob("*"))
     with pytest.raises(Refused, match="a run of another settings"):
-        course.tune(replace(asked, rank=5), Silent())
+        course.train(replace(asked, rank=5), Silent())
     assert sorted(asked.output.rglob("*")) == before
     (tmp_path / "music.wav").touch()
     with pytest.raises(Refused, match="other files"):
-        course.tune(replace(asked, output=tmp_path), Silent())
+        course.train(replace(asked, output=tmp_path), Silent())
 
 
 @pytest.mark.parametrize(
@@ -317,7 +318,7 @@ def test_another_runs_folder_is_left_alone(asked, tuned, tmp_path):
 )
 def test_settings_that_cannot_be_used_are_refused(asked, tmp_path, setting, words):
     with pytest.raises(Refused, match=words):
-        course.tune(replace(asked, output=tmp_path / "out", **setting), Silent())
+        course.train(replace(asked, output=tmp_path / "out", **setting), Silent())
 
 
 def test_the_command_refuses_in_one_line(tmp_path, capsys, monkeypatch):

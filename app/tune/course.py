@@ -6,6 +6,7 @@ whole every minute; so a training that was killed goes on to the same adapter.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -30,7 +31,7 @@ from ...nodes import host, resident_engine
 from ...workflows.media.audio import read_audio, write_audio
 from ...workflows.media.files import check_folder_writable
 from .needs import adapter_size, memory_bytes, minutes
-from .pieces import Piece, divided, drawn, gathered, step_generator
+from .pieces import MAX_HELD_PIECES, Piece, divided, drawn, gathered, step_generator
 from .settings import TuneSettings
 from .sounds import CaptionedSound, read_folder
 from .state import ANOTHER, Look, RunFolder, TrainingState
@@ -65,7 +66,7 @@ class Tuned:
     best_step: int
 
 
-def tune(settings: TuneSettings, listener: Listener) -> Tuned:
+def train(settings: TuneSettings, listener: Listener) -> Tuned:
     """Trains, or goes on where it was. Nothing is written before all input is known to be good.
 
     Raises Refused: settings, sounds or captions that do not fit, a model that is not here or cannot
@@ -149,8 +150,8 @@ class _Training:
         self.step, self.looks, self.losses = 0, [], []
 
     def run(self) -> Tuned:
-        self._say_time()
         if not self.run_folder.is_begun:
+            self._say_time(self.settings.steps)
             self.run_folder.begin(self._encoded())
         with locked(self.run_folder.room / "lock", self._refuse_second):
             self.tokens = self.run_folder.tokens()
@@ -169,8 +170,8 @@ class _Training:
 
     # ------------------------------------------------------------ before
 
-    def _say_time(self) -> None:
-        """A step and a second of sound, timed; nothing is learnt from them."""
+    def _say_time(self, steps: int) -> None:
+        """By a step that is timed, and from which nothing is learnt."""
         settings, config = self.settings, self.config
         shape = (settings.batch, config.num_codebooks, self.frames)
         tokens = torch.zeros(shape, dtype=torch.int64)
@@ -182,11 +183,11 @@ class _Training:
 
         trial()  # warms up
         step_s = _timed(trial)
-        look_s = step_s * 16 / settings.batch / 2
-        left = settings.steps * step_s + settings.steps / settings.every * look_s
+        look_s = step_s * MAX_HELD_PIECES / settings.batch / 2
+        left = steps * step_s + steps / settings.every * look_s
         self.listener.say(
-            f"{settings.steps} steps of {step_s:.2f} s: about {minutes(left)} in all, and some "
-            f"seconds for each minute of sound and for each sample"
+            f"{steps} steps of {step_s:.2f} s: about {minutes(left)} in all, and some seconds for "
+            "each minute of sound and for each sample"
         )
 
     def _encoded(self) -> list[Tensor]:
@@ -314,14 +315,13 @@ class _Training:
             )
         )
 
-    @torch.no_grad()
     def _go_on(self) -> None:
         """From the state that was saved, if there is one."""
         state = self.run_folder.state()
         if state is None:
             return
         for name, parameter in self.parameters.items():
-            parameter.copy_(state.parameters[name])
+            parameter.data.copy_(state.parameters[name])
             if name in state.first:
                 self.optimiser.state[parameter] = {
                     "step": torch.tensor(float(state.step)),
@@ -330,12 +330,12 @@ class _Training:
                 }
         self.step, self.looks, self.losses = state.step, [*state.looks], [*state.losses]
         self.listener.say(f"going on after step {state.step}")
+        if state.step < self.settings.steps:
+            self._say_time(self.settings.steps - state.step)
 
 
 def rate_share(step: int, steps: int) -> float:
     """Of the highest learning rate: a straight way up, then half a cosine down to `LAST_RATE`."""
-    import math
-
     up = min(1.0, (step + 1) / min(WARM_UP, steps))
     down = 0.5 + 0.5 * math.cos(math.pi * step / steps)
     return up * (LAST_RATE + (1 - LAST_RATE) * down)

@@ -62,7 +62,8 @@ class LoraModel:
         steps = delayed(read, config.delays, config.special_token)[:, :, :-1]
         counted = tokens.masked_fill(beyond, NOT_COUNTED)
         targets = delayed(counted, config.delays, NOT_COUNTED)[:, :, 1:]
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+        is_cuda = self.device.type == "cuda"
+        with torch.autocast("cuda", torch.bfloat16) if is_cuda else contextlib.nullcontext():
             logits = self._logits(steps, states, heard)
         return F.cross_entropy(logits.flatten(0, 2).float(), targets.flatten())
 

@@ -9,8 +9,8 @@ from ...models.parameters import all_shapes
 from ...models.weights.hugging_face import file_names
 from .settings import TuneSettings
 
-LIBRARIES_BYTES = 0.6e9
-"""torch, transformers and peft themselves"""
+LIBRARIES_BYTES = 0.9e9
+"""torch, transformers and peft themselves, and the engine that plays the samples"""
 STATES_OF_ADAM = 4
 """a parameter that learns is there four times: itself, its gradient, and two means of it"""
 
