@@ -36,6 +36,8 @@ class JobStatus:
                 self._compose(event)
             elif isinstance(event, NodeProgress) and event.node == self.node:
                 self.node_share = event.done / max(1, event.total)
+                if not event.done and self.composer is None:  # what it loads is loaded
+                    self.node_since = time.monotonic()
 
     def _compose(self, event: TokensFinished) -> None:
         if self.composing_since is None:
