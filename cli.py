@@ -21,7 +21,7 @@ import typer
 
 from .app.convert_cli import convert
 from .app.http.keys_cli import keys
-from .app.options import give_options
+from .app.options import Loras, give_options
 from .app.serve_cli import demo
 from .app.tune_cli import tune
 from .models.engines.processors import prepare_threads
@@ -64,14 +64,6 @@ InputFolder = Annotated[
 ]
 OutputFolder = Annotated[
     Path, typer.Option("--output", metavar="DIR", help="Where results are written.")
-]
-Loras = Annotated[
-    list[str],
-    typer.Option(
-        metavar="FOLDER[:STRENGTH]",
-        help="A LoRA on the model: its folder, or its name in the models' loras folder; "
-        "strength 1 unless given. Repeatable.",
-    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the outcome as JSON, last on stdout.")]
 
@@ -200,9 +192,8 @@ def generate(
     from .workflows.media.audio import check_writable, write_audio
     from .workflows.request import Lora
 
-    for text in lora:
-        _check_is_text(**{"--lora": text})
-    _check_is_text(prompt=prompt, negative=values["negative"], model=values["model"])
+    told = {"negative": values["negative"], "model": values["model"], "lora": "".join(lora)}
+    _check_is_text(prompt=prompt, **told)
     tune = melody and _existing_file("melody", melody)
     takes = _take_paths(output, values["variations"])
     for path in takes:

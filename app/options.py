@@ -11,6 +11,15 @@ import typer
 from ..workflows.inputs import InputSpec
 from .studio.fields import Fields
 
+Loras = Annotated[
+    list[str],
+    typer.Option(
+        metavar="FOLDER[:STRENGTH]",
+        help="A LoRA on the model: its folder, or its name in the models' loras folder; "
+        "strength 1 unless given. Repeatable.",
+    ),
+]
+
 
 def give_options(command: Callable[..., Any], fields: Fields, letters: Mapping[str, str]) -> None:
     """To a command whose last parameter is `**values`: an option for each field.

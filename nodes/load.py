@@ -123,13 +123,13 @@ class MusicGenModelLoader:
     def load(
         self, model: str, precision: str, device: str
     ) -> tuple[wires.Model, wires.TextEncoderPart, wires.CodecPart]:
+        from .resident_engine import WaitingEngine
+
         if not host.called_by_hand():  # a linked value was not there to be validated
             _check_choices(model, precision, device)
         opened = open_model(model)
         where = _device(device)
         choice = _choice(precision, where, opened)
-        from .resident_engine import WaitingEngine
-
         text, codec = host.stoppable(lambda _: _other_parts(opened))
         host.show(f"{model}: {_made_by(opened)}{choice}")
         config, source = opened.config.lm, WaitingEngine(opened, choice, where, model)

@@ -82,6 +82,10 @@ class Adapted:
     def size_bytes(self) -> int:
         return self.base.size_bytes + sum(adapter.size_bytes for adapter, _ in self.adapters)
 
+    @property
+    def tokenizer_folder(self) -> Path:
+        return self.base.tokenizer_folder
+
     def tensor(self, name: str) -> Tensor:
         import torch
 
