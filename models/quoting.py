@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from itertools import islice
 
 MAX_SHOWN_CHARACTERS = 80
 MAX_SHOWN_LEVELS = 8
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def shown(value: object) -> str:
@@ -37,7 +39,7 @@ def _shortened(value: object, levels: int) -> object:
 
 def has_surrogates(text: str) -> bool:
     """Whether a text holds halves of letters (lone surrogates), which no file can hold."""
-    return not text.isascii() and any("\ud800" <= c <= "\udfff" for c in text)
+    return not text.isascii() and _SURROGATE.search(text) is not None
 
 
 def _plain_surrogates(text: str) -> str:

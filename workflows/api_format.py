@@ -44,9 +44,11 @@ def _node(node_id: str, data: Any) -> Node:
     if not isinstance(inputs, dict):
         got = f"node {shown(node_id)}: got inputs {shown(inputs)}"
         raise refused("not a workflow", f"{got}, expected an object")
-    title = meta.get("title") if isinstance(meta, dict) else None
+    meta = meta if isinstance(meta, dict) else {}
+    title, pack = meta.get("title"), meta.get("cnr_id") or meta.get("aux_id")
     values = {name: _input(value) for name, value in inputs.items()}
-    return Node(node_id, class_type, values, title if isinstance(title, str) else None)
+    title = title if isinstance(title, str) else None
+    return Node(node_id, class_type, values, title, pack=pack if isinstance(pack, str) else "")
 
 
 def _input(value: Any) -> Any:

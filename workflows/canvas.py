@@ -1,15 +1,15 @@
 """What ComfyUI's page shows, and what it makes of it when the user presses Run: the graph.
 
-Every version of the UI format is read into a `Canvas`. `graph_of` names the widget values, follows
-reroutes, passes bypassed nodes by, leaves out muted ones, and puts the values of primitives where
-they point to, as the page does.
+Every version of the UI format is read into a `Canvas`, whose subgraphs `subgraphs.py` lays open.
+`graph_of` names the widget values, follows reroutes and Get to its Set, passes bypassed nodes by,
+leaves out muted ones, and puts the values of primitives where they point to, as the page does.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from . import widget_values
@@ -20,7 +20,13 @@ from .registry import NodeSpecs, types_fit
 
 MUTED, BYPASSED = 2, 4
 REROUTE, PRIMITIVE = "Reroute", "PrimitiveNode"
-PAGE_ONLY = frozenset({"Note", "MarkdownNote", REROUTE, PRIMITIVE})
+GET_OF_SET = {"SetNode": "GetNode", "easy setNode": "easy getNode"}
+"""the nodes with which widespread packs carry a wire by its name, which is their only widget"""
+SETTERS, GETTERS = frozenset(GET_OF_SET), frozenset(GET_OF_SET.values())
+FOLLOWED = SETTERS | {REROUTE, "Reroute (rgthree)"}
+"""what gives on what comes in at its first input"""
+NOTES = frozenset({"Note", "MarkdownNote", "Label (rgthree)", "Bookmark (rgthree)"})
+PAGE_ONLY = FOLLOWED | GETTERS | NOTES | {PRIMITIVE}
 
 
 @dataclass(frozen=True)
@@ -30,6 +36,7 @@ class Socket:
     name: str
     type: Any
     link: int | None
+    is_widget: bool = False
 
 
 @dataclass(frozen=True)
@@ -43,7 +50,13 @@ class CanvasNode:
     widgets_values: list | dict
     search_name: str
     """the name for search and replace, by which prefixes point at the node's widgets"""
-    pos: tuple[float, float] | None
+    pos: tuple[float, float] | None = None
+    pack: str = ""
+    """the pack that the document says its class is from, by its name in ComfyUI's registry"""
+    given: Mapping[str, Any] = field(default_factory=dict)
+    """values that come before those in `widgets_values`, by the name of the widget"""
+    promoted: tuple[tuple[str, str], ...] = ()
+    """the widgets of nodes inside that a subgraph's node shows: id and name, in order"""
 
     @property
     def runs(self) -> bool:
@@ -120,9 +133,16 @@ def with_page_tokens(graph: Graph, canvas: Canvas, specs: NodeSpecs) -> Graph:
     return replace(graph, nodes={**graph.nodes, **changed}) if changed else graph
 
 
-_Source = tuple[Link | None, bool]
-"""the output that feeds an input, and whether the way to it ends at a muted node"""
-_NOWHERE: _Source = (None, False)
+@dataclass(frozen=True)
+class _Source:
+    """What feeds an input: an output, or the widget of a primitive; or why there is nothing."""
+
+    link: Link | None = None
+    primitive: CanvasNode | None = None
+    is_muted: bool = False
+
+
+_NOWHERE = _Source()
 
 
 class _Resolver:
@@ -131,6 +151,11 @@ class _Resolver:
     def __init__(self, canvas: Canvas, specs: NodeSpecs):
         self.canvas, self.specs = canvas, specs
         self._sources: dict[tuple[int | None, str], _Source] = {}  # by link and wanted type
+        self._setters = {
+            (_level(node.id), GET_OF_SET[node.type], _first_value(node)): node
+            for node in reversed(canvas.nodes.values())  # of several with one name the first counts
+            if node.type in SETTERS
+        }
 
     def node(self, drawn: CanvasNode) -> tuple[Node, list[str]]:
         """The node, and the names of the inputs left empty because what they are linked to is
@@ -140,17 +165,16 @@ class _Resolver:
         for slot in drawn.inputs:
             if slot.link is None:
                 continue
-            origin = self._origin(slot.link)
-            if origin is not None and origin[0].type == PRIMITIVE:
-                _take_primitive(inputs, slot.name, origin[0])
-                continue
-            source, is_muted = self._source(slot)
-            if source is not None:
-                inputs[slot.name] = source
-            elif is_muted and slot.name not in inputs:
+            source = self._source(slot)
+            if source.link is not None:
+                inputs[slot.name] = source.link
+            elif source.primitive is not None:
+                _take_primitive(inputs, slot.name, source.primitive)
+            elif source.is_muted and slot.name not in inputs:
                 from_muted.append(slot.name)
         title = drawn.title or self._title(drawn.type)
-        return Node(drawn.id, drawn.type, inputs, title, drawn.pos), from_muted
+        node = Node(drawn.id, drawn.type, inputs, title, drawn.pos, drawn.pack)
+        return node, from_muted
 
     def _title(self, class_type: str) -> str:
         return self.specs[class_type].title if class_type in self.specs else class_type
@@ -182,22 +206,50 @@ class _Resolver:
         if origin is None:
             return _NOWHERE, None
         node, output = origin
-        if node.type == REROUTE:  # whatever its mode
+        if node.type in FOLLOWED:  # whatever its mode
             return None, _link_at(node, 0)
+        if node.type == PRIMITIVE:
+            above = _link_at(node, 0)
+            return (_Source(primitive=node) if above is None else None), above
         if node.mode == MUTED:
-            return (None, True), None
+            return _Source(is_muted=True), None
         if node.mode == BYPASSED:
             return None, _link_at(node, _bypass_input(node, output, wanted))
-        return (_NOWHERE if node.type in PAGE_ONLY else (Link(node.id, output), False)), None
+        if node.type in GETTERS:
+            return None, self._link_set_for(node)
+        return (_NOWHERE if node.type in PAGE_ONLY else _Source(Link(node.id, output))), None
+
+    def _link_set_for(self, getter: CanvasNode) -> int | None:
+        """What goes into the Set that has the name of this Get: on its level, or on one above."""
+        level = _level(getter.id)
+        while True:
+            found = self._setters.get((level, getter.type, _first_value(getter)))
+            if found is not None or not level:
+                return None if found is None else _link_at(found, 0)
+            level = _level(level)
+
+
+def _level(node_id: str) -> str:
+    """The subgraph's node that a node is in: "9" for "9:3", "" for what is drawn first."""
+    return node_id.rpartition(":")[0]
+
+
+def _first_value(node: CanvasNode) -> str | None:
+    values = node.widgets_values
+    return values[0] if isinstance(values, list) and values and isinstance(values[0], str) else None
 
 
 def _widgets(drawn: CanvasNode, specs: NodeSpecs) -> dict[str, Any]:
-    values = widget_values.named(specs.inputs_of(drawn.type), drawn.widgets_values)
+    inputs = specs.inputs_of(drawn.type)
+    given = {name: value for name, value in drawn.given.items() if name in inputs}
+    values = widget_values.named(inputs, drawn.widgets_values) | given
     return {name: literal(value) for name, value in values.items()}
 
 
 def _take_primitive(inputs: dict[str, Any], name: str, primitive: CanvasNode) -> None:
-    if isinstance(primitive.widgets_values, list) and primitive.widgets_values:
+    if "value" in primitive.given:
+        inputs[name] = literal(primitive.given["value"])
+    elif isinstance(primitive.widgets_values, list) and primitive.widgets_values:
         inputs[name] = literal(primitive.widgets_values[0])
 
 

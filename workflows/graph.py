@@ -39,6 +39,8 @@ class Node:
     """None: nobody has given it one"""
     pos: tuple[float, float] | None = field(default=None, compare=False)
     """where ComfyUI's page draws it, in its units; None if that is not known"""
+    pack: str = field(default="", compare=False)
+    """the pack that the document says its class is from, by its name in ComfyUI's registry"""
 
     @property
     def name(self) -> str:

@@ -28,6 +28,8 @@ class Problem:
     node: str | None = None
     title: str | None = None
     input: str | None = None
+    nodes: tuple[str, ...] = ()
+    """the nodes that a problem of several has"""
 
     def as_dict(self) -> dict[str, str | None]:
         """The keys of `musicgraph check --json`."""

@@ -13,6 +13,8 @@ from typing import Any
 
 from .inputs import InputSpec
 
+CORE = "comfy-core"
+"""the name by which documents say that a class is ComfyUI's own"""
 NodeClasses = Mapping[str, type]
 """node id → V1 node class, as in a pack's NODE_CLASS_MAPPINGS"""
 
@@ -108,7 +110,7 @@ def pack_of(class_type: str) -> str:
     """The name, in ComfyUI's registry, of the pack that a class comes from."""
     from ..nodes import NODE_CLASS_MAPPINGS
 
-    return "musicgraph" if class_type in NODE_CLASS_MAPPINGS else "comfy-core"
+    return "musicgraph" if class_type in NODE_CLASS_MAPPINGS else CORE
 
 
 def is_output_node(node_class: type | None) -> bool:

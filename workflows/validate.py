@@ -15,6 +15,7 @@ from ..models.refused import Refused
 from ..nodes.host import current_run
 from .bounds import composes, music_asked_s
 from .graph import Graph, Node
+from .missing import missing_classes, other_model
 from .node_check import NodeCheck
 from .problems import Problem, WorkflowError
 from .registry import NodeSpecs, is_output_node
@@ -48,7 +49,9 @@ def validate(graph: Graph, specs: NodeSpecs) -> Validation:
     notes: list[str] = []
     if outputs:
         graph, notes = _without_side_nodes(graph, needed, specs)
-    problems = _missing_classes(graph, specs)
+    problems = missing_classes(graph, specs)
+    if problems and other_model(graph, specs):  # what else is wrong with it would hide the point
+        return Validation(graph, outputs, specs, tuple(problems))
     if not problems and not outputs:
         problems = [_no_outputs(graph)]
     problems += _unreadable_titles(graph)
@@ -65,18 +68,6 @@ def validate(graph: Graph, specs: NodeSpecs) -> Validation:
     for note in () if problems else notes:
         log.warning("%s", note)
     return Validation(graph, outputs, specs, tuple(problems), tuple(notes))
-
-
-def _missing_classes(graph: Graph, specs: NodeSpecs) -> list[Problem]:
-    expected = (
-        "expected a node of MusicGraph or one of ComfyUI's audio nodes; run it in ComfyUI, "
-        "or take the node out"
-    )
-    return [
-        _problem(node, "unknown node class", f"got {shown(node.class_type)}, {expected}")
-        for node in graph
-        if node.class_type not in specs
-    ]
 
 
 def _without_side_nodes(

@@ -15,6 +15,7 @@ from .media.tags import workflow_tags
 from .problems import WorkflowError
 from .reader import Document
 from .registry import NodeSpecs
+from .subgraphs import laid_open
 
 log = logging.getLogger("musicgraph")
 
@@ -40,7 +41,7 @@ class Workflow:
             graph = _placed(api_format.read(document.api), document.ui)
             return cls(graph, specs, document, graph)
         assert document.ui is not None, "a document is in one format at least"
-        canvas = ui_format.read(document.ui)
+        canvas = laid_open(ui_format.read(document.ui), specs)
         graph = graph_of(canvas, specs)
         return cls(graph, specs, document, graph, canvas)
 

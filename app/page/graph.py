@@ -358,7 +358,8 @@ def _form(
 
 def _broken(error: Exception) -> dict[str, str]:
     problems = error.problems if isinstance(error, WorkflowError) else ()
-    return {problem.node: "broken" for problem in problems if problem.node}
+    nodes = [node for problem in problems for node in (problem.node, *problem.nodes) if node]
+    return dict.fromkeys(nodes, "broken")
 
 
 def _result(one: Made) -> None:

@@ -1,0 +1,162 @@
+"""Subgraphs and group nodes laid open: what is drawn → one canvas of the nodes that run.
+
+A node that stands for others is replaced by them, under ids such as "9:3", as ComfyUI's page names
+them. Where wires cross the edge stands a reroute; where the node shows a widget of one inside, a
+primitive with that value. So whatever holds for reroutes and primitives holds at an edge. A muted
+or bypassed one stays closed, since nothing inside it runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+from . import widget_values
+from .canvas import BYPASSED, MUTED, PRIMITIVE, REROUTE, Canvas, CanvasNode, Socket
+from .graph import Link
+from .group_nodes import group_name, read_group
+from .problems import refused
+from .registry import NodeSpecs
+from .ui_format import EDGE_IN, OWN, Drawing, Subgraph, read_subgraph
+
+_Named = dict[str, Any]
+MAX_LEVELS = 30
+MAX_OPENED = 10_000
+"""nodes, with those inside"""
+
+
+def laid_open(drawing: Drawing, specs: NodeSpecs) -> Canvas:
+    """Raises WorkflowError for subgraphs that cannot be read, hold themselves, or grow too many."""
+    if not drawing.subgraphs and not drawing.groups:
+        return drawing.canvas
+    return _Opening(drawing, specs).canvas()
+
+
+class _Opening:
+    def __init__(self, drawing: Drawing, specs: NodeSpecs):
+        self.drawing, self.specs = drawing, specs
+        self.read: dict[str, Subgraph | None] = {}
+        self.nodes: dict[str, CanvasNode] = {}
+        self.links: dict[int, Link] = {}
+
+    def canvas(self) -> Canvas:
+        self._add(self.drawing.canvas, "", ())
+        return Canvas(self.nodes, self.links)
+
+    def _add(self, level: Canvas, prefix: str, within: tuple[str, ...]) -> dict[int, int]:
+        """The nodes of one level, and of all below them. `within` are the types that are open.
+
+        The numbers that its links have now.
+        """
+        opened = {node.id: inner for node in level.nodes.values() if (inner := self._opens(node))}
+        numbers = {link: len(self.links) + i for i, link in enumerate(level.links)}
+        for link, source in level.links.items():
+            name, slot = f"{prefix}{source.node}", source.slot
+            at_edge = Link(f"{name}:out {slot}", 0) if source.node in opened else Link(name, slot)
+            from_edge = Link(f"{prefix}in {slot}", 0) if source.node == EDGE_IN else None
+            self.links[numbers[link]] = from_edge or at_edge
+        for node in level.nodes.values():
+            sockets = tuple(replace(one, link=numbers.get(one.link)) for one in node.inputs)
+            pos = None if prefix else node.pos
+            drawn = replace(node, id=prefix + node.id, inputs=sockets, pos=pos)
+            if node.id in opened:
+                self._open(drawn, opened[node.id], (*within, node.type))
+            else:
+                self._put(drawn)
+        return numbers
+
+    def _put(self, node: CanvasNode) -> None:
+        if node.id in self.nodes:
+            detail = f"two nodes have the id {node.id}; give each its own"
+            raise refused("not a workflow", detail)
+        if len(self.nodes) >= MAX_OPENED:
+            raise refused("workflow too large", f"expected at most {MAX_OPENED} nodes in subgraphs")
+        self.nodes[node.id] = node
+
+    def _opens(self, node: CanvasNode) -> Subgraph | None:
+        return None if node.mode in (MUTED, BYPASSED) else self._inside(node.type)
+
+    def _inside(self, kind: str) -> Subgraph | None:
+        """What a type stands for; None for that of an ordinary node."""
+        if kind not in self.read:
+            group = self.drawing.groups.get(group_name(kind))
+            if kind in self.drawing.subgraphs:
+                self.read[kind] = read_subgraph(self.drawing.subgraphs[kind])
+            else:
+                self.read[kind] = read_group(group, self.specs) if group is not None else None
+        return self.read[kind]
+
+    # ------------------------------------------------------------ one node that stands for others
+
+    def _open(self, host: CanvasNode, inner: Subgraph, within: tuple[str, ...]) -> None:
+        if within.count(host.type) > 1 or len(within) > MAX_LEVELS:
+            detail = f"node {host.id} holds itself, or more than {MAX_LEVELS} levels; unpack it"
+            raise refused("subgraphs within subgraphs without end", detail)
+        shown, given = self._values(host, inner)
+        nodes = {
+            node.id: replace(node, given={**node.given, **given.get(node.id, {})})
+            for node in inner.canvas.nodes.values()
+        }
+        numbers = self._add(Canvas(nodes, inner.canvas.links), f"{host.id}:", within)
+        outer = {socket.name: socket.link for socket in host.inputs}
+        for i, socket in enumerate(inner.inputs):
+            edge = _edge(f"{host.id}:in {i}", outer.get(socket.name))
+            if outer.get(socket.name) is None and socket.name in shown:
+                edge = replace(edge, type=PRIMITIVE, given={"value": shown[socket.name]})
+            self._put(edge)
+        for i, link in enumerate(inner.outputs):
+            self._put(_edge(f"{host.id}:out {i}", None if link is None else numbers.get(link)))
+
+    def _values(self, host: CanvasNode, inner: Subgraph) -> tuple[_Named, dict[str, _Named]]:
+        """What the node shows of its own inputs' widgets, by name; and of others inside, by node.
+
+        A value that it does not have is that of the widget inside; where several are fed by one
+        input, that of the first.
+        """
+        targets = inner.targets()
+        ports = {
+            socket.name: targets[i]
+            for i, socket in enumerate(inner.inputs)
+            if i in targets and any(self._is_widget(*end) for end in targets[i])
+        }
+        shown = {name: self._value_at(*ends[0]) for name, ends in ports.items() if len(ends) > 1}
+        given: dict[str, _Named] = {}
+        if host.promoted and isinstance(host.widgets_values, list):
+            owners = {(end.id, at.name): name for name, ends in ports.items() for end, at in ends}
+            for (node_id, name), value in zip(host.promoted, host.widgets_values, strict=False):
+                own = name if node_id == OWN else owners.get((node_id, name))
+                if value is not None and own is not None:
+                    shown[own] = value
+                elif value is not None:
+                    given.setdefault(node_id, {})[name] = value
+        else:
+            shown |= _by_name(ports, host.widgets_values, inner.has_controls)
+        shown |= {name: value for name, value in host.given.items() if name in ports}
+        return {name: value for name, value in shown.items() if value is not None}, given
+
+    def _is_widget(self, node: CanvasNode, socket: Socket) -> bool:
+        inner = self._inside(node.type)
+        if inner is None:
+            return socket.is_widget
+        slot = next((i for i, one in enumerate(inner.inputs) if one.name == socket.name), -1)
+        return any(self._is_widget(*end) for end in inner.targets().get(slot, ()))
+
+    def _value_at(self, node: CanvasNode, socket: Socket) -> Any:
+        inner = self._inside(node.type)
+        if inner is not None:
+            return self._values(node, inner)[0].get(socket.name)
+        values = widget_values.named(self.specs.inputs_of(node.type), node.widgets_values)
+        return values.get(socket.name)
+
+
+def _edge(name: str, link: int | None) -> CanvasNode:
+    return CanvasNode(name, REROUTE, "", 0, (Socket("", "*", link),), ("*",), [], "")
+
+
+def _by_name(names: Iterable[str], values: list | dict, has_controls: bool) -> _Named:
+    if isinstance(values, dict):
+        return {name: values[name] for name in names if name in values}
+    if has_controls:
+        values = [value for value in values if value not in widget_values.CONTROL_VALUES]
+    return dict(zip(names, values, strict=False))
