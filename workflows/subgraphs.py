@@ -16,7 +16,7 @@ from . import widget_values
 from .canvas import BYPASSED, MUTED, PRIMITIVE, REROUTE, Canvas, CanvasNode, Socket
 from .graph import Link
 from .group_nodes import group_name, read_group
-from .problems import refused
+from .problems import WorkflowError, refused
 from .registry import NodeSpecs
 from .ui_format import EDGE_IN, OWN, Drawing, Subgraph, read_subgraph
 
@@ -24,6 +24,8 @@ _Named = dict[str, Any]
 MAX_LEVELS = 30
 MAX_OPENED = 10_000
 """nodes, with those inside"""
+MAX_PARTS = 200_000
+"""nodes, sockets and links, with those inside"""
 
 
 def laid_open(drawing: Drawing, specs: NodeSpecs) -> Canvas:
@@ -37,18 +39,37 @@ class _Opening:
     def __init__(self, drawing: Drawing, specs: NodeSpecs):
         self.drawing, self.specs = drawing, specs
         self.read: dict[str, Subgraph | None] = {}
+        self.levels: dict[str, int] = {}
+        self.widgets: dict[tuple[int, str], bool] = {}
+        self.values: dict[int, _Named] = {}
+        self.parts = 0
         self.nodes: dict[str, CanvasNode] = {}
         self.links: dict[int, Link] = {}
 
     def canvas(self) -> Canvas:
-        self._add(self.drawing.canvas, "", ())
+        for node in self.drawing.canvas.nodes.values():
+            self._count_levels(node.type, ())
+        self._add(self.drawing.canvas, "")
         return Canvas(self.nodes, self.links)
 
-    def _add(self, level: Canvas, prefix: str, within: tuple[str, ...]) -> dict[int, int]:
-        """The nodes of one level, and of all below them. `within` are the types that are open.
+    def _count_levels(self, kind: str, within: tuple[str, ...]) -> int:
+        """How many levels a type has. Refuses one that has no end."""
+        if kind not in self.levels:
+            inner = None if kind in within else self._inside(kind)
+            below = [] if inner is None else inner.canvas.nodes.values()
+            counts = [self._count_levels(node.type, (*within, kind)) for node in below]
+            self.levels[kind] = MAX_LEVELS if kind in within else max(counts, default=0) + 1
+        if len(within) + self.levels[kind] > MAX_LEVELS:
+            detail = f"a subgraph holds itself, or more than {MAX_LEVELS} levels; unpack it"
+            raise refused("subgraphs within subgraphs without end", detail)
+        return self.levels[kind]
 
-        The numbers that its links have now.
-        """
+    def _add(self, level: Canvas, prefix: str) -> dict[int, int]:
+        """The nodes of one level, and of all below them; the numbers that its links have now."""
+        sockets = sum(len(node.inputs) for node in level.nodes.values())
+        self.parts += len(level.nodes) + len(level.links) + sockets
+        if self.parts > MAX_PARTS:
+            raise _too_large()
         opened = {node.id: inner for node in level.nodes.values() if (inner := self._opens(node))}
         numbers = {link: len(self.links) + i for i, link in enumerate(level.links)}
         for link, source in level.links.items():
@@ -61,7 +82,7 @@ class _Opening:
             pos = None if prefix else node.pos
             drawn = replace(node, id=prefix + node.id, inputs=sockets, pos=pos)
             if node.id in opened:
-                self._open(drawn, opened[node.id], (*within, node.type))
+                self._open(drawn, opened[node.id])
             else:
                 self._put(drawn)
         return numbers
@@ -71,7 +92,7 @@ class _Opening:
             detail = f"two nodes have the id {node.id}; give each its own"
             raise refused("not a workflow", detail)
         if len(self.nodes) >= MAX_OPENED:
-            raise refused("workflow too large", f"expected at most {MAX_OPENED} nodes in subgraphs")
+            raise _too_large()
         self.nodes[node.id] = node
 
     def _opens(self, node: CanvasNode) -> Subgraph | None:
@@ -89,16 +110,13 @@ class _Opening:
 
     # ------------------------------------------------------------ one node that stands for others
 
-    def _open(self, host: CanvasNode, inner: Subgraph, within: tuple[str, ...]) -> None:
-        if within.count(host.type) > 1 or len(within) > MAX_LEVELS:
-            detail = f"node {host.id} holds itself, or more than {MAX_LEVELS} levels; unpack it"
-            raise refused("subgraphs within subgraphs without end", detail)
+    def _open(self, host: CanvasNode, inner: Subgraph) -> None:
         shown, given = self._values(host, inner)
         nodes = {
             node.id: replace(node, given={**node.given, **given.get(node.id, {})})
             for node in inner.canvas.nodes.values()
         }
-        numbers = self._add(Canvas(nodes, inner.canvas.links), f"{host.id}:", within)
+        numbers = self._add(Canvas(nodes, inner.canvas.links), f"{host.id}:")
         outer = {socket.name: socket.link for socket in host.inputs}
         for i, socket in enumerate(inner.inputs):
             edge = _edge(f"{host.id}:in {i}", outer.get(socket.name))
@@ -111,16 +129,16 @@ class _Opening:
     def _values(self, host: CanvasNode, inner: Subgraph) -> tuple[_Named, dict[str, _Named]]:
         """What the node shows of its own inputs' widgets, by name; and of others inside, by node.
 
-        A value that it does not have is that of the widget inside; where several are fed by one
-        input, that of the first.
+        A value that it does not have is that of the widget inside, the first one where several are
+        fed by one input.
         """
-        targets = inner.targets()
+        targets = inner.targets
         ports = {
             socket.name: targets[i]
             for i, socket in enumerate(inner.inputs)
             if i in targets and any(self._is_widget(*end) for end in targets[i])
         }
-        shown = {name: self._value_at(*ends[0]) for name, ends in ports.items() if len(ends) > 1}
+        shown = {name: self._value_at(*ends[0]) for name, ends in ports.items()}
         given: dict[str, _Named] = {}
         if host.promoted and isinstance(host.widgets_values, list):
             owners = {(end.id, at.name): name for name, ends in ports.items() for end, at in ends}
@@ -136,18 +154,31 @@ class _Opening:
         return {name: value for name, value in shown.items() if value is not None}, given
 
     def _is_widget(self, node: CanvasNode, socket: Socket) -> bool:
-        inner = self._inside(node.type)
+        """Of a node in a definition, which is asked again wherever that is used."""
+        inner, asked = self._inside(node.type), (id(node), socket.name)
         if inner is None:
             return socket.is_widget
-        slot = next((i for i, one in enumerate(inner.inputs) if one.name == socket.name), -1)
-        return any(self._is_widget(*end) for end in inner.targets().get(slot, ()))
+        if asked not in self.widgets:
+            slots = [i for i, one in enumerate(inner.inputs) if one.name == socket.name]
+            ends = inner.targets.get(slots[0], []) if slots else []
+            self.widgets[asked] = any(self._is_widget(*end) for end in ends)
+        return self.widgets[asked]
 
     def _value_at(self, node: CanvasNode, socket: Socket) -> Any:
-        inner = self._inside(node.type)
-        if inner is not None:
-            return self._values(node, inner)[0].get(socket.name)
-        values = widget_values.named(self.specs.inputs_of(node.type), node.widgets_values)
-        return values.get(socket.name)
+        """Of a node in a definition, too."""
+        if id(node) not in self.values:
+            inner, specs = self._inside(node.type), self.specs.inputs_of(node.type)
+            self.values[id(node)] = (
+                widget_values.named(specs, node.widgets_values)
+                if inner is None
+                else self._values(node, inner)[0]
+            )
+        return self.values[id(node)].get(socket.name)
+
+
+def _too_large() -> WorkflowError:
+    detail = f"expected at most {MAX_OPENED} nodes with those in subgraphs, and their links"
+    return refused("workflow too large", detail)
 
 
 def _edge(name: str, link: int | None) -> CanvasNode:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from ..models.quoting import shown
@@ -37,6 +38,7 @@ class Subgraph:
     has_controls: bool = False
     """whether the values of its node have places for what controls a seed"""
 
+    @cached_property
     def targets(self) -> dict[int, list[tuple[CanvasNode, Socket]]]:
         """What each slot of EDGE_IN leads to."""
         ends = {

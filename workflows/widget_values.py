@@ -11,16 +11,22 @@ CONTROL_VALUES = ("fixed", "increment", "increment-wrap", "decrement", "randomiz
 
 
 def as_places(values: Any) -> Any:
-    """A list that was written as an object, {"0": …, "1": …}, as the list that it is."""
-    is_list = isinstance(values, dict) and set(values) == {str(i) for i in range(len(values))}
-    return [values[str(i)] for i in range(len(values))] if values and is_list else values
+    """A list that was written as an object, {"0": …, "1": …}, perhaps with its length, as the list
+    that it is.
+    """
+    if not isinstance(values, dict) or not values:
+        return values
+    count = len(values) - ("length" in values)
+    is_list = count and values.keys() - {"length"} == {str(i) for i in range(count)}
+    return [values[str(i)] for i in range(count)] if is_list else values
 
 
 def widget_places(specs: Iterable[InputSpec], values: Sequence[Any]) -> dict[str, int]:
     """Widget name → index in `widgets_values`, where the control value of a seed takes a place of
     its own.
 
-    Very old files lack that place; null stands in it where there are more values than widgets.
+    Very old files lack that place; null or false stands in it where there are more values than
+    widgets.
     """
     specs = [spec for spec in specs if spec.is_widget]
     has_more = len(values) > len(specs)
@@ -30,7 +36,9 @@ def widget_places(specs: Iterable[InputSpec], values: Sequence[Any]) -> dict[str
         places[spec.name] = index
         index += 1
         control = values[index] if index < len(values) else ""
-        if spec.has_seed_control and (_is_control(control) or (control is None and has_more)):
+        if spec.has_seed_control and (
+            _is_control(control) or (has_more and (control is None or control is False))
+        ):
             index += 1
     return places
 
