@@ -88,17 +88,42 @@ def parse_document(text: str) -> Document:
 
 
 def _unwrapped(data: dict[str, Any]) -> Document:
-    """A graph as it is; or {"prompt": API} as it is posted; or {"output": API, "workflow": UI} as
-    the page holds it.
+    """A graph as it is; or in {"prompt": API} as it is posted; {"output": API, "workflow": UI} as
+    the page holds it; or as the server keeps it: in an entry of its history, its queue or its jobs.
     """
     if _is_ui(data):
         return Document(ui=data)
+    if _is_node(data):
+        return Document(api=data)
+    runs = _runs(data)
+    if len(runs) > 1:
+        detail = f"got {len(runs)} runs, expected one; save the one that is meant"
+        raise refused("more than one workflow in the file", detail)
+    if runs:
+        _, _, api, sent, *_ = runs[0]
+        return _unwrapped({"prompt": api, "extra_data": sent})
     for name in ("prompt", "output"):
         inner = data.get(name)
-        if isinstance(inner, dict) and inner and "class_type" not in data and not _is_node(inner):
+        if isinstance(inner, dict) and inner and not _is_node(inner):
             ui = data.get("workflow") or _posted_ui(data)
             return Document(api=inner, ui=ui if _is_sound(ui) else None)
+    inner = data.get("workflow")
+    if isinstance(inner, dict) and inner and not _is_node(inner):
+        return _unwrapped(inner)
     return Document(api=data)
+
+
+def _runs(data: dict[str, Any]) -> list[list]:
+    """The runs [number, id, API, what was sent along, …] that an answer of the server is about."""
+    queued = [data.get("queue_running"), data.get("queue_pending")]
+    entries = [one for part in queued if isinstance(part, list) for one in part]
+    for entry in (data, *data.values()):
+        entries.append(entry.get("prompt") if isinstance(entry, dict) else None)
+    return [one for one in entries if _is_run(one)]
+
+
+def _is_run(entry: object) -> TypeGuard[list]:
+    return isinstance(entry, list) and len(entry) > 3 and isinstance(entry[2], dict)
 
 
 def _is_ui(data: object) -> TypeGuard[dict[str, Any]]:

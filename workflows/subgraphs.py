@@ -35,6 +35,13 @@ def laid_open(drawing: Drawing, specs: NodeSpecs) -> Canvas:
     return _Opening(drawing, specs).canvas()
 
 
+def shown_widgets(drawing: Drawing, kind: str, specs: NodeSpecs) -> list[str]:
+    """The inputs of a subgraph whose values stand in `widgets_values` of its node, in order."""
+    opening = _Opening(drawing, specs)
+    inner = opening.inside(kind)
+    return [] if inner is None else list(opening.ports(inner))
+
+
 class _Opening:
     def __init__(self, drawing: Drawing, specs: NodeSpecs):
         self.drawing, self.specs = drawing, specs
@@ -55,7 +62,7 @@ class _Opening:
     def _count_levels(self, kind: str, within: tuple[str, ...]) -> int:
         """How many levels a type has. Refuses one that has no end."""
         if kind not in self.levels:
-            inner = None if kind in within else self._inside(kind)
+            inner = None if kind in within else self.inside(kind)
             below = [] if inner is None else inner.canvas.nodes.values()
             counts = [self._count_levels(node.type, (*within, kind)) for node in below]
             self.levels[kind] = MAX_LEVELS if kind in within else max(counts, default=0) + 1
@@ -96,9 +103,9 @@ class _Opening:
         self.nodes[node.id] = node
 
     def _opens(self, node: CanvasNode) -> Subgraph | None:
-        return None if node.mode in (MUTED, BYPASSED) else self._inside(node.type)
+        return None if node.mode in (MUTED, BYPASSED) else self.inside(node.type)
 
-    def _inside(self, kind: str) -> Subgraph | None:
+    def inside(self, kind: str) -> Subgraph | None:
         """What a type stands for; None for that of an ordinary node."""
         if kind not in self.read:
             group = self.drawing.groups.get(group_name(kind))
@@ -126,18 +133,22 @@ class _Opening:
         for i, link in enumerate(inner.outputs):
             self._put(_edge(f"{host.id}:out {i}", None if link is None else numbers.get(link)))
 
+    def ports(self, inner: Subgraph) -> dict[str, list[tuple[CanvasNode, Socket]]]:
+        """The inputs of whose widgets a node shows the values, in order, and what they lead to."""
+        ends = {socket.name: inner.targets.get(i, []) for i, socket in enumerate(inner.inputs)}
+        return {
+            name: found
+            for name, found in ends.items()
+            if any(self._is_widget(*end) for end in found)
+        }
+
     def _values(self, host: CanvasNode, inner: Subgraph) -> tuple[_Named, dict[str, _Named]]:
         """What the node shows of its own inputs' widgets, by name; and of others inside, by node.
 
         A value that it does not have is that of the widget inside, the first one where several are
         fed by one input.
         """
-        targets = inner.targets
-        ports = {
-            socket.name: targets[i]
-            for i, socket in enumerate(inner.inputs)
-            if i in targets and any(self._is_widget(*end) for end in targets[i])
-        }
+        ports = self.ports(inner)
         shown = {name: self._value_at(*ends[0]) for name, ends in ports.items()}
         given: dict[str, _Named] = {}
         if host.promoted and isinstance(host.widgets_values, list):
@@ -155,7 +166,7 @@ class _Opening:
 
     def _is_widget(self, node: CanvasNode, socket: Socket) -> bool:
         """Of a node in a definition, which is asked again wherever that is used."""
-        inner, asked = self._inside(node.type), (id(node), socket.name)
+        inner, asked = self.inside(node.type), (id(node), socket.name)
         if inner is None:
             return socket.is_widget
         if asked not in self.widgets:
@@ -167,7 +178,7 @@ class _Opening:
     def _value_at(self, node: CanvasNode, socket: Socket) -> Any:
         """Of a node in a definition, too."""
         if id(node) not in self.values:
-            inner, specs = self._inside(node.type), self.specs.inputs_of(node.type)
+            inner, specs = self.inside(node.type), self.specs.inputs_of(node.type)
             self.values[id(node)] = (
                 widget_values.named(specs, node.widgets_values)
                 if inner is None

@@ -22,6 +22,8 @@ FAR = 1e6
 """further away nothing is drawn"""
 EDGE_IN, EDGE_OUT = "-10", "-20"
 """the ids by which links inside a subgraph name what comes in, and what goes out"""
+LINK_ENDS = ("id", "origin_id", "origin_slot", "target_id", "target_slot")
+"""what a list has by place, and an object by name"""
 OWN = "-1"
 """the id by which a subgraph's node names a widget of one of its own inputs"""
 
@@ -165,17 +167,14 @@ def _links(data: Mapping[str, Any]) -> Iterable[_Wire]:
     return [_link(link) for link in links if link is not None]
 
 
-_ENDS = ("id", "origin_id", "origin_slot", "target_id", "target_slot")
-
-
 def _link(link: Any) -> _Wire:
     """A list, or an object, as version 1 has it, and every version inside subgraphs."""
-    ends = [link.get(name) for name in _ENDS] if isinstance(link, dict) else link
-    fits = isinstance(ends, list) and len(ends) >= len(_ENDS)
+    ends = [link.get(name) for name in LINK_ENDS] if isinstance(link, dict) else link
+    fits = isinstance(ends, list) and len(ends) >= len(LINK_ENDS)
     if not fits or not (_is_count(ends[0]) and _is_id(ends[1]) and _is_count(ends[2])):
         detail = f"got the link {shown(link)}, expected [id, from, slot, to, slot, type]"
         raise refused("not a workflow", detail)
-    number, source, slot, target, target_slot = ends[: len(_ENDS)]
+    number, source, slot, target, target_slot = ends[: len(LINK_ENDS)]
     return _Wire(number, Link(str(source), slot), str(target), target_slot)
 
 

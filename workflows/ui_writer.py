@@ -16,9 +16,13 @@ from .graph import Graph, Link, Node
 from .inputs import InputSpec
 from .problems import refused
 from .registry import NodeSpec, NodeSpecs, pack_of
+from .subgraph_writer import set_inside
+from .ui_format import LINK_ENDS
 
 NODE_WIDTH, NODE_GAP = 320, 40
 HEAD_HEIGHT, ROW_HEIGHT, TEXT_HEIGHT = 60, 26, 48
+
+LINK_KEYS = (*LINK_ENDS, "type")
 
 Ui = dict[str, Any]
 
@@ -59,11 +63,13 @@ class _Document:
 
         Then it takes over that one's links: to inputs by name, from outputs by place.
         """
+        if not node.id.isdigit():
+            raise refused(f"no place for the node {node.id}", "expected one beside the others")
         old = self.nodes.get(node.id)
         new = _fresh_node(node, self.specs[node.class_type], len(self.ui["nodes"]))
         if old is None:
             self.ui["nodes"].append(new)
-            self.ui["last_node_id"] = max(self.ui.get("last_node_id") or 0, int(node.id))
+            self._count("node", int(node.id))
         else:
             new |= {key: old[key] for key in ("id", "pos", "order", "mode") if key in old}
             new["inputs"] = [_socket_named(old, one["name"]) or one for one in new["inputs"]]
@@ -94,15 +100,20 @@ class _Document:
     # ------------------------------------------------------------ widgets
 
     def _set_widget(self, node: Node, name: str, value: Any) -> None:
+        value = list(value) if isinstance(value, tuple) else value
+        if node.id not in self.nodes and ":" in node.id:
+            return set_inside(self.ui, node.id, name, value, self.specs)
         data, specs = self.nodes.get(node.id), self.specs.inputs_of(node.class_type)
         if data is None or name not in specs or not specs[name].is_widget:
             known = ", ".join(specs) or "no known inputs"
             raise refused(f"node {node.id} has no widget {name}", f"it has {known}")
-        value = list(value) if isinstance(value, tuple) else value
         data["widgets_values"] = widget_values.with_changes(
             specs, data.get("widgets_values"), name, value
         )
+        if isinstance(data.get("widgets_values_named"), dict):
+            data["widgets_values_named"][name] = value
         self._cut(node.id, name)
+        return None
 
     # ------------------------------------------------------------ links
 
@@ -113,17 +124,32 @@ class _Document:
             raise refused(f"no place for a link from node {link.node} to node {target_id}")
         source, target = self.nodes[link.node], self.nodes[target_id]
         socket = _socket_named(target, name) or self._converted(target, name)
-        number = self._fresh_link_id()
-        self.ui["last_link_id"] = socket["link"] = number
+        number = socket["link"] = self._fresh_link_id()
+        self._count("link", number)
         output = source["outputs"][link.slot]
         output["links"] = [*(output.get("links") or ()), number]
         place = [one is socket for one in target["inputs"]].index(True)
-        end = [number, source["id"], link.slot, target["id"], place, output.get("type")]
+        ends = [number, source["id"], link.slot, target["id"], place, output.get("type")]
+        end = dict(zip(LINK_KEYS, ends, strict=True)) if self._is_version_1 else ends
         self.ui["links"] = [*_list(self.ui.get("links")), end]
 
+    @property
+    def _is_version_1(self) -> bool:
+        return isinstance(self.ui.get("state"), dict)
+
+    def _counter(self, kind: str) -> tuple[Ui, str]:
+        """Where the highest number of a "node" or "link" stands, which differs by version."""
+        if self._is_version_1:
+            return self.ui["state"], f"last{kind.title()}Id"
+        return self.ui, f"last_{kind}_id"
+
+    def _count(self, kind: str, number: int) -> None:
+        holder, key = self._counter(kind)
+        holder[key] = max(holder.get(key) or 0, number)
+
     def _fresh_link_id(self) -> int:
-        used = [link[0] for link in _list(self.ui.get("links")) if isinstance(link, list) and link]
-        return max([self.ui.get("last_link_id") or 0, *used]) + 1
+        holder, key = self._counter("link")
+        return max([holder.get(key) or 0, *map(_link_id, _list(self.ui.get("links")))]) + 1
 
     def _converted(self, target: Ui, name: str) -> Ui:
         """A socket for a widget, as the page makes one when a link is drawn to it."""
@@ -207,4 +233,9 @@ def _list(value: object) -> list:
 
 
 def _has_id(link: object, link_id: object) -> bool:
-    return isinstance(link, list) and link[:1] == [link_id]
+    return _link_id(link) == link_id
+
+
+def _link_id(link: Any) -> int:
+    found = link.get("id") if isinstance(link, dict) else link and link[0]
+    return found if isinstance(found, int) else 0

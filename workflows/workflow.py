@@ -12,7 +12,7 @@ from . import api_format, ui_format, ui_writer
 from .canvas import Canvas, graph_of, with_page_tokens
 from .graph import Graph
 from .media.tags import workflow_tags
-from .problems import WorkflowError
+from .problems import WorkflowError, refused
 from .reader import Document
 from .registry import NodeSpecs
 from .subgraphs import laid_open
@@ -66,26 +66,41 @@ class Workflow:
     def ui(self) -> Mapping[str, Any] | None:
         """The document in UI format with what was changed in the graph; None if there is none, or
         no place for it.
-
-        Raises WorkflowError if the change has no place and there is no other format that holds it.
         """
         if self.document.ui is None or self.graph == self.as_read:
             return self.document.ui
         try:
-            return ui_writer.write(self.document.ui, self.as_read, self.graph, self.specs)
+            ui = ui_writer.write(self.document.ui, self.as_read, self.graph, self.specs)
+            if self.document.ui.get("definitions"):
+                self._check_subgraphs(ui)
+            return ui
         except WorkflowError as error:
-            if self.document.api is None:
-                raise
             log.warning(
                 "the picture of the graph cannot follow (%s): results carry the API format only",
                 error,
             )
             return None
 
+    def _check_subgraphs(self, ui: Mapping[str, Any]) -> None:
+        """Raises WorkflowError if a changed document means another graph: one value may be shown
+        for several widgets.
+        """
+        old, new = (
+            graph_of(laid_open(ui_format.read(one), self.specs), self.specs)
+            for one in (self.document.ui or {}, ui)
+        )
+        for node in new:
+            is_changed = self.as_read.nodes.get(node.id) != self.graph.nodes.get(node.id)
+            meant = self.graph if is_changed else old
+            if node.id in meant and node.widgets != meant[node.id].widgets:
+                raise refused("a value is shown for other widgets, too", f"node {node.id}")
+
     def as_document(self) -> Document:
-        """The workflow as it is now, in the formats in which it was read."""
-        api = None if self.document.api is None else self.prompt
-        return Document(api=api, ui=self.ui)
+        """The workflow as it is now, in the formats in which it was read, or in API format where
+        the picture cannot follow.
+        """
+        has_api = self.document.api is not None or self.ui is None
+        return Document(api=self.prompt if has_api else None, ui=self.ui)
 
     @property
     def extra_pnginfo(self) -> dict[str, Any] | None:

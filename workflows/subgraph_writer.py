@@ -1,0 +1,118 @@
+"""A widget of a node inside a subgraph gets another value in a document.
+
+The value goes where it is read from: to the outermost node that shows the widget, or to the widget
+itself. A definition that other nodes use too is copied first, since they keep theirs.
+"""
+
+from __future__ import annotations
+
+import copy
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+from . import widget_values
+from .problems import WorkflowError, refused
+from .registry import NodeSpecs
+from .subgraphs import shown_widgets
+from .ui_format import EDGE_IN, OWN, read
+
+Ui = dict[str, Any]
+
+
+def set_inside(ui: Ui, node_id: str, name: str, value: Any, specs: NodeSpecs) -> None:
+    """Changes `ui`. Raises WorkflowError for what has no place: group nodes, linked widgets."""
+    *above, last = node_id.split(":")
+    level, hosts = ui, []
+    for one in above:
+        host = _node(level, one, node_id)
+        level = _own_definition(ui, host, node_id)
+        hosts.append((host, level))
+    node = _node(level, last, node_id)
+    slot = _slot_above(hosts, node, name)
+    if slot is not None and _show(ui, hosts, slot, value, specs):
+        return
+    if slot is None and hosts and _put(hosts[-1][0], [last, name], [], value):
+        return
+    inputs = specs.inputs_of(node["type"])
+    node["widgets_values"] = widget_values.with_changes(
+        inputs, node.get("widgets_values"), name, value
+    )
+    _set_named(node, name, value)
+
+
+def _node(level: Ui, one: str, node_id: str) -> Ui:
+    found = [node for node in level["nodes"] if str(node.get("id")) == one]
+    if not found:
+        raise _no_place(node_id)
+    return found[0]
+
+
+def _own_definition(ui: Ui, host: Ui, node_id: str) -> Ui:
+    definitions = ui.get("definitions", {}).get("subgraphs", [])
+    found = next((one for one in definitions if one["id"] == host["type"]), None)
+    if found is None:
+        raise _no_place(node_id)
+    users = [node for level in (ui, *definitions) for node in level["nodes"]]
+    if sum(node["type"] == host["type"] for node in users) > 1:
+        found = copy.deepcopy(found)
+        found["id"] = host["type"] = str(uuid.uuid5(uuid.NAMESPACE_OID, f"{found['id']} {node_id}"))
+        definitions.append(found)
+    return found
+
+
+Hosts = list[tuple[Ui, Ui]]
+"""nodes that stand for others, the outermost first, each with the definition of what is inside"""
+
+
+def _slot_above(hosts: Hosts, node: Ui, name: str) -> int | None:
+    """The input of the last host that feeds a widget; None if the widget is not linked."""
+    for socket in _sockets(node, name):
+        for link in hosts[-1][1]["links"]:
+            if link["id"] == socket["link"] and str(link["origin_id"]) == EDGE_IN:
+                return link["origin_slot"]
+        raise _no_place(str(node["id"]))
+    return None
+
+
+def _sockets(node: Ui, name: str) -> Iterator[Ui]:
+    for socket in node.get("inputs") or ():
+        widget = socket.get("widget") or socket
+        if widget.get("name") == name and socket.get("link") is not None:
+            yield socket
+
+
+def _show(ui: Ui, hosts: Hosts, slot: int, value: Any, specs: NodeSpecs) -> bool:
+    """Puts a value where the last host shows it; False if it shows none."""
+    host, definition = hosts[-1]
+    port = definition["inputs"][slot]["name"]
+    if any(True for _ in _sockets(host, port)):
+        above = _slot_above(hosts[:-1], host, port) if hosts[:-1] else None
+        if above is None:
+            raise _no_place(str(host["id"]))
+        return _show(ui, hosts[:-1], above, value, specs)
+    own = [[OWN, one] for one in shown_widgets(read(ui), host["type"], specs)]
+    return _put(host, [OWN, port], own, value)
+
+
+def _put(host: Ui, entry: list[str], own: list[list[str]], value: Any) -> bool:
+    """Puts a value where a host has that of a widget: `own` are those that it shows if it names
+    none itself. False if it has no value there.
+    """
+    values, named = host.get("widgets_values"), host.get("properties", {}).get("proxyWidgets")
+    entries = named if isinstance(named, list) and named else own
+    if not isinstance(values, list) or entry not in entries[: len(values)]:
+        return False
+    values[entries.index(entry)] = value
+    _set_named(host, entry[1], value)
+    return True
+
+
+def _set_named(node: Ui, name: str, value: Any) -> None:
+    named = node.get("widgets_values_named")
+    if isinstance(named, dict) and name in named:
+        named[name] = value
+
+
+def _no_place(node_id: str) -> WorkflowError:
+    return refused(f"no place for a value of node {node_id}", "it is not in the picture")
