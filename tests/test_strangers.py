@@ -31,6 +31,10 @@ SHIPPED_IN = Path(default_graph.__file__).parent
 SHIPPED = [
     json.loads(path.read_text(encoding="utf-8")) for path in sorted(SHIPPED_IN.rglob("*.json"))
 ]
+DRAWN = [
+    json.loads(path.read_text(encoding="utf-8"))["workflow"]
+    for path in sorted((Path(__file__).parent / "graphs").glob("*.json"))
+]
 BOTH = [
     {"output": json.loads((SHIPPED_IN / "api" / path.name).read_text(encoding="utf-8")),
      "workflow": json.loads(path.read_text(encoding="utf-8"))}
@@ -58,13 +62,13 @@ def understood(text, classes):
 
 
 @FEW
-@given(mutated(SHIPPED))
+@given(mutated(SHIPPED) | mutated(DRAWN))
 def test_a_workflow_that_was_changed_somewhere(data):
     understood(as_text(data), NODES)
 
 
 @FEW
-@given(mutated(SHIPPED + BOTH), st.data())
+@given(mutated(SHIPPED + BOTH) | mutated(DRAWN), st.data())
 def test_a_value_set_in_a_changed_workflow_is_in_its_tags(data, draw):
     try:
         workflow = opened(parse_document(as_text(data)), NODES)

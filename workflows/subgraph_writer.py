@@ -14,14 +14,15 @@ from typing import Any
 from . import widget_values
 from .problems import WorkflowError, refused
 from .registry import NodeSpecs
-from .subgraphs import shown_widgets
-from .ui_format import EDGE_IN, OWN, read
+from .subgraphs import laid_open, shown_widgets
+from .ui_format import EDGE_IN, OWN, read, read_canvas
 
 Ui = dict[str, Any]
 
 
 def set_inside(ui: Ui, node_id: str, name: str, value: Any, specs: NodeSpecs) -> None:
     """Changes `ui`. Raises WorkflowError for what has no place: group nodes, linked widgets."""
+    laid_open(read(ui), specs)  # refuses what is no workflow, so the shape below holds
     *above, last = node_id.split(":")
     level, hosts = ui, []
     for one in above:
@@ -49,12 +50,14 @@ def _node(level: Ui, one: str, node_id: str) -> Ui:
 
 
 def _own_definition(ui: Ui, host: Ui, node_id: str) -> Ui:
-    definitions = ui.get("definitions", {}).get("subgraphs", [])
-    found = next((one for one in definitions if one["id"] == host["type"]), None)
+    definitions = (ui.get("definitions") or {}).get("subgraphs") or []
+    known = [one for one in definitions if isinstance(one, dict)]
+    found = next((one for one in reversed(known) if one.get("id") == host["type"]), None)
     if found is None:
         raise _no_place(node_id)
-    users = [node for level in (ui, *definitions) for node in level["nodes"]]
-    if sum(node["type"] == host["type"] for node in users) > 1:
+    levels = [level["nodes"] for level in (ui, *known) if isinstance(level.get("nodes"), list)]
+    kinds = [one.get("type") for nodes in levels for one in nodes if isinstance(one, dict)]
+    if kinds.count(host["type"]) > 1:
         found = copy.deepcopy(found)
         found["id"] = host["type"] = str(uuid.uuid5(uuid.NAMESPACE_OID, f"{found['id']} {node_id}"))
         definitions.append(found)
@@ -67,18 +70,20 @@ Hosts = list[tuple[Ui, Ui]]
 
 def _slot_above(hosts: Hosts, node: Ui, name: str) -> int | None:
     """The input of the last host that feeds a widget; None if the widget is not linked."""
+    links = read_canvas(hosts[-1][1]).links
     for socket in _sockets(node, name):
-        for link in hosts[-1][1]["links"]:
-            if link["id"] == socket["link"] and str(link["origin_id"]) == EDGE_IN:
-                return link["origin_slot"]
-        raise _no_place(str(node["id"]))
+        source = links.get(socket["link"])
+        if source is None or source.node != EDGE_IN:
+            raise _no_place(str(node["id"]))
+        return source.slot
     return None
 
 
 def _sockets(node: Ui, name: str) -> Iterator[Ui]:
     for socket in node.get("inputs") or ():
-        widget = socket.get("widget") or socket
-        if widget.get("name") == name and socket.get("link") is not None:
+        widget = socket.get("widget")
+        shown = widget.get("name") if isinstance(widget, dict) else None
+        if (shown or socket.get("name")) == name and socket.get("link") is not None:
             yield socket
 
 
@@ -99,7 +104,8 @@ def _put(host: Ui, entry: list[str], own: list[list[str]], value: Any) -> bool:
     """Puts a value where a host has that of a widget: `own` are those that it shows if it names
     none itself. False if it has no value there.
     """
-    values, named = host.get("widgets_values"), host.get("properties", {}).get("proxyWidgets")
+    values, properties = host.get("widgets_values"), host.get("properties")
+    named = properties.get("proxyWidgets") if isinstance(properties, dict) else None
     entries = named if isinstance(named, list) and named else own
     if not isinstance(values, list) or entry not in entries[: len(values)]:
         return False
