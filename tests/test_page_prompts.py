@@ -1,4 +1,4 @@
-"""Graphs made by us, and what ComfyUI's own page (frontend 1.58.1) posts for each: ours is the same.
+"""Graphs made by us, and what ComfyUI's page (frontend 1.58.1) posts for each: ours is the same.
 
 `graphs/NAME.json` has both. They were made by a script, loaded into the page with the nodes that
 are registered here, and are kept as it posted them.

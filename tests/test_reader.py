@@ -156,12 +156,26 @@ def test_json_is_read_in_every_encoding_that_it_may_have(tmp_path, encoding, ord
     [
         {"prompt": API, "client_id": "x", "extra_data": {"extra_pnginfo": {"workflow": UI}}},
         {"output": API, "workflow": UI},
+        {"prompt": [3, "id", API, {"extra_pnginfo": {"workflow": UI}}, ["3"]], "outputs": {}},
+        {"some-id": {"prompt": [3, "id", API, {"extra_pnginfo": {"workflow": UI}}, ["3"]]}},
+        {"queue_running": [[3, "id", API, {"extra_pnginfo": {"workflow": UI}}, ["3"]]]},
+        {"workflow": {"prompt": API, "extra_data": {"extra_pnginfo": {"workflow": UI}}}},
     ],
 )
 def test_a_graph_is_found_inside_what_it_is_sent_in(wrapping):
     document = reader.parse_document(json.dumps(wrapping))
     assert opened(document).prompt == API and document.ui == UI
     assert opened(reader.parse_document(json.dumps({"prompt": API}))).prompt == API
+
+
+def test_a_picture_alone_is_found_inside_what_it_is_kept_in():
+    assert reader.parse_document(json.dumps({"workflow": UI})).ui == UI
+
+
+def test_one_of_several_runs_is_not_guessed():
+    runs = {name: {"prompt": [1, name, API, {}, ["3"]]} for name in "ab"}
+    with pytest.raises(WorkflowError, match="got 2 runs, expected one"):
+        reader.parse_document(json.dumps(runs))
 
 
 @pytest.mark.parametrize(
@@ -184,8 +198,9 @@ def test_a_graph_under_the_other_tag_is_read(tmp_path, tag, graph):
     assert plain(opened(reader.read_document(path)).prompt) == plain(API)
 
 
-def test_a_node_may_be_called_prompt():
-    prompt = {"prompt": node("Number", value=2), "3": node("Show", value=["prompt", 0])}
+@pytest.mark.parametrize("name", ["prompt", "output", "workflow", "queue_running"])
+def test_a_node_may_be_called_like_a_wrapping(name):
+    prompt = {name: node("Number", value=2), "3": node("Show", value=[name, 0])}
     assert opened(reader.parse_document(json.dumps(prompt))).prompt == prompt
 
 

@@ -4,8 +4,9 @@ import copy
 import time
 
 import pytest
-from fakes import CLASSES, opened
+from fakes import CLASSES, checked, opened
 
+from musicgraph.workflows.executor import Runner
 from musicgraph.workflows.overrides import Override, with_overrides
 from musicgraph.workflows.problems import WorkflowError
 from musicgraph.workflows.reader import Document
@@ -209,10 +210,8 @@ def test_nodes_of_unknown_classes_are_kept_with_their_links():
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"version": 1}, "version"),
-        ({"version": "1.0"}, "version"),
-        ({"definitions": {"subgraphs": [{"id": "Number", "name": "Inner"}]}}, "subgraphs"),
-        ({"nodes": [{"id": 1, "type": "workflow>Group"}]}, "subgraphs"),
+        ({"version": 2}, "version"),
+        ({"version": "2.0"}, "version"),
         ({"nodes": [NUMBER, NUMBER]}, "not a workflow"),
         ({"nodes": ["x"]}, "not a workflow"),
         ({"nodes": [{"id": True, "type": "Number"}]}, "not a workflow"),
@@ -224,6 +223,7 @@ def test_nodes_of_unknown_classes_are_kept_with_their_links():
         ({"nodes": [{"id": 1, "type": "Number", "widgets_values": "x"}]}, "not a workflow"),
         ({"links": {"1": 2}}, "not a workflow"),
         ({"links": [[1, 2]]}, "not a workflow"),
+        ({"links": [{"id": 1, "origin_id": 1}]}, "not a workflow"),
     ],
 )
 def test_what_cannot_be_read_is_refused_with_a_reason(change, reason):
@@ -272,15 +272,172 @@ def test_values_written_as_an_object_of_places_are_read_like_a_list():
     assert changed["nodes"][0]["widgets_values"] == [7, "fixed", "plus"]
 
 
-def test_null_in_the_place_of_the_seed_control_shifts_nothing():
-    assert to_api(ui(ui_node(1, "Add", values=[7, None, "minus"])), KNOWN)["1"]["inputs"] == {
-        "seed": 7,
-        "mode": "minus",
+@pytest.mark.parametrize("control", [None, False])
+def test_no_word_in_the_place_of_the_seed_control_shifts_nothing(control):
+    graph = ui(ui_node(1, "Add", values=[7, control, "minus"]))
+    assert to_api(graph, KNOWN)["1"]["inputs"] == {"seed": 7, "mode": "minus"}
+
+
+def test_values_that_are_only_there_by_name_are_read_and_set():
+    add = ui_node(1, "Add", values=[], widgets_values_named={"seed": 7, "mode": "minus"})
+    assert to_api(ui(add), KNOWN)["1"]["inputs"] == {"seed": 7, "mode": "minus"}
+    changed = with_widget(ui(add), "1", "seed", 8, KNOWN)
+    assert to_api(changed, KNOWN)["1"]["inputs"] == {"seed": 8, "mode": "minus"}
+
+
+# ---------------------------------------------------------------- what only the page knows
+
+
+def set_get(set_type, get_type):
+    setter = ui_node(7, set_type, [("NUM", "NUM", 1)], ["*"], ["n"])
+    getter = ui_node(8, get_type, outputs=["NUM"], values=["n"])
+    return ui(NUMBER, setter, getter, SHOW, links=[(1, 1, 0, 7, 0), (2, 8, 0, 3, 0)])
+
+
+@pytest.mark.parametrize("pair", [("SetNode", "GetNode"), ("easy setNode", "easy getNode")])
+def test_a_get_gives_what_goes_into_its_set(pair):
+    api = to_api(set_get(*pair), KNOWN)
+    assert list(api) == ["1", "3"] and api["3"]["inputs"]["value"] == ["1", 0]
+
+
+def test_a_get_without_its_set_and_one_that_goes_in_a_circle_give_nothing():
+    assert "value" not in inputs_of(set_get("SetNode", "easy getNode"), "3")
+    setter = ui_node(7, "SetNode", [("NUM", "NUM", 1)], ["*"], ["n"])
+    getter = ui_node(8, "GetNode", outputs=["NUM"], values=["n"])
+    circle = ui(setter, getter, SHOW, links=[(1, 8, 0, 7, 0), (2, 8, 0, 3, 0)])
+    assert "value" not in inputs_of(circle, "3")
+
+
+def test_a_get_inside_a_subgraph_finds_a_set_outside():
+    getter = ui_node(18, "GetNode", outputs=["NUM"], values=["n"])
+    show = ui_node(13, "Show", [("value", "NUM", 2)], values=["hello"])
+    inner = {**ui(getter, show, links=[(2, 18, 0, 13, 0)]), "id": "S", "inputs": [], "outputs": []}
+    setter = ui_node(7, "SetNode", [("NUM", "NUM", 1)], ["*"], ["n"])
+    document = ui(NUMBER, setter, ui_node(5, "S"), links=[(1, 1, 0, 7, 0)])
+    document["definitions"] = {"subgraphs": [inner]}
+    assert inputs_of(document, "5:13")["value"] == ["1", 0]
+
+
+def test_a_primitive_is_followed_through_a_reroute():
+    primitive = ui_node(9, "PrimitiveNode", outputs=["INT"], values=[5])
+    way = ui_node(8, "Reroute", [("", "*", 1)], ["INT"])
+    number = ui_node(1, "Number", [("value", "INT", 2, "widget")], ["NUM"], [4])
+    document = ui(primitive, way, number, links=[(1, 9, 0, 8, 0), (2, 8, 0, 1, 0)])
+    assert inputs_of(document, "1") == {"value": 5}
+
+
+# ---------------------------------------------------------------- subgraphs
+
+
+def inside(kind, *nodes, links, inputs=(), outputs=()):
+    """Inputs as (name, type), outputs as types."""
+    return {
+        **ui(*nodes, links=links),
+        "id": kind,
+        "inputs": [{"name": name, "type": wire} for name, wire in inputs],
+        "outputs": [{"name": wire, "type": wire} for wire in outputs],
     }
 
 
+def with_subgraphs(document, *subgraphs):
+    return {**document, "definitions": {"subgraphs": list(subgraphs)}}
+
+
+def test_what_goes_straight_through_a_subgraph_is_followed():
+    through = inside("S", links=[(1, -10, 0, -20, 0)], inputs=[("a", "NUM")], outputs=["NUM"])
+    host = ui_node(5, "S", [("a", "NUM", 1)], ["NUM"])
+    document = ui(NUMBER, host, SHOW, links=[(1, 1, 0, 5, 0), (2, 5, 0, 3, 0)])
+    assert inputs_of(with_subgraphs(document, through), "3")["value"] == ["1", 0]
+
+
+def test_a_circle_through_a_subgraph_leads_nowhere():
+    through = inside("S", links=[(1, -10, 0, -20, 0)], inputs=[("a", "NUM")], outputs=["NUM"])
+    host = ui_node(5, "S", [("a", "NUM", 1)], ["NUM"])
+    document = ui(host, SHOW, links=[(1, 5, 0, 5, 0), (2, 5, 0, 3, 0)])
+    assert "value" not in inputs_of(with_subgraphs(document, through), "3")
+
+
+def test_a_subgraph_that_is_muted_inside_another_does_not_run():
+    inner = inside("S", {**NUMBER, "id": 21}, {**SHOW, "id": 23}, links=[(2, 21, 0, 23, 0)])
+    outer = inside("T", ui_node(31, "S"), ui_node(32, "S", mode=2), links=[])
+    document = with_subgraphs(ui(ui_node(5, "T")), inner, outer)
+    assert list(to_api(document, KNOWN)) == ["5:31:21", "5:31:23"]
+
+
+def test_an_unused_subgraph_may_be_anything():
+    assert to_api(with_subgraphs(ui(NUMBER), {"id": "S", "nodes": 3}, 7), KNOWN).keys() == {"1"}
+
+
+def test_a_subgraph_that_the_file_lacks_is_named_for_that():
+    kind = "0b6a9d2e-0000-4000-8000-000000000000"
+    show = ui_node(3, "Show", [("value", "NUM", 1)])
+    document = ui(ui_node(5, kind, outputs=["NUM"]), show, links=[(1, 5, 0, 3, 0)])
+    (problem,) = checked(Document(ui=document), KNOWN).problems
+    assert "a subgraph that the file does not define" in problem.details and problem.node == "5"
+
+
 @pytest.mark.parametrize(
-    ("version", "fits"), [("0.4", True), ("0", True), ("1.0", False), ("x", False)]
+    ("subgraphs", "reason"),
+    [
+        ([inside("S", ui_node(1, "S"), links=[])], "without end"),
+        ([inside("S", ui_node(1, "S", mode=2), links=[])], "without end"),
+        (
+            [inside("S", ui_node(1, "T"), links=[]), inside("T", ui_node(1, "S"), links=[])],
+            "without end",
+        ),
+        (
+            [inside("S", ui_node(1, "S1"), links=[])]
+            + [inside(f"S{i}", ui_node(1, f"S{i + 1}"), links=[]) for i in range(1, 40)],
+            "without end",
+        ),
+        (
+            [inside("S", *(ui_node(i, "S1") for i in range(2)), links=[])]
+            + [
+                inside(f"S{i}", *(ui_node(j, f"S{i + 1}") for j in range(2)), links=[])
+                for i in range(1, 25)
+            ],
+            "too large",
+        ),
+        ([inside("S", "x", links=[])], "not a workflow"),
+        ([inside("S", NUMBER, NUMBER, links=[])], "not a workflow"),
+        ([{**inside("S", links=[]), "inputs": "x"}], "not a workflow"),
+        ([{**inside("S", links=[]), "links": [3]}], "not a workflow"),
+    ],
+)
+def test_subgraphs_that_cannot_be_laid_open_are_refused(subgraphs, reason):
+    with pytest.raises(WorkflowError, match=reason):
+        to_api(with_subgraphs(ui(ui_node(5, "S")), *subgraphs), KNOWN)
+
+
+def test_a_graph_runs_the_same_inside_a_subgraph():
+    add = ui_node(12, "Add", [("a", "NUM", 1), ("b", "NUM", 2)], ["NUM"], [0, "fixed", "minus"])
+    minus = inside(
+        "S",
+        add,
+        links=[(1, -10, 0, 12, 0), (2, -10, 1, 12, 1), (3, 12, 0, -20, 0)],
+        inputs=[("a", "NUM"), ("b", "NUM")],
+        outputs=["NUM"],
+    )
+    host = ui_node(5, "S", [("b", "NUM", 4), ("a", "NUM", 1)], ["NUM"])
+    three = ui_node(2, "Number", outputs=["NUM"], values=[3])
+    links = [(1, 1, 0, 5, 0), (4, 2, 0, 5, 1), (2, 5, 0, 3, 0)]
+    document = with_subgraphs(ui(NUMBER, three, host, SHOW, links=links), minus)
+    result = Runner(CLASSES).run(opened(Document(ui=document)).runnable)
+    assert result.value("5:12") == 1 and CLASSES["Show"].SHOWN[-1][0] == 1
+
+
+@pytest.mark.parametrize(
+    "group", [3, {}, {"nodes": [], "links": 3}, {"nodes": [3], "links": []}, {"nodes": [{}]}]
+)
+def test_a_group_that_is_none_is_refused(group):
+    document = {**ui(ui_node(5, "workflow>G")), "extra": {"groupNodes": {"G": group}}}
+    with pytest.raises(WorkflowError, match="not a workflow"):
+        to_api(document, KNOWN)
+
+
+@pytest.mark.parametrize(
+    ("version", "fits"),
+    [("0.4", True), ("0", True), ("1.0", True), (1, True), ("2", False), ("x", False)],
 )
 def test_the_version_may_be_text(version, fits):
     graph = {**ui(ui_node(1, "Number", values=[3])), "version": version}

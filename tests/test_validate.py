@@ -83,14 +83,50 @@ def test_all_problems_come_at_once():
     assert len(checked(prompt, CLASSES).problems) == 4
 
 
-def test_all_missing_classes_on_which_a_result_depends_come_at_once_with_their_nodes():
-    needed = {"8": node("KSampler", "K"), "9": node("VAEDecode", samples=["8", 0])}
-    shown = {"7": node("Show", value=["9", 0], label="x")}
-    problems = checked(graph(**needed, **shown), CLASSES).problems
-    assert [(p.type, p.node, p.title) for p in problems] == [
-        ("invalid_prompt", "8", "K"),
-        ("invalid_prompt", "9", "VAEDecode"),
-    ]
+def missing(*nodes):
+    """What is said of a graph in which these unknown nodes lead to a result."""
+    prompt = {str(i): one for i, one in enumerate(nodes, 8)}
+    shown = {"7": node("Merge", **{f"in{i}": [i, 0] for i in prompt}), **prompt}
+    return checked(graph(**{"6": node("Show", value=["7", 0], label="x"), **shown}), CLASSES)
+
+
+def packed(class_type, pack):
+    return {"class_type": class_type, "inputs": {}, "_meta": {"cnr_id": pack}}
+
+
+def test_all_missing_classes_are_named_at_once_each_once():
+    (problem,) = missing(node("ToText"), node("ToText"), node("Resize")).problems
+    assert problem.nodes == ("7", "8", "9", "10") and problem.node is None
+    assert "these 3 nodes (Merge, ToText, Resize)" in problem.details
+    assert "ComfyUI" in problem.details
+
+
+def test_missing_nodes_are_named_with_the_pack_that_the_file_names():
+    core, other = packed("A", "comfy-core"), packed("B", "comfyui-kjnodes")
+    (problem,) = missing(core, other).problems
+    assert "these 2 nodes (Merge, A)" in problem.details
+    assert 'this node of the pack "comfyui-kjnodes" (B)' in problem.details
+    (problem,) = checked(graph(**{"3": {**core, "class_type": "SaveA"}}), CLASSES).problems
+    assert problem.node == "3" and "this node of ComfyUI (SaveA)" in problem.details
+
+
+@pytest.mark.parametrize(
+    ("class_type", "kind"),
+    [
+        ("TextEncodeAceStepAudio1.5", "an ACE-Step graph"),
+        ("EmptyLatentAudio", "a Stable Audio graph"),
+        ("KSampler", "a diffusion graph"),
+    ],
+)
+def test_a_graph_for_another_model_is_told_so_and_nothing_else(class_type, kind):
+    problems = missing(node(class_type), node("Add", a=["8", 5], seed="x")).problems
+    assert [problem.message for problem in problems] == [f"this is {kind}"]
+    assert "MusicGraph runs MusicGen" in problems[0].details and class_type in problems[0].details
+
+
+def test_many_missing_nodes_are_counted_after_the_first_twenty():
+    (problem,) = missing(*(node(f"Other{i}") for i in range(30))).problems
+    assert "these 31 nodes" in problem.details and "and 11 more" in problem.details
 
 
 def test_an_unknown_node_that_leads_to_no_result_is_left_out_and_said():

@@ -11,18 +11,26 @@ import uuid
 from collections.abc import Iterator
 from typing import Any
 
-from . import widget_values
-from .problems import WorkflowError, refused
+from . import ui_format, widget_values
+from .problems import Problem, WorkflowError
 from .registry import NodeSpecs
 from .subgraphs import laid_open, shown_widgets
-from .ui_format import EDGE_IN, OWN, read, read_canvas
+from .ui_format import EDGE_IN, OWN, read_canvas
 
 Ui = dict[str, Any]
 
 
+class NoPlace(WorkflowError):
+    """A value of a node that the picture has no place for, while the graph has."""
+
+    def __init__(self, node_id: str, why: str = "it is linked, or in a group node"):
+        message = "the picture has no place for a value"
+        super().__init__([Problem("invalid_prompt", message, f"node {node_id}: {why}")])
+
+
 def set_inside(ui: Ui, node_id: str, name: str, value: Any, specs: NodeSpecs) -> None:
-    """Changes `ui`. Raises WorkflowError for what has no place: group nodes, linked widgets."""
-    laid_open(read(ui), specs)  # refuses what is no workflow, so the shape below holds
+    """Changes `ui`. Raises NoPlace for a group node's and for a linked widget."""
+    laid_open(ui_format.read(ui), specs)  # refuses what is no workflow, so the shape below holds
     *above, last = node_id.split(":")
     level, hosts = ui, []
     for one in above:
@@ -35,17 +43,13 @@ def set_inside(ui: Ui, node_id: str, name: str, value: Any, specs: NodeSpecs) ->
         return
     if slot is None and hosts and _put(hosts[-1][0], [last, name], [], value):
         return
-    inputs = specs.inputs_of(node["type"])
-    node["widgets_values"] = widget_values.with_changes(
-        inputs, node.get("widgets_values"), name, value
-    )
-    _set_named(node, name, value)
+    widget_values.put(node, specs.inputs_of(node["type"]), name, value)
 
 
 def _node(level: Ui, one: str, node_id: str) -> Ui:
     found = [node for node in level["nodes"] if str(node.get("id")) == one]
     if not found:
-        raise _no_place(node_id)
+        raise NoPlace(node_id)
     return found[0]
 
 
@@ -54,7 +58,7 @@ def _own_definition(ui: Ui, host: Ui, node_id: str) -> Ui:
     known = [one for one in definitions if isinstance(one, dict)]
     found = next((one for one in reversed(known) if one.get("id") == host["type"]), None)
     if found is None:
-        raise _no_place(node_id)
+        raise NoPlace(node_id)
     levels = [level["nodes"] for level in (ui, *known) if isinstance(level.get("nodes"), list)]
     kinds = [one.get("type") for nodes in levels for one in nodes if isinstance(one, dict)]
     if kinds.count(host["type"]) > 1:
@@ -74,7 +78,7 @@ def _slot_above(hosts: Hosts, node: Ui, name: str) -> int | None:
     for socket in _sockets(node, name):
         source = links.get(socket["link"])
         if source is None or source.node != EDGE_IN:
-            raise _no_place(str(node["id"]))
+            raise NoPlace(str(node["id"]))
         return source.slot
     return None
 
@@ -94,9 +98,9 @@ def _show(ui: Ui, hosts: Hosts, slot: int, value: Any, specs: NodeSpecs) -> bool
     if any(True for _ in _sockets(host, port)):
         above = _slot_above(hosts[:-1], host, port) if hosts[:-1] else None
         if above is None:
-            raise _no_place(str(host["id"]))
+            raise NoPlace(str(host["id"]))
         return _show(ui, hosts[:-1], above, value, specs)
-    own = [[OWN, one] for one in shown_widgets(read(ui), host["type"], specs)]
+    own = [[OWN, one] for one in shown_widgets(ui_format.read(ui), host["type"], specs)]
     return _put(host, [OWN, port], own, value)
 
 
@@ -110,15 +114,7 @@ def _put(host: Ui, entry: list[str], own: list[list[str]], value: Any) -> bool:
     if not isinstance(values, list) or entry not in entries[: len(values)]:
         return False
     values[entries.index(entry)] = value
-    _set_named(host, entry[1], value)
+    by_name = host.get("widgets_values_named")
+    if isinstance(by_name, dict):
+        by_name[entry[1]] = value
     return True
-
-
-def _set_named(node: Ui, name: str, value: Any) -> None:
-    named = node.get("widgets_values_named")
-    if isinstance(named, dict) and name in named:
-        named[name] = value
-
-
-def _no_place(node_id: str) -> WorkflowError:
-    return refused(f"no place for a value of node {node_id}", "it is not in the picture")

@@ -107,11 +107,7 @@ class _Document:
         if data is None or name not in specs or not specs[name].is_widget:
             known = ", ".join(specs) or "no known inputs"
             raise refused(f"node {node.id} has no widget {name}", f"it has {known}")
-        data["widgets_values"] = widget_values.with_changes(
-            specs, data.get("widgets_values"), name, value
-        )
-        if isinstance(data.get("widgets_values_named"), dict):
-            data["widgets_values_named"][name] = value
+        widget_values.put(data, specs, name, value)
         self._cut(node.id, name)
         return None
 

@@ -68,6 +68,15 @@ def with_changes(specs: Mapping[str, InputSpec], values: Any, name: str, value: 
     return values
 
 
+def put(node: dict[str, Any], specs: Mapping[str, InputSpec], name: str, value: Any) -> None:
+    """Sets a value in each form in which the node of a document has its values."""
+    named = node.get("widgets_values_named")
+    if isinstance(named, dict):
+        named[name] = value
+    if node.get("widgets_values") or not isinstance(named, dict):
+        node["widgets_values"] = with_changes(specs, node.get("widgets_values"), name, value)
+
+
 def fresh(spec: InputSpec) -> list[Any]:
     """What a new node has in the places of one widget."""
     return [spec.default, "fixed"] if spec.has_seed_control else [spec.default]

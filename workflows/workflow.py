@@ -12,9 +12,10 @@ from . import api_format, ui_format, ui_writer
 from .canvas import Canvas, graph_of, with_page_tokens
 from .graph import Graph
 from .media.tags import workflow_tags
-from .problems import WorkflowError, refused
+from .problems import WorkflowError
 from .reader import Document
 from .registry import NodeSpecs
+from .subgraph_writer import NoPlace
 from .subgraphs import laid_open
 
 log = logging.getLogger("musicgraph")
@@ -66,6 +67,9 @@ class Workflow:
     def ui(self) -> Mapping[str, Any] | None:
         """The document in UI format with what was changed in the graph; None if there is none, or
         no place for it.
+
+        Raises WorkflowError for an input that no node of the document has, if no other format holds
+        it.
         """
         if self.document.ui is None or self.graph == self.as_read:
             return self.document.ui
@@ -75,6 +79,8 @@ class Workflow:
                 self._check_subgraphs(ui)
             return ui
         except WorkflowError as error:
+            if self.document.api is None and not isinstance(error, NoPlace):
+                raise
             log.warning(
                 "the picture of the graph cannot follow (%s): results carry the API format only",
                 error,
@@ -82,8 +88,8 @@ class Workflow:
             return None
 
     def _check_subgraphs(self, ui: Mapping[str, Any]) -> None:
-        """Raises WorkflowError if a changed document means another graph: one value may be shown
-        for several widgets.
+        """Raises NoPlace if a changed document means another graph: one value may be shown for
+        several widgets.
         """
         old, new = (
             graph_of(laid_open(ui_format.read(one), self.specs), self.specs)
@@ -93,7 +99,7 @@ class Workflow:
             is_changed = self.as_read.nodes.get(node.id) != self.graph.nodes.get(node.id)
             meant = self.graph if is_changed else old
             if node.id in meant and node.widgets != meant[node.id].widgets:
-                raise refused("a value is shown for other widgets, too", f"node {node.id}")
+                raise NoPlace(node.id, "other widgets show it, too")
 
     def as_document(self) -> Document:
         """The workflow as it is now, in the formats in which it was read, or in API format where
