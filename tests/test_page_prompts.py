@@ -44,11 +44,15 @@ def meaning(prompt):
             name: (of(value[0]), value[1]) if isinstance(value, list) else _one_number(value)
             for name, value in node["inputs"].items()
         }
-        return node["class_type"], node["_meta"]["title"], sorted(inputs.items())
+        return node["class_type"], sorted(inputs.items())
 
     values = [value for node in prompt.values() for value in node["inputs"].values()]
     followed = {value[0] for value in values if isinstance(value, list)}
     return sorted(map(repr, map(of, prompt.keys() - followed)))
+
+
+def plain(prompt):
+    return {node_id: (one["class_type"], one["inputs"]) for node_id, one in prompt.items()}
 
 
 def _one_number(value):
@@ -79,7 +83,7 @@ def test_what_runs_is_what_the_page_posts(path, classes):
     if path.stem.startswith("group"):  # the page draws them anew, as subgraphs with other ids
         assert meaning(ours) == meaning(posted)
     else:
-        assert ours == posted
+        assert plain(ours) == plain(posted)
 
 
 @each_graph
