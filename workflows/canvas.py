@@ -153,7 +153,9 @@ class _Resolver:
         self._sources: dict[tuple[int | None, str], _Source] = {}  # by link and wanted type
         self._setters = {
             (_level(node.id), GET_OF_SET[node.type], _first_value(node)): node
-            for node in reversed(canvas.nodes.values())  # of several with one name the first counts
+            for node in list(canvas.nodes.values())[
+                ::-1
+            ]  # of several with one name the first counts
             if node.type in SETTERS
         }
 

@@ -85,7 +85,10 @@ class _Opening:
             from_edge = Link(f"{prefix}in {slot}", 0) if source.node == EDGE_IN else None
             self.links[numbers[link]] = from_edge or at_edge
         for node in level.nodes.values():
-            sockets = tuple(replace(one, link=numbers.get(one.link)) for one in node.inputs)
+            links = [None if one.link is None else numbers.get(one.link) for one in node.inputs]
+            sockets = tuple(
+                replace(one, link=link) for one, link in zip(node.inputs, links, strict=True)
+            )
             pos = None if prefix else node.pos
             drawn = replace(node, id=prefix + node.id, inputs=sockets, pos=pos)
             if node.id in opened:

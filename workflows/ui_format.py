@@ -169,7 +169,7 @@ def _links(data: Mapping[str, Any]) -> Iterable[_Wire]:
 
 def _link(link: Any) -> _Wire:
     """A list, or an object, as version 1 has it, and every version inside subgraphs."""
-    ends = [link.get(name) for name in LINK_ENDS] if isinstance(link, dict) else link
+    ends: Any = [link.get(name) for name in LINK_ENDS] if isinstance(link, dict) else link
     fits = isinstance(ends, list) and len(ends) >= len(LINK_ENDS)
     if not fits or not (_is_count(ends[0]) and _is_id(ends[1]) and _is_count(ends[2])):
         detail = f"got the link {shown(link)}, expected [id, from, slot, to, slot, type]"
@@ -180,13 +180,12 @@ def _link(link: Any) -> _Wire:
 
 def _slot(slot: dict, where: str) -> Socket:
     widget, name, link = slot.get("widget"), slot.get("name"), slot.get("link")
-    is_widget = isinstance(widget, dict) and isinstance(widget.get("name"), str)
-    if is_widget:
-        name = widget["name"]
+    of_widget = widget.get("name") if isinstance(widget, dict) else None
+    name = of_widget if isinstance(of_widget, str) else name
     if not isinstance(name, str) or not (link is None or _is_count(link)):
         detail = f"{where}: got the input {shown(slot)}, expected a name and a link id"
         raise refused("not a workflow", detail)
-    return Socket(name, slot.get("type"), link, is_widget)
+    return Socket(name, slot.get("type"), link, isinstance(of_widget, str))
 
 
 def _objects(data: Mapping[str, Any], key: str, where: str) -> list[dict]:
