@@ -350,6 +350,13 @@ def test_what_goes_straight_through_a_subgraph_is_followed():
     assert inputs_of(with_subgraphs(document, through), "3")["value"] == ["1", 0]
 
 
+def test_a_link_to_no_output_of_a_subgraph_leads_nowhere():
+    through = inside("S", links=[(1, -10, 0, -20, [])], inputs=[("a", "NUM")], outputs=["NUM"])
+    host = ui_node(5, "S", [("a", "NUM", 1)], ["NUM"])
+    document = ui(NUMBER, host, SHOW, links=[(1, 1, 0, 5, 0), (2, 5, 0, 3, 0)])
+    assert "value" not in inputs_of(with_subgraphs(document, through), "3")
+
+
 def test_a_circle_through_a_subgraph_leads_nowhere():
     through = inside("S", links=[(1, -10, 0, -20, 0)], inputs=[("a", "NUM")], outputs=["NUM"])
     host = ui_node(5, "S", [("a", "NUM", 1)], ["NUM"])
@@ -362,6 +369,12 @@ def test_a_subgraph_that_is_muted_inside_another_does_not_run():
     outer = inside("T", ui_node(31, "S"), ui_node(32, "S", mode=2), links=[])
     document = with_subgraphs(ui(ui_node(5, "T")), inner, outer)
     assert list(to_api(document, KNOWN)) == ["5:31:21", "5:31:23"]
+
+
+def test_the_number_of_a_node_that_stands_for_others_is_taken():
+    inner = inside("S", {**NUMBER, "id": 21}, links=[])
+    graph = opened(Document(ui=with_subgraphs(ui(ui_node(50, "S")), inner)), KNOWN).graph
+    assert graph.fresh_id() == "51"
 
 
 def test_an_unused_subgraph_may_be_anything():

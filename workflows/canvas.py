@@ -85,7 +85,7 @@ def graph_of(canvas: Canvas, specs: NodeSpecs) -> Graph:
             if any(specs.requires(node.class_type, name) for name in from_muted):
                 cut_off.append(node.id)
     _drop(nodes, cut_off, specs)
-    return Graph.of(nodes.values(), canvas.nodes)
+    return Graph.of(nodes.values(), (name.partition(":")[0] for name in canvas.nodes))
 
 
 def _drop(nodes: dict[str, Node], cut_off: Iterable[str], specs: NodeSpecs) -> None:

@@ -8,7 +8,7 @@ or bypassed one stays closed, since nothing inside it runs.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -73,17 +73,13 @@ class _Opening:
 
     def _add(self, level: Canvas, prefix: str) -> dict[int, int]:
         """The nodes of one level, and of all below them; the numbers that its links have now."""
-        sockets = sum(len(node.inputs) for node in level.nodes.values())
-        self.parts += len(level.nodes) + len(level.links) + sockets
+        self.parts += len(level.links) + sum(1 + len(one.inputs) for one in level.nodes.values())
         if self.parts > MAX_PARTS:
             raise _too_large()
         opened = {node.id: inner for node in level.nodes.values() if (inner := self._opens(node))}
         numbers = {link: len(self.links) + i for i, link in enumerate(level.links)}
         for link, source in level.links.items():
-            name, slot = f"{prefix}{source.node}", source.slot
-            at_edge = Link(f"{name}:out {slot}", 0) if source.node in opened else Link(name, slot)
-            from_edge = Link(f"{prefix}in {slot}", 0) if source.node == EDGE_IN else None
-            self.links[numbers[link]] = from_edge or at_edge
+            self.links[numbers[link]] = _source(source, prefix, opened)
         for node in level.nodes.values():
             links = [None if one.link is None else numbers.get(one.link) for one in node.inputs]
             sockets = tuple(
@@ -111,7 +107,8 @@ class _Opening:
     def inside(self, kind: str) -> Subgraph | None:
         """What a type stands for; None for that of an ordinary node."""
         if kind not in self.read:
-            group = self.drawing.groups.get(group_name(kind))
+            name = group_name(kind)
+            group = self.drawing.groups.get(name) if name else None
             if kind in self.drawing.subgraphs:
                 self.read[kind] = read_subgraph(self.drawing.subgraphs[kind])
             else:
@@ -193,6 +190,15 @@ class _Opening:
 def _too_large() -> WorkflowError:
     detail = f"expected at most {MAX_OPENED} nodes with those in subgraphs, and their links"
     return refused("workflow too large", detail)
+
+
+def _source(link: Link, prefix: str, opened: Container[str]) -> Link:
+    """What feeds a link, by the names of the one canvas; an opened node's edge gives for it."""
+    if link.node == EDGE_IN:
+        return Link(f"{prefix}in {link.slot}", 0)
+    if link.node in opened:
+        return Link(f"{prefix}{link.node}:out {link.slot}", 0)
+    return Link(prefix + link.node, link.slot)
 
 
 def _edge(name: str, link: int | None) -> CanvasNode:

@@ -99,7 +99,7 @@ def read_subgraph(data: Mapping[str, Any]) -> Subgraph:
     name = f"the subgraph {shown(data.get('name'))}"
     canvas, ends = read_canvas(data), {}
     for link in _links(data):
-        if link.target == EDGE_OUT:
+        if link.target == EDGE_OUT and _is_count(link.target_slot):
             ends.setdefault(link.target_slot, link.id)
     inputs = tuple(_slot(slot, name) for slot in _objects(data, "inputs", name))
     outputs = tuple(ends.get(i) for i in range(len(_objects(data, "outputs", name))))
