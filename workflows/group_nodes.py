@@ -41,6 +41,10 @@ class _Group:
             read_node({**one, "id": i} if isinstance(one, dict) else one)
             for i, one in enumerate(data["nodes"])
         ]
+        self.places = [
+            {one.name: at for at, one in reversed(list(enumerate(node.inputs)))}
+            for node in self.nodes
+        ]
         links = [link for link in data["links"] if self._is_inside(link)]
         self.fed = {(link[2], link[3]): Link(str(link[0]), link[1]) for link in links}
         self.feeding = {(link[0], link[1]) for link in links}
@@ -93,9 +97,7 @@ class _Group:
 
     def _add(self, i: int, socket: Socket) -> None:
         """One input of a node inside, and one of the group's where nothing inside feeds it."""
-        places = [one.name for one in self.nodes[i].inputs]
-        place = places.index(socket.name) if socket.name in places else -1
-        source = self.fed.get((i, place))
+        source = self.fed.get((i, self.places[i].get(socket.name, -1)))
         if source is None:
             node = self.nodes[i]  # a reroute's input has no name: its type stands for it
             kinds = node.output_types if node.type == REROUTE else ()

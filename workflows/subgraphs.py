@@ -170,8 +170,7 @@ class _Opening:
         if inner is None:
             return socket.is_widget
         if asked not in self.widgets:
-            slots = [i for i, one in enumerate(inner.inputs) if one.name == socket.name]
-            ends = inner.targets.get(slots[0], []) if slots else []
+            ends = inner.targets.get(inner.slots.get(socket.name, -1), [])
             self.widgets[asked] = any(self._is_widget(*end) for end in ends)
         return self.widgets[asked]
 

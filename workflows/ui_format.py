@@ -41,6 +41,11 @@ class Subgraph:
     """whether the values of its node have places for what controls a seed"""
 
     @cached_property
+    def slots(self) -> dict[str, int]:
+        """The inputs by their names, of two with one name the first."""
+        return {one.name: slot for slot, one in reversed(list(enumerate(self.inputs)))}
+
+    @cached_property
     def targets(self) -> dict[int, list[tuple[CanvasNode, Socket]]]:
         """What each slot of EDGE_IN leads to."""
         ends = {
