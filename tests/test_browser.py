@@ -203,7 +203,7 @@ def test_a_file_of_the_app_opens_and_runs_on_the_graph_tab(visit, tmp_path):
     someone.page.click("#mg-run")
     someone.page.wait_for_selector("#mg-graph-status .mg-note.done")
     assert someone.page.locator("#mg-graph-picture g.done").count() == 5
-    again, name = someone.download("musicgraph_00001_.flac")
+    again, name = someone.download("musicgraph_00001.flac")
     document = read_document(shutil.copy(again, tmp_path / "again.flac"))
     assert document.api["3"]["inputs"]["seed"] == 7
 

@@ -52,7 +52,7 @@ def flow(tmp_path, name="flow.json", **changes):
 
 def test_run_writes_the_files_and_prints_them(musicgraph, tmp_path):
     code, out, _ = musicgraph("run", flow(tmp_path), "--output", "there", "--set", "1.duration=0.2")
-    assert code == 0 and out.split() == [str(tmp_path / "there" / "x_00001_.flac")]
+    assert code == 0 and out.split() == [str(tmp_path / "there" / "x_00001.flac")]
     assert read_audio(out.strip())[0].shape == (1, 6400)
     assert json.loads(read_tags(out.strip())["prompt"])["1"]["inputs"]["duration"] == 0.2
 
@@ -63,17 +63,17 @@ def test_run_prints_one_json_object_last(musicgraph, tmp_path):
     assert (
         code == 0
         and outcome["ok"]
-        and outcome["files"] == [str(tmp_path / "output" / "x_00001_.flac")]
+        and outcome["files"] == [str(tmp_path / "output" / "x_00001.flac")]
     )
     assert outcome["outputs"] == {
-        "2": {"audio": [{"filename": "x_00001_.flac", "subfolder": "", "type": "output"}]}
+        "2": {"audio": [{"filename": "x_00001.flac", "subfolder": "", "type": "output"}]}
     }
 
 
 def test_a_result_can_be_run_again(musicgraph, tmp_path):
     musicgraph("run", flow(tmp_path))
-    code, out, _ = musicgraph("run", tmp_path / "output" / "x_00001_.flac")
-    assert code == 0 and out.strip().endswith("x_00002_.flac")
+    code, out, _ = musicgraph("run", tmp_path / "output" / "x_00001.flac")
+    assert code == 0 and out.strip().endswith("x_00002.flac")
 
 
 def test_load_audio_reads_from_the_input_folder(musicgraph, tmp_path):

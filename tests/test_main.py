@@ -148,7 +148,7 @@ def test_what_a_killed_run_left_is_swept_by_the_next(flow, capsys, monkeypatch):
     (flow.parent / "output").mkdir()
     (flow.parent / "output" / f".mg-00000000.{2**22 + 1}.part").touch()
     called(capsys, monkeypatch, "run", str(flow))
-    assert [path.name for path in (flow.parent / "output").iterdir()] == ["x_00001_.flac"]
+    assert [path.name for path in (flow.parent / "output").iterdir()] == ["x_00001.flac"]
 
 
 # ---------------------------------------------------------------- the cache

@@ -99,9 +99,9 @@ class NodeSpecs(Mapping[str, NodeSpec]):
 
 
 def node_classes() -> dict[str, type]:
-    """The twins of ComfyUI's audio nodes, and our own nodes."""
+    """The twins of ComfyUI's nodes, and our own nodes."""
     from ..nodes import NODE_CLASS_MAPPINGS
-    from .twins.audio import NODE_CLASS_MAPPINGS as TWINS
+    from .twins.catalogue import NODE_CLASS_MAPPINGS as TWINS
 
     return {**TWINS, **NODE_CLASS_MAPPINGS}
 

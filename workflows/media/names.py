@@ -34,21 +34,23 @@ def input_path(name: str) -> Path:
     return _inside(run.input_dir, name, "read")
 
 
-def check_prefix(prefix: str, folder: Path, suffix: str) -> None:
+def check_prefix(prefix: str, folder: Path, ending: str) -> None:
     """Raises Refused for a prefix that leads out of `folder`, or to names under which no file can
     be made.
+
+    `ending` is what follows the number: ".flac", or "_.png" for what ComfyUI numbers as pictures.
     """
     subfolder, name = os.path.split(os.path.normpath(_filled_in(prefix, (0, 0))))
     directory = _inside(folder, subfolder, "written")
     for part in subfolder.split(os.sep):
         check_new_name(part, folder)
-    last = f"{name}_{LONGEST_NUMBER}_{suffix}"
+    last = f"{name}_{LONGEST_NUMBER}{ending}"
     check_new_name(last, folder)
     check_new_path(directory / last)
 
 
 def save_place(
-    prefix: str, folder: Path, suffix: str, size: tuple[int, int] = (0, 0)
+    prefix: str, folder: Path, ending: str, size: tuple[int, int] = (0, 0)
 ) -> tuple[Path, str, str, int]:
     """Where `prefix` leads inside `folder`: directory, subfolder, file name and the next free
     number.
@@ -56,7 +58,7 @@ def save_place(
     `size` (width, height) is what pictures have; sound has none. Raises Refused as `check_prefix`
     does.
     """
-    check_prefix(prefix, folder, suffix)
+    check_prefix(prefix, folder, ending)
     subfolder, name = os.path.split(os.path.normpath(_filled_in(prefix, size)))
     directory = _inside(folder, subfolder, "written")
     return directory, subfolder, name, _last_number(directory, name) + 1
@@ -93,6 +95,7 @@ def _filled_in(prefix: str, size: tuple[int, int]) -> str:
 
 
 def _last_number(directory: Path, name: str) -> int:
+    """Of `name_00001.flac` and of `name_00001_.png`, which sound had too before ComfyUI 0.30."""
     start = os.path.normcase(name + "_")
     try:
         found = [
@@ -102,7 +105,7 @@ def _last_number(directory: Path, name: str) -> int:
         ]
     except (FileNotFoundError, NotADirectoryError):
         return 0
-    numbers = [rest.partition("_")[0] for rest in found]
+    numbers = [rest.partition(".")[0].partition("_")[0] for rest in found]
     return max(
         (int(one) for one in numbers if one.isascii() and one.isdigit() and len(one) < 9), default=0
     )

@@ -20,6 +20,7 @@ COLOUR_TYPES = {1: 0, 3: 2, 4: 6}
 def png_bytes(image: Tensor, tags: Mapping[str, str]) -> bytes:
     """`[H, W, C]` in 0 … 1, beyond which it is clipped, as a file.
 
+    Steps are rounded down, as ComfyUI's are: one picture gives one file in both.
     Raises Refused for anything else.
     """
     import torch
@@ -32,7 +33,7 @@ def png_bytes(image: Tensor, tags: Mapping[str, str]) -> bytes:
     if not image.isfinite().all():
         raise Refused("cannot write a picture", got="values that are NaN or infinite")
     height, width, channels = image.shape
-    pixels = (image.detach().cpu() * 255).round().clamp(0, 255).to(torch.uint8).reshape(height, -1)
+    pixels = (image.detach().cpu() * 255).clamp(0, 255).to(torch.uint8).reshape(height, -1)
     rows = torch.cat([pixels.new_zeros(height, 1), pixels], dim=1)  # 0: a row as it is, unfiltered
     size = struct.pack(">IIBBBBB", width, height, 8, COLOUR_TYPES[channels], 0, 0, 0)
     texts = [_chunk(b"tEXt", _text(name, text)) for name, text in tags.items()]

@@ -1,54 +1,23 @@
-"""Headless twins of ComfyUI's audio nodes: the same ids, inputs, defaults and results, so that one
-graph runs in both.
+"""Twins of ComfyUI's nodes that make, cut and mix sound.
 
-Inside ComfyUI these are never registered; ComfyUI's own nodes do the work there. What a twin makes
+None stands for the sound of a video that has none; it goes through as in ComfyUI. What a twin makes
 is checked against the run's limits before it is made.
 """
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Any
 
 from ...models.refused import Refused
 from ...nodes.host import current_run
 from ..media.names import UNBOUNDED
-from .files import FILE_NODES, given
+from .rates import at_one_rate, check_made
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-log = logging.getLogger("musicgraph")
-
 Audio = dict[str, Any]
 """{"waveform": float32 [B, C, T], "sample_rate": int}"""
-
-
-def _at_one_rate(audio1: Audio, audio2: Audio) -> tuple[Tensor, Tensor, int]:
-    """Both waveforms at the higher of their rates."""
-    from ...models.dsp import resample
-
-    audio1, audio2 = given(audio1), given(audio2)
-    rate = max(audio1["sample_rate"], audio2["sample_rate"])
-    for audio in (audio1, audio2):
-        if audio["sample_rate"] != rate:
-            log.info(
-                "resampling from %d Hz to %d Hz to fit the other audio", audio["sample_rate"], rate
-            )
-        _check_made(
-            audio["waveform"], audio["waveform"].shape[-1] * rate // audio["sample_rate"], rate
-        )
-    first, second = (
-        resample(audio["waveform"], audio["sample_rate"], rate) for audio in (audio1, audio2)
-    )
-    return first, second, rate
-
-
-def _check_made(waveform: Tensor, length: int, rate: int) -> None:
-    """Raises Refused if sound like `waveform`, but `length` samples long, would be beyond the run's
-    limits.
-    """
-    current_run().limits.check_sound((*waveform.shape[:2], length), rate)
 
 
 class EmptyAudio:
@@ -65,7 +34,7 @@ class EmptyAudio:
                     "FLOAT",
                     {"default": 60.0, "min": 0.0, "max": UNBOUNDED, "step": 0.01},
                 ),
-                "sample_rate": ("INT", {"default": 44100, "min": 1}),
+                "sample_rate": ("INT", {"default": 44100, "min": 1, "max": 192_000}),
                 "channels": ("INT", {"default": 2, "min": 1, "max": 2}),
             }
         }
@@ -141,12 +110,14 @@ class TrimAudioDuration:
             }
         }
 
-    def trim(self, audio: Audio, start_index: float, duration: float) -> tuple[Audio]:
-        waveform, rate = given(audio)["waveform"], audio["sample_rate"]
+    def trim(self, audio: Audio | None, start_index: float, duration: float) -> tuple[Audio | None]:
+        if audio is None or not audio["waveform"].shape[-1]:
+            return (audio,)
+        waveform, rate = audio["waveform"], audio["sample_rate"]
         length = waveform.shape[-1]
         whole_s = length / rate + 1
         start = round(max(-whole_s, min(start_index, whole_s)) * rate)
-        start = max(0, min(start + (length if start_index < 0 else 0), length - 1))
+        start = max(0, min(start + (length if start_index < 0 else 0), length))
         end = max(0, min(start + round(min(duration, whole_s) * rate), length))
         if start >= end:
             got = (
@@ -170,8 +141,10 @@ class SplitAudioChannels:
     def INPUT_TYPES(cls) -> dict:
         return {"required": {"audio": ("AUDIO",)}}
 
-    def split(self, audio: Audio) -> tuple[Audio, Audio]:
-        waveform, rate = given(audio)["waveform"], audio["sample_rate"]
+    def split(self, audio: Audio | None) -> tuple[Audio | None, Audio | None]:
+        if audio is None:
+            return None, None
+        waveform, rate = audio["waveform"], audio["sample_rate"]
         if waveform.shape[1] != 2:
             raise Refused(
                 "this audio has no two sides",
@@ -183,8 +156,41 @@ class SplitAudioChannels:
         return {"waveform": left, "sample_rate": rate}, {"waveform": right, "sample_rate": rate}
 
 
+class JoinAudioChannels:
+    TITLE = "Join Audio Channels"
+    CATEGORY = "audio"
+    RETURN_TYPES = ("AUDIO",)
+    RETURN_NAMES = ("audio",)
+    FUNCTION = "join"
+    DESCRIPTION = "Two mono audios as the sides of a stereo one, as long as the shorter."
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict:
+        return {"required": {"audio_left": ("AUDIO",), "audio_right": ("AUDIO",)}}
+
+    def join(self, audio_left: Audio | None, audio_right: Audio | None) -> tuple[Audio | None]:
+        import torch
+
+        if audio_left is None or audio_right is None:
+            return (audio_right if audio_left is None else audio_left,)
+        channels = [audio["waveform"].shape[1] for audio in (audio_left, audio_right)]
+        if channels != [1, 1]:
+            raise Refused(
+                "these are no two sides",
+                got=f"{channels[0]} and {channels[1]} channel(s)",
+                expected="two mono audios",
+                remedy="split stereo audio first",
+            )
+        left, right, rate = at_one_rate(audio_left, audio_right)
+        _check_same(left, right)
+        length = min(left.shape[-1], right.shape[-1])
+        sides = torch.cat((left[..., :length], right[..., :length]), dim=1)
+        check_made(sides, length, rate)
+        return ({"waveform": sides, "sample_rate": rate},)
+
+
 class AudioConcat:
-    TITLE = "Audio Concat"
+    TITLE = "Concatenate Audio"
     CATEGORY = "audio"
     RETURN_TYPES = ("AUDIO",)
     FUNCTION = "concat"
@@ -201,19 +207,23 @@ class AudioConcat:
             },
         }
 
-    def concat(self, audio1: Audio, audio2: Audio, direction: str) -> tuple[Audio]:
+    def concat(
+        self, audio1: Audio | None, audio2: Audio | None, direction: str
+    ) -> tuple[Audio | None]:
         import torch
 
-        *waveforms, rate = _at_one_rate(audio1, audio2)
+        if audio1 is None or audio2 is None:
+            return (audio2 if audio1 is None else audio1,)
+        *waveforms, rate = at_one_rate(audio1, audio2)
         first, second = (w.expand(-1, 2, -1) if w.shape[1] == 1 else w for w in waveforms)
         _check_same(first, second)
-        _check_made(first, first.shape[-1] + second.shape[-1], rate)
+        check_made(first, first.shape[-1] + second.shape[-1], rate)
         order = (first, second) if direction == "after" else (second, first)
         return ({"waveform": torch.cat(order, dim=2), "sample_rate": rate},)
 
 
 class AudioMerge:
-    TITLE = "Audio Merge"
+    TITLE = "Merge Audio"
     CATEGORY = "audio"
     RETURN_TYPES = ("AUDIO",)
     FUNCTION = "merge"
@@ -227,20 +237,25 @@ class AudioMerge:
         )
         return {"required": {"audio1": ("AUDIO",), "audio2": ("AUDIO",), "merge_method": methods}}
 
-    def merge(self, audio1: Audio, audio2: Audio, merge_method: str) -> tuple[Audio]:
+    def merge(
+        self, audio1: Audio | None, audio2: Audio | None, merge_method: str
+    ) -> tuple[Audio | None]:
         import torch
 
-        first, second, rate = _at_one_rate(audio1, audio2)
+        if audio1 is None or audio2 is None:
+            return (audio2 if audio1 is None else audio1,)
+        first, second, rate = at_one_rate(audio1, audio2)
         items, channels = (max(first.shape[i], second.shape[i]) for i in (0, 1))
         first, second = (
             w.expand(items if w.shape[0] == 1 else -1, channels if w.shape[1] == 1 else -1, -1)
             for w in (first, second)
         )
         _check_same(first, second)
-        _check_made(first, first.shape[-1], rate)
+        check_made(first, first.shape[-1], rate)
+        if not first.numel() or not second.numel():
+            return ({"waveform": first, "sample_rate": rate},)
         merged = _merged(first, second, merge_method)
-        if merged.numel():
-            merged /= max(1.0, *(abs(float(value)) for value in torch.aminmax(merged)))
+        merged /= max(1.0, *(abs(float(value)) for value in torch.aminmax(merged)))
         return ({"waveform": merged, "sample_rate": rate},)
 
 
@@ -261,7 +276,7 @@ def _merged(first: Tensor, second: Tensor, method: str) -> Tensor:
 
 
 class AudioAdjustVolume:
-    TITLE = "Audio Adjust Volume"
+    TITLE = "Adjust Audio Volume"
     CATEGORY = "audio"
     RETURN_TYPES = ("AUDIO",)
     FUNCTION = "adjust"
@@ -276,22 +291,38 @@ class AudioAdjustVolume:
         }
         return {"required": {"audio": ("AUDIO",), "volume": ("INT", volume)}}
 
-    def adjust(self, audio: Audio, volume: int) -> tuple[Audio]:
-        if volume == 0:
-            return (given(audio),)
-        return (
-            {
-                "waveform": given(audio)["waveform"] * 10 ** (volume / 20),
-                "sample_rate": audio["sample_rate"],
-            },
-        )
+    def adjust(self, audio: Audio | None, volume: int) -> tuple[Audio | None]:
+        if audio is None or volume == 0:
+            return (audio,)
+        louder = audio["waveform"] * 10 ** (volume / 20)
+        return ({"waveform": louder, "sample_rate": audio["sample_rate"]},)
 
 
-NODE_CLASS_MAPPINGS = FILE_NODES | {
+class AudioDuration:
+    TITLE = "Audio Duration"
+    CATEGORY = "audio"
+    RETURN_TYPES = ("FLOAT", "INT")
+    RETURN_NAMES = ("duration", "sample_rate")
+    OUTPUT_TOOLTIPS = ("in s", "in Hz")
+    FUNCTION = "measure"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict:
+        return {"required": {"audio": ("AUDIO",)}}
+
+    def measure(self, audio: Audio | None) -> tuple[float, int]:
+        if audio is None:
+            return 0.0, 0
+        return audio["waveform"].shape[-1] / audio["sample_rate"], audio["sample_rate"]
+
+
+NODES: dict[str, type] = {
     "EmptyAudio": EmptyAudio,
     "TrimAudioDuration": TrimAudioDuration,
     "SplitAudioChannels": SplitAudioChannels,
+    "JoinAudioChannels": JoinAudioChannels,
     "AudioConcat": AudioConcat,
     "AudioMerge": AudioMerge,
     "AudioAdjustVolume": AudioAdjustVolume,
+    "AudioDuration": AudioDuration,
 }

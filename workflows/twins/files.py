@@ -1,4 +1,4 @@
-"""Twins of the nodes that load and save sound and pictures."""
+"""Twins of the nodes that load, record and save sound."""
 
 from __future__ import annotations
 
@@ -6,20 +6,17 @@ import hashlib
 import logging
 import mimetypes
 import os
-import secrets
-import string
-from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from ...models.quoting import shown
 from ...models.refused import Refused
-from ...nodes.host import check_stop, current_run
-from ..media.files import open_file, replace_file
-from ..media.names import check_prefix, input_path, save_place
+from ...nodes.host import current_run
+from ..media.encode import CODINGS
+from ..media.files import open_file
+from ..media.names import input_path
 from ..media.tags import workflow_tags
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from .saving import HIDDEN, places, prefix_answer, temporary_prefix
 
 log = logging.getLogger("musicgraph")
 
@@ -37,7 +34,8 @@ def given(audio: Audio | None) -> Audio:
     return audio
 
 
-def _audio_files(folder: Path) -> list[str]:
+def files_of_kinds(folder: Path, *wanted: str) -> list[str]:
+    """The names in a folder whose suffixes stand for one of these kinds, such as "audio"."""
     try:
         names = os.listdir(folder)
     except OSError:
@@ -46,7 +44,7 @@ def _audio_files(folder: Path) -> list[str]:
         name: (mimetypes.guess_type(name, strict=False)[0] or "").partition("/")[0]
         for name in names
     }
-    return sorted(name for name, kind in kinds.items() if kind in ("audio", "video"))
+    return sorted(name for name, kind in kinds.items() if kind in wanted)
 
 
 class LoadAudio:
@@ -57,9 +55,8 @@ class LoadAudio:
 
     @classmethod
     def INPUT_TYPES(cls) -> dict:
-        return {
-            "required": {"audio": (_audio_files(current_run().input_dir), {"audio_upload": True})}
-        }
+        names = files_of_kinds(current_run().input_dir, "audio", "video")
+        return {"required": {"audio": (names, {"audio_upload": True})}}
 
     def load(self, audio: str) -> tuple[Audio]:
         from ..media.audio import read_audio
@@ -90,14 +87,38 @@ class LoadAudio:
         return True
 
 
+class RecordAudio(LoadAudio):
+    """A microphone is in ComfyUI's page only; what was recorded there is loaded as a file."""
+
+    TITLE = "Record Audio"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict:
+        return {"required": {"audio": ("STRING", {"default": ""})}}
+
+    @classmethod
+    def VALIDATE_INPUTS(cls, audio: str) -> bool | str:
+        try:
+            found = bool(audio) and input_path(audio).is_file()
+        except (Refused, ValueError):  # ValueError: a name that no file can have
+            found = False
+        if found:
+            return super().VALIDATE_INPUTS(audio)
+        return (
+            f"got {shown(audio)}, which is no recording that is here; record in ComfyUI's page, "
+            "or put a file into the input folder and load it with Load Audio"
+        )
+
+
 class _Saver:
-    """Writes each item of a batch to a numbered file, with the graph in its tags."""
+    """Writes each item of a batch to a numbered file, with the graph in its tags, and hands the
+    sound on.
+    """
 
     CATEGORY = "audio"
-    RETURN_TYPES = ()
+    RETURN_TYPES = ("AUDIO",)
     FUNCTION = "save"
     OUTPUT_NODE = True
-    FOLDER_TYPE = "output"
     SUFFIX: str
     QUALITIES: tuple[str, ...] = ()
     DEFAULT_QUALITY = ""
@@ -110,18 +131,11 @@ class _Saver:
         }
         if cls.QUALITIES:
             required["quality"] = (list(cls.QUALITIES), {"default": cls.DEFAULT_QUALITY})
-        return {
-            "required": required,
-            "hidden": {"prompt": "PROMPT", "extra_pnginfo": "EXTRA_PNGINFO"},
-        }
+        return {"required": required, "hidden": HIDDEN}
 
     @classmethod
     def VALIDATE_INPUTS(cls, filename_prefix: str | None = None) -> bool | str:
-        try:
-            check_prefix(filename_prefix or "", current_run().output_dir, cls.SUFFIX)
-        except Refused as error:
-            return str(error)
-        return True
+        return prefix_answer(filename_prefix, cls.SUFFIX)
 
     def save(
         self,
@@ -131,153 +145,136 @@ class _Saver:
         prompt: dict | None = None,
         extra_pnginfo: dict | None = None,
     ) -> dict:
-        from ..media.audio import write_audio
-
         tags = workflow_tags(prompt, extra_pnginfo)
-        items = given(audio)["waveform"]
-        saved = []
-        for path, entry in _places(filename_prefix, self.FOLDER_TYPE, self.SUFFIX, len(items)):
-            factor = write_audio(
-                path, items[len(saved)], audio["sample_rate"], tags=tags, quality=quality
-            )
-            saved.append({**entry, **({"scaled_by": factor} if factor < 1 else {})})
-        return {"ui": {"audio": saved}}
+        return _saved(audio, filename_prefix, "output", self.SUFFIX, quality, tags)
 
 
-def _places(
-    prefix: str, folder_type: str, suffix: str, count: int, size: tuple[int, int] = (0, 0)
-) -> Iterable[tuple[Path, dict[str, Any]]]:
-    """The files of a batch, each with what ComfyUI's page is told of it."""
-    run = current_run()
-    folder = run.temp_dir if folder_type == "temp" else run.output_dir
-    directory, subfolder, name, number = save_place(prefix, folder, suffix, size)
-    for index in range(count):
-        filename = f"{name.replace('%batch_num%', str(index))}_{number + index:05}_{suffix}"
-        yield (
-            directory / filename,
-            {"filename": filename, "subfolder": subfolder, "type": folder_type},
-        )
+def _saved(
+    audio: Audio | None,
+    prefix: str,
+    folder_type: str,
+    suffix: str,
+    quality: str | None,
+    tags: dict[str, str],
+) -> dict:
+    from ..media.audio import write_audio
 
-
-def _temporary_prefix() -> str:
-    letters = "".join(secrets.choice(string.ascii_lowercase) for _ in range(5))
-    return f"ComfyUI_temp_{letters}"
+    audio = given(audio)
+    items, rate = audio["waveform"], audio["sample_rate"]
+    saved = []
+    for path, entry in places(prefix, folder_type, suffix, len(items)):
+        factor = write_audio(path, items[len(saved)], rate, tags=tags, quality=quality)
+        saved.append({**entry, **({"scaled_by": factor} if factor < 1 else {})})
+    return {"ui": {"audio": saved}, "result": (audio,)}
 
 
 class SaveAudio(_Saver):
-    TITLE = "Save Audio (FLAC)"
+    TITLE = "Save Audio (FLAC) (DEPRECATED)"
     SUFFIX = ".flac"
 
 
 class SaveAudioMP3(_Saver):
-    TITLE = "Save Audio (MP3)"
+    TITLE = "Save Audio (MP3) (DEPRECATED)"
     SUFFIX = ".mp3"
     QUALITIES = ("V0", "128k", "320k")
     DEFAULT_QUALITY = "V0"
 
 
 class SaveAudioOpus(_Saver):
-    TITLE = "Save Audio (Opus)"
+    TITLE = "Save Audio (Opus) (DEPRECATED)"
     SUFFIX = ".opus"
     QUALITIES = ("64k", "96k", "128k", "192k", "320k")
     DEFAULT_QUALITY = "128k"
 
 
-class PreviewAudio(_Saver):
-    TITLE = "Preview Audio"
-    SUFFIX = ".flac"
-    FOLDER_TYPE = "temp"
+class SaveAudioAdvanced:
+    """In ComfyUI the choice of a format brings its own widget, `format.quality`; here that is an
+    optional input.
+    """
+
+    TITLE = "Save Audio (Advanced)"
+    CATEGORY = "audio"
+    RETURN_TYPES = ("AUDIO",)
+    FUNCTION = "save"
+    OUTPUT_NODE = True
+    QUALITIES = {"flac": (), "mp3": SaveAudioMP3.QUALITIES, "opus": SaveAudioOpus.QUALITIES}
 
     @classmethod
     def INPUT_TYPES(cls) -> dict:
+        every = list(dict.fromkeys(one for some in cls.QUALITIES.values() for one in some))
         return {
-            "required": {"audio": ("AUDIO",)},
-            "hidden": {"prompt": "PROMPT", "extra_pnginfo": "EXTRA_PNGINFO"},
+            "required": {
+                "audio": ("AUDIO",),
+                "filename_prefix": ("STRING", {"default": "audio/ComfyUI"}),
+                "format": (list(cls.QUALITIES), {}),
+            },
+            "optional": {
+                "format.quality": (every, {"tooltip": "of MP3 and Opus; FLAC has none"}),
+            },
+            "hidden": HIDDEN,
         }
+
+    @classmethod
+    def VALIDATE_INPUTS(
+        cls, filename_prefix: str | None = None, format: str | None = None, **others: Any
+    ) -> bool | str:
+        """None stands for a linked input: then `save` checks."""
+        try:
+            _checked_quality(format or "flac", others.get("format.quality"))
+        except Refused as error:
+            return str(error)
+        return prefix_answer(filename_prefix, f".{format or 'flac'}")
+
+    def save(
+        self,
+        audio: Audio,
+        filename_prefix: str,
+        format: str = "flac",
+        prompt: dict | None = None,
+        extra_pnginfo: dict | None = None,
+        **others: Any,
+    ) -> dict:
+        quality = _checked_quality(format, others.get("format.quality"))
+        tags = workflow_tags(prompt, extra_pnginfo)
+        return _saved(audio, filename_prefix, "output", f".{format}", quality, tags)
+
+
+def _checked_quality(format: str, quality: str | None) -> str | None:
+    """What the encoder is told: nothing for a format that has no qualities."""
+    known = SaveAudioAdvanced.QUALITIES
+    if format not in known:
+        raise Refused("format", got=shown(format), expected=f"one of {', '.join(known)}")
+    qualities = CODINGS[f".{format}"].qualities
+    if qualities and quality is not None and quality not in qualities:
+        expected = f"one of {', '.join(known[format])}"
+        raise Refused(f"the quality of {format}", got=shown(quality), expected=expected)
+    return quality if qualities else None
+
+
+class PreviewAudio:
+    TITLE = "Preview Audio"
+    CATEGORY = "audio"
+    RETURN_TYPES = ("AUDIO",)
+    FUNCTION = "save"
+    OUTPUT_NODE = True
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict:
+        return {"required": {"audio": ("AUDIO",)}, "hidden": HIDDEN}
 
     def save(
         self, audio: Audio, prompt: dict | None = None, extra_pnginfo: dict | None = None
     ) -> dict:
-        return super().save(audio, _temporary_prefix(), prompt=prompt, extra_pnginfo=extra_pnginfo)
+        tags = workflow_tags(prompt, extra_pnginfo)
+        return _saved(audio, temporary_prefix(), "temp", ".flac", None, tags)
 
 
-class SaveImage:
-    """PNG files, with the graph in their tags."""
-
-    TITLE = "Save Image"
-    CATEGORY = "image"
-    RETURN_TYPES = ()
-    FUNCTION = "save_images"
-    OUTPUT_NODE = True
-
-    @classmethod
-    def INPUT_TYPES(cls) -> dict:
-        prefix = ("STRING", {"default": "ComfyUI"})
-        return {
-            "required": {"images": ("IMAGE",), "filename_prefix": prefix},
-            "hidden": {"prompt": "PROMPT", "extra_pnginfo": "EXTRA_PNGINFO"},
-        }
-
-    @classmethod
-    def VALIDATE_INPUTS(cls, filename_prefix: str | None = None) -> bool | str:
-        try:
-            check_prefix(filename_prefix or "", current_run().output_dir, ".png")
-        except Refused as error:
-            return str(error)
-        return True
-
-    def save_images(
-        self,
-        images: Tensor,
-        filename_prefix: str = "ComfyUI",
-        prompt: dict | None = None,
-        extra_pnginfo: dict | None = None,
-    ) -> dict:
-        return _saved_images(
-            images, filename_prefix, "output", workflow_tags(prompt, extra_pnginfo)
-        )
-
-
-class PreviewImage:
-    TITLE = "Preview Image"
-    CATEGORY = "image"
-    RETURN_TYPES = ()
-    FUNCTION = "save_images"
-    OUTPUT_NODE = True
-
-    @classmethod
-    def INPUT_TYPES(cls) -> dict:
-        return {
-            "required": {"images": ("IMAGE",)},
-            "hidden": {"prompt": "PROMPT", "extra_pnginfo": "EXTRA_PNGINFO"},
-        }
-
-    def save_images(
-        self, images: Tensor, prompt: dict | None = None, extra_pnginfo: dict | None = None
-    ) -> dict:
-        return _saved_images(
-            images, _temporary_prefix(), "temp", workflow_tags(prompt, extra_pnginfo)
-        )
-
-
-def _saved_images(images: Tensor, prefix: str, folder_type: str, tags: Mapping[str, str]) -> dict:
-    from ..media.pngs import png_bytes
-
-    saved = []
-    size = (images.shape[2], images.shape[1])
-    for path, entry in _places(prefix, folder_type, ".png", len(images), size):
-        check_stop()
-        replace_file(path, png_bytes(images[len(saved)], tags))
-        saved.append(entry)
-    return {"ui": {"images": saved}}
-
-
-FILE_NODES: dict[str, type] = {
+NODES: dict[str, type] = {
     "LoadAudio": LoadAudio,
+    "RecordAudio": RecordAudio,
     "SaveAudio": SaveAudio,
     "SaveAudioMP3": SaveAudioMP3,
     "SaveAudioOpus": SaveAudioOpus,
+    "SaveAudioAdvanced": SaveAudioAdvanced,
     "PreviewAudio": PreviewAudio,
-    "SaveImage": SaveImage,
-    "PreviewImage": PreviewImage,
 }

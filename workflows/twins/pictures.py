@@ -1,0 +1,79 @@
+"""Twins of the nodes that save pictures: PNG files, with the graph in their tags."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from ...nodes.host import check_stop
+from ..media.files import replace_file
+from ..media.tags import workflow_tags
+from .saving import HIDDEN, places, prefix_answer, temporary_prefix
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+ENDING = "_.png"
+
+
+class SaveImage:
+    TITLE = "Save Image"
+    CATEGORY = "image"
+    RETURN_TYPES = ("IMAGE",)
+    RETURN_NAMES = ("images",)
+    FUNCTION = "save_images"
+    OUTPUT_NODE = True
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict:
+        prefix = ("STRING", {"default": "ComfyUI"})
+        return {
+            "required": {"images": ("IMAGE",), "filename_prefix": prefix},
+            "hidden": HIDDEN,
+        }
+
+    @classmethod
+    def VALIDATE_INPUTS(cls, filename_prefix: str | None = None) -> bool | str:
+        return prefix_answer(filename_prefix, ENDING)
+
+    def save_images(
+        self,
+        images: Tensor,
+        filename_prefix: str = "ComfyUI",
+        prompt: dict | None = None,
+        extra_pnginfo: dict | None = None,
+    ) -> dict:
+        return _saved(images, filename_prefix, "output", workflow_tags(prompt, extra_pnginfo))
+
+
+class PreviewImage:
+    TITLE = "Preview Image"
+    CATEGORY = "image"
+    RETURN_TYPES = ("IMAGE",)
+    RETURN_NAMES = ("images",)
+    FUNCTION = "save_images"
+    OUTPUT_NODE = True
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict:
+        return {"required": {"images": ("IMAGE",)}, "hidden": HIDDEN}
+
+    def save_images(
+        self, images: Tensor, prompt: dict | None = None, extra_pnginfo: dict | None = None
+    ) -> dict:
+        return _saved(images, temporary_prefix(), "temp", workflow_tags(prompt, extra_pnginfo))
+
+
+def _saved(images: Tensor, prefix: str, folder_type: str, tags: Mapping[str, str]) -> dict:
+    from ..media.pngs import png_bytes
+
+    saved = []
+    size = (images.shape[2], images.shape[1])
+    for path, entry in places(prefix, folder_type, ENDING, len(images), size):
+        check_stop()
+        replace_file(path, png_bytes(images[len(saved)], tags))
+        saved.append(entry)
+    return {"ui": {"images": saved}, "result": (images,)}
+
+
+NODES: dict[str, type] = {"SaveImage": SaveImage, "PreviewImage": PreviewImage}
