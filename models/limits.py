@@ -34,6 +34,10 @@ class Limits:
     """in a graph"""
     music_s: float = 2000.0
     """composed by all samplers of a graph: duration times items"""
+    written_bytes: int = 4 << 30
+    """in all files of a run"""
+    text: int = 1_000_000
+    """characters on one wire"""
 
     def check_rate(self, sample_rate: int) -> None:
         """Raises Refused for a sample rate that no sound has."""
@@ -71,6 +75,15 @@ class Limits:
     def check_music(self, seconds: float) -> None:
         """Raises Refused if the samplers of a graph are to compose more than they may, together."""
         self._check("the graph composes too much music", seconds, self.music_s, "s")
+
+    def check_written(self, size: int) -> None:
+        """Raises Refused if the files of a run have more bytes than they may."""
+        megabytes, bound = size / 2**20, self.written_bytes / 2**20
+        self._check("the graph writes too much", megabytes, bound, "MB")
+
+    def check_text(self, characters: int) -> None:
+        """Raises Refused for a text longer than a wire may hold; call it before it is made."""
+        self._check("this text is too long", characters, self.text, "characters")
 
     def check_samplers(self, count: int) -> None:
         self._check("too many samplers in one graph", count, self.samplers, "samplers")

@@ -6,11 +6,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..models.limits import Limits
 from ..models.refused import Refused
 from .calls import Arguments, Outcome
+from .media.video import Pictures
 from .registry import NodeSpec
 
 if TYPE_CHECKING:
@@ -35,13 +37,16 @@ def music_asked_s(inputs: Mapping[str, Any]) -> float:
 
 
 class Ledger:
-    """The sound that a run keeps, by node. Tensors that share their memory count once."""
+    """The sound, pictures and texts that a run keeps, by node. What shares its memory counts
+    once.
+    """
 
     def __init__(self, limits: Limits):
         self._limits = limits
         self._held: dict[str, list[int]] = {}
         self._sizes: dict[int, tuple[int, int]] = {}  # address → bytes, how many results hold it
         self._music_s = 0.0
+        self._written: dict[Path, int] = {}
         self.kept_samples = 0
 
     def __contains__(self, node_id: str) -> bool:
@@ -78,9 +83,19 @@ class Ledger:
                     remedy="use less gain, or check what goes into this node",
                 )
         self._held[node_id] = []
-        for tensor in _tensors(outcome):
-            storage = tensor.untyped_storage()
-            self._count(node_id, storage.data_ptr(), storage.nbytes())
+        for value in _held(outcome):
+            if isinstance(value, str):
+                self._count(node_id, id(value), 4 * len(value))
+            else:
+                storage = value.untyped_storage()
+                self._count(node_id, storage.data_ptr(), storage.nbytes())
+        self._check_files(outcome)
+
+    def _check_files(self, outcome: Outcome) -> None:
+        """Raises Refused if all files of the run together have become too large."""
+        sizes = {path: path.stat().st_size for path in outcome.files if path.exists()}
+        self._written |= sizes
+        self._limits.check_written(sum(self._written.values()))
 
     def _count(self, node_id: str, address: int, size: int) -> None:
         _, holders = self._sizes.get(address, (size, 0))
@@ -118,15 +133,20 @@ def _sounds(outcome: Outcome) -> Iterator[Mapping[str, Any]]:
     import torch
 
     for value in _values(outcome):
-        if isinstance(value, Mapping) and isinstance(value.get("waveform"), torch.Tensor):
-            yield value
+        sound = value.audio if isinstance(value, Pictures) else value
+        if isinstance(sound, Mapping) and isinstance(sound.get("waveform"), torch.Tensor):
+            yield sound
 
 
-def _tensors(outcome: Outcome) -> Iterator[Tensor]:
-    """Tensors, and those of dictionaries. Models are objects: they are not counted as sound."""
+def _held(outcome: Outcome) -> Iterator[Tensor | str]:
+    """Texts, tensors, and those of dictionaries and videos. Models are objects: they are not
+    counted.
+    """
     import torch
 
     for value in _values(outcome):
-        for inner in value.values() if isinstance(value, Mapping) else (value,):
-            if isinstance(inner, torch.Tensor):
-                yield inner
+        if isinstance(value, Pictures):
+            inners = [value.images, *(value.audio or {}).values()]
+        else:
+            inners = value.values() if isinstance(value, Mapping) else (value,)
+        yield from (one for one in inners if isinstance(one, (torch.Tensor, str)))

@@ -44,8 +44,8 @@ FULL_SCALE = {"u8": 128, "s16": 32768, "s32": 2**31, "flt": 1, "dbl": 1}
 # ---------------------------------------------------------------- reading
 
 
-def read_audio(path: str | Path) -> tuple[Tensor, int]:
-    """The first audio stream of a file: float32 `[C, T]` and its sample rate.
+def read_audio(path: str | Path, *, last_stream: bool = False) -> tuple[Tensor, int]:
+    """The first (or last) audio stream of a file: float32 `[C, T]` and its sample rate.
 
     Decodes into blocks and checks the run's limits at each, so that a small file which unpacks to
     hours of sound is refused when it reaches the bound. Raises Refused, with the file's name, for
@@ -53,7 +53,7 @@ def read_audio(path: str | Path) -> tuple[Tensor, int]:
     """
     import torch
 
-    with _opened(path) as (container, stream):
+    with _opened(path, last_stream) as (container, stream):
         rate, channels = stream.codec_context.sample_rate, stream.codec_context.channels
         if (
             container.format.name == "flac" and stream.duration
@@ -114,11 +114,12 @@ def probe_audio(path: str | Path) -> None:
 
 
 @contextlib.contextmanager
-def _opened(path: str | Path) -> Iterator[tuple[Any, Any]]:
-    """A container and its first audio stream, checked."""
+def _opened(path: str | Path, last_stream: bool = False) -> Iterator[tuple[Any, Any]]:
+    """A container and its first (or last) audio stream that has a decoder, checked."""
     limits = current_run().limits
     with open_container(path) as container:
-        stream = next(iter(container.streams.audio), None)
+        streams = [one for one in container.streams.audio if one.codec_context is not None]
+        stream = streams[-1 if last_stream else 0] if streams else None
         context = stream.codec_context if stream is not None else None
         if context is None or not context.sample_rate:
             raise _not_audio(path, "no audio stream")

@@ -6,7 +6,7 @@ in both places. Inside ComfyUI these classes are never registered; its own nodes
 
 from __future__ import annotations
 
-from . import audio, files, pictures
+from . import audio, files, pictures, video
 from .equalizer import AudioEqualizer3Band
 
 NODE_CLASS_MAPPINGS: dict[str, type] = {
@@ -14,4 +14,5 @@ NODE_CLASS_MAPPINGS: dict[str, type] = {
     **audio.NODES,
     "AudioEqualizer3Band": AudioEqualizer3Band,
     **pictures.NODES,
+    **video.NODES,
 }

@@ -1,0 +1,282 @@
+"""Writes videos: H.264 and AAC in MP4, as ComfyUI does, with the graph in its tags.
+
+A file appears whole or not at all. Pictures are encoded one at a time, and a loaded video that
+needs no change is copied packet by packet.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...models.refused import Refused
+from ...nodes.host import check_stop, current_run
+from .encode import LAYOUTS, Coding
+from .files import check_new_path, name_of, written_whole
+from .video import (
+    Audio,
+    Clip,
+    Pictures,
+    Video,
+    decoded,
+    opened_video,
+    probe_video,
+    unpacked_sound,
+    upright,
+)
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+log = logging.getLogger("musicgraph")
+
+AAC = Coding(
+    "mp4",
+    "aac",
+    (7350, 8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000),
+)
+AAC_CHANNELS = (1, 2, 6)
+CHUNK_SAMPLES = 1 << 16
+PIXELS = {8: "yuv420p", 10: "yuv420p10le"}
+"""bits of a colour → how pictures are stored"""
+
+FULL_COLOURS = 2  # FFmpeg's AVCOL_RANGE_JPEG
+
+
+@dataclass(frozen=True)
+class _Stream:
+    """Pictures on their way into a file."""
+
+    frames: Iterable[Any]
+    """PyAV's, in any pixel format"""
+    width: int
+    height: int
+    rate: Fraction
+    bit_depth: int
+
+
+def write_video(
+    path: str | Path,
+    video: Video,
+    *,
+    tags: Mapping[str, str] | None = None,
+    container: str = "auto",
+    codec: str = "auto",
+    crf: float | None = None,
+) -> None:
+    """As MP4. `crf`: 0 (exact) to 51; without it the encoder's own choice.
+
+    A whole file that is of this container and codec, or "auto", stays as it is encoded. Raises
+    Refused for what cannot be written.
+    """
+    path, tags = Path(path), tags or {}
+    check_new_path(path)
+    with written_whole(path) as part, _explained(path):
+        if isinstance(video, Clip) and crf is None and _may_be_copied(video, container, codec):
+            _copy(part, video, tags)
+        elif isinstance(video, Clip):
+            _encode(part, _stream_of(video), unpacked_sound(video), tags, crf)
+        else:
+            _encode(part, _pictures(video), _as_long(video), tags, crf)
+
+
+def _may_be_copied(clip: Clip, container: str, codec: str) -> bool:
+    facts = probe_video(clip.path)
+    return (
+        clip.is_whole
+        and container in ("auto", *facts.containers)
+        and codec in ("auto", facts.codec)
+    )
+
+
+@contextlib.contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    from av.error import FFmpegError
+
+    try:
+        yield
+    except FFmpegError as error:
+        got = error.strerror or error
+        raise Refused(f"cannot write the video {name_of(path)}", got=got) from error
+
+
+def _opened_output(path: Path, tags: Mapping[str, str]) -> Any:
+    """The name has no suffix while it is written, so the format is said."""
+    import av
+
+    options = {"movflags": "use_metadata_tags+faststart", "fflags": "+bitexact"}
+    output = av.open(str(path), "w", format="mp4", options=options)
+    output.metadata.update(tags)
+    return output
+
+
+def _as_long(video: Pictures) -> Audio | None:
+    """The first item of the sound, no longer than the pictures."""
+    if video.audio is None:
+        return None
+    waveform, rate = video.audio["waveform"][:1], video.audio["sample_rate"]
+    most = math.ceil(rate / _written_rate(video.frame_rate) * len(video.images))
+    return {"waveform": waveform[..., :most], "sample_rate": rate}
+
+
+def _written_rate(rate: Fraction) -> Fraction:
+    """In thousandths, as ComfyUI writes it."""
+    return Fraction(round(rate * 1000), 1000)
+
+
+# ---------------------------------------------------------------- copying
+
+
+def _copy(part: Path, clip: Clip, tags: Mapping[str, str]) -> None:
+    """Pictures and sound as they are encoded; whatever else the file has is left out."""
+    with opened_video(clip.path) as (container, _):
+        kept = {**container.metadata, **tags}
+        with _opened_output(part, kept) as output:
+            streams = [*container.streams.video, *container.streams.audio]
+            targets = {
+                one: output.add_stream_from_template(template=one, opaque=True)
+                for one in streams
+                if one.codec_context is not None
+            }
+            for packet in container.demux(list(targets)):
+                check_stop()
+                if packet.dts is not None:
+                    packet.stream = targets[packet.stream]
+                    output.mux(packet)
+
+
+# ---------------------------------------------------------------- encoding
+
+
+def _pictures(video: Pictures) -> _Stream:
+    height, width = video.images.shape[1:3]
+    frames = (_frame(image, video.bit_depth) for image in video.images)
+    return _Stream(frames, width, height, video.frame_rate, 10 if video.bit_depth > 8 else 8)
+
+
+def _frame(image: Tensor, bit_depth: int) -> Any:
+    """`[H, W, C]` in 0 … 1, rounded down as ComfyUI does."""
+    import av
+
+    most, kind, form = (65535, np.uint16, "rgb48le") if bit_depth > 8 else (255, np.uint8, "rgb24")
+    pixels = (image[..., :3].float() * most).clamp(0, most).cpu().numpy().astype(kind)
+    return av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format=form)
+
+
+def _stream_of(clip: Clip) -> _Stream:
+    """The pictures of a file at its average rate, upright."""
+    facts = probe_video(clip.path)
+    frames = decoded(clip)
+    first = next(frames, None)
+    if first is None:
+        raise Refused(f"no picture in this part of {name_of(clip.path)}", expected="one or more")
+    turned = abs(round(first.rotation / 90)) % 2
+    width, height = (first.height, first.width) if turned else (first.width, first.height)
+    every = (_upright_frame(one) for one in _chained(first, frames))
+    most = int(current_run().limits.seconds * facts.frame_rate)
+    return _Stream(
+        _at_most(every, most), width, height, facts.frame_rate, 10 if facts.bit_depth > 8 else 8
+    )
+
+
+def _chained(first: Any, others: Iterator[Any]) -> Iterator[Any]:
+    yield first
+    yield from others
+
+
+def _at_most(frames: Iterable[Any], most: int) -> Iterator[Any]:
+    for index, frame in enumerate(frames):
+        if index >= most:
+            raise Refused(
+                "this video is too long",
+                got=f"more than {most} pictures",
+                expected=f"{current_run().limits.seconds:g} s at most",
+                remedy="cut it with Trim Video first",
+            )
+        yield frame
+
+
+def _upright_frame(frame: Any) -> Any:
+    import av
+
+    if not round(frame.rotation / 90):
+        return frame
+    return av.VideoFrame.from_ndarray(upright(frame, frame.to_ndarray(format="rgb24")))
+
+
+def _encode(
+    part: Path, video: _Stream, sound: Audio | None, tags: Mapping[str, str], crf: float | None
+) -> None:
+    if video.width % 2 or video.height % 2:
+        raise Refused(
+            "H.264 takes no such pictures",
+            got=f"{video.width} × {video.height}",
+            expected="an even width and an even height",
+            remedy="make the pictures one larger or smaller",
+        )
+    with _opened_output(part, tags) as output:
+        rate = _written_rate(video.rate)
+        stream = output.add_stream("h264", rate=rate)
+        stream.width, stream.height = video.width, video.height
+        stream.pix_fmt = PIXELS[video.bit_depth]
+        if crf is not None:
+            stream.options = {"crf": str(crf)}
+        coded = None if sound is None else _Sound(output, sound)
+        for index, frame in enumerate(video.frames):
+            check_stop()
+            stored = _stored(frame, stream.pix_fmt)
+            stored.pts, stored.time_base, stored.pict_type = index, 1 / rate, 0
+            output.mux(stream.encode(stored))
+        output.mux(stream.encode(None))
+        if coded is not None:
+            coded.write()
+
+
+def _stored(frame: Any, pixels: str) -> Any:
+    """In the pixel format of the file, whose colours leave out the ends of the range."""
+    if frame.color_range == FULL_COLOURS:
+        return frame.reformat(format=pixels, src_color_range="JPEG", dst_color_range="MPEG")
+    return frame.reformat(format=pixels)
+
+
+class _Sound:
+    """The sound of a video: its stream is made before the first picture is, and filled after the
+    last.
+    """
+
+    def __init__(self, output: Any, sound: Audio):
+        from ...models.dsp import resample, with_channels
+
+        waveform, rate = sound["waveform"][0].float().cpu(), sound["sample_rate"]
+        if waveform.shape[0] not in AAC_CHANNELS:
+            log.warning("%d channels: a video keeps the first two", waveform.shape[0])
+            waveform = with_channels(waveform, 2)
+        self._rate = AAC.fitting_rate(rate)
+        current_run().limits.check_sound(
+            (1, waveform.shape[0], waveform.shape[1] * self._rate // rate), self._rate
+        )
+        self._samples = resample(waveform, rate, self._rate)
+        self._layout = LAYOUTS[waveform.shape[0] - 1]
+        self._output = output
+        self._stream = output.add_stream("aac", rate=self._rate, layout=self._layout)
+
+    def write(self) -> None:
+        import av
+
+        done = 0
+        for chunk in self._samples.split(CHUNK_SAMPLES, dim=1):
+            check_stop()
+            pieces = np.ascontiguousarray(chunk.numpy())
+            frame = av.AudioFrame.from_ndarray(pieces, format="fltp", layout=self._layout)
+            frame.sample_rate, frame.pts = self._rate, done
+            done += chunk.shape[1]
+            self._output.mux(self._stream.encode(frame))
+        self._output.mux(self._stream.encode(None))
