@@ -6,7 +6,7 @@ in both places. Inside ComfyUI these classes are never registered; its own nodes
 
 from __future__ import annotations
 
-from . import audio, files, pictures, video
+from . import audio, files, logic, pictures, text, values, video
 from .equalizer import AudioEqualizer3Band
 
 NODE_CLASS_MAPPINGS: dict[str, type] = {
@@ -15,4 +15,7 @@ NODE_CLASS_MAPPINGS: dict[str, type] = {
     "AudioEqualizer3Band": AudioEqualizer3Band,
     **pictures.NODES,
     **video.NODES,
+    **values.NODES,
+    **logic.NODES,
+    **text.NODES,
 }

@@ -64,6 +64,22 @@ class PreviewImage:
         return _saved(images, temporary_prefix(), "temp", workflow_tags(prompt, extra_pnginfo))
 
 
+class GetImageSize:
+    TITLE = "Get Image Size"
+    CATEGORY = "image"
+    RETURN_TYPES = ("INT", "INT", "INT")
+    RETURN_NAMES = ("width", "height", "batch_size")
+    FUNCTION = "measure"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict:
+        return {"required": {"image": ("IMAGE",)}}
+
+    def measure(self, image: Tensor) -> tuple[int, int, int]:
+        items, height, width = image.shape[:3]
+        return width, height, items
+
+
 def _saved(images: Tensor, prefix: str, folder_type: str, tags: Mapping[str, str]) -> dict:
     from ..media.pngs import png_bytes
 
@@ -76,4 +92,8 @@ def _saved(images: Tensor, prefix: str, folder_type: str, tags: Mapping[str, str
     return {"ui": {"images": saved}, "result": (images,)}
 
 
-NODES: dict[str, type] = {"SaveImage": SaveImage, "PreviewImage": PreviewImage}
+NODES: dict[str, type] = {
+    "SaveImage": SaveImage,
+    "PreviewImage": PreviewImage,
+    "GetImageSize": GetImageSize,
+}
