@@ -166,9 +166,11 @@ def _frame(image: Tensor, bit_depth: int) -> Any:
     """`[H, W, C]` in 0 … 1, rounded down as ComfyUI does."""
     import av
 
-    most, kind, form = (65535, np.uint16, "rgb48le") if bit_depth > 8 else (255, np.uint8, "rgb24")
-    pixels = (image[..., :3].float() * most).clamp(0, most).cpu().numpy().astype(kind)
-    return av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format=form)
+    most = 65535 if bit_depth > 8 else 255
+    pixels = (image[..., :3].float() * most).clamp(0, most).contiguous().cpu().numpy()
+    if bit_depth > 8:
+        return av.VideoFrame.from_ndarray(pixels.astype(np.uint16), format="rgb48le")
+    return av.VideoFrame.from_ndarray(pixels.astype(np.uint8), format="rgb24")
 
 
 def _stream_of(clip: Clip) -> _Stream:

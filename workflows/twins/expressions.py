@@ -1,9 +1,9 @@
 """Arithmetic in a string, evaluated without Python's `eval`.
 
 Numbers, names, `+ - * / // % **`, bits, comparisons, `and or not`, `x if c else y`, the functions
-of ComfyUI's Math Expression, and `values[i]`; nothing else of Python. ComfyUI uses simpleeval, whose
-bounds would let a stranger's line work for hours or fill the memory; here no number has more than
-`MAX_BITS`, and texts, attributes and comprehensions do not exist.
+of ComfyUI's Math Expression, and `values[i]`; nothing else of Python. ComfyUI uses simpleeval,
+whose bounds would let a stranger's line work for hours or fill the memory; here no number has more
+than `MAX_BITS`, and texts, attributes and comprehensions do not exist.
 """
 
 from __future__ import annotations
@@ -86,9 +86,9 @@ class _Evaluation:
 
     def _subscript(self, node: ast.Subscript) -> Number:
         several, index = self._any(node.value), self.value(node.slice)
-        if not isinstance(several, list):
-            raise Refused("", got="a number with an index", expected="values[…]")
-        return several[operator.index(index)]
+        if not isinstance(several, list) or not isinstance(index, int):
+            raise Refused("", got="an index that fits nothing", expected="values[0], values[1] …")
+        return several[index]
 
     def _binop(self, node: ast.BinOp) -> Number:
         left, right = self.value(node.left), self.value(node.right)
@@ -145,9 +145,10 @@ def _bounded(value: Any) -> Any:
 
 def _power(base: Number, exponent: Number) -> Number:
     """Looked at before it is made."""
-    both_whole = isinstance(base, int) and isinstance(exponent, int)
-    if both_whole and exponent > 0 and (base.bit_length() - 1) * exponent > MAX_BITS:
-        raise Refused("", got=f"{shown(base)} ** {shown(exponent)}", expected="a smaller number")
+    if isinstance(base, int) and isinstance(exponent, int):
+        if exponent > 0 and (base.bit_length() - 1) * exponent > MAX_BITS:
+            got = f"{shown(base)} ** {shown(exponent)}"
+            raise Refused("", got=got, expected="a smaller number")
     return operator.pow(base, exponent)
 
 
