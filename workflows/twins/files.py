@@ -117,6 +117,7 @@ class _Saver:
 
     CATEGORY = "audio"
     RETURN_TYPES = ("AUDIO",)
+    RETURN_NAMES = ("audio",)
     FUNCTION = "save"
     OUTPUT_NODE = True
     SUFFIX: str
@@ -195,6 +196,7 @@ class SaveAudioAdvanced:
     TITLE = "Save Audio (Advanced)"
     CATEGORY = "audio"
     RETURN_TYPES = ("AUDIO",)
+    RETURN_NAMES = ("audio",)
     FUNCTION = "save"
     OUTPUT_NODE = True
     QUALITIES = {"flac": (), "mp3": SaveAudioMP3.QUALITIES, "opus": SaveAudioOpus.QUALITIES}
@@ -255,6 +257,7 @@ class PreviewAudio:
     TITLE = "Preview Audio"
     CATEGORY = "audio"
     RETURN_TYPES = ("AUDIO",)
+    RETURN_NAMES = ("audio",)
     FUNCTION = "save"
     OUTPUT_NODE = True
 
