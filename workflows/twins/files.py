@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 import mimetypes
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...models.quoting import shown
 from ...models.refused import Refused
@@ -16,9 +15,11 @@ from ..media.encode import CODINGS
 from ..media.files import open_file
 from ..media.names import input_path
 from ..media.tags import workflow_tags
+from .rates import check_made, resampled
 from .saving import HIDDEN, places, prefix_answer, temporary_prefix
 
-log = logging.getLogger("musicgraph")
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Audio = dict[str, Any]
 """{"waveform": float32 [B, C, T], "sample_rate": int}"""
@@ -162,11 +163,20 @@ def _saved(
 
     audio = given(audio)
     items, rate = audio["waveform"], audio["sample_rate"]
+    if suffix == ".opus":
+        items, rate = _as_opus_takes_it(items, rate)
     saved = []
     for path, entry in places(prefix, folder_type, suffix, len(items)):
         factor = write_audio(path, items[len(saved)], rate, tags=tags, quality=quality)
         saved.append({**entry, **({"scaled_by": factor} if factor < 1 else {})})
     return {"ui": {"audio": saved}, "result": (audio,)}
+
+
+def _as_opus_takes_it(waveform: Tensor, rate: int) -> tuple[Tensor, int]:
+    """At one of its rates, by ComfyUI's filter, so that both files hold the same sound."""
+    fitting = CODINGS[".opus"].fitting_rate(rate)
+    check_made(waveform, waveform.shape[-1] * fitting // rate, fitting)
+    return resampled(waveform, rate, fitting), fitting
 
 
 class SaveAudio(_Saver):
