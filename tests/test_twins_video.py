@@ -16,7 +16,7 @@ from musicgraph.workflows.bounds import Ledger
 from musicgraph.workflows.calls import Outcome
 from musicgraph.workflows.executor import Runner
 from musicgraph.workflows.media.tags import read_tags
-from musicgraph.workflows.media.video import Clip, Pictures, unpacked
+from musicgraph.workflows.media.video import Clip, Pictures, StoredPictures, unpacked, whole
 from musicgraph.workflows.problems import NodeError, WorkflowError
 from musicgraph.workflows.twins.catalogue import NODE_CLASS_MAPPINGS
 
@@ -47,6 +47,10 @@ def steps(count=12, width=64, height=48):
     return (across + lighter).expand(count, height, width, 3).clone()
 
 
+def pictures(video):
+    return whole(unpacked(video).images)
+
+
 def tone(seconds=1.0, rate=32000, channels=2):
     time = torch.arange(int(rate * seconds)) / rate
     wave = 0.3 * torch.sin(2 * torch.pi * 440 * time)
@@ -69,8 +73,9 @@ def made(**inputs):
 def test_a_video_comes_back_with_its_pictures_sound_rate_and_depth(folders, width, depth):
     path = saved(folders, made(images=steps(width=width), audio=tone(), bit_depth=depth))
     assert path.name == "x_00001_.mp4"
-    images, audio, fps, bits = call("GetVideoComponents", video=Clip(path))
-    assert images.shape == (12, 48, width, 3) and (fps, bits) == (24.0, depth)
+    stored, audio, fps, bits = call("GetVideoComponents", video=Clip(path))
+    images = whole(stored)
+    assert images.shape == stored.shape == (12, 48, width, 3) and (fps, bits) == (24.0, depth)
     assert (images - steps(width=width)).abs().max() < 0.03
     assert audio["sample_rate"] == 32000 and audio["waveform"].shape[:2] == (1, 2)
     heard = audio["waveform"][..., :16000]  # half a second of pictures: the sound is as long
@@ -119,23 +124,24 @@ def test_a_lower_crf_is_better_and_larger(folders):
         chosen = {"codec": "h264", "codec.encoding": "re-encode", "codec.encoding.crf": crf}
         path = saved(folders, made(images=noise), **chosen)
         sizes.append(path.stat().st_size)
-        errors.append(float((unpacked(Clip(path)).images - noise).abs().mean()))
+        errors.append(float((pictures(Clip(path)) - noise).abs().mean()))
     assert sizes == sorted(sizes)[::-1] and errors == sorted(errors)
 
 
 def test_a_part_of_a_file_and_of_pictures_are_the_same_part(folders):
-    whole = made(images=steps(24), audio=tone())
-    file = Clip(saved(folders, whole))
+    drawn = made(images=steps(24), audio=tone())
+    file = Clip(saved(folders, drawn))
     for start, duration, count in ((0.25, 0.5, 12), (-0.25, 0, 6), (0, 0, 24), (0.5, 9, 12)):
         cut = {"start_time": start, "duration": duration, "strict_duration": False}
-        (of_file,), (of_pictures,) = (call("Video Slice", video=v, **cut) for v in (file, whole))
+        (of_file,), (of_pictures,) = (call("Video Slice", video=v, **cut) for v in (file, drawn))
         one, other = unpacked(of_file), unpacked(of_pictures)
-        assert len(one.images) == len(other.images) == count
-        assert (one.images - other.images).abs().mean() < 0.006  # the next picture: 0.013
+        right = whole(other.images)
+        assert len(one.images) == len(right) == count
+        assert (whole(one.images) - right).abs().mean() < 0.006  # the next picture: 0.013
         lengths = [part.audio["waveform"].shape[-1] for part in (one, other)]
         assert abs(lengths[0] - lengths[1]) <= 1024
-        again = unpacked(Clip(saved(folders, of_file)))
-        assert (again.images - other.images).abs().mean() < 0.006 and len(again.images) == count
+        again = pictures(Clip(saved(folders, of_file)))
+        assert (again - right).abs().mean() < 0.006 and len(again) == count
 
 
 @pytest.mark.parametrize(("start", "strict"), [(5.0, False), (0.25, True)])
@@ -221,12 +227,43 @@ def test_pictures_are_unpacked_up_to_the_bound_and_no_further(folders):
         running(Run(limits=Limits(samples=values))),
         pytest.raises(Refused, match="11 or more pictures of 64 × 48"),
     ):
-        unpacked(Clip(path))
+        pictures(Clip(path))
     with (
         running(Run(limits=Limits(samples=64 * 48 * 3 - 1))),
         pytest.raises(Refused, match="large"),
     ):
         unpacked(Clip(path))
+
+
+def test_a_video_gets_another_sound_one_picture_at_a_time(folders):
+    """Though all its pictures together would be beyond the limit."""
+    path = saved(folders, made(images=steps(40), audio=tone(2, rate=8000, channels=1)))
+    before = pictures(Clip(path))
+    few = Run(output_dir=folders.output_dir, limits=Limits(samples=4 * 64 * 48 * 3))
+    with running(few):
+        sound = tone(rate=8000, channels=1)
+        images, _, fps, _ = call("GetVideoComponents", video=Clip(path))
+        (video,) = call("CreateVideo", images=images, fps=fps, audio=sound)
+        with pytest.raises(Refused, match="5 or more pictures"):
+            call("PreviewImage", images=images)
+        again = saved(few, video)
+    assert isinstance(images, StoredPictures) and call("GetImageSize", image=images) == (64, 48, 40)
+    parts = unpacked(Clip(again))
+    assert (whole(parts.images) - before).abs().mean() < 0.01
+    assert parts.audio["sample_rate"] == 8000
+
+
+def test_a_part_of_a_part_counts_its_own_pictures(folders):
+    path = saved(folders, made(images=steps(24)))
+    images = unpacked(Clip(path)).images
+    video = made(images=images)
+    for start, count in ((0.25, 12), (0.125, 6)):
+        cut = {"start_time": start, "duration": count / 24, "strict_duration": True}
+        (video,) = call("Video Slice", video=video, **cut)
+        assert len(video.images) == count
+    assert torch.equal(whole(video.images), whole(images)[9:15])
+    with pytest.raises(Refused, match="not in the video"):
+        call("Video Slice", video=video, start_time=0.125, duration=0.5, strict_duration=True)
 
 
 def test_an_endless_video_is_not_encoded_anew(folders):

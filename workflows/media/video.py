@@ -8,6 +8,7 @@ was loaded stays a file until somebody asks for its pictures.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -37,10 +38,50 @@ ALIGNED = 32
 
 
 @dataclass(frozen=True)
+class StoredPictures:
+    """The pictures of a file as a graph's IMAGE, which stay there until somebody needs them.
+
+    In floats a second of HD takes 600 MB; a graph that only puts another sound to a video needs one
+    picture at a time. `len` and `shape` count by decoding; `whole` makes a tensor, within the run's
+    limits.
+    """
+
+    clip: Clip
+    first: int = 0
+    most: int | None = None
+
+    def __iter__(self) -> Iterator[Tensor]:
+        """float32 `[H, W, 3]` in 0 … 1, one after the other."""
+        import torch
+
+        for frame in self._frames():
+            yield torch.from_numpy(_as_floats(frame))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self._frames())
+
+    def _frames(self) -> Iterator[Any]:
+        end = None if self.most is None else self.first + self.most
+        return itertools.islice(decoded(self.clip), self.first, end)
+
+    @property
+    def height_and_width(self) -> tuple[int, int]:
+        """Raises Refused if there is no picture."""
+        first = next(iter(self), None)
+        if first is None:
+            raise _not_video(self.clip.path, "no picture in this part of it")
+        return first.shape[0], first.shape[1]
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        return len(self), *self.height_and_width, 3
+
+
+@dataclass(frozen=True)
 class Pictures:
     """A video made of pictures."""
 
-    images: Tensor
+    images: Tensor | StoredPictures
     """float32 `[B, H, W, 3]` in 0 … 1"""
     frame_rate: Fraction
     audio: Audio | None = None
@@ -155,11 +196,18 @@ def trimmed(video: Video, start_s: float, duration_s: float) -> Video:
     whole_s = min(start_s, video.duration_s) if start_s >= 0 else video.duration_s + start_s
     first = round(max(0.0, whole_s) * video.frame_rate)
     asked = round(min(duration_s, video.duration_s) * video.frame_rate) if duration_s else count
-    images = video.images[first : first + asked]
+    images = _part(video.images, first, asked)
     sound = part_of_sound(
         video.audio, float(first / video.frame_rate), float(len(images) / video.frame_rate)
     )
     return replace(video, images=images, audio=sound)
+
+
+def _part(images: Tensor | StoredPictures, first: int, most: int) -> Tensor | StoredPictures:
+    if isinstance(images, StoredPictures):
+        left = most if images.most is None else max(0, min(most, images.most - first))
+        return replace(images, first=images.first + first, most=left)
+    return images[first : first + most]
 
 
 def part_of_sound(audio: Audio | None, start_s: float, duration_s: float) -> Audio | None:
@@ -176,22 +224,29 @@ def part_of_sound(audio: Audio | None, start_s: float, duration_s: float) -> Aud
 
 
 def unpacked(video: Video) -> Pictures:
-    """All pictures and the last sound stream, as ComfyUI takes them.
+    """The pictures, and the last sound stream, as ComfyUI takes them.
 
-    Checks the run's limits at each picture. Raises Refused for a file without any.
+    Raises Refused for a file without any picture.
     """
     if isinstance(video, Pictures):
         return video
-    facts = probe_video(video.path)
-    pictures, count = [], 0
-    for frame in decoded(video):
-        count += 1
-        _check_count(video.path, count, frame.width, frame.height)
-        pictures.append(_as_floats(frame))
+    facts, images = probe_video(video.path), StoredPictures(video)
+    current_run().limits.check_pictures(1, *images.height_and_width)
+    return Pictures(images, facts.frame_rate, unpacked_sound(video), facts.bit_depth)
+
+
+def whole(images: Tensor | StoredPictures) -> Tensor:
+    """`[B, H, W, 3]`; checks the run's limits at each picture that is read."""
+    if not isinstance(images, StoredPictures):
+        return images
+    pictures = []
+    for picture in images:
+        height, width = picture.shape[:2]
+        _check_count(images.clip.path, len(pictures) + 1, width, height)
+        pictures.append(picture.numpy())
     if not pictures:
-        raise _not_video(video.path, "no picture in this part of it")
-    sound = unpacked_sound(video)
-    return Pictures(_stacked(pictures), facts.frame_rate, sound, facts.bit_depth)
+        raise _not_video(images.clip.path, "no picture in this part of it")
+    return _stacked(pictures)
 
 
 def _check_count(path: Path, count: int, width: int, height: int) -> None:

@@ -7,6 +7,7 @@ needs no change is copied packet by packet.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 import math
 from collections.abc import Iterable, Iterator, Mapping
@@ -25,6 +26,7 @@ from .video import (
     Audio,
     Clip,
     Pictures,
+    StoredPictures,
     Video,
     decoded,
     opened_video,
@@ -61,6 +63,8 @@ class _Stream:
     height: int
     rate: Fraction
     bit_depth: int
+    ends_sound: bool
+    """whether sound that is longer than the pictures is cut"""
 
 
 def write_video(
@@ -85,7 +89,7 @@ def write_video(
         elif isinstance(video, Clip):
             _encode(part, _stream_of(video), unpacked_sound(video), tags, crf)
         else:
-            _encode(part, _pictures(video), _as_long(video), tags, crf)
+            _encode(part, _pictures(video), video.audio, tags, crf)
 
 
 def _may_be_copied(clip: Clip, container: str, codec: str) -> bool:
@@ -118,15 +122,6 @@ def _opened_output(path: Path, tags: Mapping[str, str]) -> Any:
     return output
 
 
-def _as_long(video: Pictures) -> Audio | None:
-    """The first item of the sound, no longer than the pictures."""
-    if video.audio is None:
-        return None
-    waveform, rate = video.audio["waveform"][:1], video.audio["sample_rate"]
-    most = math.ceil(rate / _written_rate(video.frame_rate) * len(video.images))
-    return {"waveform": waveform[..., :most], "sample_rate": rate}
-
-
 def _written_rate(rate: Fraction) -> Fraction:
     """In thousandths, as ComfyUI writes it."""
     return Fraction(round(rate * 1000), 1000)
@@ -157,9 +152,11 @@ def _copy(part: Path, clip: Clip, tags: Mapping[str, str]) -> None:
 
 
 def _pictures(video: Pictures) -> _Stream:
-    height, width = video.images.shape[1:3]
-    frames = (_frame(image, video.bit_depth) for image in video.images)
-    return _Stream(frames, width, height, video.frame_rate, 10 if video.bit_depth > 8 else 8)
+    images, rate = video.images, video.frame_rate
+    stored = isinstance(images, StoredPictures)
+    height, width = images.height_and_width if stored else images.shape[1:3]
+    frames = (_frame(image, video.bit_depth) for image in _at_most(images, rate))
+    return _Stream(frames, width, height, rate, 10 if video.bit_depth > 8 else 8, ends_sound=True)
 
 
 def _frame(image: Tensor, bit_depth: int) -> Any:
@@ -182,20 +179,15 @@ def _stream_of(clip: Clip) -> _Stream:
         raise Refused(f"no picture in this part of {name_of(clip.path)}", expected="one or more")
     turned = abs(round(first.rotation / 90)) % 2
     width, height = (first.height, first.width) if turned else (first.width, first.height)
-    every = (_upright_frame(one) for one in _chained(first, frames))
-    most = int(current_run().limits.seconds * facts.frame_rate)
-    return _Stream(
-        _at_most(every, most), width, height, facts.frame_rate, 10 if facts.bit_depth > 8 else 8
-    )
+    rate, depth = facts.frame_rate, 10 if facts.bit_depth > 8 else 8
+    every = map(_upright_frame, _at_most(itertools.chain([first], frames), rate))
+    return _Stream(every, width, height, rate, depth, ends_sound=False)
 
 
-def _chained(first: Any, others: Iterator[Any]) -> Iterator[Any]:
-    yield first
-    yield from others
-
-
-def _at_most(frames: Iterable[Any], most: int) -> Iterator[Any]:
-    for index, frame in enumerate(frames):
+def _at_most(pictures: Iterable[Any], rate: Fraction) -> Iterator[Any]:
+    """Raises Refused at the picture that makes a video too long."""
+    most = int(current_run().limits.seconds * rate)
+    for index, picture in enumerate(pictures):
         if index >= most:
             raise Refused(
                 "this video is too long",
@@ -203,7 +195,7 @@ def _at_most(frames: Iterable[Any], most: int) -> Iterator[Any]:
                 expected=f"{current_run().limits.seconds:g} s at most",
                 remedy="cut it with Trim Video first",
             )
-        yield frame
+        yield picture
 
 
 def _upright_frame(frame: Any) -> Any:
@@ -232,14 +224,16 @@ def _encode(
         if crf is not None:
             stream.options = {"crf": str(crf)}
         coded = None if sound is None else _Sound(output, sound)
-        for index, frame in enumerate(video.frames):
+        count = 0
+        for frame in video.frames:
             check_stop()
             stored = _stored(frame, stream.pix_fmt)
-            stored.pts, stored.time_base, stored.pict_type = index, 1 / rate, 0
+            stored.pts, stored.time_base, stored.pict_type = count, 1 / rate, 0
             output.mux(stream.encode(stored))
+            count += 1
         output.mux(stream.encode(None))
         if coded is not None:
-            coded.write()
+            coded.write(count / rate if video.ends_sound else None)
 
 
 def _stored(frame: Any, pixels: str) -> Any:
@@ -270,11 +264,14 @@ class _Sound:
         self._output = output
         self._stream = output.add_stream("aac", rate=self._rate, layout=self._layout)
 
-    def write(self) -> None:
+    def write(self, length_s: Fraction | None) -> None:
+        """All of it, or so much."""
         import av
 
-        done = 0
-        for chunk in self._samples.split(CHUNK_SAMPLES, dim=1):
+        done, most = 0, self._samples.shape[1]
+        if length_s is not None:
+            most = min(most, math.ceil(length_s * self._rate))
+        for chunk in self._samples[:, :most].split(CHUNK_SAMPLES, dim=1):
             check_stop()
             pieces = np.ascontiguousarray(chunk.numpy())
             frame = av.AudioFrame.from_ndarray(pieces, format="fltp", layout=self._layout)

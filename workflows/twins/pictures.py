@@ -82,12 +82,13 @@ class GetImageSize:
 
 def _saved(images: Tensor, prefix: str, folder_type: str, tags: Mapping[str, str]) -> dict:
     from ..media.pngs import png_bytes
+    from ..media.video import whole
 
-    saved = []
-    size = (images.shape[2], images.shape[1])
-    for path, entry in places(prefix, folder_type, ENDING, len(images), size):
+    saved, pictures = [], whole(images)
+    size = (pictures.shape[2], pictures.shape[1])
+    for path, entry in places(prefix, folder_type, ENDING, len(pictures), size):
         check_stop()
-        replace_file(path, png_bytes(images[len(saved)], tags))
+        replace_file(path, png_bytes(pictures[len(saved)], tags))
         saved.append(entry)
     return {"ui": {"images": saved}, "result": (images,)}
 

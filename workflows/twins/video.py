@@ -17,7 +17,7 @@ from .saving import HIDDEN, places, prefix_answer
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ..media.video import Video
+    from ..media.video import StoredPictures, Video
 
 Audio = dict[str, Any]
 """{"waveform": float32 [B, C, T], "sample_rate": int}"""
@@ -77,21 +77,34 @@ class CreateVideo:
         }
 
     def create(
-        self, images: Tensor, fps: float, audio: Audio | None = None, bit_depth: int = 8
+        self,
+        images: Tensor | StoredPictures,
+        fps: float,
+        audio: Audio | None = None,
+        bit_depth: int = 8,
     ) -> tuple[Video]:
         from ..media.video import Pictures
 
-        if images.ndim != 4 or 0 in images.shape or images.shape[3] not in (3, 4):
-            expected = "[1 or more pictures, height, width, 3 colours]"
-            raise Refused("cannot make a video", got=f"{list(images.shape)}", expected=expected)
-        if not images.isfinite().all():
-            raise Refused("cannot make a video", got="colours that are NaN or infinite")
         if not (math.isfinite(fps) and 1 <= fps <= 1000):
             raise Refused(
                 "cannot make a video", got=f"{fps} pictures a second", expected="1 to 120"
             )
         depth = 10 if bit_depth >= 10 else 8
-        return (Pictures(images[..., :3], Fraction(fps), audio, depth),)
+        return (Pictures(_checked(images), Fraction(fps), audio, depth),)
+
+
+def _checked(images: Tensor | StoredPictures) -> Tensor | StoredPictures:
+    """`[B, H, W, 3]`; those of a file are what they are."""
+    from ..media.video import StoredPictures
+
+    if isinstance(images, StoredPictures):
+        return images
+    if images.ndim != 4 or 0 in images.shape or images.shape[3] not in (3, 4):
+        expected = "[1 or more pictures, height, width, 3 colours]"
+        raise Refused("cannot make a video", got=f"{list(images.shape)}", expected=expected)
+    if not images.isfinite().all():
+        raise Refused("cannot make a video", got="colours that are NaN or infinite")
+    return images[..., :3]
 
 
 class GetVideoComponents:
@@ -106,7 +119,7 @@ class GetVideoComponents:
     def INPUT_TYPES(cls) -> dict:
         return {"required": {"video": ("VIDEO",)}}
 
-    def take_apart(self, video: Video) -> tuple[Tensor, Audio | None, float, int]:
+    def take_apart(self, video: Video) -> tuple[Tensor | StoredPictures, Audio | None, float, int]:
         from ..media.video import unpacked
 
         parts = unpacked(video)
