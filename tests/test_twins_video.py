@@ -8,6 +8,9 @@ import numpy as np
 import pytest
 import torch
 from fakes import run
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from mutations import damaged
 
 from musicgraph.models.limits import Limits
 from musicgraph.models.refused import Refused
@@ -300,3 +303,30 @@ def test_files_of_a_run_are_bounded_together(folders):
     prompt["3"] = {**prompt["2"], "inputs": {**prompt["2"]["inputs"], "filename_prefix": "y"}}
     with pytest.raises(NodeError, match="writes too much"):
         run_in(folders, prompt, limits=Limits(written_bytes=size + size // 2))
+
+
+@settings(
+    max_examples=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(data=st.data())
+def test_a_damaged_video_is_read_copied_and_written_or_refused(folders, whole_bytes, data):
+    path = folders.input_dir / "damaged.mp4"
+    path.write_bytes(data.draw(damaged([whole_bytes])))
+    for use in (pictures, lambda clip: saved(folders, clip), lambda clip: again(folders, clip)):
+        try:
+            use(Clip(path))
+        except Refused as error:
+            assert str(error).strip()
+
+
+def again(folders, clip):
+    saved(folders, clip, **{"codec": "h264", "codec.encoding": "re-encode"})
+
+
+@pytest.fixture(scope="module")
+def whole_bytes(tmp_path_factory):
+    run = Run(output_dir=tmp_path_factory.mktemp("whole"))
+    with running(run):
+        return saved(run, made(images=steps(6), audio=tone(0.3))).read_bytes()

@@ -33,6 +33,8 @@ Audio = dict[str, Any]
 
 FULL_RANGE = frozenset({"yuvj420p", "yuvj422p", "yuvj444p", "rgb24", "rgba", "pal8"})
 """pixel formats that ComfyUI reads in 8 bits; all others in floats"""
+HIGHEST_RATE = 1000
+"""pictures a second"""
 ALIGNED = 32
 """widths that are no multiple of this are filled up first, since FFmpeg's scaler reads on"""
 
@@ -127,7 +129,9 @@ class VideoFacts:
 def probe_video(path: str | Path) -> VideoFacts:
     """Without decoding. Raises Refused for what is no video, or has pictures beyond the limits."""
     with opened_video(path) as (container, stream):
-        rate = Fraction(stream.average_rate) if stream.average_rate else Fraction(1)
+        rate = Fraction(stream.average_rate or 1)
+        if not 0 < rate <= HIGHEST_RATE:
+            raise _not_video(path, f"{float(rate):g} pictures a second")
         return VideoFacts(
             width=stream.width,
             height=stream.height,
@@ -151,7 +155,8 @@ def opened_video(path: str | Path) -> Iterator[tuple[Any, Any]]:
     """A container and its first video stream, checked."""
     with open_container(path) as container:
         stream = next(iter(container.streams.video), None)
-        if stream is None or stream.codec_context is None or not stream.width:
+        known = stream is not None and stream.codec_context is not None
+        if not known or stream.format is None or not stream.width or not stream.time_base:
             raise _not_video(path, "no video stream that can be read")
         current_run().limits.check_pictures(1, stream.width, stream.height)
         yield container, stream
@@ -289,8 +294,8 @@ def decoded(clip: Clip) -> Iterator[Any]:
                     if (frame.width, frame.height) != shape:
                         raise _not_video(clip.path, "pictures of several sizes")
                     yield frame
-        except FFmpegError as error:
-            raise _not_video(clip.path, error.strerror or error) from error
+        except (FFmpegError, ValueError) as error:  # ValueError: PyAV's, of odd pixel formats
+            raise _not_video(clip.path, error) from error
 
 
 def _as_floats(frame: Any) -> np.ndarray:

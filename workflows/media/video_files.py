@@ -107,9 +107,8 @@ def _explained(path: Path) -> Iterator[None]:
 
     try:
         yield
-    except FFmpegError as error:
-        got = error.strerror or error
-        raise Refused(f"cannot write the video {name_of(path)}", got=got) from error
+    except (FFmpegError, ValueError) as error:  # ValueError: PyAV's, of streams that fit no MP4
+        raise Refused(f"cannot write the video {name_of(path)}", got=error) from error
 
 
 def _opened_output(path: Path, tags: Mapping[str, str]) -> Any:
