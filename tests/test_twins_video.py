@@ -306,7 +306,7 @@ def test_files_of_a_run_are_bounded_together(folders):
 
 
 @settings(
-    max_examples=25,
+    max_examples=10,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
