@@ -47,6 +47,11 @@ class Conditioning:
         """Whether no item hears anything: guidance then has nothing to push away from."""
         return self.melody is None and not bool(self.mask.any())
 
+    @property
+    def text_length(self) -> int:
+        """Tokens of the longest text."""
+        return self.mask.shape[1]
+
     def at(self, begin_s: float) -> Conditioning:
         """What a window hears that begins there: text stays, a melody goes on with time."""
         if self.melody is None:
@@ -64,6 +69,10 @@ class Conditioning:
             return None
         length = int(one.mask[0].nonzero().amax()) + 1 if one.mask.any() else 0
         return Conditioning(one.texts, one.states[:, :length], one.mask[:, :length], one.melody)
+
+    def shares(self, index: int) -> tuple[tuple[Conditioning | None, float], ...]:
+        """What an item hears, all of it: as of a mix."""
+        return ((self.item(index), 1.0),)
 
     def with_melody(self, melody: Melody) -> Conditioning:
         """The same texts to a melody: one for all, or one for each; one text takes each melody.

@@ -10,6 +10,7 @@ from .refused import Refused
 MAX_DURATION_S = 600.0
 OVERLAP_SHARE = 0.4  # of a window: 12 s of the official models' 30 s, audiocraft's default
 MAX_BATCH = 16
+MAX_PARTS = 8  # of a mix of prompts
 MUSIC, SOUND = MADE = "music", "sound effects"
 """What a model may make."""
 

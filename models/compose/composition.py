@@ -14,13 +14,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..conditioning import Conditioning
+from ..automation import STEADY, Automation
 from ..config import MAX_BATCH, OVERLAP_SHARE, Generation, LMConfig, Sampling
 from ..engines.readback import LAG_STEPS, bring_back, lag_on
 from ..engines.session import Engine
+from ..mix import AnyMix
 from ..refused import Refused
-from .guidance import Branch, Branches, branches_for
+from .direction import Direction, Schedule, Turn, check_blends
+from .rows import Room, Rows, rows_for, rows_of
 from .sampling import Noise, NoiseMark, draw, logit_sums
+from .timeline import Timeline, score_of
 from .voices import Voices
 from .window import Bounds, Window
 
@@ -30,40 +33,26 @@ READ_STEPS = 50  # of a prompt at a time, so that a stop is heard while a long o
 def stream(
     engine: Engine,
     generation: Generation,
-    positive: Conditioning,
-    negative: Conditioning | None = None,
+    positive: AnyMix | Timeline,
+    negative: AnyMix | None = None,
     prompt: Tensor | None = None,
     open_end: bool = False,
+    automation: Automation = STEADY,
 ) -> Generator[Tensor, None, None]:
     """`generation.frames` frames of a `Composition`, the prompt's first.
 
     Raises Refused at once, not later.
     """
+    begun, schedule = score_of(engine.config, generation, positive, negative, automation)
     return Composition(
         engine,
-        Direction(positive, negative, generation.sampling),
+        begun,
         seed=generation.seed,
         overlap_frames=generation.overlap_frames,
         prompt=prompt,
         open_end=open_end,
+        schedule=schedule,
     ).frames(generation.frames)
-
-
-@dataclass(frozen=True)
-class Direction:
-    """What the music follows from some frame on."""
-
-    positive: Conditioning
-    negative: Conditioning | None = None
-    sampling: Sampling = Sampling()
-
-    def branches(self) -> tuple[Branches, ...]:
-        """Of each item. Raises Refused if positive and negative do not fit each other."""
-        return branches_for(self.positive, self.negative, self.sampling.cfg)
-
-
-Schedule = tuple[tuple[int, Direction], ...]
-"""(frame, what is followed from there on), in order"""
 
 
 @dataclass(frozen=True)
@@ -130,8 +119,12 @@ class Composition:
         self._window: Window | None = None
         self._count: int | None = None
         self._next_frame = 0
-        self._begun = self._direction = _checked(direction, config)
-        self._branches = direction.branches()
+        for one in (direction, *(change for _, change in schedule)):
+            one.check(config)
+        self._begun, self._turned = direction, Turn(direction)
+        self._rows: Rows
+        self._room = Room.for_all([direction, *(change for _, change in schedule)])
+        rows_of(config, direction, schedule)
         self._to_come: list[tuple[int, Direction]] = []
         self._followed: list[tuple[int, Direction]] = []
         for frame, change in schedule:
@@ -200,12 +193,22 @@ class Composition:
         not been begun or, where another text or melody is told to a model that reads it before its
         first step, the first of the next window.
 
+        A blend waits for the end of the one under way and, where the window has no rows for it, for
+        the next window.
+
         Raises Refused for settings out of range, another number of items, or more branches than it
         began with: those would have no past.
         """
         frame = max(self._next_frame, self._read_from(direction))
+        if direction.blend_frames:
+            frame = max(frame, self._blends_from())
         self._announce(frame, direction)
         return frame
+
+    def _blends_from(self) -> int:
+        if self._window is None:
+            return 0
+        return self._turned.whole_from if self._rows.can_blend else self._window.bounds.end
 
     def _read_from(self, direction: Direction) -> int:
         """The frame from which a model that has read its conditioning already can follow this one,
@@ -213,23 +216,16 @@ class Composition:
         """
         if self._config.cross_attention or self._window is None:
             return 0
-        end, now = self._window.bounds.end, self._direction
-        waiting = [frame for frame, _ in self._to_come if frame <= end]
-        same = direction.positive is now.positive and direction.negative is now.negative
-        return max([0, *waiting] if same else [end])
+        end = self._window.bounds.end
+        waiting = [frame for frame, _ in self._to_come if frame == end]
+        return max([0, *waiting] if direction.says_the_same_as(self._turned.now) else [end])
 
     def _announce(self, frame: int, direction: Direction) -> None:
-        _checked(direction, self._config)
-        begun, wanted = self._branches, direction.branches()
-        if len(wanted) != len(begun) or any(map(_has_more, wanted, begun)):
-            raise Refused(
-                "direction",
-                got=f"{[len(b) for b in wanted]} branches",
-                expected=f"at most {[len(b) for b in begun]}, as the music began with",
-                remedy="begin with guidance (a cfg other than 1) to have it later",
-            )
-        self._to_come.append((frame, direction))
-        self._to_come.sort(key=lambda change: change[0])
+        direction.check(self._config)
+        self._room.check_holds(direction)
+        to_come = sorted([*self._to_come, (frame, direction)], key=lambda change: change[0])
+        check_blends(self._begun, (*self._followed, *to_come))
+        self._to_come = to_come
 
     def frames(self, count: int | None) -> Generator[Tensor, None, None]:
         """Yields `[B, K, t]` int64 CPU tokens, in order: `count` frames in all, the prompt's first,
@@ -300,9 +296,9 @@ class Composition:
             window.steps = steps
         on_device = steps.to(device)
         self._mark(given)
-        self._turn(bounds.position)
+        self._follow_anew(bounds.position, bounds.end)
         begin_s = bounds.first_frame / self._config.frame_rate
-        voices = Voices(self._engine, self._branches, len(steps) - 1, begin_s)
+        voices = Voices(self._engine, self._heard, len(steps) - 1, begin_s)
         # the prompt is read as it was begun; what is said later never holds for what is past
         self._next_frame = max(self._next_frame, bounds.position + 1)
         for _ in voices.begin():
@@ -328,10 +324,11 @@ class Composition:
         """
         unread = []
         for step in range(window.bounds.known + 1, len(steps)):
-            if self._turns_at(step, window):
+            self._follow_at(step, window)
+            if not voices.hears(self._heard):
                 yield from self._read_pieces(voices, unread)
                 unread = []
-                voices.listen(self._branches)
+            voices.listen(self._heard)
             unread.append(steps[step - 1])
         yield from self._read_pieces(voices, unread)
 
@@ -355,23 +352,23 @@ class Composition:
         """
         unread = steps[first - 1 : first]
         for step in range(first, len(steps)):
-            if self._turns_at(step, window):
-                voices.listen(self._branches)
-            sampling = self._direction.sampling
+            self._follow_at(step, window)
+            voices.listen(self._heard)
             logits = voices.read(unread)
-            drawn = draw(logits, self._next_noise(sampling), sampling)
+            drawn = draw(logits, self._next_noise(self._sampling), self._sampling)
             unread = torch.where(new[step], drawn, steps[step]).unsqueeze(0)
             self._mark(step)
             yield unread[0], logit_sums(logits)
 
-    def _turns_at(self, step: int, window: Window) -> bool:
+    def _follow_at(self, step: int, window: Window) -> None:
         """Takes up what was announced for what a step draws; steps behind the last frame finish
         frames.
         """
         following = window.bounds.frame_after(step)
         turned = self._turn(following - 1)
         self._next_frame = max(self._next_frame, following)
-        return turned
+        if turned or self._moves:
+            self._follow(following - 1)
 
     def _mark(self, step: int) -> None:
         self._marks.append((step, self._noise.mark() if self._noise else None))
@@ -380,12 +377,24 @@ class Composition:
         """Takes up what was announced for this frame or earlier; says whether there was any."""
         turned = False
         while self._to_come and self._to_come[0][0] <= frame:
-            change = self._to_come.pop(0)
-            self._followed.append(change)
-            self._direction, turned = change[1], True
-            wanted = self._direction.branches()
-            self._branches = tuple(map(_filled_up, wanted, map(len, self._branches)))
+            at, direction = self._to_come.pop(0)
+            self._followed.append((at, direction))
+            self._turned, turned = self._turned.followed_by(direction, at), True
         return turned
+
+    def _follow_anew(self, begin: int, end: int) -> None:
+        """At the beginning of a window, whose rows are made for what is said within it."""
+        self._turn(begin)
+        coming = [direction for frame, direction in self._to_come if frame < end]
+        self._rows = rows_for(self._config, self._room, self._turned, coming, begin)
+        self._follow(begin)
+
+    def _follow(self, frame: int) -> None:
+        """What is heard and drawn from at this frame."""
+        now = self._turned.now
+        self._sampling = now.automation.at(now.sampling, frame / self._config.frame_rate)
+        self._heard = self._rows.at(self._turned, frame, self._sampling.cfg)
+        self._moves = bool(now.automation) or self._turned.share_at(frame) < 1
 
     def _next_noise(self, sampling: Sampling) -> Tensor | None:
         if sampling.temperature == 0:
@@ -413,25 +422,6 @@ def _no_numbers(engine: Engine, step: int, sums: Tensor) -> Refused:
         expected="numbers",
         remedy=wider.get(engine.precision, damaged),
     )
-
-
-def _has_more(branches: Branches, than: Branches) -> bool:
-    return len(branches) > len(than)
-
-
-def _filled_up(branches: Branches, count: int) -> Branches:
-    """As many as the item began with; those that are not used now keep listening to nothing, for
-    later.
-    """
-    return branches[:1] + (Branch(None, 0.0),) * (count - len(branches)) + branches[1:]
-
-
-def _checked(direction: Direction, config: LMConfig) -> Direction:
-    direction.sampling.check(config.codebook_size)
-    for conditioning in (direction.positive, direction.negative):
-        if conditioning is not None:
-            conditioning.check_fits(config)
-    return direction
 
 
 def _checked_batch(items: int) -> int:

@@ -2,6 +2,10 @@
 
 Plain classifier-free guidance is two branches of weights (cfg, 1 − cfg): the conditioning, and
 nothing or the negative. A third (style's double guidance) or a mix of prompts is one branch more.
+
+A mix of prompts Pᵢ with shares pᵢ, away from negatives Nⱼ with shares nⱼ (Σ pᵢ = Σ nⱼ = 1), is
+
+    logits = cfg · Σ pᵢ · Pᵢ + (1 − cfg) · Σ nⱼ · Nⱼ
 """
 
 from __future__ import annotations
@@ -13,6 +17,7 @@ import torch
 from torch import Tensor
 
 from ..conditioning import Conditioning
+from ..mix import AnyMix, Shares
 from ..refused import Refused
 
 
@@ -29,31 +34,59 @@ class Branch:
 Branches = tuple[Branch, ...]
 
 
-def branches_for(
-    positive: Conditioning, negative: Conditioning | None, cfg: float
-) -> tuple[Branches, ...]:
-    """The branches of each item: its conditioning and, with guidance, the negative or nothing.
+@dataclass(frozen=True)
+class Sides:
+    """What an item is led to, and away from."""
 
-    Guidance is left out where it has no effect: with cfg 1, and where neither side hears anything.
+    positive: Shares
+    negative: Shares
+    """nothing, where there is no negative"""
+
+    @property
+    def hears_nothing(self) -> bool:
+        """On either side: guidance then has nothing to push away from."""
+        return all(one is None for one, _ in (*self.positive, *self.negative))
+
+
+NOTHING: Shares = ((None, 1.0),)
+
+
+def sides_of(positive: AnyMix, negative: AnyMix | None) -> tuple[Sides, ...]:
+    """Of each item.
+
     Raises Refused if the negative conditioning has neither one item nor as many as the positive
     one.
     """
     B = len(positive)
-    if negative is not None and len(negative) not in (1, B):
+    if negative is None:
+        return tuple(Sides(positive.shares(i), NOTHING) for i in range(B))
+    if len(negative) not in (1, B):
         raise Refused(
             "negative conditioning",
             got=f"{len(negative)} texts for {B} items",
             expected=f"1 or {B}",
             remedy="give one negative text for all, or one for each",
         )
-    away = [None if negative is None else negative.item(i % len(negative)) for i in range(B)]
-    return tuple(_guided(positive.item(i), away[i], cfg) for i in range(B))
+    away = [negative.shares(i) for i in range(len(negative))]
+    return tuple(Sides(positive.shares(i), away[i % len(away)]) for i in range(B))
 
 
-def _guided(positive: Conditioning | None, negative: Conditioning | None, cfg: float) -> Branches:
-    if cfg == 1 or positive is negative is None:
-        return (Branch(positive, 1.0),)
-    return Branch(positive, cfg), Branch(negative, 1 - cfg)
+def branches_for(positive: AnyMix, negative: AnyMix | None, cfg: float) -> tuple[Branches, ...]:
+    """The branches of each item: its prompts and, with guidance, the negatives or nothing.
+
+    Guidance is left out where it has no effect: with cfg 1, and where neither side hears anything.
+    Raises Refused as `sides_of` does.
+    """
+    return tuple(_guided(sides, cfg) for sides in sides_of(positive, negative))
+
+
+def _guided(sides: Sides, cfg: float) -> Branches:
+    if cfg == 1 or sides.hears_nothing:
+        return tuple(Branch(one, share) for one, share in sides.positive)
+    return (
+        *(Branch(one, cfg * share) for one, share in sides.positive),
+        *(Branch(one, (1 - cfg) * share) for one, share in sides.negative),
+    )
 
 
 def mixed(logits: Tensor, items: Sequence[Branches]) -> Tensor:
@@ -61,7 +94,8 @@ def mixed(logits: Tensor, items: Sequence[Branches]) -> Tensor:
     V]`.
 
     Σ weight · branch, computed as the last branch + Σ weight · (branch − last): for two branches
-    that is guidance as upstream writes it, null + cfg · (conditional − null).
+    that is guidance as upstream writes it, null + cfg · (conditional − null). A branch whose weight
+    is 0 is left out, so that a row that is kept for later changes no bit.
     """
     weights = [tuple(branch.weight for branch in branches) for branches in items]
     if len(set(weights)) == 1:  # the usual case, in few operations
@@ -73,8 +107,9 @@ def mixed(logits: Tensor, items: Sequence[Branches]) -> Tensor:
 
 
 def _weighted(branches: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
-    *others, last = branches
+    used = [pair for pair in zip(branches, weights, strict=True) if pair[1] != 0]
+    *others, (last, _) = used
     result = last
-    for branch, weight in zip(others, weights, strict=False):
+    for branch, weight in others:
         result = result + weight * (branch - last)
     return result

@@ -4,42 +4,75 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+import torch
 from torch import Tensor
 
 from ..conditioning import Conditioning
 from ..engines.session import Engine, Session
 from .guidance import Branches, mixed
+from .rows import Groups
 
 
 class Voices:
-    """One slot for each item, and in it a row for each of its branches."""
+    """A slot for each group of each item, and in it a row for each branch."""
 
-    def __init__(
-        self, engine: Engine, branches: Sequence[Branches], max_steps: int, begin_s: float
-    ):
+    def __init__(self, engine: Engine, items: Sequence[Groups], max_steps: int, begin_s: float):
         """`begin_s`: where in the music the first step is, and so in a melody."""
-        self._branches, self._begin_s = branches, begin_s
-        self._session: Session = engine.open(sum(map(len, branches)), max_steps)
+        self._items, self._begin_s = items, begin_s
+        groups = [(i, group) for i, item in enumerate(items) for group in item]
+        self._session: Session = engine.open(sum(len(group) for _, group in groups), max_steps)
         self._max_steps = max_steps
         self._slots: list[int] = []
+        several = len(groups) > len(items)
+        numbers = [item for item, _ in groups]
+        self._item_of_slot = torch.tensor(numbers, device=engine.device) if several else None
+        self._branches = _joined(items)
 
     def begin(self) -> Iterator[None]:
         """To be gone through before anything is read; yields while prefixes are, so that a stop is
         heard.
         """
-        for item in self._branches:
-            slot = yield from self._session.admitting(self._heard(item), self._max_steps)
-            self._slots.append(slot)
+        for item in self._items:
+            for group in item:
+                slot = yield from self._session.admitting(self._heard(group), self._max_steps)
+                self._slots.append(slot)
 
-    def listen(self, branches: Sequence[Branches]) -> None:
-        self._branches = branches
-        for slot, item in zip(self._slots, branches, strict=True):
-            self._session.listen(slot, self._heard(item))
+    def hears(self, items: Sequence[Groups]) -> bool:
+        """Whether this is what the rows are listening to, whatever its weights."""
+        return all(
+            _same_heard(before, now)
+            for old, new in zip(self._items, items, strict=True)
+            for before, now in zip(old, new, strict=True)
+        )
+
+    def listen(self, items: Sequence[Groups]) -> None:
+        """Rows that hear what they heard are not told again: weights may change at every step."""
+        if items is self._items:
+            return
+        before = [group for item in self._items for group in item]
+        now = [group for item in items for group in item]
+        for slot, old, new in zip(self._slots, before, now, strict=True):
+            if not _same_heard(old, new):
+                self._session.listen(slot, self._heard(new))
+        self._items, self._branches = items, _joined(items)
 
     def read(self, steps: Tensor) -> Tensor:
         """`[S, B, K]` → `[B, K, V]`, the logits of the step after them."""
-        return mixed(self._session.step(self._slots, steps.permute(1, 2, 0)), self._branches)
+        tokens = steps.permute(1, 2, 0)
+        if self._item_of_slot is not None:
+            tokens = tokens[self._item_of_slot]
+        return mixed(self._session.step(self._slots, tokens), self._branches)
 
     def _heard(self, branches: Branches) -> tuple[Conditioning | None, ...]:
         heard = (branch.conditioning for branch in branches)
         return tuple(None if one is None else one.at(self._begin_s) for one in heard)
+
+
+def _joined(items: Sequence[Groups]) -> list[Branches]:
+    """Each item's branches in a row, as its slots lie."""
+    return [tuple(branch for group in item for branch in group) for item in items]
+
+
+def _same_heard(one: Branches, other: Branches) -> bool:
+    """Whether both are to hear the same, whatever the weights."""
+    return all(a.conditioning is b.conditioning for a, b in zip(one, other, strict=True))

@@ -1,0 +1,105 @@
+"""What music follows, from some frame on, and how one direction gives way to the next."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from ..automation import STEADY, Automation
+from ..config import LMConfig, Sampling
+from ..mix import AnyMix
+from ..refused import Refused
+from .guidance import Sides, sides_of
+
+
+@dataclass(frozen=True)
+class Direction:
+    """What the music follows from some frame on."""
+
+    positive: AnyMix
+    negative: AnyMix | None = None
+    sampling: Sampling = Sampling()
+    automation: Automation = STEADY
+    """of the sampling, by the time since the music's beginning"""
+    blend_frames: int = 0
+    """in which what was followed before gives way to this; 0: at once"""
+
+    @cached_property
+    def sides(self) -> tuple[Sides, ...]:
+        """Of each item. Raises Refused if positive and negative do not fit each other."""
+        return sides_of(self.positive, self.negative)
+
+    @property
+    def is_guided(self) -> bool:
+        """Whether guidance has an effect at any time."""
+        return self.automation.guides(self.sampling.cfg)
+
+    def says_the_same_as(self, other: Direction) -> bool:
+        """Whether the same is heard, however it is drawn."""
+        return self.positive is other.positive and self.negative is other.negative
+
+    def check(self, config: LMConfig) -> None:
+        """Raises Refused for what does not fit the model, or is out of range."""
+        self.sampling.check(config.codebook_size)
+        self.automation.check(self.sampling, config.codebook_size)
+        for heard in (self.positive, self.negative):
+            if heard is not None:
+                heard.check_fits(config)
+
+
+Schedule = tuple[tuple[int, Direction], ...]
+"""(frame, what is followed from there on), in order"""
+
+
+@dataclass(frozen=True)
+class Turn:
+    """The direction in force, and the one that still gives way to it."""
+
+    now: Direction
+    since: int = 0
+    """its first frame"""
+    before: Direction | None = None
+    bank: int = 0
+    """which of two sets of rows hears `now`; the other heard what was before"""
+
+    def followed_by(self, direction: Direction, frame: int) -> Turn:
+        """A change at once is heard by the same rows; a blend goes over to the others."""
+        if not direction.blend_frames:
+            return Turn(direction, frame, bank=self.bank)
+        return Turn(direction, frame, self.now, 1 - self.bank)
+
+    @property
+    def whole_from(self) -> int:
+        """The frame from which nothing of what was before is heard."""
+        return self.since + self.now.blend_frames
+
+    def share_at(self, frame: int) -> float:
+        """Of `now`: n frames of a blend have 1/(n + 1), 2/(n + 1) …, so that none is a change at
+        once.
+        """
+        if self.before is None or frame >= self.whole_from:
+            return 1.0
+        return (frame - self.since + 1) / (self.now.blend_frames + 1)
+
+
+def check_blends(begun: Direction, changes: Schedule) -> None:
+    """Raises Refused for a blend that begins before another one has ended, and for one of
+    negatives, whose rows all directions share.
+    """
+    before, whole_from = begun, 0
+    for frame, direction in changes:
+        if direction.blend_frames and frame < whole_from:
+            raise Refused(
+                "blend",
+                got=f"one from frame {frame} on, within another to frame {whole_from}",
+                expected="one after the other",
+                remedy="blend for less time, or change later",
+            )
+        if direction.blend_frames and direction.negative is not before.negative:
+            raise Refused(
+                "blend",
+                got="another negative",
+                expected="the same before and after",
+                remedy="change the negative at once",
+            )
+        before, whole_from = direction, frame + direction.blend_frames

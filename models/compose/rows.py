@@ -1,0 +1,216 @@
+"""What each row of an item hears, and how much it counts, frame by frame.
+
+Models that hear text in layers of their own can be told another one between two steps. A row keeps
+its past then:
+
+    bank 0    a row for each prompt of what is followed
+    bank 1    the same, where something is blended in: it goes over to the new, bank 0 stays
+    away      a row for each negative, or for nothing, where there is guidance
+
+A bank that is not in use hears what the other hears, and counts nothing; so a blend begins with the
+same past on both sides, and one of no frames is a change at once.
+
+Models that read their conditioning first have, for everything that is followed within a window, a
+slot for each prompt, with its own negatives: so a prefix is as long as it is alone, whatever comes
+later. Only weights change within a window.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from ..config import LMConfig
+from ..refused import Refused
+from .direction import Direction, Schedule, Turn
+from .guidance import Branch, Branches, Sides
+
+MAX_ROWS = 64
+
+Groups = tuple[Branches, ...]
+"""of an item: the branches of each of its slots"""
+
+
+@dataclass(frozen=True)
+class Room:
+    """How many rows a composition keeps for each item: enough for all that was said at the start,
+    since a row that comes later would have no past.
+    """
+
+    prompts: int
+    """of a direction, at most"""
+    negatives: tuple[int, ...]
+    """by item; 0: no guidance"""
+
+    @classmethod
+    def for_all(cls, directions: Sequence[Direction]) -> Room:
+        """Raises Refused if they are of different numbers of items."""
+        first = len(directions[0].positive)
+        for direction in directions:
+            if len(direction.positive) != first:
+                raise _wrong_items(len(direction.positive), first)
+        prompts = max(_prompts(direction) for direction in directions)
+        return cls(prompts, tuple(max(_negatives(d, i) for d in directions) for i in range(first)))
+
+    def check_holds(self, direction: Direction) -> None:
+        """Raises Refused if a direction needs more rows than there are."""
+        if len(direction.positive) != len(self.negatives):
+            raise _wrong_items(len(direction.positive), len(self.negatives))
+        wanted = Room.for_all([direction])
+        fits = all(w <= have for w, have in zip(wanted.negatives, self.negatives, strict=True))
+        if wanted.prompts > self.prompts or not fits:
+            raise Refused(
+                "direction",
+                got=f"{[wanted.prompts + n for n in wanted.negatives]} branches",
+                expected=f"at most {[self.prompts + n for n in self.negatives]}, as the music "
+                "began with",
+                remedy="begin with guidance (a cfg other than 1) to have it later",
+            )
+
+
+def _wrong_items(got: int, expected: int) -> Refused:
+    return Refused("direction", got=f"{got} items", expected=f"{expected}, as the music began with")
+
+
+def _prompts(direction: Direction) -> int:
+    return max(len(sides.positive) for sides in direction.sides)
+
+
+def _negatives(direction: Direction, item: int) -> int:
+    sides = direction.sides[item]
+    return len(sides.negative) if direction.is_guided and not sides.hears_nothing else 0
+
+
+class Rows(Protocol):
+    """Of one window."""
+
+    @property
+    def can_blend(self) -> bool:
+        """Whether a blend that nobody knew of may begin in this window."""
+        ...
+
+    def at(self, turn: Turn, frame: int, cfg: float) -> tuple[Groups, ...]: ...
+
+
+def rows_for(
+    config: LMConfig, room: Room, turn: Turn, coming: Sequence[Direction], begin: int
+) -> Rows:
+    """For a window that begins at frame `begin`; `coming` are the changes within it."""
+    if not config.cross_attention:
+        before = [turn.before] if turn.before and turn.share_at(begin) < 1 else []
+        return PrefixRows(room, [*before, turn.now, *coming])
+    blends = turn.share_at(begin) < 1 or any(change.blend_frames for change in coming)
+    return TextRows(room, 2 if blends else 1)
+
+
+class TextRows:
+    def __init__(self, room: Room, banks: int):
+        self._room, self._banks = room, banks
+
+    @property
+    def can_blend(self) -> bool:
+        return self._banks == 2
+
+    def at(self, turn: Turn, frame: int, cfg: float) -> tuple[Groups, ...]:
+        share = turn.share_at(frame)
+        items = range(len(self._room.negatives))
+        return tuple((self._item(i, turn, share, cfg),) for i in items)
+
+    def _item(self, item: int, turn: Turn, share: float, cfg: float) -> Branches:
+        heard = [(turn.now.sides[item], share)]
+        if turn.before is not None and share < 1:
+            heard.append((turn.before.sides[item], 1 - share))
+        elif self._banks == 2:
+            heard.append((turn.now.sides[item], 0.0))
+        banks = [self._prompts(sides, part, _strength(sides, cfg)) for sides, part in heard]
+        if len(banks) == 2 and turn.bank == 1:
+            banks.reverse()
+        return (*(branch for bank in banks for branch in bank), *self._away(item, heard, cfg))
+
+    def _prompts(self, sides: Sides, part: float, strength: float) -> list[Branch]:
+        branches = [Branch(one, part * strength * share) for one, share in sides.positive]
+        spare = Branch(branches[0].conditioning, 0.0)
+        return branches + [spare] * (self._room.prompts - len(branches))
+
+    def _away(self, item: int, heard: list[tuple[Sides, float]], cfg: float) -> list[Branch]:
+        count = self._room.negatives[item]
+        if not count:
+            return []
+        away = sum(part * (1 - _strength(sides, cfg)) for sides, part in heard)
+        branches = [Branch(one, away * share) for one, share in heard[0][0].negative]
+        return branches + [Branch(branches[0].conditioning, 0.0)] * (count - len(branches))
+
+
+class PrefixRows:
+    can_blend = True  # between what the window has read; another text waits for the next window
+
+    def __init__(self, room: Room, heard: Sequence[Direction]):
+        self._room, self._heard = room, _distinct(heard)
+
+    def at(self, turn: Turn, frame: int, cfg: float) -> tuple[Groups, ...]:
+        share = turn.share_at(frame)
+        parts = [self._part(one, turn, share) for one in self._heard]
+        return tuple(
+            tuple(
+                group
+                for one, part in zip(self._heard, parts, strict=True)
+                for group in self._slots(one.sides[i], part, cfg, bool(self._room.negatives[i]))
+            )
+            for i in range(len(self._room.negatives))
+        )
+
+    @staticmethod
+    def _part(one: Direction, turn: Turn, share: float) -> float:
+        part = share if one.says_the_same_as(turn.now) else 0.0
+        if turn.before is not None and one.says_the_same_as(turn.before):
+            part += 1 - share
+        return part
+
+    @staticmethod
+    def _slots(sides: Sides, part: float, cfg: float, guided: bool) -> Iterable[Branches]:
+        strength = _strength(sides, cfg)
+        for one, share in sides.positive:
+            prompt, away = part * share * strength, part * share * (1 - strength)
+            negatives = [Branch(no, away * by) for no, by in sides.negative] if guided else []
+            yield (Branch(one, prompt), *negatives)
+
+
+def _distinct(directions: Iterable[Direction]) -> list[Direction]:
+    kept: list[Direction] = []
+    for one in directions:
+        if not any(one.says_the_same_as(other) for other in kept):
+            kept.append(one)
+    return kept
+
+
+def _strength(sides: Sides, cfg: float) -> float:
+    """Guidance that has no effect is none."""
+    return 1.0 if sides.hears_nothing else cfg
+
+
+def rows_of(config: LMConfig, begun: Direction, schedule: Schedule) -> int:
+    """How many rows any window has at most. Raises Refused for more than `MAX_ROWS`."""
+    room = Room.for_all([begun, *(direction for _, direction in schedule)])
+    if config.cross_attention:
+        banks = 2 if any(direction.blend_frames for _, direction in schedule) else 1
+        rows = sum(banks * room.prompts + away for away in room.negatives)
+    else:
+        slots = room.prompts * _most_within(schedule, config.window_frames)
+        rows = sum(slots * (1 + away) for away in room.negatives)
+    if rows > MAX_ROWS:
+        raise Refused(
+            "branches",
+            got=f"{rows} for {len(room.negatives)} items",
+            expected=f"at most {MAX_ROWS} in all",
+            remedy="mix fewer prompts, change less often, or make fewer takes at once",
+        )
+    return rows
+
+
+def _most_within(schedule: Schedule, frames: int) -> int:
+    """Directions that a window of so many frames can be about at most."""
+    times = [frame for frame, _ in schedule]
+    within = (sum(begin <= time < begin + frames for time in times) for begin in times)
+    blends = any(direction.blend_frames for _, direction in schedule)
+    return max(within, default=0) + 1 + blends
