@@ -374,7 +374,7 @@ def run(
     from .models.disk import part_files
     from .nodes.host import Run
     from .workflows.executor import Runner
-    from .workflows.media.files import check_folder_writable
+    from .models.disk.files import check_folder_writable
     from .workflows.overrides import Override
 
     started = time.perf_counter()

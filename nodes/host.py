@@ -255,6 +255,19 @@ def register_model_folder() -> None:
         cache.use(Path(folder_paths.get_user_directory()) / "musicgraph")
 
 
+def data_folders() -> dict[str, Path]:
+    """Where files of a graph lie: `input`, `output` and `temp`."""
+    if inside_comfyui():
+        import folder_paths  # pyright: ignore[reportMissingImports]
+
+        return {
+            kind: Path(folder_paths.get_directory_by_type(kind))
+            for kind in ("input", "output", "temp")
+        }
+    run = current_run()
+    return {"input": run.input_dir, "output": run.output_dir, "temp": run.temp_dir}
+
+
 def model_folders() -> list[Path]:
     """Folders whose subfolders are checkpoints, in order of preference."""
     if inside_comfyui():

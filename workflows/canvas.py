@@ -12,10 +12,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ..nodes.names import page_tokens
 from . import widget_values
 from .api_format import literal
 from .graph import Graph, Link, Node
-from .media.names import page_tokens
 from .registry import NodeSpecs, types_fit
 
 MUTED, BYPASSED = 2, 4

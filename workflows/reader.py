@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeGuard
 
+from ..models.disk.files import open_file
 from ..models.quoting import has_surrogates, shown
 from ..models.refused import Refused
-from .media.files import open_file
 from .media.tags import read_tags
 from .problems import WorkflowError, refused
 

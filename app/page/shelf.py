@@ -19,8 +19,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from ...models.disk.files import replace_file
 from ...workflows.media.audio import write_audio
-from ...workflows.media.files import replace_file
 from ...workflows.media.formats import FORMATS
 from ...workflows.request import Request
 from ..studio.music import Music

@@ -20,6 +20,7 @@ from ...models import dsp
 from ...models.compose.composition import stream
 from ...models.config import Generation, Sampling
 from ...models.disk.file_lock import locked
+from ...models.disk.files import check_folder_writable
 from ...models.engines import choose
 from ...models.refused import Refused
 from ...models.weights import checkpoint, places
@@ -29,7 +30,6 @@ from ...models.weights.hugging_face import HuggingFaceWeights
 from ...models.weights.peft_adapter import open_peft
 from ...nodes import host, resident_engine
 from ...workflows.media.audio import read_audio, write_audio
-from ...workflows.media.files import check_folder_writable
 from .needs import adapter_size, memory_bytes, minutes
 from .pieces import MAX_HELD_PIECES, Piece, divided, drawn, gathered, step_generator
 from .settings import TuneSettings

@@ -14,10 +14,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from ...models.disk.files import open_file
 from ...models.quoting import shown
 from ...models.refused import Refused
 from ...workflows.media.audio import probe_audio
-from ...workflows.media.files import open_file
 from ...workflows.request import MAX_PROMPT_CHARACTERS
 
 SOUNDS = tuple(".wav .flac .mp3 .ogg .opus .m4a .aac .aif .aiff .wma .webm".split())

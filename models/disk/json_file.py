@@ -1,9 +1,11 @@
-"""JSON files of a checkpoint: read whole, within bounds, in any encoding that editors use."""
+"""JSON: files of a checkpoint, read whole, within bounds, in any encoding; and text for others."""
 
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
+from typing import Any
 
 from ..refused import Refused
 
@@ -48,3 +50,16 @@ def check_no_pointer(path: Path) -> None:
             expected="the file that it points to",
             remedy="run `git lfs install` and `git lfs pull` in this folder, or download the file",
         )
+
+
+def strict_json(value: object) -> str:
+    """As text that every reader takes: NaN and infinities are null, as a page writes them."""
+    return json.dumps(_finite(value), allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

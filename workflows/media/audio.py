@@ -17,11 +17,17 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
+from ...models.disk.files import (
+    check_folder_writable,
+    check_new_path,
+    name_of,
+    open_file,
+    written_whole,
+)
 from ...models.quoting import shown
 from ...models.refused import Refused
 from ...nodes.host import check_stop, current_run
 from .encode import CODINGS, LAYOUTS, Encoder, write_encoded
-from .files import check_folder_writable, check_new_path, name_of, open_file, written_whole
 from .id3 import check_id3
 
 if TYPE_CHECKING:

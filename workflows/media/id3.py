@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Literal
 
+from ...models.disk.files import name_of
 from ...models.refused import Refused
-from .files import name_of
 
 MAX_TAG_BYTES = 16 * 2**20
 """of one tag, unpacked: as much as a workflow's JSON may have"""

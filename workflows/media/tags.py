@@ -6,15 +6,14 @@ Only the two tags that are wanted are unpacked, and no further than a workflow m
 
 from __future__ import annotations
 
-import json
-import math
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from ...models.disk.files import open_file
+from ...models.disk.json_file import strict_json
 from .audio import open_container
-from .files import open_file
 from .id3 import MAX_TAG_BYTES, too_large
 
 WORKFLOW_TAGS = ("prompt", "workflow")
@@ -43,19 +42,7 @@ def workflow_tags(prompt: object, extra_pnginfo: Mapping[str, Any] | None) -> di
     as a page writes.
     """
     tags = {} if prompt is None else {"prompt": prompt}
-    return {name: _strict_json(value) for name, value in {**tags, **(extra_pnginfo or {})}.items()}
-
-
-def _strict_json(value: object) -> str:
-    return json.dumps(_finite(value), allow_nan=False)
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _finite(inner) for key, inner in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(inner) for inner in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    return {name: strict_json(value) for name, value in {**tags, **(extra_pnginfo or {})}.items()}
 
 
 # ---------------------------------------------------------------- PNG

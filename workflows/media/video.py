@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ...models.disk.files import name_of
 from ...models.refused import Refused
 from ...nodes.host import check_stop, current_run
 from .audio import open_container, read_audio
-from .files import name_of
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ...models.disk.files import check_new_path, name_of, written_whole
 from ...models.refused import Refused
 from ...nodes.host import check_stop, current_run
 from .encode import LAYOUTS, Coding
-from .files import check_new_path, name_of, written_whole
 from .video import (
     Audio,
     Clip,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...models.refused import Refused
 from ...nodes.host import current_run
-from ..media.names import UNBOUNDED
+from ...nodes.names import UNBOUNDED
 from .rates import at_one_rate, check_made
 
 if TYPE_CHECKING:

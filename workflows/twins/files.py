@@ -8,12 +8,12 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ...models.disk.files import open_file
 from ...models.quoting import shown
 from ...models.refused import Refused
 from ...nodes.host import current_run
+from ...nodes.names import input_path
 from ..media.encode import CODINGS
-from ..media.files import open_file
-from ..media.names import input_path
 from ..media.tags import workflow_tags
 from .rates import check_made, resampled
 from .saving import HIDDEN, places, prefix_answer, temporary_prefix

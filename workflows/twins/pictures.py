@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from ...models.disk.files import replace_file
 from ...nodes.host import check_stop
-from ..media.files import replace_file
 from ..media.tags import workflow_tags
 from .saving import HIDDEN, places, prefix_answer, temporary_prefix
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from ...models.refused import Refused
 from ...nodes.host import current_run
-from ..media.names import check_prefix, save_place
+from ...nodes.names import check_prefix, save_place
 
 HIDDEN = {"prompt": "PROMPT", "extra_pnginfo": "EXTRA_PNGINFO"}
 

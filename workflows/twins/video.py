@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...models.refused import Refused
 from ...nodes.host import current_run
-from ..media.names import input_path
+from ...nodes.names import input_path
 from ..media.tags import workflow_tags
 from .files import files_of_kinds
 from .saving import HIDDEN, places, prefix_answer

@@ -10,10 +10,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from ...models.quoting import shown
-from ...models.refused import Refused
-from ...nodes.host import current_run
-from .files import check_new_name, check_new_path
+from ..models.disk.files import check_new_name, check_new_path
+from ..models.quoting import shown
+from ..models.refused import Refused
+from .host import data_folders
 
 UNBOUNDED = 2**64 - 1
 LONGEST_NUMBER = "99999999"
@@ -23,15 +23,12 @@ def input_path(name: str) -> Path:
     """A file of the input folder; "x.wav [output]" and "[temp]" name the other two folders, as in
     ComfyUI.
     """
-    run = current_run()
-    for mark, folder in (
-        ("[output]", run.output_dir),
-        ("[temp]", run.temp_dir),
-        ("[input]", run.input_dir),
-    ):
+    folders = data_folders()
+    for kind, folder in folders.items():
+        mark = f"[{kind}]"
         if name.endswith(mark):
             return _inside(folder, name.removesuffix(mark).rstrip(), "read")
-    return _inside(run.input_dir, name, "read")
+    return _inside(folders["input"], name, "read")
 
 
 def check_prefix(prefix: str, folder: Path, ending: str) -> None:

@@ -15,9 +15,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from ...models.disk import part_files
-from ...models.quoting import shown
-from ...models.refused import Refused
+from ..quoting import shown
+from ..refused import Refused
+from . import part_files
 
 RESERVED_NAMES = frozenset(
     ["CON", "PRN", "AUX", "NUL", *(f"{kind}{i}" for kind in ("COM", "LPT") for i in range(1, 10))]
