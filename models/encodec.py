@@ -7,6 +7,7 @@ L1 R1 L2 R2 …
 from __future__ import annotations
 
 import functools
+import hashlib
 import math
 from collections.abc import Mapping
 
@@ -52,6 +53,14 @@ class Codec(nn.Module):
     @property
     def frame_rate(self) -> float:
         return self.sample_rate / self.hop
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """Of its codebooks: tokens mean the same to codecs that agree in it."""
+        digest = hashlib.sha256()
+        for codebook in self.codebooks:
+            digest.update(codebook.detach().float().cpu().numpy().tobytes())
+        return digest.hexdigest()[:32]
 
     @property
     def _device(self) -> torch.device:

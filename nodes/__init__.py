@@ -3,15 +3,17 @@
 Inside ComfyUI it registers the model folder.
 """
 
-from . import audio, codec, host, load, lora, melody, sample, text
+from . import audio, codec, conditioning, host, load, lora, melody, sample, text, tokens
 
 NODES = (
     *load.NODES,
     *lora.NODES,
     *text.NODES,
+    *conditioning.NODES,
     *melody.NODES,
     *sample.NODES,
     *codec.NODES,
+    *tokens.NODES,
     *audio.NODES,
 )
 NODE_CLASS_MAPPINGS: dict[str, type] = {node.__name__: node for node in NODES}

@@ -5,30 +5,14 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from ..models.refused import Refused
 from . import host, wires
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ..models.encodec import Codec, CodecStream
+    from ..models.encodec import CodecStream
 
 log = logging.getLogger("musicgraph")
-
-
-def _checked_codec(part: wires.CodecPart, tokens: dict[str, Any]) -> Codec:
-    """The codec, if these tokens are its own kind. Raises Refused otherwise."""
-    codec = part.codec.ready()
-    ours = (codec.codebook_size, codec.sample_rate)
-    theirs = (tokens["codebook_size"], tokens["sample_rate"])
-    if ours != theirs:
-        raise Refused(
-            "tokens",
-            got=f"codebooks of {theirs[0]} at {theirs[1]} Hz",
-            expected=f"{ours[0]} at {ours[1]} Hz",
-            remedy="connect the codec of the checkpoint that made the tokens",
-        )
-    return codec
 
 
 class EnCodecDecode:
@@ -86,7 +70,7 @@ class DecodeStream:
 
         values, described = wires.read_tokens(tokens)
         if self._stream is None:
-            self._stream = CodecStream(_checked_codec(self._part, described), described["channels"])
+            self._stream = CodecStream(wires.codec_of(self._part, described), described["channels"])
         piece = self._stream.push(values)
         self._pieces.append(piece)
         return self._audio(piece) if piece.shape[2] else None

@@ -11,7 +11,8 @@ from . import host, wires
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ..models.conditioning import Conditioning
+    from ..models.compose.timeline import Timeline
+    from ..models.mix import AnyMix
 
 log = logging.getLogger("musicgraph")
 
@@ -68,17 +69,18 @@ class MusicGenMelody:
     def add(
         self,
         model: wires.Model,
-        conditioning: Conditioning,
+        conditioning: AnyMix | Timeline,
         audio: dict[str, Any],
         separate: bool,
-    ) -> tuple[Conditioning, Tensor]:
+    ) -> tuple[AnyMix | Timeline, Tensor]:
         import torch
 
         from ..models import chroma
         from ..models.conditioning import check_hears_melodies
 
         check_hears_melodies(model.config)
-        conditioning.check_fits(model.config)
+        heard = wires.read_conditioning(conditioning, "conditioning")
+        heard.check_fits(model.config)
         waveform, rate = wires.checked_audio(audio)
         size = chroma.picture_size(model.config)
         host.current_run().limits.check_pictures(len(waveform), *size)
@@ -87,7 +89,7 @@ class MusicGenMelody:
         _warn_of_silence(waveform)
         melody = chroma.melody_of(waveform, rate, model.config)
         pictures = [chroma.piano_roll(one) for one in melody.chroma]
-        return conditioning.with_melody(melody), torch.stack(pictures)
+        return heard.with_melody(melody), torch.stack(pictures)
 
 
 def _separated(waveform: Tensor, rate: int, on_progress: host.OnProgress) -> tuple[Tensor, int]:

@@ -12,7 +12,8 @@ from . import host, wires
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ..models.conditioning import Conditioning
+    from ..models.compose.timeline import Timeline
+    from ..models.mix import AnyMix
 
 REPORT_FRAMES = (
     25  # tokens are reported in blocks of this many frames: half a second for the official models
@@ -37,7 +38,8 @@ class MusicGenSampler:
     def INPUT_TYPES(cls) -> dict[str, Any]:
         model = {"tooltip": "From Load MusicGen."}
         positive = {
-            "tooltip": "What the music should be: from MusicGen Text Encode or MusicGen Melody."
+            "tooltip": "What the music should be: from MusicGen Text Encode, MusicGen Melody, "
+            "MusicGen Combine or MusicGen Schedule."
         }
         negative = {
             "tooltip": "What the music should not be. Works through guidance, so cfg must not be 1."
@@ -56,13 +58,24 @@ class MusicGenSampler:
             "optional": {
                 "negative": (wires.CONDITIONING, negative),
                 "audio_prompt": (wires.TOKENS, audio_prompt),
+                "automation": ("STRING", _automation()),
             },
         }
+
+    @classmethod
+    def VALIDATE_INPUTS(cls, automation: str | None = None) -> bool | str:
+        from ..models.automation import Automation
+
+        try:
+            Automation.parse(automation or "")
+        except Refused as error:
+            return str(error)
+        return True
 
     def sample(
         self,
         model: wires.Model,
-        positive: Conditioning,
+        positive: AnyMix | Timeline,
         duration: float,
         seed: int,
         cfg: float,
@@ -70,13 +83,21 @@ class MusicGenSampler:
         top_k: int,
         top_p: float,
         variations: int,
-        negative: Conditioning | None = None,
+        negative: AnyMix | None = None,
         audio_prompt: dict[str, Any] | None = None,
+        automation: str = "",
     ) -> tuple[dict[str, Any]]:
+        from ..models.automation import Automation
         from ..models.compose.composition import stream
+        from ..models.compose.rows import rows_of
+        from ..models.compose.timeline import score_of, timeline_of
 
-        _check_heard(negative, cfg)
-        _check_batch(len(positive), variations)
+        heard = timeline_of(wires.read_conditioning(positive, "positive"))
+        if negative is not None:
+            negative = wires.read_steady(negative, "negative")
+        moves = Automation.parse(automation)
+        _check_heard(negative, moves.guides(cfg))
+        _check_batch(len(heard), variations)
         config = model.config
         generation = Generation(
             config.frames(duration), seed, Sampling(temperature, top_k, top_p, cfg)
@@ -86,17 +107,18 @@ class MusicGenSampler:
             prompt, described = wires.read_tokens(audio_prompt)
             _check_same_codec(described, config)
             open_end = described.get("open_end", False)
-        if prompt is not None and 1 < prompt.shape[0] == len(positive):
+        items = len(heard)
+        if prompt is not None and 1 < prompt.shape[0] == items:
             prompt = prompt.repeat_interleave(variations, dim=0)
-        if negative is not None and 1 < len(negative) == len(positive):
+        if negative is not None and 1 < len(negative) == items:
             negative = negative.repeated(variations)
-        longest = max(one.mask.shape[1] for one in (positive, negative) if one is not None)
-        if config.chroma and positive.melody is None:
+        heard = heard.repeated(variations)
+        longest = max(one.text_length for one in (heard, negative) if one is not None)
+        if config.chroma and heard.melody is None:
             host.say("no melody: the model follows the text alone")
-        engine = model.source.ready(_working_bytes(model, len(positive) * variations, longest))
-        frames = stream(
-            engine, generation, positive.repeated(variations), negative, prompt, open_end
-        )
+        rows = rows_of(config, *score_of(config, generation, heard, negative, moves))
+        engine = model.source.ready(_working_bytes(model, rows, longest))
+        frames = stream(engine, generation, heard, negative, prompt, open_end, moves)
         return (
             wires.audio_tokens(_gathered(frames, generation.frames, config), config, open_end=True),
         )
@@ -175,8 +197,16 @@ def _variations() -> dict[str, Any]:
     }
 
 
-def _check_heard(negative: Conditioning | None, cfg: float) -> None:
-    if negative is not None and cfg == 1:
+def _automation() -> dict[str, Any]:
+    return {
+        "default": "",
+        "tooltip": "Guidance, temperature and top-k that move over time, as second: value, such as "
+        '"cfg 0: 3, 20: 5; temperature 10: 1.2". Empty: they stay as above.',
+    }
+
+
+def _check_heard(negative: AnyMix | None, is_guided: bool) -> None:
+    if negative is not None and not is_guided:
         raise Refused(
             "negative",
             got="one with cfg 1, where it has no effect",
@@ -237,12 +267,12 @@ def _gathered(frames: Generator[Tensor, None, None], total: int, config: LMConfi
     return torch.cat(blocks, dim=2)
 
 
-def _working_bytes(model: wires.Model, items: int, text_length: int) -> int:
-    """Keys and values of a prefix and a whole window, for both halves of guidance."""
+def _working_bytes(model: wires.Model, rows: int, text_length: int) -> int:
+    """Keys and values of a prefix and a whole window, for each row."""
     config = model.config
     width = 4 if model.choice.precision == "fp32" else 2
     steps = config.window_frames + config.max_delay + config.prefix_length(text_length)
-    return 2 * items * 2 * config.num_layers * config.hidden_size * steps * width
+    return rows * 2 * config.num_layers * config.hidden_size * steps * width
 
 
 NODES = (MusicGenSampler,)

@@ -13,9 +13,11 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+    from ..models.compose.timeline import Timeline
     from ..models.config import LMConfig
     from ..models.encodec import Codec
     from ..models.engines.choose import EngineChoice
+    from ..models.mix import AnyMix
     from ..models.text import TextEncoder
     from ..models.weights.contract import Weights
     from .host import Resident
@@ -131,6 +133,55 @@ def _check_waveform(waveform: Tensor) -> None:
             expected="numbers",
             remedy="check the node before this one",
         )
+
+
+def read_conditioning(heard: object, what: str) -> AnyMix | Timeline:
+    """What MUSICGEN_CONDITIONING carries: one conditioning, a mix, or either over time.
+
+    Raises Refused for anything else.
+    """
+    from ..models.compose.timeline import Timeline
+    from ..models.conditioning import Conditioning
+    from ..models.mix import Mix
+
+    if not isinstance(heard, (Conditioning, Mix, Timeline)):
+        raise Refused(
+            what,
+            got=type(heard).__name__,
+            expected="MUSICGEN_CONDITIONING",
+            remedy="connect MusicGen Text Encode",
+        )
+    return heard
+
+
+def read_steady(heard: object, what: str) -> AnyMix:
+    """A conditioning that does not change over time. Raises Refused for one that does."""
+    from ..models.compose.timeline import Timeline
+
+    read = read_conditioning(heard, what)
+    if isinstance(read, Timeline):
+        raise Refused(
+            what,
+            got="a schedule",
+            expected="a conditioning that does not change",
+            remedy="put MusicGen Schedule last, before the sampler's positive",
+        )
+    return read
+
+
+def codec_of(part: CodecPart, tokens: dict[str, Any]) -> Codec:
+    """The codec, if these tokens are its own kind. Raises Refused otherwise."""
+    codec = part.codec.ready()
+    ours = (codec.codebook_size, codec.sample_rate)
+    theirs = (tokens["codebook_size"], tokens["sample_rate"])
+    if ours != theirs:
+        raise Refused(
+            "tokens",
+            got=f"codebooks of {theirs[0]} at {theirs[1]} Hz",
+            expected=f"{ours[0]} at {ours[1]} Hz",
+            remedy="connect the codec of the checkpoint that made the tokens",
+        )
+    return codec
 
 
 def read_tokens(tokens: object) -> tuple[Tensor, dict[str, Any]]:

@@ -50,7 +50,7 @@ def test_a_node_says_what_it_takes_and_gives(name):
     declared = node.INPUT_TYPES()
     parameters = inspect.signature(getattr(node, node.FUNCTION)).parameters
     names = [*declared.get("required", {}), *declared.get("optional", {})]
-    assert set(names) == set(parameters) - {"self"}
+    assert {*names, *declared.get("hidden", {})} == set(parameters) - {"self"}
     assert all(
         parameters[name].default is not inspect.Parameter.empty
         for name in declared.get("optional", {})
