@@ -22,6 +22,7 @@ import typer
 from .app.convert_cli import convert
 from .app.http.keys_cli import keys
 from .app.options import Loras, give_options
+from .app.progress_bars import music_bar, node_bar
 from .app.serve_cli import demo
 from .app.tune_cli import tune
 from .models.engines.processors import prepare_threads
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from .app.studio.music import Music
     from .nodes.host import Run
     from .workflows.executor import RunResult
-    from .workflows.graph import Graph
     from .workflows.inputs import InputSpec
     from .workflows.overrides import Override
     from .workflows.problems import Problem
@@ -45,6 +45,7 @@ FAILED, BAD_INPUT = 1, 2
 ISSUES = "https://github.com/musicgraph/musicgraph/issues"
 
 LETTERS = {"duration": "-d", "model": "-m"}
+UNSAID = "\0"  # no argument can hold it; an empty prompt is one
 
 app = typer.Typer(
     help="MusicGen as a graph of nodes: text to music.",
@@ -162,7 +163,14 @@ def _check_is_text(**values: str) -> None:
 
 @app.command()
 def generate(
-    prompt: Annotated[str, typer.Argument(help="What the music should be. Empty: unconditional.")],
+    prompt: Annotated[
+        str,
+        typer.Argument(
+            help="What the music should be, or a mix: pads 0.7 + drums 0.3. Empty: unconditional. "
+            "Left out where a schedule begins at 0.",
+            show_default=False,
+        ),
+    ] = UNSAID,
     output: Annotated[
         Path,
         typer.Option(
@@ -192,8 +200,9 @@ def generate(
     from .workflows.media.audio import check_writable, write_audio
     from .workflows.request import Lora
 
-    told = {"negative": values["negative"], "model": values["model"], "lora": "".join(lora)}
-    _check_is_text(prompt=prompt, **told)
+    told = {name: values[name] for name in ("negative", "model", "schedule", "automation")}
+    _check_is_text(prompt=prompt, lora="".join(lora), **told)
+    prompt = _begun(prompt, values["schedule"])
     tune = melody and _existing_file("melody", melody)
     takes = _take_paths(output, values["variations"])
     for path in takes:
@@ -202,18 +211,29 @@ def generate(
     if not values["model"]:
         values["model"], reason = default_model(model_folders(), melody=bool(tune))
         typer.echo(f"model: {values['model']} ({reason})", err=True)
-    if not prompt.strip():
+    if not (prompt.strip() or values["schedule"].strip()):
         typer.echo("empty prompt: the music will be unconditional", err=True)
     save_as = BY_SUFFIX[output.suffix.lower()].save_as
     loras = tuple(map(Lora.parse, lora))
     asked = {**values, "prompt": prompt, "loras": loras, "save_as": save_as}
     request = request_of(asked, melody=tune.name if tune else "")
     folder = str(tune.parent) if tune else "input"
-    with _music_bar(request.duration_s) as listener:
+    with music_bar(request.duration_s) as listener:
         music = make_music(Runner(), request, listener=listener, input_dir=folder)
     for path, sound in zip(takes, music.waveform, strict=True):
         write_audio(path, sound, music.sample_rate, tags=music.tags)
     _tell(takes, request, music, as_json)
+
+
+def _begun(prompt: str, schedule: str) -> str:
+    if prompt == UNSAID and not schedule.strip():
+        raise Refused(
+            "prompt",
+            got="nothing",
+            expected="what the music should be",
+            remedy='say it: musicgraph generate "calm piano"',
+        )
+    return "" if prompt == UNSAID else prompt
 
 
 def _existing_file(what: str, path: Path) -> Path:
@@ -256,40 +276,6 @@ def _take_paths(output: Path, variations: int) -> list[Path]:
     if variations <= 1:
         return [output]
     return [output.with_stem(f"{output.stem}_{take}") for take in range(1, variations + 1)]
-
-
-@contextlib.contextmanager
-def _music_bar(duration_s: float) -> Iterator:
-    """A listener that shows seconds of music done and how that compares to real time."""
-    from tqdm import tqdm
-
-    from .workflows.events import NodeProgress, NodeStarted, TokensFinished
-
-    layout = "{desc} {bar} {n:.1f}/{total:.1f} s of music, {rate_fmt} real time, {remaining} left"
-    with tqdm(
-        desc="loading",
-        total=duration_s,
-        bar_format=layout,
-        file=sys.stderr,
-        disable=None,
-        unit="",
-        leave=False,
-    ) as bar:
-        composing = ""
-
-        def show(event: object) -> None:
-            nonlocal composing
-            if isinstance(event, NodeStarted):
-                bar.set_description("decoding" if composing else "loading")
-            elif isinstance(event, TokensFinished) and not composing:
-                composing = event.node
-                bar.set_description("composing")
-            if isinstance(event, NodeProgress) and (not composing or event.node == composing):
-                if event.done <= 1:
-                    bar.reset()
-                bar.update(event.done / event.total * duration_s - bar.n)
-
-        yield show
 
 
 # ---------------------------------------------------------------- models
@@ -372,9 +358,9 @@ def run(
 ) -> None:
     """Run a workflow of ComfyUI, in UI or API format."""
     from .models.disk import part_files
+    from .models.disk.files import check_folder_writable
     from .nodes.host import Run
     from .workflows.executor import Runner
-    from .models.disk.files import check_folder_writable
     from .workflows.overrides import Override
 
     started = time.perf_counter()
@@ -386,7 +372,7 @@ def run(
     named = {override.value: override.value for override in overrides}
     terms = Run(input_dir=input, output_dir=output, named_models=named, named_adapters=named)
     valid, extra = _made_ready(workflow, overrides, runner.classes, terms)
-    with _progress(valid.graph) as listener:
+    with node_bar(valid.graph) as listener:
         result = runner.run(
             valid,
             extra_pnginfo=extra,
@@ -431,26 +417,6 @@ def _say_made(result: RunResult, seconds: float, as_json: bool) -> None:
         _say(json.dumps(outcome))
     else:
         _say("\n".join(files))
-
-
-@contextlib.contextmanager
-def _progress(graph: Graph) -> Iterator:
-    """A listener that shows, on a terminal, which node is at work and how far it is."""
-    from tqdm import tqdm
-
-    from .workflows.events import NodeProgress, NodeStarted
-
-    with tqdm(total=1, file=sys.stderr, disable=None, leave=False) as bar:
-
-        def show(event: object) -> None:
-            if isinstance(event, NodeStarted):
-                bar.reset(total=1)
-                bar.set_description(graph[event.node].name)
-            elif isinstance(event, NodeProgress):
-                bar.total = event.total
-                bar.update(event.done - bar.n)
-
-        yield show
 
 
 # ---------------------------------------------------------------- check

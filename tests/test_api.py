@@ -184,6 +184,8 @@ def test_all_settings_reach_the_graph(client, monkeypatch, model):
         "precision": "fp32",
         "device": "cpu",
         "loudness_lufs": -20.0,
+        "schedule": "1: q",
+        "automation": "cfg 0: 3",
     }
     client.post(GENERATE, json={**settings, "duration": 3, "format": "opus", "model": model.name})
     made = vars(seen[0])

@@ -262,6 +262,7 @@ def test_a_thousand_hostile_bodies_never_make_the_server_fail(client, monkeypatc
         "variations",
     ]
     names += ["precision", "device", "loudness_lufs", "format", "stream"]
+    names += ["schedule", "blend", "automation"]
     statuses = set()
     for _ in range(1000):
         path = dice.choice([COMPATIBLE, GENERATE])

@@ -45,7 +45,7 @@ def test_every_field_is_an_input_of_a_node():
 def test_a_requests_defaults_are_those_of_the_nodes():
     fresh = Request("x")
     for name, (kind, input) in INPUTS.items():
-        if name not in ("prompt", "negative", "loudness_lufs"):
+        if name not in ("prompt", "negative", "loudness_lufs", "schedule"):
             assert getattr(fresh, name) == declared(CLASSES[kind])[input].default
 
 

@@ -11,7 +11,8 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from .graph import Graph, Link, Node
+from .default_texts import Wanted, moved, new_node, with_texts
+from .graph import Graph, Link
 from .reader import Document
 from .registry import NodeSpecs
 from .request import INPUTS, LOADER, LORA, SAMPLER, TEXT, Lora, Request
@@ -20,22 +21,25 @@ from .workflow import Workflow
 
 DEFAULT_GRAPH = Path(__file__).with_name("text_to_music.json")
 SAVER = "SaveAudio"
+SHIPPED, FURTHER_TEXTS = (LOADER, TEXT, SAMPLER), ("negative", "schedule")
 MELODY, SOUND = "MusicGenMelody", "LoadAudio"
 
 
 def workflow_for(request: Request, specs: NodeSpecs) -> Workflow:
     """The default graph for this request.
 
-    Unlike the shipped one it may have a negative text, a melody, adapters or a loudness.
+    Unlike the shipped one it may have more texts, a melody, adapters or a loudness.
     """
+    wanted = Wanted.of(request)
     shipped = Document(ui=json.loads(DEFAULT_GRAPH.read_text(encoding="utf-8")))
     workflow = Workflow.of(shipped, specs)
     graph = workflow.graph
     if request.save_as != SAVER:
         graph = _with_saver(graph, request.save_as, specs)
-    graph = _filled_in(graph, request)
-    if request.negative.strip():
-        graph = _with_negative(graph, _one_line(request.negative), specs)
+    graph = _filled_in(graph, replace(request, prompt=wanted.prompt[0][0]))
+    if wanted.negative[0][0]:
+        graph = _with_negative(graph, wanted.negative[0][0], specs)
+    graph = with_texts(graph, wanted, specs)
     if request.melody:
         graph = _with_melody(graph, request.melody, specs)
     for place, lora in enumerate(request.loras):
@@ -48,28 +52,18 @@ def workflow_for(request: Request, specs: NodeSpecs) -> Workflow:
 def _filled_in(graph: Graph, request: Request) -> Graph:
     """With what the request says for each node that the shipped graph has."""
     for name, (class_type, input) in INPUTS.items():
-        if name not in ("negative", "loudness_lufs"):
-            value = getattr(request, name)
+        if class_type in SHIPPED and name not in FURTHER_TEXTS:
             (node,) = graph.of_class(class_type)
-            graph = graph.with_input(
-                node.id, input, _one_line(value) if name == "prompt" else value
-            )
+            graph = graph.with_input(node.id, input, getattr(request, name))
     return graph
-
-
-def _one_line(text: str) -> str:
-    """The text node makes an item of every line; a front door's prompt is one item however it is
-    broken.
-    """
-    return " ".join(text.split())
 
 
 def _with_saver(graph: Graph, class_type: str, specs: NodeSpecs) -> Graph:
     """With another saver in the place of the old one, under its name for files."""
     (old,) = graph.of_class(SAVER)
     inputs = {name: old.inputs[name] for name in ("filename_prefix", "audio")}
-    fresh = _fresh(old.id, class_type, specs)
-    return graph.with_node(replace(fresh, inputs={**fresh.inputs, **inputs}, pos=old.pos))
+    new = new_node(old.id, class_type, specs)
+    return graph.with_node(replace(new, inputs={**new.inputs, **inputs}, pos=old.pos))
 
 
 def _with_negative(graph: Graph, text: str, specs: NodeSpecs) -> Graph:
@@ -77,12 +71,12 @@ def _with_negative(graph: Graph, text: str, specs: NodeSpecs) -> Graph:
     (loader,), (positive,) = graph.of_class(LOADER), graph.of_class(TEXT)
     (sampler,) = graph.of_class(SAMPLER)
     height = size_of(specs[TEXT])[1]
-    node = _fresh(graph.fresh_id(), TEXT, specs)
+    node = new_node(graph.fresh_id(), TEXT, specs)
     node = replace(
         node,
         title=f"{node.title} (negative)",
         inputs={**node.inputs, "text": text, "text_encoder": Link(loader.id, 1)},
-        pos=_moved(positive, 0, height + 2 * NODE_GAP),
+        pos=moved(positive, 0, height + 2 * NODE_GAP),
     )
     return graph.with_node(node).with_input(sampler.id, "negative", Link(node.id, 0))
 
@@ -92,11 +86,11 @@ def _with_melody(graph: Graph, file_name: str, specs: NodeSpecs) -> Graph:
     (loader,), (sampler,) = graph.of_class(LOADER), graph.of_class(SAMPLER)
     positive = sampler.links["positive"]
     down = 2 * (size_of(specs[TEXT])[1] + 2 * NODE_GAP)
-    sound = _fresh(graph.fresh_id(), SOUND, specs).with_input("audio", file_name)
-    graph = graph.with_node(replace(sound, pos=_moved(loader, 0, down)))
-    melody = _fresh(graph.fresh_id(), MELODY, specs)
+    sound = new_node(graph.fresh_id(), SOUND, specs).with_input("audio", file_name)
+    graph = graph.with_node(replace(sound, pos=moved(loader, 0, down)))
+    melody = new_node(graph.fresh_id(), MELODY, specs)
     links = {"model": Link(loader.id, 0), "conditioning": positive, "audio": Link(sound.id, 0)}
-    place = _moved(graph[positive.node], 0, down)
+    place = moved(graph[positive.node], 0, down)
     graph = graph.with_node(replace(melody, inputs={**links, **melody.inputs}, pos=place))
     return graph.with_input(sampler.id, "positive", Link(melody.id, 0))
 
@@ -105,7 +99,7 @@ def _with_lora(graph: Graph, lora: Lora, place: int, specs: NodeSpecs) -> Graph:
     """With an adapter on the model, behind the ones before it, below the loader."""
     (loader,), before = graph.of_class(LOADER), graph.of_class(LORA)
     source = before[-1] if before else loader
-    node = _fresh(graph.fresh_id(), LORA, specs)
+    node = new_node(graph.fresh_id(), LORA, specs)
     own = {"adapter": lora.adapter, "strength": lora.strength}
     wires = {"model": Link(source.id, 0), "text_encoder": Link(source.id, 1)}
     ends = [
@@ -115,7 +109,7 @@ def _with_lora(graph: Graph, lora: Lora, place: int, specs: NodeSpecs) -> Graph:
         if link in wires.values()
     ]
     down = size_of(specs[LOADER])[1] + place * size_of(specs[LORA])[1] + (2 + place) * NODE_GAP
-    graph = graph.with_node(replace(node, inputs={**own, **wires}, pos=_moved(loader, 0, down)))
+    graph = graph.with_node(replace(node, inputs={**own, **wires}, pos=moved(loader, 0, down)))
     for target, name, slot in ends:
         graph = graph.with_input(target, name, Link(node.id, slot))
     return graph
@@ -124,18 +118,7 @@ def _with_lora(graph: Graph, lora: Lora, place: int, specs: NodeSpecs) -> Graph:
 def _with_loudness(graph: Graph, target_lufs: float, saver_class: str, specs: NodeSpecs) -> Graph:
     """With a loudness node where the saver was, which moves on to the right."""
     (saver,) = graph.of_class(saver_class)
-    node = _fresh(graph.fresh_id(), "AudioLoudness", specs).with_input("target", target_lufs)
+    node = new_node(graph.fresh_id(), "AudioLoudness", specs).with_input("target", target_lufs)
     graph = graph.inserted(replace(node, pos=saver.pos), "audio", saver.id, "audio")
-    moved = replace(graph[saver.id], pos=_moved(saver, NODE_WIDTH + NODE_GAP, 0))
-    return graph.with_node(moved)
-
-
-def _fresh(node_id: str, class_type: str, specs: NodeSpecs) -> Node:
-    """A node as ComfyUI's page makes it: every widget has its default."""
-    spec = specs[class_type]
-    values = {one.name: one.default for one in spec.widgets}
-    return Node(node_id, class_type, values, title=spec.title)
-
-
-def _moved(node: Node, right: float, down: float) -> tuple[float, float] | None:
-    return None if node.pos is None else (node.pos[0] + right, node.pos[1] + down)
+    place = moved(saver, NODE_WIDTH + NODE_GAP, 0)
+    return graph.with_node(replace(graph[saver.id], pos=place))

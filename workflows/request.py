@@ -17,6 +17,7 @@ from .registry import NodeSpecs
 
 LOADER, TEXT, SAMPLER = "MusicGenModelLoader", "MusicGenTextEncode", "MusicGenSampler"
 LORA = "MusicGenLoraLoader"
+COMBINE, SCHEDULE = "MusicGenConditioningCombine", "MusicGenSchedule"
 INPUTS = {
     "prompt": (TEXT, "text"),
     "negative": (TEXT, "text"),
@@ -30,12 +31,24 @@ INPUTS = {
     "top_k": (SAMPLER, "top_k"),
     "top_p": (SAMPLER, "top_p"),
     "variations": (SAMPLER, "variations"),
+    "automation": (SAMPLER, "automation"),
+    "schedule": (TEXT, "text"),
+    "blend_s": (SCHEDULE, "blend"),
     "loudness_lufs": ("AudioLoudness", "target"),
 }
 """field of a Request → the node class and the input that it sets"""
 MAX_PROMPT_CHARACTERS = 2000
-PROMPT_WORDS = "What the music should be: style, instruments, mood, tempo."
-NEGATIVE_WORDS = "What the music should not be. Works through guidance, so cfg must not be 1."
+PROMPT_WORDS = (
+    "What the music should be: style, instruments, mood, tempo. Or a mix: pads 0.7 + drums 0.3."
+)
+NEGATIVE_WORDS = (
+    "What the music should not be. Works through guidance, so cfg must not be 1. Or a mix."
+)
+SCHEDULE_WORDS = (
+    "What follows later, each from a second on: 20: drum and bass; 40: piano. Without a prompt it "
+    "begins at 0."
+)
+BLEND_WORDS = "Seconds in which each change of the schedule takes over; 0: at once."
 
 
 @dataclass(frozen=True)
@@ -74,6 +87,12 @@ class Request:
     top_k: int = 250
     top_p: float = 0.0
     variations: int = 1
+    automation: str = ""
+    """guidance, temperature and top-k over time; empty: they stay"""
+    schedule: str = ""
+    """what is followed later, as `prompts.changes_of` reads it"""
+    blend_s: float = 2.0
+    """in which each change takes over"""
     loudness_lufs: float | None = None
     """None: as decoded"""
     melody: str = ""
@@ -104,6 +123,10 @@ def request_inputs() -> Mapping[str, InputSpec]:
         text, required=True, has_default=False, may_be_blank=False, tooltip=PROMPT_WORDS
     )
     found["negative"] = replace(text, name="negative", default="", tooltip=NEGATIVE_WORDS)
+    found["schedule"] = replace(text, name="schedule", default="", tooltip=SCHEDULE_WORDS)
+    moves = found["automation"]
+    found["automation"] = replace(moves, max_characters=MAX_PROMPT_CHARACTERS)
+    found["blend_s"] = replace(found["blend_s"], tooltip=BLEND_WORDS)
     loudness = found["loudness_lufs"]
     found["loudness_lufs"] = replace(
         loudness,

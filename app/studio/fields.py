@@ -36,7 +36,7 @@ def terminal_fields() -> dict[str, InputSpec]:
     """Of `musicgraph generate`. A person at a terminal may ask for whatever the nodes take."""
     fields = _fields(model_words="pocket, a folder, or a hub id such as facebook/musicgen-small.")
     del fields["prompt"]  # an argument, which may be empty
-    return _named(fields, "duration_s loudness_lufs")
+    return _named(fields, "duration_s blend_s loudness_lufs")
 
 
 def all_fields(settings: AppSettings) -> dict[str, InputSpec]:
@@ -58,7 +58,7 @@ def all_fields(settings: AppSettings) -> dict[str, InputSpec]:
         tooltip="Send the sound while it is being made. One variation, loudness as decoded. A WAV "
         "or FLAC leaves its length open then, and some programs cannot read such a FLAC whole.",
     )  # fmt: skip
-    return _named(fields, "duration_s")
+    return _named(fields, "duration_s blend_s")
 
 
 def compatible_fields(settings: AppSettings) -> dict[str, InputSpec]:
@@ -78,7 +78,7 @@ def page_fields(settings: AppSettings) -> dict[str, InputSpec]:
     )
     fields["variations"] = fields["variations"].narrowed(maximum=MAX_VARIATIONS)
     fields["cfg"] = replace(fields["cfg"], name="guidance")
-    return _named(fields, "duration_s loudness_lufs")
+    return _named(fields, "duration_s blend_s loudness_lufs")
 
 
 def choice(name: str, among: tuple[str, ...], words: str, default: str | None = None) -> InputSpec:
