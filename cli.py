@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -21,9 +20,11 @@ import typer
 
 from .app.convert_cli import convert
 from .app.http.keys_cli import keys
-from .app.options import Loras, give_options
+from .app.models_cli import clean_cache, models
+from .app.options import AsJson, Loras, give_options
 from .app.progress_bars import music_bar, node_bar
 from .app.serve_cli import demo
+from .app.streams import BAD_INPUT, FAILED, leave, print_line
 from .app.tune_cli import tune
 from .models.engines.processors import prepare_threads
 from .models.quoting import has_surrogates
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
     from .workflows.request import Request
     from .workflows.validate import Validation
 
-FAILED, BAD_INPUT = 1, 2
 ISSUES = "https://github.com/musicgraph/musicgraph/issues"
 
 LETTERS = {"duration": "-d", "model": "-m"}
@@ -59,6 +59,8 @@ app.add_typer(keys, name="keys")
 app.command()(demo)
 app.command()(convert)
 app.command()(tune)
+app.command()(models)
+app.command("clean")(clean_cache)
 
 InputFolder = Annotated[
     Path, typer.Option("--input", metavar="DIR", help="Where LoadAudio finds its files.")
@@ -66,7 +68,6 @@ InputFolder = Annotated[
 OutputFolder = Annotated[
     Path, typer.Option("--output", metavar="DIR", help="Where results are written.")
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the outcome as JSON, last on stdout.")]
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -96,23 +97,16 @@ def explained_errors() -> Iterator[None]:
     try:
         yield
     except Refused as error:
-        _exit(str(error), BAD_INPUT)
+        leave(str(error), BAD_INPUT)
     # typer's usage errors, whose class has no public name
     except typer.BadParameter.__base__ as error:  # pyright: ignore[reportGeneralTypeIssues]
         _exit_for_usage(error)
     except NodeError as error:
         if error.is_refusal:
-            _exit(str(error), BAD_INPUT)
+            leave(str(error), BAD_INPUT)
         _exit_for_bug()
     except Exception:
         _exit_for_bug()
-
-
-def _exit(message: str, code: int) -> None:
-    from .models.quoting import one_line
-
-    typer.echo(one_line(f"musicgraph: {message}"), err=True)
-    raise SystemExit(code)
 
 
 def _exit_for_usage(error: Any) -> None:
@@ -124,7 +118,7 @@ def _exit_for_usage(error: Any) -> None:
     hint = f"see {command} --help"
     if type(error).__name__ == "NoSuchOption" and command.endswith("generate"):
         hint = f'a prompt that begins with "-" goes last, behind --: {command} -- "{sys.argv[-1]}"'
-    _exit(f"{message.rstrip('.')}; {hint}", BAD_INPUT)
+    leave(f"{message.rstrip('.')}; {hint}", BAD_INPUT)
 
 
 def _exit_for_bug() -> None:
@@ -135,20 +129,11 @@ def _exit_for_bug() -> None:
 
     traceback.print_exc()
     here = f"musicgraph {__version__}, Python {platform.python_version()}, {platform.platform()}"
-    _exit(
+    leave(
         "this is our fault, not yours; please send us the lines above, the command and the file "
         f"that it read, and this: {here} ({ISSUES})",
         FAILED,
     )
-
-
-def _say(text: str) -> None:
-    """On stdout. What was made is made, so that a reader who has gone is a failure, but no bug."""
-    try:
-        typer.echo(text)
-    except OSError as error:
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (to the end of the process)
-        _exit(f"standard output: {error.strerror}; the work is done, but nobody was told", FAILED)
 
 
 def _check_is_text(**values: str) -> None:
@@ -256,9 +241,9 @@ def _tell(takes: list[Path], request: Request, music: Music, as_json: bool) -> N
         "scaled_by": _scaled(dict(zip(takes, music.scaled_by, strict=True))),
     }
     if as_json:
-        _say(json.dumps(outcome))
+        print_line(json.dumps(outcome))
     else:
-        _say("\n".join(outcome["files"]))
+        print_line("\n".join(outcome["files"]))
         typer.echo(
             f"{music.duration_s:g} s by {request.model} ({music.engine}), seed {request.seed}, "
             f"{music.x_real_time:.2f} × real time",
@@ -276,65 +261,6 @@ def _take_paths(output: Path, variations: int) -> list[Path]:
     if variations <= 1:
         return [output]
     return [output.with_stem(f"{output.stem}_{take}") for take in range(1, variations + 1)]
-
-
-# ---------------------------------------------------------------- models
-
-
-@app.command()
-def models(as_json: AsJson = False) -> None:
-    """Every model that is known or found: where it lies, its size, its licence, what it makes and
-    needs; and what the cache takes.
-    """
-    from .models.disk import cache
-    from .models.weights.kinds import kind_of
-    from .models.weights.places import known_models
-    from .nodes.host import model_folders
-
-    found = known_models(model_folders())
-    kinds = {one.name: kind_of(one) for one in found}
-    if as_json:
-        rows = [
-            {**vars(one), "folder": str(one.folder) if one.folder else None, "on_disk": one.on_disk}
-            | vars(kinds[one.name])
-            for one in found
-        ]
-        _say(json.dumps(rows))
-        return
-    width = max(len(one.name) for one in found)
-    for one in found:
-        place = str(one.folder) if one.on_disk else "not on disk"
-        size = f"{one.size_bytes / 1e9:6.2f} GB"
-        _say(f"{one.name:<{width}}  {size}  {one.licence:<12}  {place}  ({kinds[one.name]})")
-
-    kept = cache.entries()
-    size = sum(one.size_bytes for one in kept)
-    _say(
-        f"cache: {size / 1e9:.2f} GB of at most {cache.MAX_BYTES / 1e9:.0f} GB in {cache.folder()} "
-        "(compiled code and int8 weights; musicgraph clean empties it)"
-    )
-
-
-@app.command("clean")
-def clean_cache(as_json: AsJson = False) -> None:
-    """Empty the cache of compiled code and int8 weights: the next start makes anew what it
-    needs.
-    """
-    from .models.disk import cache
-
-    try:
-        freed = cache.clean()
-    except OSError as error:
-        raise Refused(
-            "the cache cannot be emptied",
-            got=error,
-            expected="files that you may remove",
-            remedy=f"remove {cache.folder()} yourself",
-        ) from error
-    if as_json:
-        _say(json.dumps({"ok": True, "folder": str(cache.folder()), "freed_bytes": freed}))
-    else:
-        _say(f"{freed / 1e9:.2f} GB freed in {cache.folder()}")
 
 
 # ---------------------------------------------------------------- run
@@ -414,9 +340,9 @@ def _say_made(result: RunResult, seconds: float, as_json: bool) -> None:
             "seconds": round(seconds, 3),
             "scaled_by": _scaled(result.scaled_by),
         }
-        _say(json.dumps(outcome))
+        print_line(json.dumps(outcome))
     else:
-        _say("\n".join(files))
+        print_line("\n".join(files))
 
 
 # ---------------------------------------------------------------- check
@@ -445,9 +371,9 @@ def check(
         )
         if not as_json:
             for outcome in problems or ("ok",):
-                _say(one_line(f"{file}: {outcome}"))
+                print_line(one_line(f"{file}: {outcome}"))
     if as_json:
-        _say(json.dumps(reports))
+        print_line(json.dumps(reports))
     if not all(report["ok"] for report in reports):
         raise SystemExit(BAD_INPUT)
 

@@ -11,6 +11,7 @@ import typer
 from ..workflows.inputs import InputSpec
 from .studio.fields import Fields
 
+AsJson = Annotated[bool, typer.Option("--json", help="Print the outcome as JSON, last on stdout.")]
 Loras = Annotated[
     list[str],
     typer.Option(

@@ -1,5 +1,5 @@
 """stdin, stdout and stderr for a program that may be started without them, or whose reader may
-go.
+go; and what its commands end with.
 """
 
 from __future__ import annotations
@@ -7,6 +7,10 @@ from __future__ import annotations
 import io
 import os
 import sys
+from typing import NoReturn
+
+FAILED, BAD_INPUT = 1, 2
+"""exit codes"""
 
 
 def make_usable() -> None:
@@ -46,3 +50,24 @@ class _Unfailing(io.TextIOWrapper):
             super().flush()
         except OSError:
             pass
+
+
+def print_line(text: str) -> None:
+    """On stdout. What was made is made, so that a reader who has gone is a failure, but no bug."""
+    import typer
+
+    try:
+        typer.echo(text)
+    except OSError as error:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (to the end of the process)
+        leave(f"standard output: {error.strerror}; the work is done, but nobody was told", FAILED)
+
+
+def leave(message: str, code: int) -> NoReturn:
+    """With one line on stderr and this exit code."""
+    import typer
+
+    from ..models.quoting import one_line
+
+    typer.echo(one_line(f"musicgraph: {message}"), err=True)
+    raise SystemExit(code)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..models.refused import Refused
+from .options import AsJson
 from .tune.settings import TuneSettings
 
 if TYPE_CHECKING:
@@ -51,7 +52,6 @@ Every = Annotated[
     int, typer.Option(help="Steps between two looks: held-out loss, the adapter, and a sample.")
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the outcome as JSON, last on stdout.")]
 
 USUAL = TuneSettings(Path(), "", Path())
 

@@ -2,16 +2,21 @@
 same again.
 """
 
+import copy
 from dataclasses import replace
 from itertools import product
 
 import pytest
 import torch
+from adapters import write_adapter
 
 from musicgraph.models.compose.composition import stream
 from musicgraph.models.conditioning import Melody
 from musicgraph.models.config import Generation, Sampling
 from musicgraph.models.engines.session import TorchEngine
+from musicgraph.models.weights import checkpoint
+from musicgraph.models.weights.adapted import adapted
+from musicgraph.models.weights.peft_adapter import open_peft
 
 WINDOW, WITHIN, BEYOND, PROMPT = 20, 15, 45, 8
 WAYS = [
@@ -21,7 +26,7 @@ WAYS = [
         ("mono", "stereo"),
         ("fresh", "continued"),
         ("within", "beyond"),
-        ("plain", "negative"),
+        ("plain", "negative", "lora"),
     )
 ]
 
@@ -31,12 +36,30 @@ def a_melody(config):
     return Melody(chroma, config.sample_rate / config.chroma.hop)
 
 
+@pytest.fixture(scope="module")
+def with_lora(tmp_path_factory):
+    """The LM of a tiny checkpoint with an adapter on it."""
+    made = {}
+
+    def loaded(tiny):
+        if tiny.folder not in made:
+            folder = tmp_path_factory.mktemp("lora")
+            write_adapter(copy.deepcopy(tiny.upstream), folder)
+            weights = adapted(tiny.checkpoint, open_peft(folder, tiny.checkpoint.config), 1.0)
+            lm = checkpoint.load_lm(weights, torch.float32, torch.device("cpu"))
+            made[tiny.folder] = lm
+        return made[tiny.folder]
+
+    return loaded
+
+
 @pytest.mark.parametrize("way", WAYS)
-def test_it_is_as_long_as_asked_for_and_the_same_again(way, request):
+def test_it_is_as_long_as_asked_for_and_the_same_again(way, request, with_lora):
     kind, channels, begun, length, wish = way.split("-")
     tiny = request.getfixturevalue(channels if kind == "text" else f"melody_{channels}")
-    engine, config = TorchEngine(tiny.lm), tiny.config
-    engine.config = replace(config, window_frames=WINDOW)
+    config = replace(tiny.config, window_frames=WINDOW)
+    engine = TorchEngine(with_lora(tiny) if wish == "lora" else tiny.lm)
+    engine.config = config
     heard = tiny.text.encode(["a happy song", "drums"])
     if kind == "melody":
         heard = heard.with_melody(a_melody(config))
@@ -56,3 +79,8 @@ def test_it_is_as_long_as_asked_for_and_the_same_again(way, request):
     count = {"mono": 1, "stereo": 2}[channels]
     hop = tiny.checkpoint.config.codec.hop
     assert tiny.codec.decode(once, count).shape == (2, count, frames * hop)
+    if wish == "lora":
+        plain = TorchEngine(tiny.lm)
+        plain.config = config
+        without = torch.cat(list(stream(plain, generation, heard, None, prompt)), dim=2)
+        assert not torch.equal(once, without), "an adapter that is not heard shows nothing"

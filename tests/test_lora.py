@@ -9,8 +9,9 @@ import sys
 
 import pytest
 import torch
+from adapters import ATTENTION, write_adapter
 from fakes import assert_links_sound
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import PeftModel
 from peft.tuners.lora import LoraLayer
 from safetensors.torch import load_file, save_file
 from sessions import opened
@@ -39,7 +40,6 @@ from musicgraph.workflows.registry import NodeSpecs, node_classes
 from musicgraph.workflows.request import Lora, Request
 
 TEXTS = ["drums and a flute", "piano"]
-ATTENTION = ["q_proj", "k_proj", "v_proj", "out_proj"]
 KINDS = {
     "attention": {"target_modules": ATTENTION},
     "feed-forward": {"target_modules": ["fc1", "fc2"], "use_rslora": True},
@@ -56,24 +56,11 @@ KINDS = {
 }
 
 
-def write_adapter(base, folder, seed=0, **config):
-    """A random adapter, written by PEFT."""
-    torch.manual_seed(seed)
-    config = {"r": 4, "lora_alpha": 6, **config}
-    model = get_peft_model(musicgen_model(base), LoraConfig(**config))
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if "lora_" in name:
-                parameter.normal_(std=0.2)
-    model.save_pretrained(folder)
-    return folder
-
-
 @pytest.fixture(scope="module")
 def folders(mono, tmp_path_factory):
     where = tmp_path_factory.mktemp("loras")
     return {
-        kind: write_adapter(mono.folder, where / kind, seed, **config)
+        kind: write_adapter(musicgen_model(mono.folder), where / kind, seed, **config)
         for seed, (kind, config) in enumerate(KINDS.items())
     }
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from ..quoting import shown
+from ..disk.json_file import read_json
+from ..quoting import one_line, shown
 from ..refused import Refused
-from .peft_adapter import CONFIG
+from .peft_adapter import CONFIG, TENSORS
 
 LORAS = "loras"
+MAX_BASE_CHARACTERS = 200
 
 
 def known_adapters(folders: Sequence[Path]) -> list[str]:
@@ -25,6 +28,36 @@ def _children(folder: Path) -> list[Path]:
         return sorted(child for child in folder.iterdir() if (child / CONFIG).is_file())
     except OSError:
         return []
+
+
+@dataclass(frozen=True)
+class FoundAdapter:
+    """One that lies in `loras/`."""
+
+    name: str
+    folder: Path
+    size_bytes: int
+    base: str
+    """what it says that it was trained on; empty: nothing"""
+
+
+def found_adapters(folders: Sequence[Path]) -> list[FoundAdapter]:
+    """Each of `known_adapters`, by a quick look: `peft_adapter.open_peft` is the judge."""
+    found = []
+    for name in known_adapters(folders):
+        if (folder := known_adapter(name, folders)) is not None:  # else removed in this moment
+            weights = folder / TENSORS
+            size = weights.stat().st_size if weights.is_file() else 0
+            found.append(FoundAdapter(name, folder, size, _base_of(folder)))
+    return found
+
+
+def _base_of(folder: Path) -> str:
+    try:
+        base = read_json(folder / CONFIG, "a PEFT adapter's settings")["base_model_name_or_path"]
+    except (Refused, OSError, KeyError):
+        return ""
+    return one_line(base)[:MAX_BASE_CHARACTERS] if isinstance(base, str) else ""
 
 
 def known_adapter(name: str, folders: Sequence[Path]) -> Path | None:
