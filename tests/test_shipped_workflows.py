@@ -3,18 +3,27 @@ formats agree.
 """
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
+import torch
+from adapters import write_adapter
+from audiocraft_layout import exported, lm_settings, write_audiocraft
 from fakes import assert_links_sound, checked, opened
+from upstream import musicgen_model
 
+from musicgraph import cli
 from musicgraph.models.weights.places import OFFICIAL
+from musicgraph.nodes import host
 from musicgraph.nodes.host import Run, running
+from musicgraph.workflows.media.audio import read_audio, write_audio
 from musicgraph.workflows.reader import read_document
 from musicgraph.workflows.registry import NodeSpec, node_classes
 from musicgraph.workflows.widget_values import CONTROL_VALUES
 
 FOLDER = Path(__file__).parents[1] / "workflows"
+PICTURED = ("lora", "melody", "sound_effects")
 UI_FILES = sorted(FOLDER.glob("*.json"))
 API_FILES = sorted((FOLDER / "api").glob("*.json"))
 EXTRA_VALUES = {"LoadAudio": [None, ""]}  # what ComfyUI's page adds for its upload button
@@ -85,10 +94,78 @@ def test_the_api_form_is_what_the_page_would_send(path, classes):
 
 @pytest.mark.parametrize("path", [*UI_FILES, *API_FILES], ids=lambda path: path.stem)
 def test_every_workflow_is_fit_to_run(path, classes, tmp_path):
-    """All but the file that LoadAudio asks for: that is the user's own. A published model may be
-    named, which is not on this machine.
+    """All but the file that LoadAudio asks for, and the adapter: those are the user's own. A
+    published model may be named, which is not on this machine.
     """
     models = {official.id: official.id for official in OFFICIAL}
     with running(Run(input_dir=tmp_path, named_models=models)):
         problems = checked(read_document(path), classes).problems
-    assert {problem.title for problem in problems} <= {"Load Audio"}
+    assert {problem.title for problem in problems} <= {"Load Audio", "Load MusicGen LoRA"}
+
+
+@pytest.mark.parametrize("name", PICTURED)
+def test_a_thumbnail_lies_beside_it_by_its_name(name):
+    """As ComfyUI's list of templates looks for it."""
+    picture = (FOLDER / f"{name}.jpg").read_bytes()
+    assert (FOLDER / f"{name}.json").is_file()
+    assert picture[:2] == b"\xff\xd8" and len(picture) < 100_000
+
+
+# ---------------------------------------------------------------- runs
+
+
+@pytest.fixture
+def ran(tmp_path, capsys, monkeypatch):
+    """Runs a shipped workflow by the command, with tiny models in it: its one file and its log."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(name, **values):
+        values = {
+            "1.precision": "fp32",
+            "1.device": "cpu",
+            "3.top_k": 50,
+            "3.duration": 1,
+            **values,
+        }
+        options = [word for key, value in values.items() for word in ("--set", f"{key}={value}")]
+        monkeypatch.setattr(sys, "argv", ["musicgraph", "run", str(FOLDER / name), *options])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        told = capsys.readouterr()
+        assert not ended.value.code, told.err
+        return read_audio(Path(told.out.splitlines()[0]))
+
+    return run
+
+
+@pytest.mark.parametrize("file", ["lora.json", "api/lora.json"])
+def test_the_lora_workflow_plays_an_adapter_that_the_user_names(ran, mono, tmp_path, file):
+    adapter = write_adapter(musicgen_model(mono.folder), tmp_path / "zither")
+    tiny = {"1.model": mono.folder, "6.adapter": adapter}
+    heard, rate = ran(file, **tiny)
+    off, _ = ran(file, **tiny, **{"6.strength": 0})
+    assert heard.shape == (1, rate) == off.shape and not torch.equal(heard, off)
+
+
+@pytest.mark.parametrize("file", ["sound_effects.json", "api/sound_effects.json"])
+def test_the_workflow_for_sound_effects_runs_on_audiocrafts_files(
+    ran, mono, tmp_path, monkeypatch, file
+):
+    shown = []
+    monkeypatch.setattr(host, "show", shown.append)
+    settings = {**lm_settings(mono.upstream), "solver": "audiogen"}
+    folder = tmp_path / "tiny-audiogen"
+    write_audiocraft(folder, mono.upstream)
+    content = torch.load(folder / "state_dict.bin", weights_only=True)
+    torch.save(exported(content["best_state"], settings), folder / "state_dict.bin")
+    sound, rate = ran(file, **{"1.model": folder})
+    assert sound.shape == (1, rate) and sound.abs().max() > 0
+    assert any("sound effects model (AudioGen)" in one for one in shown)
+
+
+def test_the_melody_workflow_follows_a_file_in_the_input_folder(ran, melody_mono, tmp_path):
+    (tmp_path / "input").mkdir()
+    tune = torch.sin(torch.arange(16000) * 2 * torch.pi * 440 / 16000)[None]
+    write_audio(tmp_path / "input" / "melody.wav", tune * 0.5, 16000)
+    sound, rate = ran("melody.json", **{"1.model": melody_mono.folder})
+    assert sound.shape == (1, rate)

@@ -21,6 +21,7 @@ import gradio as gr
 from ...models.limits import Limits
 from ...models.quoting import shown as quoted
 from ...models.refused import Refused
+from ...models.weights.places import POCKET
 from ...nodes.host import Run, running
 from ...workflows import default_graph
 from ...workflows.events import NodeCached, NodeFailed, NodeOutput, NodeStarted
@@ -62,10 +63,10 @@ def shipped_workflows() -> list[tuple[str, str]]:
 
 
 def shipped_workflow(file_name: str, settings: AppSettings, classes: NodeClasses) -> Workflow:
-    """A graph that comes along, with this server's model in it."""
+    """A graph that comes along, with this server's model in it, where any model will do."""
     workflow = opened(read_document(SHIPPED / Path(file_name).name), classes)
     model = model_choices(settings)[0].name
-    loaders = workflow.graph.of_class(LOADER)
+    loaders = [one for one in workflow.graph.of_class(LOADER) if one.inputs[LOADER_INPUT] == POCKET]
     return with_overrides(workflow, [Override(node.id, LOADER_INPUT, model) for node in loaders])
 
 
