@@ -11,7 +11,6 @@ from ..models.config import SOUND
 from ..models.engines import choose
 from ..models.refused import Refused
 from ..models.weights import checkpoint, parts, places
-from ..models.weights.contract import fingerprint
 from . import host, wires
 
 if TYPE_CHECKING:
@@ -93,18 +92,20 @@ class MusicGenModelLoader:
     def IS_CHANGED(
         cls, model: str | None, precision: str | None = None, device: str | None = None
     ) -> str:
-        """Weights that were replaced on disk are loaded anew.
+        """Weights that were replaced on disk are loaded anew, also those of parts that lie
+        elsewhere.
 
         What is not here yet has no files to compare, so what was just downloaded is loaded twice
         where a graph runs a second time.
         """
         if model is None:  # linked
             return ""
+        folders = host.model_folders()
         try:
-            folder = places.locate(host.model_source(model), host.model_folders())
+            folder = places.locate(host.model_source(model), folders)
+            return checkpoint.fingerprint_of(folder, folders)
         except Refused:
             return ""
-        return fingerprint(folder)
 
     @classmethod
     def VALIDATE_INPUTS(cls, model=None, precision=None, device=None) -> bool | str:

@@ -6,6 +6,7 @@ the weights once, not twice. Opening needs no torch.
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from ..parameters import CODEC, LM, TEXT, codec_shapes, text_shapes
 from ..refused import Refused
-from .contract import Weights, largest
+from .contract import Weights, fingerprint, largest
 from .folder_kinds import is_audiocraft
 from .hugging_face import open_hugging_face
 
@@ -39,6 +40,16 @@ def open_checkpoint(folder: Path, folders: Sequence[Path] = ()) -> Weights:
 
         return open_audiocraft(folder, folders)
     return open_hugging_face(folder)
+
+
+def fingerprint_of(folder: Path, folders: Sequence[Path] = ()) -> str:
+    """Of what is opened from there; of the folder alone, where only that counts or it cannot be
+    opened yet.
+    """
+    if is_audiocraft(folder):
+        with contextlib.suppress(Refused):
+            return open_checkpoint(folder, folders).fingerprint
+    return fingerprint(folder)
 
 
 def load_lm(weights: Weights, dtype: torch.dtype, device: torch.device) -> MusicGenLM:
