@@ -9,10 +9,12 @@ from __future__ import annotations
 import functools
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Any
 
+from ..models.quoting import shown
 from ..models.refused import Refused
-from .inputs import InputSpec
+from .inputs import BadInput, InputSpec
 from .registry import NodeSpecs
 
 LOADER, TEXT, SAMPLER = "MusicGenModelLoader", "MusicGenTextEncode", "MusicGenSampler"
@@ -38,6 +40,11 @@ INPUTS = {
 }
 """field of a Request → the node class and the input that it sets"""
 MAX_PROMPT_CHARACTERS = 2000
+MAX_LORAS, MAX_LORA_CHARACTERS = 8, 200
+LORA_WORDS = (
+    "LoRAs on the model, by their names; NAME:STRENGTH is weaker or stronger than as it was "
+    "trained, which is 1."
+)
 PROMPT_WORDS = (
     "What the music should be: style, instruments, mood, tempo. Or a mix: pads 0.7 + drums 0.3."
 )
@@ -70,6 +77,53 @@ class Lora:
         except ValueError:
             return cls(text)
 
+    def __str__(self) -> str:
+        """What is parsed to the same."""
+        plain = self.strength == 1.0 and Lora.parse(self.adapter) == self
+        return self.adapter if plain else f"{self.adapter}:{self.strength}"
+
+
+@dataclass(frozen=True)
+class LorasInput(InputSpec):
+    """A list of texts, each the name of a LoRA or NAME:STRENGTH; read as a tuple of `Lora`.
+
+    Which names there are is for the door to say, and which fit the model for the node.
+    """
+
+    strength: InputSpec = field(kw_only=True)
+    """what the node declares of it"""
+
+    @property
+    def expected(self) -> str:
+        least, most = self.strength.minimum, self.strength.maximum
+        among = f"a list of at most {MAX_LORAS} texts, NAME or NAME:STRENGTH"
+        return f"{among} from {least:g} to {most:g}"
+
+    def read_exactly(self, value: Any) -> tuple[Lora, ...]:
+        if not isinstance(value, (list, tuple)) or len(value) > MAX_LORAS:
+            raise self._refused(value)
+        return tuple(map(self._read_one, value))
+
+    def _read_one(self, value: Any) -> Lora:
+        if not isinstance(value, str) or not value.strip() or len(value) > MAX_LORA_CHARACTERS:
+            raise self._refused(value)
+        lora = Lora.parse(value.strip())
+        try:
+            self.strength.read_exactly(lora.strength)
+        except BadInput:
+            raise self._refused(value) from None
+        return lora
+
+    def _refused(self, value: Any) -> BadInput:
+        return BadInput(
+            "invalid_input_type", "the value is no such list", self.name,
+            got=shown(value), expected=self.expected, remedy='send names, such as ["tango:0.7"]',
+        )  # fmt: skip
+
+    def _schema_of_type(self) -> dict[str, Any]:
+        one = {"type": "string", "minLength": 1, "maxLength": MAX_LORA_CHARACTERS}
+        return {"type": "array", "maxItems": MAX_LORAS, "items": one}
+
 
 @dataclass(frozen=True)
 class Request:
@@ -98,7 +152,9 @@ class Request:
     melody: str = ""
     """the name of a sound file in the input folder, to follow; empty: none"""
     loras: tuple[Lora, ...] = ()
-    """on the model; asked for at a terminal only, since folders are a person's own"""
+    """on the model; other folders than those in `loras/` only at a terminal, where a person names
+    their own
+    """
     save_as: str = "SaveAudio"
     """the class of the last node: `Format.save_as` of `media/formats.py`"""
 
@@ -135,6 +191,10 @@ def request_inputs() -> Mapping[str, InputSpec]:
         tooltip=f"Bring it to this loudness. {loudness.tooltip} Left out: as decoded.",
     )
     del found["model"]
+    found["loras"] = LorasInput(
+        "loras", "LORAS", required=False, default=(), has_default=True, tooltip=LORA_WORDS,
+        strength=specs[LORA].inputs["strength"],
+    )  # fmt: skip
     return found
 
 

@@ -21,7 +21,7 @@ MEANINGS = {
     401: "The key is missing or wrong, or the server has no keys and the request comes from "
     "another machine.",
     402: "The key has no credits left.",
-    404: "No such model here.",
+    404: "No such model, or no such LoRA, here.",
     406: "The Accept header allows none of the formats.",
     413: "The body is too large.",
     415: "The content type is not application/json.",
@@ -141,6 +141,7 @@ def _kind(schema: dict[str, Any]) -> str:
         else ""
     )
     limits += f", at most {schema['maxLength']} characters" if "maxLength" in schema else ""
+    limits += f" of at most {schema['maxItems']} texts" if "maxItems" in schema else ""
     return " or ".join(schema["enum"] if "enum" in schema else kinds) + limits
 
 

@@ -26,12 +26,13 @@ from starlette.concurrency import run_in_threadpool
 from starlette.types import Receive, Scope, Send
 
 from ... import __version__
-from ...nodes.host import Interrupted
+from ...models.weights.adapter_places import found_adapters
+from ...nodes.host import Interrupted, model_folders
 from ...workflows.media.formats import FORMATS, ZIP_TYPE
 from ...workflows.registry import node_classes
 from ..studio.fields import all_fields, compatible_fields, read_fields, request_of
 from ..studio.follow import JobStream
-from ..studio.models import offers, permitted
+from ..studio.models import check_loras, offers, permitted
 from ..studio.music import Music, music_job
 from ..studio.queue import JobHandle, JobQueue, QueueClosed
 from ..studio.settings import AppSettings
@@ -73,7 +74,7 @@ def build_api(queue: JobQueue, settings: AppSettings) -> FastAPI:
     )  # fmt: skip
     _add(
         app, "GET", "/v1/models", api.models, dependencies=key,
-        summary="The models that may be asked for",
+        summary="The models and LoRAs that may be asked for",
         responses=answers([JSON_TYPE], 401, 500),
     )  # fmt: skip
     _add(
@@ -181,7 +182,11 @@ class _Api:
             }
             for one in found
         ]
-        return JSONResponse({"models": rows})
+        loras = await run_in_threadpool(lambda: found_adapters(model_folders()))
+        named = [
+            {"name": one.name, "base": one.base, "size_bytes": one.size_bytes} for one in loras
+        ]
+        return JSONResponse({"models": rows, "loras": named})
 
     async def health(self, http: Request) -> Response:
         state = {
@@ -224,6 +229,7 @@ class _Api:
             message = f"stream: got {got}, expected neither; leave it or stream out"
             raise ApiError(422, "invalid_field", message)
         offer = permitted(self.settings, values.get("model", ""))
+        check_loras(values.get("loras", ()))
         format = FORMATS[format_name]
         request = request_of({**values, "model": offer.name}, save_as=format.save_as)
         named = {offer.name: offer.source}

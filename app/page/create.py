@@ -15,7 +15,7 @@ import gradio as gr
 from ...workflows.events import AudioChunk
 from ...workflows.registry import node_classes
 from ...workflows.request import Request
-from ..studio.models import permitted
+from ..studio.models import check_loras, permitted
 from ..studio.music import Music, music_job, music_of
 from ..studio.settings import AppSettings
 from . import theme
@@ -55,9 +55,10 @@ def compose(
 ) -> Generator[CreateStep, None, None]:
     """Yields steps as the run goes on. Closing it, or Visitors.stop, ends the run.
 
-    Raises ModelNotOffered for a model that is not on the menu.
+    Raises ModelNotOffered for a model or a LoRA that is not on the menu.
     """
     offer = permitted(settings, request.model, downloads=True)
+    check_loras(request.loras)
     request, named = replace(request, model=offer.name), {offer.name: offer.source}
     job = music_job(request, node_classes(), named_models=named, stream=True)
     status, live, streams = JobStatus(request.duration_s), LiveSound(), can_stream()
@@ -146,6 +147,7 @@ def _ask(builder: FormBuilder) -> None:
 
 def _settings(builder: FormBuilder, takes: gr.State) -> None:
     builder.model()
+    builder.loras()
     with gr.Row(elem_id="mg-seed-row"):
         seed = builder.seed()
         with gr.Column(elem_id="mg-dice-col"):

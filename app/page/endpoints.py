@@ -19,6 +19,7 @@ from ...workflows.inputs import InputSpec
 from ...workflows.overrides import Override, with_overrides
 from ...workflows.problems import refused
 from ...workflows.registry import node_classes
+from ...workflows.request import LorasInput
 from ..studio.calls import CALL_HEADER
 from ..studio.failures import failure_of
 from ..studio.fields import Fields, choice, page_fields
@@ -31,7 +32,7 @@ from .visitors import Visitors, visitor_of
 
 ARGUMENTS = (
     "prompt", "duration", "seed", "negative", "model", "variations", "guidance", "temperature",
-    "top_k", "top_p", "file_format",
+    "top_k", "top_p", "file_format", "loras",
 )  # fmt: skip
 """of /generate, in an order that stays"""
 FORMATS = tuple(suffix.removeprefix(".") for suffix in SUFFIXES)
@@ -125,6 +126,8 @@ def _input(spec: InputSpec) -> Any:
         return gr.Dropdown(
             list(spec.choices), value=spec.default, label=spec.name, allow_custom_value=True
         )
+    if isinstance(spec, LorasInput):
+        return gr.Dropdown([], value=[], multiselect=True, label=spec.name, allow_custom_value=True)
     if spec.type_name == "STRING":
         value = None if spec.required else spec.default
         return gr.Textbox(value, label=spec.name, max_length=spec.max_characters)

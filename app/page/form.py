@@ -11,9 +11,11 @@ from typing import Any
 import gradio as gr
 
 from ...models.refused import Refused
+from ...models.weights.adapter_places import known_adapters
 from ...models.weights.places import POCKET_WORLD
+from ...nodes.host import model_folders
 from ...workflows.inputs import InputSpec
-from ...workflows.request import MAX_PROMPT_CHARACTERS, Request
+from ...workflows.request import MAX_LORAS, MAX_PROMPT_CHARACTERS, Request
 from ..studio.fields import Fields, page_fields, read_fields, request_of
 from ..studio.settings import AppSettings
 from .model_menu import model_choices
@@ -29,6 +31,7 @@ LABELS = {
     "top_k": "Top-k",
     "top_p": "Top-p",
     "loudness": "Loudness in LUFS",
+    "loras": "LoRA",
 }
 """where the field's name is not word enough"""
 
@@ -44,6 +47,8 @@ def request_from(fields: Fields, values: Mapping[str, Any]) -> Request:
         "prompt": values.get("prompt") or "",
         "negative": values.get("negative") or "",
     }
+    if "loras" in given:
+        given["loras"] = given["loras"] or []
     if not given["prompt"].strip():
         remedy = "say what you want to hear, or take one of the ideas"
         raise Refused("prompt", got="nothing", expected="a few words", remedy=remedy)
@@ -61,7 +66,8 @@ def values_of(fields: Fields, request: Request) -> dict[str, Any]:
     """What the form shows for a request: the other way round."""
     values = {spec.name: getattr(request, name) for name, spec in fields.items()}
     is_loud = request.loudness_lufs is not None
-    return values | {LOUD: is_loud, "loudness": request.loudness_lufs if is_loud else USUAL_LUFS}
+    values |= {LOUD: is_loud, "loudness": request.loudness_lufs if is_loud else USUAL_LUFS}
+    return values | {"loras": [*map(str, request.loras)]}
 
 
 # ---------------------------------------------------------------- as widgets
@@ -127,6 +133,16 @@ class FormBuilder:
         return self._keep("model", gr.Dropdown(
             choices, value=choices[0][1], label="Model", info=f"pocket knows {POCKET_WORLD}.",
             filterable=False, elem_id="mg-model",
+        ))  # fmt: skip
+
+    def loras(self) -> gr.Dropdown | None:
+        """Where there are any in `loras/` when the page is made."""
+        names = known_adapters(model_folders())
+        if not names:
+            return None
+        return self._keep("loras", gr.Dropdown(
+            names, value=[], multiselect=True, max_choices=MAX_LORAS, allow_custom_value=True,
+            label=LABELS["loras"], info=self._fields["loras"].tooltip, elem_id="mg-loras",
         ))  # fmt: skip
 
     def seed(self) -> gr.Number:

@@ -81,6 +81,7 @@ def _chips(take: Take) -> list[str]:
     request = take.request
     facts = [
         request.model.rpartition("/")[2],
+        *(f"LoRA {lora}" for lora in request.loras),
         take.engine,
         f"guidance {request.cfg:g}",
         f"temperature {request.temperature:g}",

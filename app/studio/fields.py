@@ -36,6 +36,7 @@ def terminal_fields() -> dict[str, InputSpec]:
     """Of `musicgraph generate`. A person at a terminal may ask for whatever the nodes take."""
     fields = _fields(model_words="pocket, a folder, or a hub id such as facebook/musicgen-small.")
     del fields["prompt"]  # an argument, which may be empty
+    del fields["loras"]  # --lora, as often as wanted
     return _named(fields, "duration_s blend_s loudness_lufs")
 
 
@@ -45,6 +46,8 @@ def all_fields(settings: AppSettings) -> dict[str, InputSpec]:
         settings, model_words="One of GET /v1/models; left out or empty: the default one."
     )
     variations = fields["variations"]
+    loras = fields["loras"]
+    fields["loras"] = replace(loras, tooltip=f"{loras.tooltip} Names: GET /v1/models.")
     fields["variations"] = replace(
         variations, tooltip=variations.tooltip + " Several come as a ZIP file."
     )

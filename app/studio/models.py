@@ -1,4 +1,4 @@
-"""Which models may be opened, and which downloaded: decided here, for everybody.
+"""Which models and adapters may be opened, and which downloaded: decided here, for everybody.
 
     a person at a terminal     any that they name, downloaded if need be (`make_music`, `run --set`)
     a client of the HTTP API   what is on this machine, and what the server was started with
@@ -6,23 +6,27 @@
     somebody's graph           what is on the machine; on the page what a visitor may have
 
 A job carries the answer as `named_models`; the loader opens no folder and fetches nothing else.
-Graphs, and so the files that carry them, hold the names alone.
+Graphs, and so the files that carry them, hold the names alone. Adapters are those in `loras/` of
+the folders of models, by name; only a person at a terminal may name another folder.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ...models.quoting import shown
 from ...models.refused import Refused
+from ...models.weights.adapter_places import known_adapter, known_adapters
 from ...models.weights.places import Found, is_official, known_models, weights_size
 from ...nodes.host import model_folders
+from ...workflows.request import Lora
 from .settings import AppSettings
 
 
 class ModelNotOffered(Refused):
-    """No such model for whoever asks."""
+    """No such model, or no such adapter, for whoever asks."""
 
 
 @dataclass(frozen=True)
@@ -72,3 +76,15 @@ def permitted(settings: AppSettings, name: object, *, downloads: bool = False) -
         remedy = "choose one of them"
         raise ModelNotOffered("model", got=shown(name), expected=expected, remedy=remedy)
     return offer
+
+
+def check_loras(loras: Sequence[Lora]) -> None:
+    """Raises ModelNotOffered for one that is not in `loras/`; a path is no name."""
+    folders = model_folders()
+    for lora in loras:
+        if known_adapter(lora.adapter, folders) is None:
+            there = known_adapters(folders)
+            expected = f"one of {', '.join(there)}" if there else "none: this server has no LoRA"
+            remedy = "choose one of them" if there else "leave it out"
+            got = shown(lora.adapter)
+            raise ModelNotOffered("loras", got=got, expected=expected, remedy=remedy)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -62,16 +62,17 @@ def music_job(
     classes: NodeClasses,
     *,
     named_models: Mapping[str, str],
+    named_adapters: Collection[str] = (),
     input_dir: str = "input",
     stream: bool = False,
 ) -> Job:
     """The default graph for this request, up to its sound; saving is left to who asked.
 
-    `named_models` is what `models.py` allows, or what a person at a terminal named.
+    `named_models` is what `models.py` allows, or what a person at a terminal named; so are
+    `named_adapters`, beyond those in `loras/`.
     Raises WorkflowError with all that is wrong with the request.
     """
-    adapters = tuple(lora.adapter for lora in request.loras)
-    terms = Run(named_models=named_models, named_adapters=adapters, input_dir=Path(input_dir))
+    terms = Run(named_models=named_models, named_adapters=named_adapters, input_dir=Path(input_dir))
     with running(terms):
         specs = NodeSpecs(classes)
         workflow = workflow_for(request, specs)
@@ -84,7 +85,7 @@ def music_job(
         targets=(saver.links["audio"].node,),
         folders=Folders(input=input_dir),
         named_models=named_models,
-        named_adapters=adapters,
+        named_adapters=named_adapters,
         stream=stream,
         music_s=request.duration_s,
         checked=checked,
@@ -118,12 +119,18 @@ def make_music(
     input_dir: str = "input",
 ) -> Music:
     """For code and commands behind which a person stands, who has named the model: it may be
-    downloaded.
+    downloaded; and adapters, which may lie anywhere.
 
     Raises what `Runner.run` raises: WorkflowError, NodeError, host.Interrupted.
     """
     from .worker import run_job
 
-    named = {request.model: request.model}
-    job = music_job(request, runner.classes, named_models=named, input_dir=input_dir, stream=stream)
+    job = music_job(
+        request,
+        runner.classes,
+        named_models={request.model: request.model},
+        named_adapters=tuple(lora.adapter for lora in request.loras),
+        input_dir=input_dir,
+        stream=stream,
+    )
     return music_of(job, run_job(runner, job, listener, stopped))
