@@ -1,7 +1,8 @@
 """Writes an opened checkpoint of any layout in Hugging Face's: settings, shards, tokenizer.
 
-Tensors keep their type; those of the codec's convolutions are written as length and direction, as
-transformers wants them, of which the product is the same to the last bit.
+Tensors keep their type (what an adapter changes is float32); those of the codec's convolutions are
+written as length and direction, as transformers wants them, of which the product is the same to the
+last bit.
 """
 
 from __future__ import annotations
