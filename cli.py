@@ -24,7 +24,7 @@ from .app.models_cli import clean_cache, models
 from .app.options import AsJson, Loras, give_options
 from .app.progress_bars import music_bar, node_bar
 from .app.serve_cli import demo
-from .app.streams import BAD_INPUT, FAILED, leave, print_line
+from .app.streams import BAD_INPUT, FAILED, exit_with, print_line
 from .app.tune_cli import tune
 from .models.engines.processors import prepare_threads
 from .models.quoting import has_surrogates
@@ -97,13 +97,13 @@ def explained_errors() -> Iterator[None]:
     try:
         yield
     except Refused as error:
-        leave(str(error), BAD_INPUT)
+        exit_with(str(error), BAD_INPUT)
     # typer's usage errors, whose class has no public name
     except typer.BadParameter.__base__ as error:  # pyright: ignore[reportGeneralTypeIssues]
         _exit_for_usage(error)
     except NodeError as error:
         if error.is_refusal:
-            leave(str(error), BAD_INPUT)
+            exit_with(str(error), BAD_INPUT)
         _exit_for_bug()
     except Exception:
         _exit_for_bug()
@@ -118,7 +118,7 @@ def _exit_for_usage(error: Any) -> None:
     hint = f"see {command} --help"
     if type(error).__name__ == "NoSuchOption" and command.endswith("generate"):
         hint = f'a prompt that begins with "-" goes last, behind --: {command} -- "{sys.argv[-1]}"'
-    leave(f"{message.rstrip('.')}; {hint}", BAD_INPUT)
+    exit_with(f"{message.rstrip('.')}; {hint}", BAD_INPUT)
 
 
 def _exit_for_bug() -> None:
@@ -129,7 +129,7 @@ def _exit_for_bug() -> None:
 
     traceback.print_exc()
     here = f"musicgraph {__version__}, Python {platform.python_version()}, {platform.platform()}"
-    leave(
+    exit_with(
         "this is our fault, not yours; please send us the lines above, the command and the file "
         f"that it read, and this: {here} ({ISSUES})",
         FAILED,

@@ -60,10 +60,11 @@ def print_line(text: str) -> None:
         typer.echo(text)
     except OSError as error:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (to the end of the process)
-        leave(f"standard output: {error.strerror}; the work is done, but nobody was told", FAILED)
+        told = "the work is done, but nobody was told"
+        exit_with(f"standard output: {error.strerror}; {told}", FAILED)
 
 
-def leave(message: str, code: int) -> NoReturn:
+def exit_with(message: str, code: int) -> NoReturn:
     """With one line on stderr and this exit code."""
     import typer
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -62,7 +62,7 @@ def music_job(
     classes: NodeClasses,
     *,
     named_models: Mapping[str, str],
-    named_adapters: Collection[str] = (),
+    named_adapters: tuple[str, ...] = (),
     input_dir: str = "input",
     stream: bool = False,
 ) -> Job:
