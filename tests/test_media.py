@@ -8,11 +8,11 @@ import zlib
 import pytest
 import torch
 
+from musicgraph.models.disk import files
 from musicgraph.models.limits import Limits
 from musicgraph.models.refused import Refused
 from musicgraph.nodes.host import Interrupted, Run, running
 from musicgraph.workflows.media import audio as media
-from musicgraph.workflows.media import files
 from musicgraph.workflows.media.encode import CODINGS
 from musicgraph.workflows.media.tags import read_tags, workflow_tags
 
