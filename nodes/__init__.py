@@ -3,7 +3,7 @@
 Inside ComfyUI it registers the model folder.
 """
 
-from . import audio, codec, conditioning, host, load, lora, melody, sample, text, tokens
+from . import analysis, audio, codec, conditioning, host, load, lora, melody, sample, text, tokens
 
 NODES = (
     *load.NODES,
@@ -15,6 +15,7 @@ NODES = (
     *codec.NODES,
     *tokens.NODES,
     *audio.NODES,
+    *analysis.NODES,
 )
 NODE_CLASS_MAPPINGS: dict[str, type] = {node.__name__: node for node in NODES}
 NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = {node.__name__: node.TITLE for node in NODES}
