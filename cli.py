@@ -20,12 +20,14 @@ import typer
 
 from .app.convert_cli import convert
 from .app.http.keys_cli import keys
+from .app.info_cli import info
 from .app.models_cli import clean_cache, models
 from .app.options import AsJson, Loras, give_options
 from .app.progress_bars import music_bar, node_bar
 from .app.serve_cli import demo
 from .app.streams import BAD_INPUT, FAILED, exit_with, print_line
 from .app.tune_cli import tune
+from .app.until_cli import Tries, Until, kept_take, terms_of
 from .models.engines.processors import prepare_threads
 from .models.quoting import has_surrogates
 from .models.refused import Refused
@@ -59,6 +61,7 @@ app.add_typer(keys, name="keys")
 app.command()(demo)
 app.command()(convert)
 app.command()(tune)
+app.command()(info)
 app.command()(models)
 app.command("clean")(clean_cache)
 
@@ -172,6 +175,8 @@ def generate(
         ),
     ] = None,
     lora: Loras = [],  # noqa: B006
+    until: Until = None,
+    tries: Tries = None,
     as_json: AsJson = False,
     **values: Any,
 ) -> None:
@@ -188,6 +193,7 @@ def generate(
     told = {name: values[name] for name in ("negative", "model", "schedule", "automation")}
     _check_is_text(prompt=prompt, lora="".join(lora), **told)
     prompt = _begun(prompt, values["schedule"])
+    terms = terms_of(until, tries, values["variations"])
     tune = melody and _existing_file("melody", melody)
     takes = _take_paths(output, values["variations"])
     for path in takes:
@@ -202,12 +208,20 @@ def generate(
     loras = tuple(map(Lora.parse, lora))
     asked = {**values, "prompt": prompt, "loras": loras, "save_as": save_as}
     request = request_of(asked, melody=tune.name if tune else "")
-    folder = str(tune.parent) if tune else "input"
-    with music_bar(request.duration_s) as listener:
-        music = make_music(Runner(), request, listener=listener, input_dir=folder)
+    folder, runner, tried = str(tune.parent) if tune else "input", Runner(), []
+
+    def make(one: Request) -> Music:
+        with music_bar(one.duration_s) as listener:
+            return make_music(runner, one, listener=listener, input_dir=folder)
+
+    if terms:
+        kept, tried = kept_take(make, request, terms)
+        request, music = kept.request, kept.music
+    else:
+        music = make(request)
     for path, sound in zip(takes, music.waveform, strict=True):
         write_audio(path, sound, music.sample_rate, tags=music.tags)
-    _tell(takes, request, music, as_json)
+    _tell(takes, request, music, tried, as_json)
 
 
 def _begun(prompt: str, schedule: str) -> str:
@@ -228,8 +242,10 @@ def _existing_file(what: str, path: Path) -> Path:
     return path
 
 
-def _tell(takes: list[Path], request: Request, music: Music, as_json: bool) -> None:
-    """What was made, and how."""
+def _tell(
+    takes: list[Path], request: Request, music: Music, tried: list[dict[str, Any]], as_json: bool
+) -> None:
+    """What was made, and how; with --until, also what every take measures."""
     outcome = {
         "files": [str(path) for path in takes],
         "seconds": music.duration_s,
@@ -240,6 +256,9 @@ def _tell(takes: list[Path], request: Request, music: Music, as_json: bool) -> N
         "x_real_time": round(music.x_real_time, 3),
         "scaled_by": _scaled(dict(zip(takes, music.scaled_by, strict=True))),
     }
+    if tried:
+        fulfilled = any(one["fulfilled"] for one in tried)
+        outcome |= {"fulfilled": fulfilled, "tries": tried}
     if as_json:
         print_line(json.dumps(outcome))
     else:
