@@ -169,13 +169,13 @@ COLOURS = (
 )
 
 
-def mel_filters(sample_rate: int, n_mels: int) -> Tensor:
-    """`[n_mels, N_FFT // 2 + 1]` triangles, evenly spaced on the mel scale (2595 · log10(1 +
+def mel_filters(sample_rate: int, n_mels: int, n_fft: int = N_FFT) -> Tensor:
+    """`[n_mels, n_fft // 2 + 1]` triangles, evenly spaced on the mel scale (2595 · log10(1 +
     f/700)).
     """
     top = 2595 * math.log10(1 + sample_rate / 2 / 700)
     edges = 700 * (10 ** (torch.linspace(0, top, n_mels + 2) / 2595) - 1)
-    frequencies = torch.linspace(0, sample_rate / 2, N_FFT // 2 + 1)
+    frequencies = torch.linspace(0, sample_rate / 2, n_fft // 2 + 1)
     rising = (frequencies - edges[:-2, None]) / (edges[1:-1] - edges[:-2])[:, None]
     falling = (edges[2:, None] - frequencies) / (edges[2:] - edges[1:-1])[:, None]
     return torch.minimum(rising, falling).clamp_min(0)

@@ -38,20 +38,10 @@ def power_spectrum(waveform: Tensor, sample_rate: int, window: int, hop: int) ->
 
 
 def band_db(power: Tensor) -> Tensor:
-    """`[bins, frames]` → `[BANDS, frames]` on the mel scale, in dB below the loudest place."""
-    filters = _filters(power.shape[0])
+    """`[WINDOW / 2 + 1, frames]` → `[BANDS, frames]` on the mel scale, in dB below the loudest."""
+    filters = dsp.mel_filters(RATE, BANDS, WINDOW)
     decibels = 10 * torch.log10((filters @ power).clamp_min(1e-20))
     return (decibels - decibels.max()).clamp_min(-RANGE_DB)
-
-
-def _filters(bins: int) -> Tensor:
-    """`[BANDS, bins]`: triangles, evenly spaced on the mel scale (2595 · log10(1 + f/700))."""
-    top = 2595 * math.log10(1 + RATE / 2 / 700)
-    edges = 700 * (10 ** (torch.linspace(0, top, BANDS + 2) / 2595) - 1)
-    hz = torch.linspace(0, RATE / 2, bins)
-    rising = (hz - edges[:-2, None]) / (edges[1:-1] - edges[:-2])[:, None]
-    falling = (edges[2:, None] - hz) / (edges[2:] - edges[1:-1])[:, None]
-    return torch.minimum(rising, falling).clamp_min(0)
 
 
 # ---------------------------------------------------------------- tempo
