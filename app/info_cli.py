@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .options import AsJson
+from .streams import print_line
+
 if TYPE_CHECKING:
     from ..workflows.graph import Graph, Node
     from ..workflows.reader import Document
 
 Sound = Annotated[Path, typer.Argument(metavar="FILE", help="A sound, or a video with one.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print it as JSON.")]
 
 SIDES = {"prompt": "positive", "negative": "negative"}
 """field → the sampler's input that its text goes to"""
@@ -33,12 +35,12 @@ def info(file: Sound, as_json: AsJson = False) -> None:
     sound, rate = read_audio(file)
     said, heard = _said(file), analyse(sound, rate)
     if as_json:
-        typer.echo(json.dumps({"file": str(file), "made_by": said, "measured": heard.facts()}))
+        print_line(json.dumps({"file": str(file), "made_by": said, "measured": heard.facts()}))
         return
     for name, value in (said or {"made by": "the file does not say"}).items():
-        typer.echo(_line(name, value))
+        print_line(_line(name, value))
     for name, value in heard.facts().items():
-        typer.echo(_line(name, value))
+        print_line(_line(name, value))
 
 
 def _line(name: str, value: Any) -> str:
@@ -67,13 +69,15 @@ def _said(file: Path) -> dict[str, Any] | None:
 
 
 def _fields(document: Document) -> dict[str, Any]:
-    """A field that several nodes fill in differently is a list."""
+    """A field that several nodes fill in differently is a list; a schedule's texts are prompts."""
     from ..workflows.registry import NodeSpecs, node_classes
-    from ..workflows.request import INPUTS
+    from ..workflows.request import INPUTS, TEXT
     from ..workflows.workflow import Workflow
 
     graph, found = Workflow.of(document, NodeSpecs(node_classes())).graph, {}
     for name, (class_type, input) in INPUTS.items():
+        if class_type == TEXT and name not in SIDES:
+            continue
         nodes = _texts(graph, SIDES[name]) if name in SIDES else graph.of_class(class_type)
         given = (node.widgets.get(input) for node in nodes)
         values = list(dict.fromkeys(one for one in given if isinstance(one, PLAIN)))
