@@ -98,12 +98,15 @@ def train_judge(lead: str) -> measures.Classifier:
     return measures.train_classifier(train, check)
 
 
-def play(texts: Sequence[str], loras: tuple[Lora, ...], folder: Path) -> list[np.ndarray]:
+def play(
+    texts: Sequence[str], loras: tuple[Lora, ...], cfg: float, folder: Path
+) -> list[np.ndarray]:
     """As `musicgraph generate --seed 0` does; kept as files, too."""
     folder.mkdir(parents=True, exist_ok=True)
     runner, clips = Runner(), []
     for number, text in enumerate(texts):
-        music = make_music(runner, Request(text, duration_s=CLIP_S, seed=0, loras=loras))
+        request = Request(text, duration_s=CLIP_S, seed=0, cfg=cfg, loras=loras)
+        music = make_music(runner, request)
         clips.append(music.waveform[0, 0].numpy())
         soundfile.write(folder / f"{number:02}.wav", clips[-1], music.sample_rate)
     return clips
@@ -145,14 +148,14 @@ def main(args: argparse.Namespace) -> None:
     with subprocess.Popen(tune_command(args), stdout=subprocess.PIPE, text=True) as process:
         judge = train_judge(lead)
         tuned = finished(process)
-    found = {"lead": lead, "tune": vars(tuned), "strength": args.strength}
+    found = {"lead": lead, "tune": vars(tuned), "strength": args.strength, "cfg": args.cfg}
     found |= {"judge": judge.accuracy, "judge of it": judge.by_label[lead], "clips": CLIP_S}
     texts = [said(text, lead=lead) for text in PROMPTS]
     texts += [said(text, lead=one) for text, one in zip(PROMPTS, KNOWN, strict=False)]
     lora = Lora(str(args.work_dir / "lora"), args.strength)
     clips = {}
     for way, loras in (("without", ()), ("with", (lora,))):
-        clips[way] = play(texts, loras, args.work_dir / way)
+        clips[way] = play(texts, loras, args.cfg, args.work_dir / way)
         heard = judge.predict(clips[way])
         asked, known = heard[: len(PROMPTS)], heard[len(PROMPTS) :]
         right = sum(one == name for one, name in zip(known, KNOWN, strict=True))
@@ -170,6 +173,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=5.0, help="of a piece in training")
     parser.add_argument("--every", type=int, default=50)
     parser.add_argument("--strength", type=float, default=1.0)
+    parser.add_argument("--cfg", type=float, default=1.0, help="guidance; see docs/lora.md")
     return parser.parse_args()
 
 
