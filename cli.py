@@ -375,7 +375,7 @@ def run(
     from .nodes.host import Run
     from .workflows.executor import Runner
     from .workflows.media.files import check_folder_writable
-    from .workflows.overrides import Override
+    from .workflows.overrides import Override, named_by
 
     started = time.perf_counter()
     for text in set_:
@@ -383,7 +383,7 @@ def run(
     check_folder_writable(output)
     part_files.sweep(output)
     runner, overrides = Runner(), [Override.parse(text) for text in set_]
-    named = {override.value: override.value for override in overrides}
+    named = named_by(overrides)
     terms = Run(input_dir=input, output_dir=output, named_models=named, named_adapters=named)
     valid, extra = _made_ready(workflow, overrides, runner.classes, terms)
     with _progress(valid.graph) as listener:
