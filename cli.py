@@ -21,7 +21,7 @@ import typer
 
 from .app.convert_cli import convert
 from .app.http.keys_cli import keys
-from .app.options import Loras, give_options
+from .app.options import Loras, Melody, Style, StyleGuidance, give_options, sound_to_follow
 from .app.serve_cli import demo
 from .app.tune_cli import tune
 from .models.engines.processors import prepare_threads
@@ -169,15 +169,9 @@ def generate(
             "--output", "-o", help=f"The suffix chooses the format: {' '.join(BY_SUFFIX)}"
         ),
     ] = Path("music.wav"),
-    melody: Annotated[
-        Path | None,
-        typer.Option(
-            "--melody",
-            metavar="FILE",
-            help="A sound whose tune the music follows; needs a melody "
-            "model, such as -m facebook/musicgen-melody.",
-        ),
-    ] = None,
+    melody: Melody = None,
+    style: Style = None,
+    style_guidance: StyleGuidance = None,
     lora: Loras = [],  # noqa: B006
     as_json: AsJson = False,
     **values: Any,
@@ -194,33 +188,27 @@ def generate(
 
     told = {"negative": values["negative"], "model": values["model"], "lora": "".join(lora)}
     _check_is_text(prompt=prompt, **told)
-    tune = melody and _existing_file("melody", melody)
+    how, sound = sound_to_follow(melody, style, style_guidance)
     takes = _take_paths(output, values["variations"])
     for path in takes:
         check_writable(path)
     part_files.sweep(output.parent)
     if not values["model"]:
-        values["model"], reason = default_model(model_folders(), melody=bool(tune))
+        values["model"], reason = default_model(model_folders(), follows=how)
         typer.echo(f"model: {values['model']} ({reason})", err=True)
     if not prompt.strip():
         typer.echo("empty prompt: the music will be unconditional", err=True)
     save_as = BY_SUFFIX[output.suffix.lower()].save_as
     loras = tuple(map(Lora.parse, lora))
     asked = {**values, "prompt": prompt, "loras": loras, "save_as": save_as}
-    request = request_of(asked, melody=tune.name if tune else "")
-    folder = str(tune.parent) if tune else "input"
+    heard = {how: sound.name, "style_guidance": style_guidance} if sound else {}
+    request = request_of(asked, **heard)
+    folder = str(sound.parent) if sound else "input"
     with _music_bar(request.duration_s) as listener:
         music = make_music(Runner(), request, listener=listener, input_dir=folder)
     for path, sound in zip(takes, music.waveform, strict=True):
         write_audio(path, sound, music.sample_rate, tags=music.tags)
     _tell(takes, request, music, as_json)
-
-
-def _existing_file(what: str, path: Path) -> Path:
-    if not path.is_file():
-        got = "a folder" if path.is_dir() else "nothing there"
-        raise Refused(f"{what}: {path}", got=got, expected="a sound file", remedy="check the path")
-    return path
 
 
 def _tell(takes: list[Path], request: Request, music: Music, as_json: bool) -> None:

@@ -3,13 +3,14 @@
 Inside ComfyUI it registers the model folder.
 """
 
-from . import audio, codec, host, load, lora, melody, sample, text
+from . import audio, codec, host, load, lora, melody, sample, style, text
 
 NODES = (
     *load.NODES,
     *lora.NODES,
     *text.NODES,
     *melody.NODES,
+    *style.NODES,
     *sample.NODES,
     *codec.NODES,
     *audio.NODES,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..models.config import MAX_BATCH, MAX_DURATION_S, Generation, LMConfig, Sampling
@@ -37,7 +37,7 @@ class MusicGenSampler:
     def INPUT_TYPES(cls) -> dict[str, Any]:
         model = {"tooltip": "From Load MusicGen."}
         positive = {
-            "tooltip": "What the music should be: from MusicGen Text Encode or MusicGen Melody."
+            "tooltip": "What the music should be: from MusicGen Text Encode, Melody or Style."
         }
         negative = {
             "tooltip": "What the music should not be. Works through guidance, so cfg must not be 1."
@@ -90,10 +90,11 @@ class MusicGenSampler:
             prompt = prompt.repeat_interleave(variations, dim=0)
         if negative is not None and 1 < len(negative) == len(positive):
             negative = negative.repeated(variations)
-        longest = max(one.mask.shape[1] for one in (positive, negative) if one is not None)
-        if config.chroma and positive.melody is None:
-            host.say("no melody: the model follows the text alone")
-        engine = model.source.ready(_working_bytes(model, len(positive) * variations, longest))
+        if config.sound_size and positive.melody is positive.style is None:
+            what = "melody" if config.chroma else "style"
+            host.say(f"no {what}: the model follows the text alone")
+        heard = [one for one in (positive, negative) if one is not None]
+        engine = model.source.ready(_working_bytes(model, heard, len(positive) * variations))
         frames = stream(
             engine, generation, positive.repeated(variations), negative, prompt, open_end
         )
@@ -237,12 +238,14 @@ def _gathered(frames: Generator[Tensor, None, None], total: int, config: LMConfi
     return torch.cat(blocks, dim=2)
 
 
-def _working_bytes(model: wires.Model, items: int, text_length: int) -> int:
-    """Keys and values of a prefix and a whole window, for both halves of guidance."""
+def _working_bytes(model: wires.Model, heard: Sequence[Conditioning], items: int) -> int:
+    """Keys and values of a prefix and a whole window, for each part of guidance."""
     config = model.config
     width = 4 if model.choice.precision == "fp32" else 2
-    steps = config.window_frames + config.max_delay + config.prefix_length(text_length)
-    return 2 * items * 2 * config.num_layers * config.hidden_size * steps * width
+    styles = [one.style.states.shape[1] for one in heard if one.style is not None]
+    prefix = config.prefix_length(max(one.mask.shape[1] for one in heard), max(styles, default=0))
+    steps = config.window_frames + config.max_delay + prefix
+    return 2 * items * (3 if styles else 2) * config.num_layers * config.hidden_size * steps * width
 
 
 NODES = (MusicGenSampler,)

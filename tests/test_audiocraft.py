@@ -239,7 +239,8 @@ def test_a_part_is_downloaded_when_the_model_was_named_and_only_then(
     shutil.rmtree(folder / "t5-base")
     asked = []
 
-    def download(repository, target, on_progress, kinds):
+    def download(repository, target, on_progress, kinds, archives):
+        assert archives == ()
         asked.append((repository, target, kinds))
         write_text_encoder(target, mono.upstream)
         return target

@@ -268,6 +268,6 @@ def test_without_a_model_the_largest_melody_model_is_taken_or_one_is_asked_for(t
         for name in ("musicgen-melody", "musicgen-small", "facebook/musicgen-melody-large")
     ]
     assert places.default_model((), known)[0] == "musicgen-small"
-    assert places.default_model((), known, melody=True)[0] == "facebook/musicgen-melody-large"
+    assert places.default_model((), known, follows="melody")[0] == "facebook/musicgen-melody-large"
     with pytest.raises(Refused, match="melody: got no melody model on this machine"):
-        places.default_model((), known[1:2], melody=True)
+        places.default_model((), known[1:2], follows="melody")

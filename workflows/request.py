@@ -78,6 +78,10 @@ class Request:
     """None: as decoded"""
     melody: str = ""
     """the name of a sound file in the input folder, to follow; empty: none"""
+    style: str = ""
+    """the same, to sound like"""
+    style_guidance: float | None = None
+    """how much the text counts beside the style; None: as usual"""
     loras: tuple[Lora, ...] = ()
     """on the model; asked for at a terminal only, since folders are a person's own"""
     save_as: str = "SaveAudio"

@@ -1,7 +1,8 @@
 """Guidance: what an item listens to at once, in branches, and how their logits become one.
 
 Plain classifier-free guidance is two branches of weights (cfg, 1 − cfg): the conditioning, and
-nothing or the negative. A third (style's double guidance) or a mix of prompts is one branch more.
+nothing or the negative. A style's double guidance has the style without its text between them: cfg
+· β, cfg · (1 − β), 1 − cfg (Rouard et al. 2024, section 4.3). A mix of prompts is some more.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ def branches_for(
 ) -> tuple[Branches, ...]:
     """The branches of each item: its conditioning and, with guidance, the negative or nothing.
 
-    Guidance is left out where it has no effect: with cfg 1, and where neither side hears anything.
+    Guidance is left out where it has no effect: with cfg 1, and where neither side hears anything;
+    double guidance with β 1, and where text or style is missing.
     Raises Refused if the negative conditioning has neither one item nor as many as the positive
     one.
     """
@@ -51,9 +53,20 @@ def branches_for(
 
 
 def _guided(positive: Conditioning | None, negative: Conditioning | None, cfg: float) -> Branches:
-    if cfg == 1 or positive is negative is None:
-        return (Branch(positive, 1.0),)
-    return Branch(positive, cfg), Branch(negative, 1 - cfg)
+    if positive is negative is None:
+        return (Branch(None, 1.0),)
+    away = () if cfg == 1 else (Branch(negative, 1 - cfg),)
+    beta = _beta(positive)
+    if positive is None or beta == 1:
+        return Branch(positive, cfg), *away
+    return Branch(positive, cfg * beta), Branch(positive.without_text(), cfg * (1 - beta)), *away
+
+
+def _beta(positive: Conditioning | None) -> float:
+    """1 where the text alone, or the style alone, is heard."""
+    if positive is None or positive.style is None or not positive.has_text:
+        return 1.0
+    return positive.style.guidance
 
 
 def mixed(logits: Tensor, items: Sequence[Branches]) -> Tensor:
