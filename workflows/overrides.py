@@ -45,8 +45,8 @@ class Override:
 
 
 def named_by(overrides: Iterable[Override]) -> dict[str, str]:
-    """What whoever wrote them named, and so may be used or downloaded, as `Run.named_models` has it:
-    any value may be a model, and `separate=true` stands for the weights that take a mix apart.
+    """What whoever wrote them named, and so may be used or downloaded (`Run.named_models`): any
+    value may be a model, and `separate=true` stands for the weights that take a mix apart.
     """
     values = [str(one.value) for one in overrides]
     if any(one.input == "separate" and str(one.value).lower() == "true" for one in overrides):
