@@ -350,9 +350,9 @@ LM_CHANGES = {
     "no width": (lambda s: s["transformer_lm"].pop("dim"), "dim: got nothing"),
     "other width": (lambda s: s["transformer_lm"].update(dim=64), "does not fit xp.cfg"),
     "NaN seconds": (lambda s: s["dataset"].update(segment_duration=float("nan")), "segment_dur"),
-    "a style": (
+    "a style in layers of its own": (
         lambda s: s["conditioners"].update(self_wav={"model": "style"}),
-        "conditioners: got .*style",
+        "fuser: got .*cross",
     ),
     "chords": (
         lambda s: s["conditioners"].update(chords={"model": "chords_emb"}),
