@@ -22,7 +22,15 @@ from .app.convert_cli import convert
 from .app.http.keys_cli import keys
 from .app.info_cli import info
 from .app.models_cli import clean_cache, models
-from .app.options import AsJson, Loras, give_options
+from .app.options import (
+    AsJson,
+    Loras,
+    Melody,
+    Style,
+    StyleGuidance,
+    give_options,
+    sound_to_follow,
+)
 from .app.progress_bars import music_bar, node_bar
 from .app.serve_cli import demo
 from .app.streams import BAD_INPUT, FAILED, exit_with, print_line
@@ -165,15 +173,9 @@ def generate(
             "--output", "-o", help=f"The suffix chooses the format: {' '.join(BY_SUFFIX)}"
         ),
     ] = Path("music.wav"),
-    melody: Annotated[
-        Path | None,
-        typer.Option(
-            "--melody",
-            metavar="FILE",
-            help="A sound whose tune the music follows; needs a melody "
-            "model, such as -m facebook/musicgen-melody.",
-        ),
-    ] = None,
+    melody: Melody = None,
+    style: Style = None,
+    style_guidance: StyleGuidance = None,
     lora: Loras = [],  # noqa: B006
     until: Until = None,
     tries: Tries = None,
@@ -194,21 +196,22 @@ def generate(
     _check_is_text(prompt=prompt, lora="".join(lora), **told)
     prompt = _begun(prompt, values["schedule"])
     terms = terms_of(until, tries, values["variations"])
-    tune = melody and _existing_file("melody", melody)
+    how, sound = sound_to_follow(melody, style, style_guidance)
     takes = _take_paths(output, values["variations"])
     for path in takes:
         check_writable(path)
     part_files.sweep(output.parent)
     if not values["model"]:
-        values["model"], reason = default_model(model_folders(), melody=bool(tune))
+        values["model"], reason = default_model(model_folders(), follows=how)
         typer.echo(f"model: {values['model']} ({reason})", err=True)
     if not (prompt.strip() or values["schedule"].strip()):
         typer.echo("empty prompt: the music will be unconditional", err=True)
     save_as = BY_SUFFIX[output.suffix.lower()].save_as
     loras = tuple(map(Lora.parse, lora))
     asked = {**values, "prompt": prompt, "loras": loras, "save_as": save_as}
-    request = request_of(asked, melody=tune.name if tune else "")
-    folder, runner, tried = str(tune.parent) if tune else "input", Runner(), []
+    heard = {how: sound.name, "style_guidance": style_guidance} if sound else {}
+    request = request_of(asked, **heard)
+    folder, runner, tried = str(sound.parent) if sound else "input", Runner(), []
 
     def make(one: Request) -> Music:
         with music_bar(one.duration_s) as listener:
@@ -233,13 +236,6 @@ def _begun(prompt: str, schedule: str) -> str:
             remedy='say it: musicgraph generate "calm piano"',
         )
     return "" if prompt == UNSAID else prompt
-
-
-def _existing_file(what: str, path: Path) -> Path:
-    if not path.is_file():
-        got = "a folder" if path.is_dir() else "nothing there"
-        raise Refused(f"{what}: {path}", got=got, expected="a sound file", remedy="check the path")
-    return path
 
 
 def _tell(
@@ -306,7 +302,7 @@ def run(
     from .models.disk.files import check_folder_writable
     from .nodes.host import Run
     from .workflows.executor import Runner
-    from .workflows.overrides import Override
+    from .workflows.overrides import Override, named_by
 
     started = time.perf_counter()
     for text in set_:
@@ -314,7 +310,7 @@ def run(
     check_folder_writable(output)
     part_files.sweep(output)
     runner, overrides = Runner(), [Override.parse(text) for text in set_]
-    named = {override.value: override.value for override in overrides}
+    named = named_by(overrides)
     terms = Run(input_dir=input, output_dir=output, named_models=named, named_adapters=named)
     valid, extra = _made_ready(workflow, overrides, runner.classes, terms)
     with node_bar(valid.graph) as listener:

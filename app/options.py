@@ -1,13 +1,15 @@
-"""Command-line options made of declared fields."""
+"""Command-line options made of declared fields, and what those say that stand beside them."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from ..models.refused import Refused
 from ..workflows.inputs import InputSpec
 from .studio.fields import Fields
 
@@ -19,6 +21,28 @@ Loras = Annotated[
         help="A LoRA on the model: its folder, or its name in the models' loras folder; "
         "strength 1 unless given. Repeatable.",
     ),
+]
+
+Melody = Annotated[
+    Path | None,
+    typer.Option(
+        "--melody",
+        metavar="FILE",
+        help="A sound whose tune the music follows; needs a melody "
+        "model, such as -m facebook/musicgen-melody.",
+    ),
+]
+Style = Annotated[
+    Path | None,
+    typer.Option(
+        "--style",
+        metavar="FILE",
+        help="A sound to sound like; needs a style model, such as -m facebook/musicgen-style.",
+    ),
+]
+StyleGuidance = Annotated[
+    float | None,
+    typer.Option(help="With --style: how much the text counts beside it, 1 to 9; 5 is usual."),
 ]
 
 
@@ -48,3 +72,29 @@ def _parameter(name: str, spec: InputSpec, letters: Mapping[str, str]) -> inspec
         default=facts.default,
         annotation=Annotated[kind, option],
     )
+
+
+def sound_to_follow(
+    melody: Path | None, style: Path | None, style_guidance: float | None
+) -> tuple[str, Path | None]:
+    """How a sound is followed, "melody" or "style", and its file; ("", None) if none is.
+
+    Raises Refused if there are two, or none for the guidance, or no file.
+    """
+    if melody and style:
+        remedy = "choose one: no model follows both"
+        raise Refused("--style", got="a melody too", expected="one of them", remedy=remedy)
+    if style_guidance is not None and not style:
+        expected = "a style beside the text"
+        raise Refused("--style-guidance", got="no --style", expected=expected, remedy="name one")
+    for how, path in (("melody", melody), ("style", style)):
+        if path:
+            return how, _existing_file(how, path)
+    return "", None
+
+
+def _existing_file(what: str, path: Path) -> Path:
+    if not path.is_file():
+        got = "a folder" if path.is_dir() else "nothing there"
+        raise Refused(f"{what}: {path}", got=got, expected="a sound file", remedy="check the path")
+    return path

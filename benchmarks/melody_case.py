@@ -52,7 +52,7 @@ class AsMelody:
         return self.text.size_bytes
 
     def tensor(self, name: str) -> Tensor:
-        if "chroma_projection" in name:
+        if "sound_projection" in name:
             return torch.zeros(lm_shapes(self.config.lm)[name.removeprefix(f"{LM}.")])
         return self.text.tensor(name)
 

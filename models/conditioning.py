@@ -1,4 +1,4 @@
-"""What the LM listens to, by item: encoded text and, for a melody model, a melody.
+"""What the LM listens to, by item: encoded text and, for models that can, a melody or a style.
 
 Its parts, not what a model makes of them: the weights that project them belong to the engine.
 """
@@ -28,16 +28,28 @@ class Melody:
 
 
 @dataclass(frozen=True)
+class Style:
+    """What a style model hears of a sound, for a batch of items."""
+
+    states: Tensor  # float [B, S, style_size]
+    guidance: float = 1.0
+    """by how much the text counts more beside the style, where an item has both: β of double
+    guidance
+    """
+
+
+@dataclass(frozen=True)
 class Conditioning:
     """Text for a batch of items, encoded. An item whose mask is empty hears no text; one that has
-    no melody either is unconditional.
+    no melody and no style either is unconditional.
     """
 
     texts: tuple[str, ...]
     states: Tensor  # float [B, L, text_size]; zeros where the mask is False
     mask: Tensor  # bool [B, L]
     melody: Melody | None = None
-    """read before the first step, by models that listen so"""
+    style: Style | None = None
+    """this and the melody are read before the first step, by models that listen so"""
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -45,7 +57,11 @@ class Conditioning:
     @property
     def is_null(self) -> bool:
         """Whether no item hears anything: guidance then has nothing to push away from."""
-        return self.melody is None and not bool(self.mask.any())
+        return self.melody is self.style is None and not self.has_text
+
+    @property
+    def has_text(self) -> bool:
+        return bool(self.mask.any())
 
     @property
     def text_length(self) -> int:
@@ -53,7 +69,7 @@ class Conditioning:
         return self.mask.shape[1]
 
     def at(self, begin_s: float) -> Conditioning:
-        """What a window hears that begins there: text stays, a melody goes on with time."""
+        """What a window hears that begins there: a melody goes on with time, all else stays."""
         if self.melody is None:
             return self
         return replace(self, melody=self.melody.at(begin_s))
@@ -67,8 +83,14 @@ class Conditioning:
         one = self._taken(torch.tensor([index]))
         if one.is_null:
             return None
-        length = int(one.mask[0].nonzero().amax()) + 1 if one.mask.any() else 0
-        return Conditioning(one.texts, one.states[:, :length], one.mask[:, :length], one.melody)
+        length = int(one.mask[0].nonzero().amax()) + 1 if one.has_text else 0
+        return replace(one, states=one.states[:, :length], mask=one.mask[:, :length])
+
+    def without_text(self) -> Conditioning:
+        """What is left where no text is heard."""
+        return replace(
+            self, texts=("",) * len(self), states=self.states[:, :0], mask=self.mask[:, :0]
+        )
 
     def shares(self, index: int) -> tuple[tuple[Conditioning | None, float], ...]:
         """What an item hears, all of it: as of a mix."""
@@ -79,17 +101,26 @@ class Conditioning:
 
         Raises Refused if there is another number of them.
         """
-        texts, melodies = len(self), len(melody.chroma)
-        if 1 not in (texts, melodies) and texts != melodies:
-            raise Refused(
-                "melody",
-                got=f"{melodies} for {texts} texts",
-                expected=f"1 or {texts}",
-                remedy="give one melody for all, or one for each text",
-            )
-        ours = self.repeated(melodies) if texts == 1 else self
-        chroma = melody.chroma.expand(len(ours), -1, -1)
+        ours, chroma = self._paired("melody", melody.chroma)
         return replace(ours, melody=replace(melody, chroma=chroma))
+
+    def with_style(self, style: Style) -> Conditioning:
+        """The same texts in a style, as `with_melody` has it for melodies."""
+        ours, states = self._paired("style", style.states)
+        return replace(ours, style=replace(style, states=states))
+
+    def _paired(self, what: str, heard: Tensor) -> tuple[Conditioning, Tensor]:
+        """As many texts as sounds `[B, T, C]`."""
+        texts, sounds = len(self), len(heard)
+        if 1 not in (texts, sounds) and texts != sounds:
+            raise Refused(
+                what,
+                got=f"{sounds} for {texts} texts",
+                expected=f"1 or {texts}",
+                remedy=f"give one {what} for all, or one for each text",
+            )
+        ours = self.repeated(sounds) if texts == 1 else self
+        return ours, heard.expand(len(ours), -1, -1)
 
     def check_fits(self, config: LMConfig) -> None:
         """Raises Refused if it was made for another kind of model."""
@@ -102,14 +133,17 @@ class Conditioning:
             )
         if self.melody is not None:
             _check_melody(self.melody, config)
+        if self.style is not None:
+            _check_style(self.style, config)
 
     def _taken(self, items: Tensor) -> Conditioning:
-        melody = self.melody
+        melody, style = self.melody, self.style
         return Conditioning(
             tuple(self.texts[i] for i in items.tolist()),
             self.states[items],
             self.mask[items],
             None if melody is None else replace(melody, chroma=melody.chroma[items]),
+            None if style is None else replace(style, states=style.states[items]),
         )
 
 
@@ -118,7 +152,7 @@ def check_hears_melodies(config: LMConfig) -> None:
     if config.chroma is None:
         raise Refused(
             "melody",
-            got="a model that hears text only",
+            got="a model that hears text only" if config.style_size is None else "a style model",
             expected="a melody model",
             remedy="load facebook/musicgen-melody or one of its kind, or leave the melody out",
         )
@@ -135,4 +169,26 @@ def _check_melody(melody: Melody, config: LMConfig) -> None:
             got=f"{got[0]} pitch classes, {got[1]:g} times a second",
             expected=f"{expected[0]}, {expected[1]:g} times a second",
             remedy="connect the same model to MusicGen Melody and to the sampler",
+        )
+
+
+def check_hears_styles(config: LMConfig) -> None:
+    """Raises Refused for a model that was not trained to follow any."""
+    if config.style_size is None:
+        raise Refused(
+            "style",
+            got="a model that hears text only" if config.chroma is None else "a melody model",
+            expected="a style model",
+            remedy="load facebook/musicgen-style, or leave the style out",
+        )
+
+
+def _check_style(style: Style, config: LMConfig) -> None:
+    check_hears_styles(config)
+    if style.states.shape[-1] != config.style_size:
+        raise Refused(
+            "style",
+            got=f"vectors of {style.states.shape[-1]} numbers",
+            expected=f"{config.style_size}, as this model hears styles",
+            remedy="connect the same model to MusicGen Style and to the sampler",
         )

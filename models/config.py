@@ -33,6 +33,52 @@ class ChromaConfig:
 
 
 @dataclass(frozen=True)
+class MERTConfig:
+    """The shape of a HuBERT that was trained on music, as it is without MERT's own additions."""
+
+    hidden_size: int
+    num_layers: int
+    num_heads: int
+    ffn_size: int
+    conv_sizes: tuple[int, ...]
+    """channels behind each convolution"""
+    conv_kernels: tuple[int, ...]
+    conv_strides: tuple[int, ...]
+    position_kernel: int
+    """of the convolution that tells positions"""
+    position_groups: int
+    epsilon: float
+    sample_rate: int
+
+    @property
+    def shortest(self) -> int:
+        """Samples that one frame needs."""
+        length = 1
+        for kernel, stride in zip(self.conv_kernels[::-1], self.conv_strides[::-1], strict=True):
+            length = (length - 1) * stride + kernel
+        return length
+
+
+@dataclass(frozen=True)
+class StyleConfig:
+    """How a style model hears a style: through a bottleneck, as a few vectors a second."""
+
+    hidden_size: int
+    num_layers: int
+    num_heads: int
+    levels: int
+    """codebooks, of which the first few may be used: the fewer, the vaguer"""
+    codebook_size: int
+    stride: int
+    """of so many frames of MERT one is kept"""
+    mert: MERTConfig
+
+    @property
+    def ffn_size(self) -> int:
+        return 4 * self.hidden_size
+
+
+@dataclass(frozen=True)
 class LMConfig:
     """The decoder's shape, and how its tokens relate to time and sound."""
 
@@ -51,11 +97,14 @@ class LMConfig:
     """frames a second"""
     sample_rate: int
     cross_attention: bool = True
-    """whether text is heard in layers of its own; else it is a prefix, as in the melody models"""
+    """whether text is heard in layers of its own; else it is a prefix, as in the models that follow
+    a melody or a style"""
     window_frames: int = 1500
     """how many frames the model was trained to see at once: 30 s for the official models"""
     chroma: ChromaConfig | None = None
     """of a melody model"""
+    style_size: int | None = None
+    """of a style model: the width of the vectors that it hears of a style"""
     own_delays: tuple[int, ...] | None = None
     """steps by which each codebook lags, where a checkpoint says so"""
     always_projects_text: bool = False
@@ -75,6 +124,11 @@ class LMConfig:
         return self.num_codebooks // self.channels
 
     @property
+    def sound_size(self) -> int | None:
+        """Width of what is heard of a sound before the text, if anything is."""
+        return self.style_size if self.chroma is None else self.chroma.bins
+
+    @property
     def projects_text(self) -> bool:
         return self.always_projects_text or self.text_size != self.hidden_size
 
@@ -92,9 +146,12 @@ class LMConfig:
     def max_delay(self) -> int:
         return max(self.delays)
 
-    def prefix_length(self, text_length: int) -> int:
+    def prefix_length(self, text_length: int, style_length: int = 0) -> int:
         """Positions that are taken by what the model reads before its first step."""
-        return 0 if self.chroma is None else self.chroma.frames + max(1, text_length)
+        if self.cross_attention:
+            return 0
+        heard = max(1, style_length) if self.chroma is None else self.chroma.frames
+        return heard + max(1, text_length)
 
     def frames(self, duration_s: float) -> int:
         """Whole frames nearest to a duration, at least one.
@@ -175,13 +232,15 @@ class CodecConfig:
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """A checkpoint's three parts."""
+    """A checkpoint's parts."""
 
     lm: LMConfig
     text: T5Config
     codec: CodecConfig
     makes: str = MUSIC
     """one of MADE"""
+    style: StyleConfig | None = None
+    """of a style model"""
 
 
 @dataclass(frozen=True)

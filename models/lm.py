@@ -170,8 +170,8 @@ class MusicGenLM(nn.Module):
         self.text_projection = (
             nn.Linear(config.text_size, d) if config.projects_text else nn.Identity()
         )
-        if config.chroma:
-            self.chroma_projection = nn.Linear(config.chroma.bins, d)
+        if config.sound_size:
+            self.sound_projection = nn.Linear(config.sound_size, d)
         self.embedding = Embedding(K * (V + 1), d)
         self.layers = nn.ModuleList(Layer(config) for _ in range(config.num_layers))
         self.norm = nn.LayerNorm(d)
@@ -208,7 +208,9 @@ class MusicGenLM(nn.Module):
         weight = self.norm.weight
         text = self.text_projection(prefix.states.to(weight))
         text = text * prefix.mask.to(weight.device).unsqueeze(-1)
-        return torch.cat([self.chroma_projection(prefix.chroma.to(weight)), text], dim=1)
+        sound = self.sound_projection(prefix.sound.to(weight))
+        sound = sound * prefix.sound_mask.to(weight.device).unsqueeze(-1)
+        return torch.cat([sound, text], dim=1)
 
     def embed(self, tokens: Tensor) -> Tensor:
         """The sum of the K codebooks' embeddings: `[R, K, S]` → `[R, S, d]`."""

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .conditioning import Conditioning, Melody
+from .conditioning import Conditioning, Melody, Style
 from .config import MAX_PARTS, LMConfig
 from .refused import Refused
 
@@ -29,6 +29,11 @@ class Mix:
         return next((one.melody for one, _ in self.parts if one.melody is not None), None)
 
     @property
+    def style(self) -> Style | None:
+        """That of the first part that has one."""
+        return next((one.style for one, _ in self.parts if one.style is not None), None)
+
+    @property
     def text_length(self) -> int:
         """Tokens of the longest text."""
         return max(one.text_length for one, _ in self.parts)
@@ -41,6 +46,9 @@ class Mix:
 
     def with_melody(self, melody: Melody) -> Mix:
         return Mix(tuple((one.with_melody(melody), share) for one, share in self.parts))
+
+    def with_style(self, style: Style) -> Mix:
+        return Mix(tuple((one.with_style(style), share) for one, share in self.parts))
 
     def check_fits(self, config: LMConfig) -> None:
         for one, _ in self.parts:

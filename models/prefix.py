@@ -1,8 +1,9 @@
-"""What models without cross-attention read before their first step: chroma, then text.
+"""What models without cross-attention read before their first step: a sound, then text.
 
-In audiocraft's order. The branches of an item stand at one position, so their prefixes are equally
-long: a shorter text is followed by zeros, and nothing is as many zeros as the text beside it, as
-upstream has it. No melody is the first pitch class in every frame, as upstream has that.
+Of the sound a melody model hears chroma, a style model the vectors of a style. In audiocraft's
+order. The branches of an item stand at one position, so their prefixes are equally long: a shorter
+text is followed by zeros, and nothing is as many zeros as the text beside it, as upstream has it;
+so is no style. No melody is the first pitch class in every frame, as upstream has that.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from .config import ChromaConfig, LMConfig
 class Prefix:
     """Of the branches of one item, before it is projected."""
 
-    chroma: Tensor  # float [R, frames, bins]
+    sound: Tensor  # float [R, frames, bins] of chroma, or [R, S, style_size]
+    sound_mask: Tensor  # bool [R, frames or S]: where there is some; else zeros are heard
     states: Tensor  # float [R, L, text_size], L at least 1
     mask: Tensor  # bool [R, L]: where there is text
 
@@ -33,10 +35,8 @@ def prefix_of(heard: Sequence[Conditioning | None], config: LMConfig) -> Prefix 
     """
     if config.cross_attention:
         return None
-    assert config.chroma is not None
     lengths = [0 if one is None else one.mask.shape[1] for one in heard]
     length = max(1, *lengths)
-    chroma = [_chroma(one, config.chroma) for one in heard]
     states, mask = [], []
     for one in heard:
         text = torch.zeros(1, 0, config.text_size) if one is None else one.states
@@ -44,7 +44,20 @@ def prefix_of(heard: Sequence[Conditioning | None], config: LMConfig) -> Prefix 
         room = length - text.shape[1]
         states.append(F.pad(text, (0, 0, 0, room)))
         mask.append(F.pad(seen, (0, room)))
-    return Prefix(torch.cat(chroma), torch.cat(states), torch.cat(mask))
+    return Prefix(*_sound(heard, config), torch.cat(states), torch.cat(mask))
+
+
+def _sound(heard: Sequence[Conditioning | None], config: LMConfig) -> tuple[Tensor, Tensor]:
+    if config.chroma is not None:
+        chroma = torch.cat([_chroma(one, config.chroma) for one in heard])
+        return chroma, torch.ones(chroma.shape[:2], dtype=torch.bool)
+    assert config.style_size is not None
+    none = torch.zeros(1, 0, config.style_size)
+    styles = [none if one is None or one.style is None else one.style.states for one in heard]
+    lengths = torch.tensor([style.shape[1] for style in styles])
+    longest = max(1, int(lengths.max()))
+    padded = [F.pad(style, (0, 0, 0, longest - style.shape[1])) for style in styles]
+    return torch.cat(padded), torch.arange(longest) < lengths.unsqueeze(1)
 
 
 def _chroma(one: Conditioning | None, config: ChromaConfig) -> Tensor:

@@ -1,15 +1,18 @@
 """Vocals and the other instruments out of a mix: what upstream lets a melody model hear.
 
 Demucs (Rouard et al. 2023) through the library demucs-infer, which is optional (`pip install
-'musicgraph[melody]'`). The library fetches its weights once (84 MB) and compares their SHA-256
-before it opens them.
+'musicgraph[melody]'`). The library keeps its weights (84 MB) in a cache of its own. It unpickles
+them, after it has compared their SHA-256, and fetches them where they are missing or damaged; so
+they are looked for first, and it is let do that only for who asked for it.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from functools import cache
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .refused import Refused
@@ -17,6 +20,9 @@ from .refused import Refused
 if TYPE_CHECKING:
     import torch
     from demucs_infer.api import Separator  # pyright: ignore[reportMissingImports]
+    from demucs_infer.checkpoint_runtime import (  # pyright: ignore[reportMissingImports]
+        CheckpointRuntime,
+    )
     from torch import Tensor
 
 MODEL = "htdemucs"
@@ -41,19 +47,24 @@ def vocals_and_other(
     sample_rate: int,
     device: torch.device,
     on_progress: Callable[[int, int], None],
+    may_fetch: bool,
 ) -> tuple[Tensor, int]:
     """Sound `[B, C, samples]` without its drums and bass, `[B, 2, samples]`, and its sample rate.
 
     `on_progress(done, total)` counts samples; what it raises ends the work. The same sound gives
-    the same result: the library's random shifts are left out.
+    the same result: the library's random shifts are left out. `may_fetch`: whether weights that are
+    not on this machine may be fetched.
 
-    Raises Refused where the library is missing, or its weights are and cannot be fetched.
+    Raises Refused where the library is missing, or its weights are and may not or cannot be
+    fetched.
     """
     import torch
 
     from . import dsp
 
     check_installed()
+    if not may_fetch:
+        check_weights()
     separator = _loaded()
     rate = separator.samplerate
     sound = dsp.with_channels(dsp.resample(waveform, sample_rate, rate), CHANNELS)
@@ -70,14 +81,38 @@ def vocals_and_other(
     return torch.stack(items).cpu().clone(), rate
 
 
+def check_weights() -> None:
+    """Raises Refused unless the weights are on this machine, whole. Asks no network."""
+    found = _runtime().resolve()
+    files = zip(found.paths, found.artifacts, strict=True)
+    if not all(path.is_file() and _sha256(path) == wanted.sha256 for path, wanted in files):
+        raise Refused(
+            "separate",
+            got=f"no weights of {MODEL} on this machine",
+            expected="those that demucs-infer keeps in its cache",
+            remedy="ask for them yourself to have them fetched (musicgraph run GRAPH --set "
+            "NODE.separate=true), or switch separate off",
+        )
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while piece := file.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def _runtime() -> CheckpointRuntime:
+    from demucs_infer import checkpoint_runtime  # pyright: ignore[reportMissingImports]
+
+    return checkpoint_runtime.CheckpointRuntime(MODEL)
+
+
 @cache
 def _loaded() -> Separator:
-    from demucs_infer.checkpoint_runtime import (  # pyright: ignore[reportMissingImports]
-        CheckpointRuntime,
-    )
-
     try:
-        return CheckpointRuntime(MODEL).load_separator({})
+        return _runtime().load_separator({})
     except (OSError, ValueError) as error:  # no network; another checksum
         raise Refused(
             "separate",

@@ -3,7 +3,20 @@
 Inside ComfyUI it registers the model folder.
 """
 
-from . import analysis, audio, codec, conditioning, host, load, lora, melody, sample, text, tokens
+from . import (
+    analysis,
+    audio,
+    codec,
+    conditioning,
+    host,
+    load,
+    lora,
+    melody,
+    sample,
+    style,
+    text,
+    tokens,
+)
 
 NODES = (
     *load.NODES,
@@ -11,6 +24,7 @@ NODES = (
     *text.NODES,
     *conditioning.NODES,
     *melody.NODES,
+    *style.NODES,
     *sample.NODES,
     *codec.NODES,
     *tokens.NODES,

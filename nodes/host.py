@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ..models.disk import cache
 from ..models.limits import Limits
+from ..models.separation import MODEL as SEPARATOR
 from ..models.weights import places
 
 if TYPE_CHECKING:
@@ -297,6 +298,13 @@ def may_download_parts(model: str) -> bool:
     if inside_comfyui():
         return places.is_known(model, model_folders())
     return may_download(model)
+
+
+def may_download_separator() -> bool:
+    """Whether the user asked for the weights that take a mix apart, as `may_download` has it for
+    models.
+    """
+    return inside_comfyui() or called_by_hand() or SEPARATOR in current_run().named_models
 
 
 def model_source(model: str) -> str:

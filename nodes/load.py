@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import torch
 
     from ..models.encodec import Codec
+    from ..models.style import StyleEncoder
     from ..models.text import TextEncoder
     from ..models.weights.contract import Weights
 
@@ -24,7 +25,7 @@ log = logging.getLogger("musicgraph")
 
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
-MOST_PARTS = 2  # a text encoder and a codec
+MOST_PARTS = 3  # a text encoder, a codec and what hears a style
 
 
 class MusicGenModelLoader:
@@ -131,11 +132,13 @@ class MusicGenModelLoader:
         opened = open_model(model)
         where = _device(device)
         choice = _choice(precision, where, opened)
-        text, codec = host.stoppable(lambda _: _other_parts(opened))
+        text, codec, style = host.stoppable(lambda _: _other_parts(opened))
         host.show(f"{model}: {_made_by(opened)}{choice}")
         config, source = opened.config.lm, WaitingEngine(opened, choice, where, model)
         return (
-            wires.Model(source, config, model, choice, where, opened),
+            wires.Model(
+                source, config, model, choice, where, opened, style and host.Resident(style, where)
+            ),
             wires.TextEncoderPart(host.Resident(text, where), opened),
             wires.CodecPart(
                 host.Resident(codec, _codec_device(where)), config.num_codebooks, config.channels
@@ -185,8 +188,12 @@ def _with_bytes(model: str) -> host.OnProgress:
     return on_progress
 
 
-def _other_parts(opened: Weights) -> tuple[TextEncoder, Codec]:
-    return checkpoint.load_text_encoder(opened), checkpoint.load_codec(opened)
+def _other_parts(opened: Weights) -> tuple[TextEncoder, Codec, StyleEncoder | None]:
+    return (
+        checkpoint.load_text_encoder(opened),
+        checkpoint.load_codec(opened),
+        checkpoint.load_style_encoder(opened),
+    )
 
 
 def _check_choices(model: object, precision: object, device: object) -> None:

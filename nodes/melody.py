@@ -96,7 +96,8 @@ def _separated(waveform: Tensor, rate: int, on_progress: host.OnProgress) -> tup
     from ..models.separation import vocals_and_other
 
     host.say("taking the mix apart, to hear vocals and other instruments")
-    return vocals_and_other(waveform, rate, host.default_device(), on_progress)
+    fetch = host.may_download_separator()
+    return vocals_and_other(waveform, rate, host.default_device(), on_progress, fetch)
 
 
 def _warn_of_silence(waveform: Tensor) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..models.config import MAX_BATCH, MAX_DURATION_S, Generation, LMConfig, Sampling
@@ -38,8 +38,8 @@ class MusicGenSampler:
     def INPUT_TYPES(cls) -> dict[str, Any]:
         model = {"tooltip": "From Load MusicGen."}
         positive = {
-            "tooltip": "What the music should be: from MusicGen Text Encode, MusicGen Melody, "
-            "MusicGen Combine or MusicGen Schedule."
+            "tooltip": "What the music should be: from MusicGen Text Encode, Melody, Style, "
+            "Combine or Schedule."
         }
         negative = {
             "tooltip": "What the music should not be. Works through guidance, so cfg must not be 1."
@@ -113,11 +113,11 @@ class MusicGenSampler:
         if negative is not None and 1 < len(negative) == items:
             negative = negative.repeated(variations)
         heard = heard.repeated(variations)
-        longest = max(one.text_length for one in (heard, negative) if one is not None)
-        if config.chroma and heard.melody is None:
-            host.say("no melody: the model follows the text alone")
+        if config.sound_size and heard.melody is heard.style is None:
+            what = "melody" if config.chroma else "style"
+            host.say(f"no {what}: the model follows the text alone")
         rows = rows_of(config, *score_of(config, generation, heard, negative, moves))
-        engine = model.source.ready(_working_bytes(model, rows, longest))
+        engine = model.source.ready(_working_bytes(model, rows, [heard, negative]))
         frames = stream(engine, generation, heard, negative, prompt, open_end, moves)
         return (
             wires.audio_tokens(_gathered(frames, generation.frames, config), config, open_end=True),
@@ -267,11 +267,14 @@ def _gathered(frames: Generator[Tensor, None, None], total: int, config: LMConfi
     return torch.cat(blocks, dim=2)
 
 
-def _working_bytes(model: wires.Model, rows: int, text_length: int) -> int:
+def _working_bytes(model: wires.Model, rows: int, heard: Sequence[AnyMix | Timeline | None]) -> int:
     """Keys and values of a prefix and a whole window, for each row."""
     config = model.config
     width = 4 if model.choice.precision == "fp32" else 2
-    steps = config.window_frames + config.max_delay + config.prefix_length(text_length)
+    told = [one for one in heard if one is not None]
+    style = max((one.style.states.shape[1] for one in told if one.style is not None), default=0)
+    prefix = config.prefix_length(max(one.text_length for one in told), style)
+    steps = config.window_frames + config.max_delay + prefix
     return rows * 2 * config.num_layers * config.hidden_size * steps * width
 
 

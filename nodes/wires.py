@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ..models.encodec import Codec
     from ..models.engines.choose import EngineChoice
     from ..models.mix import AnyMix
+    from ..models.style import StyleEncoder
     from ..models.text import TextEncoder
     from ..models.weights.contract import Weights
     from .host import Resident
@@ -43,6 +44,8 @@ class Model:
     device: torch.device
     weights: Weights
     """what `source` loads, for adapters to be put on"""
+    style: Resident[StyleEncoder] | None = None
+    """what hears a style, of a style model"""
 
 
 @dataclass(frozen=True)

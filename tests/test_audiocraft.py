@@ -239,7 +239,8 @@ def test_a_part_is_downloaded_when_the_model_was_named_and_only_then(
     shutil.rmtree(folder / "t5-base")
     asked = []
 
-    def download(repository, target, on_progress, kinds):
+    def download(repository, target, on_progress, kinds, archives):
+        assert archives == ()
         asked.append((repository, target, kinds))
         write_text_encoder(target, mono.upstream)
         return target
@@ -351,9 +352,9 @@ LM_CHANGES = {
     "no width": (lambda s: s["transformer_lm"].pop("dim"), "dim: got nothing"),
     "other width": (lambda s: s["transformer_lm"].update(dim=64), "does not fit xp.cfg"),
     "NaN seconds": (lambda s: s["dataset"].update(segment_duration=float("nan")), "segment_dur"),
-    "a style": (
+    "a style in layers of its own": (
         lambda s: s["conditioners"].update(self_wav={"model": "style"}),
-        "conditioners: got .*style",
+        "fuser: got .*cross",
     ),
     "chords": (
         lambda s: s["conditioners"].update(chords={"model": "chords_emb"}),

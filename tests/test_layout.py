@@ -120,13 +120,26 @@ def test_models_know_no_page_and_no_graph():
 
 TRAINER = ROOT / "app/tune/lora_model.py"
 """what trains an adapter, between no sentence and no sound"""
+MERT = ROOT / "models/style.py"
+"""what builds a style model's MERT, which is transformers' HuBERT"""
 
 
 def test_nothing_that_is_shipped_imports_transformers():
     """It is the judge in the tests; between a sentence and sound it would cost seconds."""
     for path in [*ROOT.glob("*.py"), *(path for room in ROOMS for path in sources(room))]:
         found = {name.split(".")[0] for level, name in imports(path) if not level}
-        assert not found & {"transformers", "peft"} or path == TRAINER, path
+        assert not found & {"transformers", "peft"} or path in (TRAINER, MERT), path
+
+
+def test_of_transformers_a_style_takes_its_hubert_and_in_one_function():
+    names = {name for _, name in imports(MERT) if name.split(".")[0] in ("transformers", "peft")}
+    assert names == {"transformers", "transformers.HubertConfig", "transformers.HubertModel"}
+    tree = ast.parse(MERT.read_text(encoding="utf-8"))
+    (built,) = (node for node in tree.body if getattr(node, "name", "") == "hubert")
+    (types,) = (node for node in tree.body if isinstance(node, ast.If))
+    for place in (built, types):
+        inside = [node for node in ast.walk(place) if isinstance(node, ast.ImportFrom)]
+        assert [node.module for node in inside] == ["transformers"]
 
 
 LIGHT = (

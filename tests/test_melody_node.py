@@ -1,5 +1,6 @@
 """MusicGen Melody as a runner calls it, and `generate --melody`."""
 
+import hashlib
 import json
 import sys
 from types import SimpleNamespace
@@ -13,11 +14,14 @@ from musicgraph import cli
 from musicgraph.models import separation
 from musicgraph.models.refused import Refused
 from musicgraph.models.weights import places
+from musicgraph.nodes import host
+from musicgraph.nodes import melody as melody_node
 from musicgraph.nodes.load import MusicGenModelLoader
 from musicgraph.nodes.melody import MusicGenMelody
 from musicgraph.nodes.sample import MusicGenSampler
 from musicgraph.nodes.text import MusicGenTextEncode
 from musicgraph.workflows.media.tags import read_tags
+from musicgraph.workflows.overrides import Override, named_by
 
 DRAWING = {"cfg": 3.0, "temperature": 0.0, "top_k": 50, "top_p": 0.0, "variations": 1}
 
@@ -123,6 +127,71 @@ def test_only_vocals_and_other_instruments_are_heard(loaded, monkeypatch):
     assert classes[1:-1].tolist() == [4] * (len(classes) - 2)
 
 
+@pytest.fixture
+def library(monkeypatch, tmp_path):
+    """demucs-infer with weights of its own, which it fetches where they are not whole."""
+    weights = tmp_path / "htdemucs.th"
+    wanted = SimpleNamespace(sha256=hashlib.sha256(b"weights").hexdigest())
+
+    class Runtime:
+        def __init__(self, model):
+            assert model == "htdemucs"
+
+        def resolve(self):
+            return SimpleNamespace(paths=(weights,), artifacts=(wanted,))
+
+        def load_separator(self, options):
+            fetched = not weights.is_file() or weights.read_bytes() != b"weights"
+            weights.write_bytes(b"weights")
+            stems = {"other": torch.zeros(2, 44100), "vocals": torch.ones(2, 44100)}
+            return SimpleNamespace(
+                samplerate=44100,
+                fetched=fetched,
+                update_parameter=lambda **_: None,
+                separate_tensor=lambda one: (one, stems),
+            )
+
+    runtime = SimpleNamespace(CheckpointRuntime=Runtime)
+    package = SimpleNamespace(checkpoint_runtime=runtime)
+    monkeypatch.setitem(sys.modules, "demucs_infer", package)
+    monkeypatch.setitem(sys.modules, "demucs_infer.checkpoint_runtime", runtime)
+    monkeypatch.setattr(separation, "find_spec", lambda name: object())
+    separation._loaded.cache_clear()
+    yield weights
+    separation._loaded.cache_clear()
+
+
+def separated():
+    return melody_node._separated(torch.zeros(1, 1, 44100), 44100, lambda done, total: None)
+
+
+@pytest.mark.parametrize("content", [None, b"damaged"])
+def test_a_strangers_graph_fetches_no_weights(library, content):
+    if content is not None:
+        library.write_bytes(content)
+    with (
+        host.running(host.Run()),
+        pytest.raises(Refused, match=r"separate: got no weights of htdemucs.*NODE\.separate=true"),
+    ):
+        separated()
+    assert content == (library.read_bytes() if library.is_file() else None)
+
+
+def test_weights_that_are_here_serve_everybody(library):
+    library.write_bytes(b"weights")
+    with host.running(host.Run()):
+        assert float(separated()[0].mean()) == 1.0
+    assert not separation._loaded().fetched
+
+
+def test_who_asks_for_separation_has_its_weights_fetched(library):
+    asked = [Override.parse("MusicGen Melody.separate=true")]
+    with host.running(host.Run(named_models=named_by(asked))):
+        separated()
+    assert separation._loaded().fetched and library.read_bytes() == b"weights"
+    assert named_by([Override.parse("5.separate=false")]) == {"false": "false"}
+
+
 # ---------------------------------------------------------------- the command
 
 
@@ -199,6 +268,6 @@ def test_without_a_model_the_largest_melody_model_is_taken_or_one_is_asked_for(t
         for name in ("musicgen-melody", "musicgen-small", "facebook/musicgen-melody-large")
     ]
     assert places.default_model((), known)[0] == "musicgen-small"
-    assert places.default_model((), known, melody=True)[0] == "facebook/musicgen-melody-large"
+    assert places.default_model((), known, follows="melody")[0] == "facebook/musicgen-melody-large"
     with pytest.raises(Refused, match="melody: got no melody model on this machine"):
-        places.default_model((), known[1:2], melody=True)
+        places.default_model((), known[1:2], follows="melody")

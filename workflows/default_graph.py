@@ -8,8 +8,10 @@ for each wish that the shipped graph has no node for, so whatever is made from i
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from .default_texts import Wanted, moved, new_node, with_texts
 from .graph import Graph, Link
@@ -22,13 +24,13 @@ from .workflow import Workflow
 DEFAULT_GRAPH = Path(__file__).with_name("text_to_music.json")
 SAVER = "SaveAudio"
 SHIPPED, FURTHER_TEXTS = (LOADER, TEXT, SAMPLER), ("negative", "schedule")
-MELODY, SOUND = "MusicGenMelody", "LoadAudio"
+MELODY, STYLE, SOUND = "MusicGenMelody", "MusicGenStyle", "LoadAudio"
 
 
 def workflow_for(request: Request, specs: NodeSpecs) -> Workflow:
     """The default graph for this request.
 
-    Unlike the shipped one it may have more texts, a melody, adapters or a loudness.
+    Unlike the shipped one it may have more texts, a melody, a style, adapters or a loudness.
     """
     wanted = Wanted.of(request)
     shipped = Document(ui=json.loads(DEFAULT_GRAPH.read_text(encoding="utf-8")))
@@ -41,7 +43,11 @@ def workflow_for(request: Request, specs: NodeSpecs) -> Workflow:
         graph = _with_negative(graph, wanted.negative[0][0], specs)
     graph = with_texts(graph, wanted, specs)
     if request.melody:
-        graph = _with_melody(graph, request.melody, specs)
+        graph = _with_sound(graph, MELODY, request.melody, {}, specs)
+    if request.style:
+        guidance = request.style_guidance
+        wishes = {"seed": request.seed} | ({} if guidance is None else {"style_guidance": guidance})
+        graph = _with_sound(graph, STYLE, request.style, wishes, specs)
     for place, lora in enumerate(request.loras):
         graph = _with_lora(graph, lora, place, specs)
     if request.loudness_lufs is not None:
@@ -81,18 +87,20 @@ def _with_negative(graph: Graph, text: str, specs: NodeSpecs) -> Graph:
     return graph.with_node(node).with_input(sampler.id, "negative", Link(node.id, 0))
 
 
-def _with_melody(graph: Graph, file_name: str, specs: NodeSpecs) -> Graph:
-    """With a sound and what the model hears of it, below the texts."""
+def _with_sound(
+    graph: Graph, class_type: str, file_name: str, wishes: Mapping[str, Any], specs: NodeSpecs
+) -> Graph:
+    """With a sound and a node for what the model hears of it, below the texts."""
     (loader,), (sampler,) = graph.of_class(LOADER), graph.of_class(SAMPLER)
     positive = sampler.links["positive"]
     down = 2 * (size_of(specs[TEXT])[1] + 2 * NODE_GAP)
     sound = new_node(graph.fresh_id(), SOUND, specs).with_input("audio", file_name)
     graph = graph.with_node(replace(sound, pos=moved(loader, 0, down)))
-    melody = new_node(graph.fresh_id(), MELODY, specs)
+    heard = new_node(graph.fresh_id(), class_type, specs)
     links = {"model": Link(loader.id, 0), "conditioning": positive, "audio": Link(sound.id, 0)}
     place = moved(graph[positive.node], 0, down)
-    graph = graph.with_node(replace(melody, inputs={**links, **melody.inputs}, pos=place))
-    return graph.with_input(sampler.id, "positive", Link(melody.id, 0))
+    graph = graph.with_node(replace(heard, inputs={**links, **heard.inputs, **wishes}, pos=place))
+    return graph.with_input(sampler.id, "positive", Link(heard.id, 0))
 
 
 def _with_lora(graph: Graph, lora: Lora, place: int, specs: NodeSpecs) -> Graph:

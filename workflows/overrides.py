@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..models.quoting import shown
+from ..models.separation import MODEL as SEPARATOR
 from .api_format import literal
 from .graph import Graph, Node
 from .inputs import BadInput, InputSpec
@@ -41,6 +42,16 @@ class Override:
                 f"got {shown(text)}, expected NODE.INPUT=VALUE, such as 3.seed=42",
             )
         return cls(node, name, value)
+
+
+def named_by(overrides: Iterable[Override]) -> dict[str, str]:
+    """What whoever wrote them named, and so may be used or downloaded (`Run.named_models`): any
+    value may be a model, and `separate=true` stands for the weights that take a mix apart.
+    """
+    values = [str(one.value) for one in overrides]
+    if any(one.input == "separate" and str(one.value).lower() == "true" for one in overrides):
+        values.append(SEPARATOR)
+    return {value: value for value in values}
 
 
 def with_overrides(workflow: Workflow, overrides: Iterable[Override]) -> Workflow:

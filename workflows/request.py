@@ -151,6 +151,10 @@ class Request:
     """None: as decoded"""
     melody: str = ""
     """the name of a sound file in the input folder, to follow; empty: none"""
+    style: str = ""
+    """the same, to sound like"""
+    style_guidance: float | None = None
+    """how much the text counts beside the style; None: as usual"""
     loras: tuple[Lora, ...] = ()
     """on the model; other folders than those in `loras/` only at a terminal, where a person names
     their own

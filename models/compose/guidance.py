@@ -1,7 +1,8 @@
 """Guidance: what an item listens to at once, in branches, and how their logits become one.
 
 Plain classifier-free guidance is two branches of weights (cfg, 1 − cfg): the conditioning, and
-nothing or the negative. A third (style's double guidance) or a mix of prompts is one branch more.
+nothing or the negative. A style's double guidance has the style without its text between them: cfg
+· β, cfg · (1 − β), 1 − cfg (Rouard et al. 2024, section 4.3). A mix of prompts is some more.
 
 A mix of prompts Pᵢ with shares pᵢ, away from negatives Nⱼ with shares nⱼ (Σ pᵢ = Σ nⱼ = 1), is
 
@@ -81,12 +82,25 @@ def branches_for(positive: AnyMix, negative: AnyMix | None, cfg: float) -> tuple
 
 
 def _guided(sides: Sides, cfg: float) -> Branches:
-    if cfg == 1 or sides.hears_nothing:
-        return tuple(Branch(one, share) for one, share in sides.positive)
-    return (
-        *(Branch(one, cfg * share) for one, share in sides.positive),
-        *(Branch(one, (1 - cfg) * share) for one, share in sides.negative),
-    )
+    guided = cfg != 1 and not sides.hears_nothing
+    strength = cfg if guided else 1.0
+    away = [Branch(one, (1 - cfg) * share) for one, share in sides.negative] if guided else []
+    return (*(b for one, share in sides.positive for b in heard_as(one, strength * share)), *away)
+
+
+def heard_as(one: Conditioning | None, weight: float) -> Branches:
+    """A prompt's branches: itself or, for a text beside a style, also the style without it."""
+    beta = _beta(one)
+    if one is None or beta == 1:
+        return (Branch(one, weight),)
+    return Branch(one, weight * beta), Branch(one.without_text(), weight * (1 - beta))
+
+
+def _beta(one: Conditioning | None) -> float:
+    """1 where the text alone, or the style alone, is heard."""
+    if one is None or one.style is None or not one.has_text:
+        return 1.0
+    return one.style.guidance
 
 
 def mixed(logits: Tensor, items: Sequence[Branches]) -> Tensor:

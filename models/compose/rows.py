@@ -24,7 +24,7 @@ from typing import Protocol
 from ..config import LMConfig
 from ..refused import Refused
 from .direction import Direction, Schedule, Turn
-from .guidance import Branch, Branches, Sides
+from .guidance import Branch, Branches, Sides, heard_as
 
 MAX_ROWS = 64
 
@@ -42,6 +42,8 @@ class Room:
     """of a direction, at most"""
     negatives: tuple[int, ...]
     """by item; 0: no guidance"""
+    heard_as: int = 1
+    """branches of a prompt, at most"""
 
     @classmethod
     def for_all(cls, directions: Sequence[Direction]) -> Room:
@@ -51,7 +53,8 @@ class Room:
             if len(direction.positive) != first:
                 raise _wrong_items(len(direction.positive), first)
         prompts = max(_prompts(direction) for direction in directions)
-        return cls(prompts, tuple(max(_negatives(d, i) for d in directions) for i in range(first)))
+        negatives = tuple(max(_negatives(d, i) for d in directions) for i in range(first))
+        return cls(prompts, negatives, max(_heard_as(direction) for direction in directions))
 
     def check_holds(self, direction: Direction) -> None:
         """Raises Refused if a direction needs more rows than there are."""
@@ -75,6 +78,11 @@ def _wrong_items(got: int, expected: int) -> Refused:
 
 def _prompts(direction: Direction) -> int:
     return max(len(sides.positive) for sides in direction.sides)
+
+
+def _heard_as(direction: Direction) -> int:
+    heard = (one for sides in direction.sides for one, _ in sides.positive)
+    return max(len(heard_as(one, 1.0)) for one in heard)
 
 
 def _negatives(direction: Direction, item: int) -> int:
@@ -173,7 +181,7 @@ class PrefixRows:
         for one, share in sides.positive:
             prompt, away = part * share * strength, part * share * (1 - strength)
             negatives = [Branch(no, away * by) for no, by in sides.negative] if guided else []
-            yield (Branch(one, prompt), *negatives)
+            yield (*heard_as(one, prompt), *negatives)
 
 
 def _distinct(directions: Iterable[Direction]) -> list[Direction]:
@@ -197,7 +205,7 @@ def rows_of(config: LMConfig, begun: Direction, schedule: Schedule) -> int:
         rows = sum(banks * room.prompts + away for away in room.negatives)
     else:
         slots = room.prompts * _most_within(schedule, config.window_frames)
-        rows = sum(slots * (1 + away) for away in room.negatives)
+        rows = sum(slots * (room.heard_as + away) for away in room.negatives)
     if rows > MAX_ROWS:
         raise Refused(
             "branches",

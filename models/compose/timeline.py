@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from ..automation import Automation
-from ..conditioning import Melody
+from ..conditioning import Melody, Style
 from ..config import Generation, LMConfig
 from ..mix import AnyMix, items_of
 from ..refused import Refused
@@ -43,6 +43,10 @@ class Timeline:
     @property
     def melody(self) -> Melody | None:
         return next((one.melody for one in self.all if one.melody is not None), None)
+
+    @property
+    def style(self) -> Style | None:
+        return next((one.style for one in self.all if one.style is not None), None)
 
     @property
     def text_length(self) -> int:
@@ -79,6 +83,9 @@ class Timeline:
 
     def with_melody(self, melody: Melody) -> Timeline:
         return self._each(lambda one: one.with_melody(melody))
+
+    def with_style(self, style: Style) -> Timeline:
+        return self._each(lambda one: one.with_style(style))
 
     def repeated(self, times: int) -> Timeline:
         """Each item `times` times; what is said once for all is said to each."""

@@ -100,7 +100,7 @@ class Parameters:
         """By the names of numba_job.JOB; addresses are int64."""
         self._embeddings = [self._read(f"embedding.{k}.weight") for k in codebooks]
         self._text_projection = self._pair("text_projection") if config.projects_text else []
-        self._chroma_projection = self._pair("chroma_projection") if config.chroma else []
+        self._sound_projection = self._pair("sound_projection") if config.sound_size else []
 
     def _read(self, name: str) -> Tensor:
         return self._weights.tensor(f"{LM}.{name}")
@@ -144,7 +144,8 @@ class Parameters:
         if prefix is None:
             return None
         text = self.projected(prefix.states) * prefix.mask.unsqueeze(-1)
-        return torch.cat([F.linear(prefix.chroma, *self._chroma_projection), text], dim=1)
+        sound = F.linear(prefix.sound, *self._sound_projection)
+        return torch.cat([sound * prefix.sound_mask.unsqueeze(-1), text], dim=1)
 
 
 # ---------------------------------------------------------------- int8

@@ -1,8 +1,8 @@
 """audiocraft's layout: state_dict.bin and compression_state_dict.bin, and a T5 that lies elsewhere.
 
 The tables here are the only place that knows its names. Attention's q, k and v are one matrix
-there; ours are slices of it. Settings are in `audiocraft_config.py`, files in `torch_archive.py`,
-where the other parts are in `parts.py`.
+there; ours are slices of it. Settings are in `audiocraft_config.py`, files in `torch_archive.py`
+and `archive_files.py`, where the other parts are in `parts.py`.
 
 Source: audiocraft's loaders, builders and export (facebookresearch/audiocraft).
 """
@@ -14,17 +14,31 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from ..codec_layers import LSTM, Layer, Residual, Upsample, decoder_layers, encoder_layers
-from ..config import MUSIC, SOUND, CodecConfig, LMConfig, ModelConfig
+from ..config import MUSIC, SOUND, CodecConfig, LMConfig, ModelConfig, StyleConfig
 from ..disk.json_file import AGAIN
-from ..parameters import CODEC, LM, TEXT, Shapes, codec_shapes, lm_shapes, under
+from ..parameters import (
+    CODEC,
+    LM,
+    MERT,
+    STYLE,
+    TEXT,
+    Shapes,
+    codec_shapes,
+    lm_shapes,
+    style_shapes,
+    under,
+)
 from ..quoting import shown
 from ..refused import Refused
-from . import parts
-from .audiocraft_config import MELODY, LMSettings, read_codec_settings, read_lm_settings
+from . import archive_files, mert, parts
+from .archive_files import REMEDY, ArchiveFiles, Files, Place
+from .audiocraft_config import SOUND_HEARD, LMSettings, read_codec_settings, read_lm_settings
 from .checkpoint_config import (
+    AUDIO_ENCODER,
+    TEXT_ENCODER,
     check_together,
     checks_of,
     codec_config,
@@ -33,7 +47,7 @@ from .checkpoint_config import (
     read_part,
     text_config,
 )
-from .contract import checked, fingerprint, normed, pieces_of
+from .contract import fingerprint
 from .folder_kinds import COMPRESSION, STATE_DICT, check_kind
 from .hugging_face import open_codec, open_text_encoder
 from .tokenizer import Tokenizer, load_tokenizer
@@ -44,7 +58,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("musicgraph")
 
-REMEDY = "take the files that belong together, as their publisher gives them"
+SETTINGS = "xp.cfg"
 
 # ---------------------------------------------------------------- names
 
@@ -63,23 +77,6 @@ _THIRDS = {
 }
 """Our part → whose matrix it lies in, and which third of it it is."""
 _RESIDUAL = {"first": "block.1", "second": "block.3", "shortcut": "shortcut"}
-_OTHER_NAMES = (
-    (".in_proj_weight", (".mha.in_proj_weight",)),
-    (".out_proj.weight", (".mha.out_proj.weight",)),
-    (".weight", (".weight_g", ".weight_v")),
-    (".weight", tuple(f".parametrizations.weight.original{i}" for i in (0, 1))),
-)
-"""How a name may end → how what holds it ends in other files: one tensor, or two."""
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a tensor of ours lies."""
-
-    names: tuple[str, ...]
-    """the tensor of the file that holds it, or its length and its direction"""
-    third: int | None = None
-    """of that tensor's rows; None: all of them"""
 
 
 def lm_places(config: LMConfig, text: str) -> dict[str, Place]:
@@ -101,9 +98,29 @@ def _lm_place(name: str, text: str) -> Place:
         case ["norm", kind]:
             return Place((f"out_norm.{kind}",))
         case [projection, kind]:
-            heard = text if projection == "text_projection" else MELODY
+            heard = text if projection == "text_projection" else SOUND_HEARD
             return Place((f"condition_provider.conditioners.{heard}.output_proj.{kind}",))
     raise KeyError(name)
+
+
+def style_places(config: StyleConfig) -> dict[str, Place]:
+    """Every name of what stands behind MERT → where audiocraft has it."""
+    return {f"{STYLE}.{name}": _style_place(name) for name in style_shapes(config)}
+
+
+def _style_place(name: str) -> Place:
+    before = f"condition_provider.conditioners.{SOUND_HEARD}."
+    match name.split("."):
+        case ["features", kind]:
+            return Place((f"{before}embed.{kind}",))
+        case ["codebooks", k]:
+            return Place((f"{before}rvq.vq.layers.{k}._codebook.embed",))
+        case ["mean"]:
+            return Place((f"{before}batch_norm.running_mean",))
+        case ["variance"]:
+            return Place((f"{before}batch_norm.running_var",))
+    layer = _lm_place(name, "")
+    return Place((before + layer.names[0],), layer.third)
 
 
 def codec_places(config: CodecConfig) -> dict[str, Place]:
@@ -135,39 +152,6 @@ def _layer_name(layer: Layer, rest: list[str]) -> str:
 # ---------------------------------------------------------------- files
 
 
-class Files(Protocol):
-    """The tensors of a part, by our names; see `contract.Weights`."""
-
-    @property
-    def size_bytes(self) -> int: ...
-
-    def tensor(self, name: str) -> Tensor: ...
-
-
-@dataclass(frozen=True)
-class ArchiveFiles:
-    """Those that lie in an archive of torch's."""
-
-    archive: TorchArchive
-    places: Mapping[str, Place]
-
-    @property
-    def size_bytes(self) -> int:
-        return self.archive.size_bytes
-
-    def tensor(self, name: str) -> Tensor:
-        place = self.places[name]
-        found = [self._read(source, place.third) for source in place.names]
-        if len(found) == 1:
-            return found[0]
-        return checked(f"{self.archive.path}: {place.names[1]}", normed(*found))
-
-    def _read(self, source: str, third: int | None) -> Tensor:
-        tensor = self.archive.tensor(source)
-        rows = tensor if third is None else tensor.chunk(3)[third]
-        return checked(f"{self.archive.path}: {source}", rows)
-
-
 @dataclass(frozen=True)
 class AudiocraftWeights:
     """An opened folder; see `contract.Weights`."""
@@ -181,7 +165,7 @@ class AudiocraftWeights:
 
     @property
     def size_bytes(self) -> int:
-        return sum(one.size_bytes for one in self.files.values())
+        return sum({id(one): one.size_bytes for one in self.files.values()}.values())
 
     def tensor(self, name: str) -> Tensor:
         return self.files[name.partition(".")[0]].tensor(name)
@@ -200,10 +184,10 @@ def open_audiocraft(folder: Path, folders: Sequence[Path] = ()) -> AudiocraftWei
     """
     check_kind(folder)
     archive = TorchArchive(folder / STATE_DICT)
-    settings = read_lm_settings(archive.path, archive.content().get("xp.cfg"))
+    settings = read_lm_settings(archive.path, archive.content().get(SETTINGS))
     codec_at, codec, codec_archive = _codec_settings(folder, folders, settings)
     text_at = parts.found(parts.T5, settings.text_encoder, folder, folders)
-    text = read_part(text_at / "config.json", "text_encoder", "t5")
+    text = read_part(text_at / "config.json", TEXT_ENCODER, "t5")
     config = _model_config(archive.path, settings, text, codec)
     files: dict[str, Files] = {
         LM: _files(archive, lm_places(config.lm, settings.text_conditioner),
@@ -213,7 +197,15 @@ def open_audiocraft(folder: Path, folders: Sequence[Path] = ()) -> AudiocraftWei
         else _files(codec_archive, codec_places(config.codec),
                     under(CODEC, codec_shapes(config.codec))),
     }  # fmt: skip
-    seen = "".join(map(fingerprint, dict.fromkeys((folder, codec_at, text_at))))
+    lying = [folder, codec_at, text_at]
+    if settings.style is not None:
+        mert_at = parts.found(parts.MERT, parts.MERT_95M, folder, folders)
+        style = settings.style.with_mert(mert.read_mert_config(mert_at / "config.json"))
+        config = replace(config, style=style)
+        styles = _files(archive, style_places(style), under(STYLE, style_shapes(style)))
+        files |= {STYLE: styles, MERT: mert.open_mert(mert_at, style.mert)}
+        lying.append(mert_at)
+    seen = "".join(map(fingerprint, dict.fromkeys(lying)))
     return AudiocraftWeights(folder, config, _digest(seen), files, text_at)
 
 
@@ -230,14 +222,14 @@ def _codec_settings(
         archive = TorchArchive(folder / COMPRESSION)
         name = archive.content().get("pretrained")
         if name is None:
-            text = archive.content().get("xp.cfg")
+            text = archive.content().get(SETTINGS)
             return folder, read_codec_settings(archive.path, text), archive
         if not isinstance(name, str):
             expected = "the name of a codec"
             where = f"{archive.path}: pretrained"
             raise Refused(where, got=shown(name), expected=expected, remedy=AGAIN)
     at = parts.found(parts.CODEC, name or _named_codec(folder, settings), folder, folders)
-    return at, read_part(at / "config.json", "audio_encoder", "encodec"), None
+    return at, read_part(at / "config.json", AUDIO_ENCODER, "encodec"), None
 
 
 def _named_codec(folder: Path, settings: LMSettings) -> str:
@@ -275,8 +267,9 @@ def _model_config(
     lm = replace(
         usual,
         window_frames=window,
-        cross_attention=settings.chroma is None,
+        cross_attention=settings.chroma is settings.style is None,
         chroma=settings.chroma,
+        style_size=settings.style and settings.style.hidden_size,
         own_delays=None if settings.delays == usual.delays else settings.delays,
         always_projects_text=usual.text_size == usual.hidden_size,
     )
@@ -285,17 +278,7 @@ def _model_config(
 
 
 def _files(archive: TorchArchive, places: Mapping[str, Place], shapes: Shapes) -> ArchiveFiles:
-    """Raises Refused unless all of these are there, in these shapes and as floats."""
-    tensors = _selected(archive)
-    found = {ours: replace(place, names=_found(place.names[0], tensors))
-             for ours, place in places.items()}  # fmt: skip
-    for ours, place in found.items():
-        shape = shapes[ours]
-        whole = shape if place.third is None else (3 * shape[0], *shape[1:])
-        pieces = pieces_of(whole, len(place.names))
-        for name, expected in zip(place.names, pieces, strict=True):
-            _check_stored(archive.path, name, tensors.get(name), expected)
-    return ArchiveFiles(archive, found)
+    return archive_files.files_in(archive, _selected(archive), places, shapes, SETTINGS)
 
 
 def _selected(archive: TorchArchive) -> Mapping[str, Tensor]:
@@ -307,34 +290,3 @@ def _selected(archive: TorchArchive) -> Mapping[str, Tensor]:
     state = content.get(top)
     deeper = isinstance(state, dict) and isinstance(state.get("model"), dict)
     return archive.select(*((top, "model") if deeper else (top,)))
-
-
-def _found(name: str, tensors: Mapping[str, Tensor]) -> tuple[str, ...]:
-    """The tensors of the file that hold `name`: under this name or under others."""
-    if name not in tensors:
-        for ending, others in _OTHER_NAMES:
-            candidates = tuple(name.removesuffix(ending) + other for other in others)
-            if name.endswith(ending) and all(one in tensors for one in candidates):
-                return candidates
-    return (name,)
-
-
-def _check_stored(path: Path, name: str, tensor: Tensor | None, shape: tuple[int, ...]) -> None:
-    import torch
-
-    floats = (torch.float32, torch.float16, torch.bfloat16)
-    if tensor is None:
-        raise Refused(
-            str(path),
-            got=f"no {name}",
-            expected="all tensors of the model that its xp.cfg describes",
-            remedy=REMEDY,
-        )
-    plain = tensor.layout == torch.strided and tensor.device.type == "cpu"
-    if tuple(tensor.shape) != shape or tensor.dtype not in floats or not plain:
-        raise Refused(
-            f"{path}: {name} does not fit xp.cfg",
-            got=f"{str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)}",
-            expected=f"float32, float16 or bfloat16 {list(shape)}",
-            remedy=REMEDY,
-        )

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..config import ChromaConfig
+from ..config import ChromaConfig, MERTConfig, StyleConfig
 from ..quoting import shown
 from ..refused import Refused
 from . import checkpoint_config as known
@@ -27,7 +27,9 @@ MAX_REFERENCES = 16
 REMEDY = "take the files that belong together, as their publisher gives them"
 REFERENCE = re.compile(r"\$\{([\w.]+)\}")
 CODEC_NAME, PRETRAINED = "compression_model_checkpoint", "//pretrained/"
-MELODY = "self_wav"
+SOUNDS = "chroma_stem", "style"
+SOUND_HEARD = "self_wav"
+"""What audiocraft calls the sound that a model listens to."""
 MUSIC, SOUND = "musicgen", "audiogen"
 
 
@@ -99,6 +101,20 @@ CHROMA: Mapping[str, Rule | Text] = {
     "argmax": OneOf((True,), False),
 }
 
+STYLE: Mapping[str, Rule | Text] = {
+    "model_name": OneOf(("mert",), REQUIRED),
+    "transformer_scale": OneOf(("xsmall", "default", "large"), "default"),
+    "sample_rate": known.AUDIO_ENCODER["sampling_rate"],
+    "ds_factor": Number(1, 1024, default=15),
+    "n_q_out": Number(1, 64, default=6),
+    "bins": Number(2, 65536, default=1024),
+    "batch_norm": OneOf((True,), True),
+    "use_middle_of_segment": _NO,
+}
+
+SCALES = {"xsmall": (256, 4, 8), "default": (512, 8, 8), "large": (1024, 24, 16)}
+"""What transformer_scale names: width, layers, heads."""
+
 CODEC: Mapping[str, Rule | Text] = {
     "compression_model": OneOf(("encodec",), REQUIRED),
     "encodec.autoencoder": OneOf(("seanet",), "seanet"),
@@ -135,6 +151,21 @@ _DECODER_SETTINGS = {"trim_right_ratio", "final_activation", "final_activation_p
 
 
 @dataclass(frozen=True)
+class StyleSettings:
+    """A StyleConfig without MERT, of which audiocraft's files say nothing."""
+
+    hidden_size: int
+    num_layers: int
+    num_heads: int
+    levels: int
+    codebook_size: int
+    stride: int
+
+    def with_mert(self, mert: MERTConfig) -> StyleConfig:
+        return StyleConfig(**vars(self), mert=mert)
+
+
+@dataclass(frozen=True)
 class LMSettings:
     """Of a state_dict.bin."""
 
@@ -152,6 +183,8 @@ class LMSettings:
     """what the text is called in the names of the tensors"""
     chroma: ChromaConfig | None
     """of a melody model"""
+    style: StyleSettings | None
+    """of a style model"""
     codec: str
     """the name of a published codec, or nothing"""
     makes_sound: bool
@@ -227,7 +260,7 @@ def read_lm_settings(path: Path, text: object) -> LMSettings:
     found = settings.read(LM)
     width, codebooks = found["transformer_lm.dim"], found["transformer_lm.n_q"]
     segment_s, codec = float(found["dataset.segment_duration"]), found[CODEC_NAME]
-    conditioner, melody = _conditioners(settings)
+    conditioner, sound = _conditioners(settings)
     text = settings.read(TEXT, f"conditioners.{conditioner}.t5.")
     return LMSettings(
         decoder={
@@ -244,7 +277,10 @@ def read_lm_settings(path: Path, text: object) -> LMSettings:
         segment_s=segment_s,
         text_encoder=text["name"],
         text_conditioner=conditioner,
-        chroma=_chroma(settings, segment_s, found["sample_rate"]) if melody else None,
+        chroma=_chroma(settings, segment_s, found["sample_rate"])
+        if sound == "chroma_stem"
+        else None,
+        style=_style(settings, found["sample_rate"]) if sound == "style" else None,
         codec=codec.removeprefix(PRETRAINED) if codec.startswith(PRETRAINED) else "",
         makes_sound=found["solver"] == SOUND,
     )
@@ -274,39 +310,53 @@ def _delays(settings: _Settings, found: dict[str, Any], codebooks: int) -> tuple
     return tuple(delays)
 
 
-def _conditioners(settings: _Settings) -> tuple[str, bool]:
-    """The name of the text that the model listens to, and whether it follows a melody too.
+def _conditioners(settings: _Settings) -> tuple[str, str]:
+    """The name of the text that the model listens to, and how it hears a sound; empty if it hears
+    none.
 
     Raises Refused if it listens to something else, or in another way.
     """
     heard = {key: one for key, one in settings.table("conditioners").items() if key != "args"}
     kinds = {key: one.get("model") if isinstance(one, dict) else None
              for key, one in heard.items()}  # fmt: skip
-    melody = kinds.pop(MELODY, None) == "chroma_stem" if MELODY in kinds else False
-    expected = "a text that a T5 reads, and at most a melody as chroma_stem"
-    if MELODY in heard and not melody or [*kinds.values()] != ["t5"]:
-        kinds = {key: one.get("model") if isinstance(one, dict) else one
-                 for key, one in heard.items()}  # fmt: skip
+    others = {key: kind for key, kind in kinds.items() if key != SOUND_HEARD}
+    sound = kinds.get(SOUND_HEARD, "")
+    if sound not in ("", *SOUNDS) or [*others.values()] != ["t5"]:
+        expected = f"a text that a T5 reads, and at most a sound as {' or '.join(SOUNDS)}"
         raise settings.refused("conditioners", shown(kinds), expected, "choose another model")
-    name = next(iter(kinds))
+    name = next(iter(others))
     ways = {way: settings.names(f"fuser.{way}") for way in WAYS}
     ways = {way: names for way, names in ways.items() if names}
-    wanted = {"prepend": [MELODY, name]} if melody else {"cross": [name]}
+    wanted = {"prepend": [SOUND_HEARD, name]} if sound else {"cross": [name]}
     if not name.isidentifier() or ways != wanted:
         raise settings.refused("fuser", shown(ways), shown(wanted), "choose another model")
-    return name, melody
+    return name, sound
 
 
 def _chroma(settings: _Settings, segment_s: float, sample_rate: int) -> ChromaConfig:
     """As many frames as the chroma of the longest piece in training has."""
-    below = f"conditioners.{MELODY}.chroma_stem."
-    found = settings.read(CHROMA, below)
-    if found["sample_rate"] != sample_rate:
-        got, expected = found["sample_rate"], f"sample_rate, {sample_rate}"
-        raise settings.refused(f"{below}sample_rate", got, expected)
+    found = _sound(settings, "chroma_stem", CHROMA, sample_rate)
     window = 2 ** found["radix2_exp"]
     frames = 1 + math.floor(segment_s * sample_rate) // (window // 4)
     return ChromaConfig(bins=found["n_chroma"], frames=frames, window=window)
+
+
+def _style(settings: _Settings, sample_rate: int) -> StyleSettings:
+    found = _sound(settings, "style", STYLE, sample_rate)
+    width, layers, heads = SCALES[found["transformer_scale"]]
+    return StyleSettings(width, layers, heads, found["n_q_out"], found["bins"], found["ds_factor"])
+
+
+def _sound(
+    settings: _Settings, kind: str, rules: Mapping[str, Rule | Text], sample_rate: int
+) -> dict[str, Any]:
+    """How a sound is heard. Raises Refused if it is heard at another rate than the music has."""
+    below = f"conditioners.{SOUND_HEARD}.{kind}."
+    found = settings.read(rules, below)
+    if found["sample_rate"] != sample_rate:
+        got, expected = found["sample_rate"], f"sample_rate, {sample_rate}"
+        raise settings.refused(f"{below}sample_rate", got, expected)
+    return found
 
 
 def read_codec_settings(path: Path, text: object) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A checkpoint's three parts, each straight to its final type and device, whatever the layout.
+"""A checkpoint's parts, each straight to its final type and device, whatever the layout.
 
 The LM is filled one tensor at a time and each mapping is closed behind it, so that loading needs
 the weights once, not twice. Opening needs no torch.
@@ -12,7 +12,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..parameters import CODEC, LM, TEXT, codec_shapes, text_shapes
+from ..parameters import (
+    CODEC,
+    LM,
+    MERT,
+    STYLE,
+    TEXT,
+    codec_shapes,
+    mert_shapes,
+    style_shapes,
+    text_shapes,
+)
 from ..refused import Refused
 from .contract import Weights, fingerprint, largest
 from .folder_kinds import is_audiocraft
@@ -24,6 +34,7 @@ if TYPE_CHECKING:
 
     from ..encodec import Codec
     from ..lm import MusicGenLM
+    from ..style import StyleEncoder
     from ..text import TextEncoder
 
 
@@ -132,6 +143,29 @@ def load_codec(weights: Weights) -> Codec:
         codec = Codec(config)
     codec.fill({name: _float32(weights, f"{CODEC}.{name}") for name in codec_shapes(config)})
     return codec.requires_grad_(False).eval()
+
+
+def load_style_encoder(weights: Weights) -> StyleEncoder | None:
+    """What hears a style, in float32; None for models that follow none.
+
+    Raises Refused if a weight is no number.
+    """
+    import torch
+
+    config = weights.config.style
+    if config is None:
+        return None
+    from ..style import Bottleneck, StyleEncoder, hubert
+
+    with torch.device("meta"):
+        bottleneck, mert = Bottleneck(config), hubert(config.mert)
+    for module, part, shapes in (
+        (bottleneck, STYLE, style_shapes(config)),
+        (mert, MERT, mert_shapes(config.mert)),
+    ):
+        state = {name: _float32(weights, f"{part}.{name}") for name in shapes}
+        module.load_state_dict(state, assign=True)
+    return StyleEncoder(mert, bottleneck).requires_grad_(False).eval()
 
 
 def _float32(weights: Weights, name: str) -> Tensor:

@@ -170,9 +170,9 @@ def read_config(path: Path) -> ModelConfig:
     return ModelConfig(lm, text_config(text), codec_config(codec, lm.levels), makes)
 
 
-def read_part(path: Path, section: str, kind: str) -> dict[str, Any]:
-    """The settings of a T5 (section `text_encoder`) or an EnCodec (`audio_encoder`) that lies by
-    itself, from its own config.json.
+def read_part(path: Path, rules: Mapping[str, Rule], kind: str) -> dict[str, Any]:
+    """The settings of a part that lies by itself, such as a T5 (`TEXT_ENCODER`) or an EnCodec
+    (`AUDIO_ENCODER`), from its own config.json.
 
     Raises Refused as `read_config` does.
     """
@@ -181,7 +181,7 @@ def read_part(path: Path, section: str, kind: str) -> dict[str, Any]:
         got = f"a model of type {shown(config.get('model_type'))}"
         raise Refused(str(path.parent), got=got, expected=repr(kind), remedy=REMEDY)
     return {key: _setting(path, key, rule, config.get(key), key in config)
-            for key, rule in SECTIONS[section].items()}  # fmt: skip
+            for key, rule in rules.items()}  # fmt: skip
 
 
 def _check_kind(path: Path, config: dict) -> None:

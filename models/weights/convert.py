@@ -198,6 +198,7 @@ def _config_json(config: ModelConfig) -> dict[str, Any]:
     for what, got, fine in (
         ("delays of the codebooks", lm.own_delays, lm.own_delays in (None, lm.usual_delays)),
         ("width of the text", lm.text_size, not lm.always_projects_text),
+        ("style", "what hears it", config.style is None),
         ("window of the chroma", lm.chroma and lm.chroma.window,
          lm.chroma is None or lm.chroma.window == ChromaConfig().window),
     ):  # fmt: skip

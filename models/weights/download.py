@@ -15,7 +15,7 @@ import re
 import shutil
 import time
 import urllib.error
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,7 @@ SETTINGS = frozenset(
         "spiece.model",
     }
 )
+PICKLE = "pytorch_model.bin"
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 SHARD = re.compile(r"model-\d+-of-\d+\.safetensors")
 
@@ -91,9 +92,11 @@ def download(
     on_progress: OnProgress,
     patience: Patience = Patience(),
     kinds: Collection[str] = MODEL_TYPES,
+    archives: Sequence[str] = ARCHIVES,
 ) -> Path:
     """The needed files of the newest revision of `repository`, as the folder `target`; `kinds` are
-    what its model may be. Of a model that is there in audiocraft's layout only it takes that.
+    what its model may be. `archives` are taken where its weights are no safetensors: audiocraft's
+    layout, which has no other settings, or `PICKLE`.
 
     Continues what an earlier download left. Two processes that want the same wait for each other.
 
@@ -104,7 +107,7 @@ def download(
     try:
         work.mkdir(parents=True, exist_ok=True)
         with locked(work / f"{target.name}.lock", lambda: _wait(on_progress)):
-            return _Download(repository, target, on_progress, patience, kinds).run(work)
+            return _Download(repository, target, on_progress, patience, kinds, archives).run(work)
     except OSError as error:  # files of ours only: the connection's are sorted out where they occur
         raise _disk_trouble(target, error) from error
 
@@ -136,16 +139,17 @@ class _Download:
         on_progress: OnProgress,
         patience: Patience,
         kinds: Collection[str],
+        archives: Sequence[str],
     ):
         self.repository, self.target, self.patience = repository, target, patience
-        self.kinds = kinds
+        self.kinds, self.archives = kinds, archives
         self._report = on_progress
         self._done, self._total, self._reported_s = 0, 1, 0.0
         self._reached = False
         """whether the hub has answered at all"""
 
     def run(self, work: Path) -> Path:
-        if is_whole(self.target):  # by another process, while this one waited
+        if self._is_whole(self.target):  # by another process, while this one waited
             return self.target
         self._check_free_target()
         revision, files = self._listing()
@@ -161,12 +165,16 @@ class _Download:
         return self._finish(folder)
 
     def _finish(self, folder: Path) -> Path:
-        if not is_whole(folder):
+        if not self._is_whole(folder):
             raise self._refused("shards that its index names are missing", "all of them")
         if self.target.is_dir():
             self.target.rmdir()  # an empty one; Windows renames onto nothing
         folder.replace(self.target)
         return self.target
+
+    def _is_whole(self, folder: Path) -> bool:
+        there = bool(self.archives) and (folder / self.archives[0]).is_file()
+        return there or is_whole_hugging_face(folder)
 
     # ------------------------------------------------------------ before the first byte
 
@@ -220,9 +228,9 @@ class _Download:
 
     def _needed(self, files: list[HubFile]) -> list[HubFile]:
         names = {file.name for file in files}
-        if STATE_DICT in names and not names & {WEIGHTS, INDEX} and self.kinds == MODEL_TYPES:
-            archives = [file for file in files if file.name in ARCHIVES]
-            return sorted(archives, key=lambda file: file.size_bytes)
+        if names.intersection(self.archives[:1]) and not names & {WEIGHTS, INDEX}:
+            own = {*self.archives} if STATE_DICT in self.archives else {*self.archives, *SETTINGS}
+            return _smallest_first(file for file in files if file.name in own)
         wanted = {INDEX} if INDEX in names else {WEIGHTS}
         wanted |= SETTINGS
         needed = [
@@ -233,7 +241,7 @@ class _Download:
                 raise self._refused(
                     f"a repository without {name}", f"a checkpoint with {name}{cure}"
                 )
-        return sorted(needed, key=lambda file: (file.name != "config.json", file.size_bytes))
+        return _smallest_first(needed)
 
     # ------------------------------------------------------------ one file
 
@@ -393,6 +401,11 @@ def is_whole_hugging_face(folder: Path) -> bool:
     return all((folder / str(shard)).is_file() for shard in shards)
 
 
+def _smallest_first(files: Iterable[HubFile]) -> list[HubFile]:
+    """The one that tells what it is before all others."""
+    return sorted(files, key=lambda file: (file.name != "config.json", file.size_bytes))
+
+
 def _seconds(retry_after: str | None) -> float:
     return float(retry_after) if retry_after and retry_after.isdecimal() else 0.0
 
@@ -409,7 +422,7 @@ def _hub_file(entry: object) -> HubFile | None:
     name, size, large = entry.get("rfilename"), entry.get("size"), entry.get("lfs")
     if not isinstance(name, str) or not isinstance(size, int) or size < 0:
         return None
-    if name not in SETTINGS | {WEIGHTS, INDEX, *ARCHIVES} and not SHARD.fullmatch(name):
+    if name not in SETTINGS | {WEIGHTS, INDEX, PICKLE, *ARCHIVES} and not SHARD.fullmatch(name):
         return None
     sha256 = large.get("sha256") if isinstance(large, dict) else ""
     return HubFile(name, size, str(sha256 or ""), str(entry.get("blobId") or ""))

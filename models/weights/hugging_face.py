@@ -17,6 +17,7 @@ from ..disk.json_file import AGAIN, read_json
 from ..parameters import (
     CODEC,
     LM,
+    MERT,
     TEXT,
     Shapes,
     all_shapes,
@@ -44,7 +45,7 @@ MAX_SHARDS = 1000
 _LM = {
     "norm": "decoder.model.decoder.layer_norm",
     "text_projection": "enc_to_dec_proj",
-    "chroma_projection": "audio_enc_to_dec_proj",
+    "sound_projection": "audio_enc_to_dec_proj",
 }
 _LM_LAYER = {
     "norm": "self_attn_layer_norm",
@@ -81,6 +82,8 @@ _OTHER_NAMES = (
     ("shared.weight", ("encoder.embed_tokens.weight",)),
     (".conv.weight", tuple(f".conv.parametrizations.weight.original{i}" for i in (0, 1))),
     (".conv.weight", (".conv.weight_g", ".conv.weight_v")),
+    (".parametrizations.weight.original0", (".weight_g",)),
+    (".parametrizations.weight.original1", (".weight_v",)),
 )
 """How a name may end → how what holds it ends in other files: one tensor, or two."""
 
@@ -215,6 +218,11 @@ def open_text_encoder(folder: Path, config: T5Config) -> HuggingFaceFiles:
 def open_codec(folder: Path, config: CodecConfig) -> HuggingFaceFiles:
     """An EnCodec that lies by itself, under the names of our codec. Raises Refused."""
     return _opened(folder, _alone(_codec_names(config)), under(CODEC, codec_shapes(config)))
+
+
+def open_mert_safetensors(folder: Path, shapes: Shapes) -> HuggingFaceFiles:
+    """A MERT that lies by itself, under the names of our MERT. Raises Refused."""
+    return _opened(folder, {f"{MERT}.{name}": name for name in shapes}, under(MERT, shapes))
 
 
 def _alone(names: Mapping[str, str]) -> dict[str, str]:

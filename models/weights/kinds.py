@@ -10,7 +10,7 @@ from ..config import MUSIC, SOUND
 from ..refused import Refused
 from .audiocraft_config import LMSettings, read_lm_settings
 from .folder_kinds import COMPRESSION, STATE_DICT, is_audiocraft
-from .parts import CODEC
+from .parts import CODEC, MERT_95M
 from .places import Found, makes_sound
 from .torch_archive import texts
 
@@ -22,13 +22,14 @@ class ModelKind:
     makes: str
     """music or sound effects; empty where it cannot be told"""
     melody: bool = False
+    style: bool = False
     """whether it can follow one"""
     needs: tuple[str, ...] = ()
     """parts that lie elsewhere, by the names that the checkpoint gives them"""
 
     def __str__(self) -> str:
         words = [self.makes or "unknown"]
-        words += ["follows a melody"] * self.melody
+        words += ["follows a melody"] * self.melody + ["follows a style"] * self.style
         words += [f"needs {one}" for one in self.needs]
         return ", ".join(words)
 
@@ -36,7 +37,8 @@ class ModelKind:
 def kind_of(model: Found) -> ModelKind:
     """`open_checkpoint` is the judge of whether it is one at all."""
     if model.folder is None:
-        return ModelKind(SOUND if makes_sound(model.name) else MUSIC, "-melody" in model.name)
+        makes = SOUND if makes_sound(model.name) else MUSIC
+        return ModelKind(makes, "-melody" in model.name, "-style" in model.name)
     if is_audiocraft(model.folder):
         return _of_audiocraft(model.folder)
     try:
@@ -52,7 +54,9 @@ def _of_audiocraft(folder: Path) -> ModelKind:
     if settings is None:
         return ModelKind("")
     makes = SOUND if settings.makes_sound else MUSIC
-    return ModelKind(makes, settings.chroma is not None, (settings.text_encoder, *_pointer(folder)))
+    style = settings.style is not None
+    needs = settings.text_encoder, *_pointer(folder), *[MERT_95M] * style
+    return ModelKind(makes, settings.chroma is not None, style, needs)
 
 
 def _settings(path: Path) -> LMSettings | None:

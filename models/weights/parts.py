@@ -17,7 +17,7 @@ from pathlib import Path
 from ..quoting import shown
 from ..refused import Refused
 from . import places
-from .download import OnProgress, download, is_whole_hugging_face
+from .download import PICKLE, OnProgress, download, is_whole_hugging_face
 
 log = logging.getLogger("musicgraph")
 
@@ -33,6 +33,8 @@ class PartKind:
     files: str
     published: dict[str, str]
     """what audiocraft calls it → its id on the hub"""
+    archives: tuple[str, ...] = ()
+    """files of torch's that hold the weights where no safetensors do"""
 
 
 T5 = PartKind(
@@ -48,6 +50,14 @@ CODEC = PartKind(
     "the codec",
     "config.json and model.safetensors",
     {name: name for name in (ENCODEC_32KHZ, "facebook/encodec_24khz")},
+)
+MERT_95M = "m-a-p/MERT-v1-95M"
+MERT = PartKind(
+    "mert_model",
+    "what hears a style,",
+    f"config.json and {PICKLE}",
+    {MERT_95M: MERT_95M},
+    (PICKLE,),
 )
 
 
@@ -68,8 +78,9 @@ def found(kind: PartKind, name: str, folder: Path, folders: Sequence[Path]) -> P
     for candidate in _candidates(name, hub_id, folder, folders):
         if _is_part(candidate, kind):
             return candidate
-    cached = (places.cached(one) for one in (hub_id, name) if _is_cacheable(one))
-    there = next((one for one in cached if one is not None and _is_part(one, kind)), None)
+    named = (one for one in (hub_id, name) if _is_cacheable(one))
+    cached = (places.cached(one, lambda at: _is_part(at, kind)) for one in named)
+    there = next((one for one in cached if one is not None), None)
     if there is not None:
         return there
     target = (folders[0] if folders else places.own_folder()) / _spelled(name, hub_id)[0]
@@ -91,7 +102,8 @@ def fetch(missing: PartMissing, folders: Sequence[Path], on_progress: OnProgress
     places.check_online(missing.hub_id, folders)
     target = places.download_folder(folders) / missing.hub_id.replace("/", "--")
     log.warning("downloading %s to %s", missing.hub_id, target)
-    return download(missing.hub_id, target, on_progress, kinds=(missing.kind.model_type,))
+    kinds, archives = (missing.kind.model_type,), missing.kind.archives
+    return download(missing.hub_id, target, on_progress, kinds=kinds, archives=archives)
 
 
 def _spelled(name: str, hub_id: str) -> list[str]:
@@ -116,6 +128,9 @@ def _is_part(folder: Path, kind: PartKind) -> bool:
     """A quick look, as `places` has for whole checkpoints."""
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8-sig"))
-        return config.get("model_type") == kind.model_type and is_whole_hugging_face(folder)
+        whole = is_whole_hugging_face(folder) or any(
+            (folder / one).is_file() for one in kind.archives
+        )
+        return config.get("model_type") == kind.model_type and whole
     except (OSError, ValueError, AttributeError, RecursionError):
         return False

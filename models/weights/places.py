@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,6 +41,8 @@ class Official:
     download_bytes: int
     melody: bool = False
     """whether it can follow a melody; without one the text models are better"""
+    style: bool = False
+    """whether it can follow a style; without one, again, the text models are better"""
     sound: bool = False
     """whether it makes sound effects, and no music"""
 
@@ -57,6 +59,7 @@ OFFICIAL = (
     Official("facebook/musicgen-stereo-melody", round(6.32 * GB), melody=True),
     Official("facebook/musicgen-melody-large", round(10.5 * GB), melody=True),
     Official("facebook/musicgen-stereo-melody-large", round(10.64 * GB), melody=True),
+    Official("facebook/musicgen-style", round(4.35 * GB), style=True),  # with its T5 and MERT
     Official("facebook/audiogen-medium", round(6.9 * GB), sound=True),  # with its T5
 )
 
@@ -112,12 +115,12 @@ def _licence_of(name: str) -> str:
 
 
 def default_model(
-    folders: Sequence[Path] = (), known: Sequence[Found] | None = None, melody: bool = False
+    folders: Sequence[Path] = (), known: Sequence[Found] | None = None, follows: str = ""
 ) -> tuple[str, str]:
     """The model to use when nobody says, and why: (name, reason).
 
-    `known` is what `known_models` has found in the folders, for who has asked already. `melody`:
-    one that can follow a melody; raises Refused if there is none on this machine.
+    `known` is what `known_models` has found in the folders, for who has asked already. `follows`:
+    one that can follow a "melody" or a "style"; raises Refused if there is none on this machine.
     """
     named = os.environ.get("MUSICGRAPH_MODEL", "").strip()
     if named:
@@ -125,17 +128,19 @@ def default_model(
     known = known_models(folders) if known is None else known
     on_disk = {model.name for model in known if model.on_disk}
     music = [one for one in reversed(OFFICIAL) if not one.sound]
-    fitting = [one for one in music if one.melody or not melody]
-    for official in sorted(fitting, key=lambda one: one.melody):
+    fitting = [one for one in music if not follows or getattr(one, follows)]
+    for official in sorted(fitting, key=lambda one: one.melody or one.style):
         for name in (official.id, official.id.rpartition("/")[2]):
             if name in on_disk:
                 return name, "the largest official model on this machine"
-    if melody:
+    if follows:
+        example = next(one for one in OFFICIAL if getattr(one, follows))
         raise Refused(
-            "melody",
-            got="no melody model on this machine",
+            follows,
+            got=f"no {follows} model on this machine",
             expected="one",
-            remedy="name it to download it, such as --model facebook/musicgen-melody (6.2 GB)",
+            remedy=f"name it to download it, such as --model {example.id} "
+            f"({example.download_bytes / GB:.1f} GB)",
         )
     return POCKET, "no official model is on this machine"
 
@@ -290,7 +295,7 @@ def _is_checkpoint(folder: Path) -> bool:
     return is_hugging_face(folder) or is_audiocraft(folder)
 
 
-def cached(hub_id: str) -> Path | None:
+def cached(hub_id: str, is_there: Callable[[Path], bool] = is_whole) -> Path | None:
     """The snapshot of a hub id in the Hugging Face cache, if it is there with weights."""
     from huggingface_hub import constants
 
@@ -300,7 +305,7 @@ def cached(hub_id: str) -> Path | None:
 
     files = (try_to_load_from_cache(hub_id, name) for name in ("config.json", STATE_DICT))
     folders = (Path(file).parent for file in files if isinstance(file, str))
-    return next((folder for folder in folders if is_whole(folder)), None)
+    return next((folder for folder in folders if is_there(folder)), None)
 
 
 def weights_size(folder: Path) -> int:

@@ -155,8 +155,13 @@ def opened_video(path: str | Path) -> Iterator[tuple[Any, Any]]:
     """A container and its first video stream, checked."""
     with open_container(path) as container:
         stream = next(iter(container.streams.video), None)
-        known = stream is not None and stream.codec_context is not None
-        if not known or stream.format is None or not stream.width or not stream.time_base:
+        readable = (
+            stream is not None
+            and stream.codec_context is not None
+            and stream.format is not None
+            and bool(stream.width and stream.time_base)
+        )
+        if stream is None or not readable:
             raise _not_video(path, "no video stream that can be read")
         current_run().limits.check_pictures(1, stream.width, stream.height)
         yield container, stream
