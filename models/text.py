@@ -41,9 +41,11 @@ class TextEncoder(nn.Module):
         """
         if not texts:
             raise Refused("text", got="none", expected="at least one (it may be empty)")
-        ids, mask = self._tokens([text.strip() for text in texts])
-        device = self.t5.norm.weight.device
-        states = self.t5(ids.to(device), mask.to(device)).cpu()
+        rows = self._tokens([text.strip() for text in texts])
+        each = [self._states(row) for row in rows]
+        states = nn.utils.rnn.pad_sequence(each, batch_first=True)
+        lengths = torch.tensor([len(row) for row in rows])
+        mask = torch.arange(states.shape[1]) < lengths.unsqueeze(-1)
         mask &= torch.tensor([bool(text.strip()) for text in texts]).unsqueeze(-1)
         states = states * mask.unsqueeze(-1)
         if not bool(states.isfinite().all()):
@@ -55,17 +57,17 @@ class TextEncoder(nn.Module):
             )
         return Conditioning(tuple(texts), states, mask)
 
-    def _tokens(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
-        """int64 ids `[B, L]`, padded with 0, and where they are, bool `[B, L]`."""
+    def _tokens(self, texts: Sequence[str]) -> list[list[int]]:
         rows = [self.tokenizer.encode(_checked(text)) for text in texts]
         length = max(map(len, rows))
         if length > MAX_TOKENS:
             raise _too_long(f"{length} tokens", f"at most {MAX_TOKENS}")
-        ids, mask = torch.zeros(2, len(rows), length, dtype=torch.int64)
-        for row, tokens in enumerate(rows):
-            ids[row, : len(tokens)] = torch.tensor(tokens)
-            mask[row, : len(tokens)] = 1
-        return ids, mask.bool()
+        return rows
+
+    def _states(self, tokens: list[int]) -> Tensor:
+        """`[L, d]` of one text by itself: beside others, some processors round it otherwise."""
+        ids = torch.tensor([tokens], device=self.t5.norm.weight.device)
+        return self.t5(ids, torch.ones_like(ids, dtype=torch.bool))[0].cpu()
 
 
 def _checked(text: str) -> str:

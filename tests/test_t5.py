@@ -45,8 +45,20 @@ def test_states_are_upstreams_for_texts_of_any_length(kind, lengths):
 def test_pockets_states_are_upstreams():
     encoder = load_text_encoder(open_checkpoint(POCKET_FOLDER))
     theirs = musicgen_model(POCKET_FOLDER)
-    texts = ["a happy piano tune with drums, 120 bpm", "sad flute"]
-    agree(encoder.t5, theirs.text_encoder, *encoder._tokens(texts))
+    for text in ("a happy piano tune with drums, 120 bpm", "sad flute"):
+        ids = torch.tensor([encoder.tokenizer.encode(text)])
+        agree(encoder.t5, theirs.text_encoder, ids, torch.ones_like(ids, dtype=torch.bool))
+
+
+def test_a_text_is_the_same_alone_and_beside_others():
+    """To the last bit, whatever the processor does with more rows."""
+    encoder = load_text_encoder(open_checkpoint(POCKET_FOLDER))
+    texts = ["sad flute", "a happy piano tune with drums, 120 bpm", "", "loud rock guitar"]
+    together = encoder.encode(texts)
+    for index, text in enumerate(texts):
+        alone, beside = encoder.encode([text]).item(0), together.item(index)
+        assert (alone is None) == (beside is None) == (not text)
+        assert alone is None or torch.equal(alone.states, beside.states)
 
 
 @pytest.mark.parametrize(("count", "distance"), [(32, 128), (4, 2), (16, 20), (9, 40)])
