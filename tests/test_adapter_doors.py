@@ -63,7 +63,7 @@ def test_on_other_kinds_of_models_it_is_what_peft_merges(kind, request, tmp_path
         torch.testing.assert_close(ours.tensor(name), theirs.tensor(name), atol=1e-6, rtol=0)
     changed = {name.rpartition(".")[0].rpartition(".")[2] for name in opened.targets}
     assert changed >= {"q", "out", "fc1"}
-    assert ("chroma_projection" in "".join(opened.targets)) == ("melody" in kind)
+    assert ("sound_projection" in "".join(opened.targets)) == ("melody" in kind)
 
 
 def test_on_audiocrafts_files_it_is_what_it_is_on_their_twin(mono, tango, tmp_path):

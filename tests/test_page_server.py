@@ -89,6 +89,7 @@ def said_by_generate(site, **changes):
         "top_k": 250,
         "top_p": 0,
         "file_format": "flac",
+        "loras": [],
     }
     url = site.address + "gradio_api/call/generate"
     event = httpx.post(url, json={"data": list((values | changes).values())}).json()["event_id"]

@@ -29,7 +29,8 @@ DOORS = {
     "HTTP": all_fields(SETTINGS),
     "page": page_fields(SETTINGS),
 }
-ASKED = {field.name for field in dataclass_fields(Request)} - {"save_as", "melody", "loras"}
+SOUNDS = {"melody", "style", "style_guidance"}  # a terminal's own, which has files
+ASKED = {field.name for field in dataclass_fields(Request)} - {"save_as", "loras"} - SOUNDS
 
 
 def declared(node_class):

@@ -25,19 +25,21 @@ def widget_places(specs: Iterable[InputSpec], values: Sequence[Any]) -> dict[str
     """Widget name → index in `widgets_values`, where the control value of a seed takes a place of
     its own.
 
-    Very old files lack that place; null or false stands in it where there are more values than
-    widgets.
+    Very old files lack that place. What stands in it is a word, or null or false, which the widget
+    behind it could not have.
     """
     specs = [spec for spec in specs if spec.is_widget]
     has_more = len(values) > len(specs)
     places: dict[str, int] = {}
     index = 0
-    for spec in specs:
+    for spec, behind in zip(specs, [*specs[1:], None], strict=True):
         places[spec.name] = index
         index += 1
         control = values[index] if index < len(values) else ""
         if spec.has_seed_control and (
-            _is_control(control) or (has_more and (control is None or control is False))
+            _is_control(control)
+            or control is None
+            or (control is False and (has_more or behind is None or behind.type != "BOOLEAN"))
         ):
             index += 1
     return places
