@@ -32,7 +32,7 @@ def widget_places(specs: Iterable[InputSpec], values: Sequence[Any]) -> dict[str
     has_more = len(values) > len(specs)
     places: dict[str, int] = {}
     index = 0
-    for spec, behind in zip(specs, [*specs[1:], None], strict=True):
+    for spec, behind in zip(specs, [*specs[1:], None], strict=False):
         places[spec.name] = index
         index += 1
         control = values[index] if index < len(values) else ""
