@@ -6,6 +6,7 @@ import shutil
 import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 os.environ["MUSICGRAPH_ENGINE"] = (
     "torch"  # the reference, everywhere alike; the fast engines have tests of their own
@@ -29,6 +30,9 @@ torch.set_num_threads(1)
 sys.path.insert(0, str(Path(__file__).parent))  # for tests' own helpers, such as tiny.py
 
 from tiny import Tiny  # noqa: E402
+
+if TYPE_CHECKING:
+    from style_layout import TinyStyle
 
 
 def pytest_unconfigure() -> None:
@@ -63,3 +67,10 @@ def melody(request: pytest.FixtureRequest) -> Tiny:
 @pytest.fixture(scope="session", params=["mono", "stereo"])
 def tiny(request: pytest.FixtureRequest) -> Tiny:
     return request.getfixturevalue(request.param)
+
+
+@pytest.fixture(scope="session")
+def style_model(melody_mono: Tiny, tmp_path_factory: pytest.TempPathFactory) -> "TinyStyle":
+    from style_layout import TinyStyle
+
+    return TinyStyle(tmp_path_factory.mktemp("style") / "mine", melody_mono.upstream)

@@ -16,6 +16,9 @@ from audiocraft_layout import (
 )
 from transformers import HubertConfig, HubertModel
 
+from musicgraph.models.conditioning import Style
+from musicgraph.models.weights import checkpoint
+
 WIDTH, LAYERS, LEVELS, BINS = 256, 4, 6, 16  # audiocraft's "xsmall"
 STYLE = "condition_provider.conditioners.self_wav."
 MERT_SIZE = 32
@@ -116,3 +119,23 @@ def write_style(folder: Path, model, mert: HubertModel) -> None:
     )
     write_text_encoder(folder / "t5-base", model)
     write_mert(folder / "MERT-v1-95M", mert)
+
+
+class TinyStyle:
+    """A random style model as audiocraft and MERT's authors write it, and our parts read from
+    it.
+    """
+
+    def __init__(self, folder: Path, melody_model):
+        self.folder, self.upstream, self.mert = folder, melody_model, random_mert()
+        write_style(folder, melody_model, self.mert)
+        self.checkpoint = checkpoint.open_checkpoint(folder)
+        self.config = self.checkpoint.config.lm
+        self.lm = checkpoint.load_lm(self.checkpoint, torch.float32, torch.device("cpu"))
+        self.text = checkpoint.load_text_encoder(self.checkpoint)
+        self.style = checkpoint.load_style_encoder(self.checkpoint)
+
+
+def random_style(items: int = 1, length: int = 15, guidance: float = 1.0, seed: int = 5) -> Style:
+    generator = torch.Generator().manual_seed(seed)
+    return Style(torch.randn(items, length, WIDTH, generator=generator), guidance)

@@ -16,11 +16,10 @@ from style_layout import (
     MERT_SIZE,
     STYLE,
     WIDTH,
-    random_mert,
+    random_style,
     style_settings,
     style_state,
     write_mert,
-    write_style,
 )
 from test_cuda_engine import Rerun, WithoutGpu
 from torch import nn
@@ -38,9 +37,7 @@ from musicgraph.models.refused import Refused
 from musicgraph.models.style import excerpts
 from musicgraph.models.weights import parts, places
 from musicgraph.models.weights.checkpoint import (
-    load_lm,
     load_style_encoder,
-    load_text_encoder,
     open_checkpoint,
 )
 from musicgraph.models.weights.convert import write_converted
@@ -51,20 +48,9 @@ ENGINES = ("torch", "cuda graph", "numba fp32", "numba int8")
 MAX_INT8_ERROR = 0.05
 
 
-class StyleModel:
-    def __init__(self, folder, upstream):
-        self.folder, self.upstream, self.mert = folder, upstream, random_mert()
-        write_style(folder, upstream, self.mert)
-        self.checkpoint = open_checkpoint(folder)
-        self.config = self.checkpoint.config.lm
-        self.lm = load_lm(self.checkpoint, torch.float32, torch.device("cpu"))
-        self.text = load_text_encoder(self.checkpoint)
-        self.style = load_style_encoder(self.checkpoint)
-
-
 @pytest.fixture(scope="module")
-def model(melody_mono, tmp_path_factory):
-    return StyleModel(tmp_path_factory.mktemp("style"), melody_mono.upstream)
+def model(style_model):
+    return style_model
 
 
 @pytest.fixture(scope="module")
@@ -84,11 +70,6 @@ def engine_of(model):
 
 def noise(seconds, rate=24000, items=1, seed=0):
     return torch.randn(items, int(seconds * rate), generator=torch.Generator().manual_seed(seed))
-
-
-def random_style(items=1, length=15, guidance=1.0, seed=5):
-    generator = torch.Generator().manual_seed(seed)
-    return Style(torch.randn(items, length, WIDTH, generator=generator), guidance)
 
 
 # ---------------------------------------------------------------- what is heard

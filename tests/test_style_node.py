@@ -6,7 +6,6 @@ import sys
 import pytest
 import soundfile
 import torch
-from style_layout import random_mert, write_style
 
 from musicgraph import cli
 from musicgraph.models.refused import Refused
@@ -20,10 +19,8 @@ DRAWING = {"cfg": 3.0, "temperature": 0.0, "top_k": 50, "top_p": 0.0, "variation
 
 
 @pytest.fixture(scope="module")
-def folder(melody_mono, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("style") / "mine"
-    write_style(folder, melody_mono.upstream, random_mert())
-    return folder
+def folder(style_model):
+    return style_model.folder
 
 
 @pytest.fixture(scope="module")
@@ -127,8 +124,8 @@ def test_wishes_that_contradict_each_other_are_one_line(folder, tmp_path, capsys
     soundfile.write(like, sound()["waveform"][0].T.numpy(), 8000)
     soundfile.write(short, sound(1.0)["waveform"][0].T.numpy(), 8000)
     for options, words in (
-        (("--style", like, "--melody", like), "--style: got a melody too"),
-        (("--style-guidance", 3), "--style-guidance: got no --style"),
+        (("--style", like, "--melody", like), "style: got a melody too"),
+        (("--style-guidance", 3), "style_guidance: got no style"),
         (("--style", tmp_path / "none.wav"), "nothing there, expected a sound file"),
         (("--style", short), "style: got 1.00 s of sound"),
         (("--style", like, "--style-guidance", 10), "style_guidance"),

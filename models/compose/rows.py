@@ -61,15 +61,20 @@ class Room:
         if len(direction.positive) != len(self.negatives):
             raise _wrong_items(len(direction.positive), len(self.negatives))
         wanted = Room.for_all([direction])
-        fits = all(w <= have for w, have in zip(wanted.negatives, self.negatives, strict=True))
-        if wanted.prompts > self.prompts or not fits:
-            raise Refused(
-                "direction",
-                got=f"{[wanted.prompts + n for n in wanted.negatives]} branches",
-                expected=f"at most {[self.prompts + n for n in self.negatives]}, as the music "
-                "began with",
-                remedy="begin with guidance (a cfg other than 1) to have it later",
-            )
+        counts = (
+            ("prompts", wanted.prompts, self.prompts),
+            ("branches of a prompt", wanted.heard_as, self.heard_as),
+            *(("negatives", *pair) for pair in zip(wanted.negatives, self.negatives, strict=True)),
+        )
+        for what, got, there in counts:
+            if got > there:
+                raise Refused(
+                    "direction",
+                    got=f"{got} {what}",
+                    expected=f"at most {there}, as the music began with",
+                    remedy="say all that will come when it begins (its schedule), or begin with a "
+                    "cfg other than 1",
+                )
 
 
 def _wrong_items(got: int, expected: int) -> Refused:
@@ -204,8 +209,9 @@ def rows_of(config: LMConfig, begun: Direction, schedule: Schedule) -> int:
         banks = 2 if any(direction.blend_frames for _, direction in schedule) else 1
         rows = sum(banks * room.prompts + away for away in room.negatives)
     else:
-        slots = room.prompts * _most_within(schedule, config.window_frames)
-        rows = sum(slots * (room.heard_as + away) for away in room.negatives)
+        said = [(frame, _prefix_rows(one, room)) for frame, one in ((0, begun), *schedule)]
+        blends = any(direction.blend_frames for _, direction in schedule)
+        rows = _most_within(said, config.window_frames, before=1 + blends)
     if rows > MAX_ROWS:
         raise Refused(
             "branches",
@@ -216,9 +222,20 @@ def rows_of(config: LMConfig, begun: Direction, schedule: Schedule) -> int:
     return rows
 
 
-def _most_within(schedule: Schedule, frames: int) -> int:
-    """Directions that a window of so many frames can be about at most."""
-    times = [frame for frame, _ in schedule]
-    within = (sum(begin <= time < begin + frames for time in times) for begin in times)
-    blends = any(direction.blend_frames for _, direction in schedule)
-    return max(within, default=0) + 1 + blends
+def _prefix_rows(direction: Direction, room: Room) -> int:
+    """Of all items, as `PrefixRows` has them."""
+    return sum(
+        len(heard_as(one, 1.0)) + (len(sides.negative) if away else 0)
+        for sides, away in zip(direction.sides, room.negatives, strict=True)
+        for one, _ in sides.positive
+    )
+
+
+def _most_within(said: Sequence[tuple[int, int]], frames: int, before: int) -> int:
+    """The most rows that a window of so many frames can need: of the directions that begin within
+    it, and of those `before` that are still heard when it begins. `said`: (frame, rows), in order.
+    """
+    return max(
+        sum(rows for frame, rows in said[max(0, first - before) :] if frame < begin + frames)
+        for first, (begin, _) in enumerate(said)
+    )
