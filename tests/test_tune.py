@@ -24,6 +24,7 @@ from test_lora import on, our_logits, their_logits
 from upstream import musicgen_model
 
 from musicgraph import cli
+from musicgraph.app import tune_cli
 from musicgraph.app.tune import course, pieces, sounds
 from musicgraph.app.tune.lora_model import LoraModel
 from musicgraph.app.tune.needs import adapter_size, memory_bytes
@@ -80,8 +81,10 @@ def test_the_held_out_loss_falls_and_the_best_adapter_is_kept(asked, tuned):
         assert (asked.output / name).read_bytes() == (best / name).read_bytes()
     assert "GB of memory" in said[0] and "in all" in said[1], "before the first step"
     for step in (0, 15, 30):
-        sound, rate = soundfile.read(asked.output / "steps" / f"{step:06}" / "sample.wav")
-        assert (len(sound), rate) == (8000, 8000)
+        samples = [asked.output / "steps" / f"{step:06}" / name for name in course.SAMPLES]
+        (usual, _), (plain, rate) = map(soundfile.read, samples)
+        assert (len(usual), len(plain), rate) == (8000, 8000, 8000)
+        assert not np.array_equal(usual, plain), "with guidance and without"
 
 
 def test_the_adapter_loads_in_peft_and_here_with_equal_logits(mono, asked, tuned):
@@ -147,23 +150,30 @@ def test_a_finished_training_is_not_done_again(asked, tuned):
 # ---------------------------------------------------------------- the loss
 
 
-def test_the_loss_is_the_cross_entropy_of_upstreams_logits(mono):
-    """Of two pieces of unlike length, one of which hears nothing."""
+@pytest.mark.parametrize("share", [0, 0.5], ids=["as played", "with noise"])
+def test_the_loss_is_the_cross_entropy_of_upstreams_logits(mono, share):
+    """Of two pieces of unlike length, one of which hears nothing. What is predicted is what was
+    played, whatever was read before it.
+    """
     model = LoraModel(mono.folder, mono.config, 2, torch.device("cpu"), 0)
     frames, lengths = 9, (9, 5)
     tokens = torch.randint(0, 64, (2, 4, frames), generator=torch.manual_seed(3))
     mask = torch.arange(frames) < torch.tensor(lengths).unsqueeze(1)
     heard = mono.text.encode(["drums and bass", ""])
-    loss = model.loss(tokens * mask.unsqueeze(1), mask, heard.states, heard.mask)
+    read = pieces.swapped(tokens, mask, share, pieces.step_generator(0, 0))
+    tokens = tokens * mask.unsqueeze(1)
+    loss = model.loss(tokens, mask, heard.states, heard.mask, read)
     expected = []
     for row, length in enumerate(lengths):
-        steps = delayed(tokens[row : row + 1, :, :length], mono.config.delays, 64)
-
+        played, told = (
+            delayed(one[row : row + 1, :, :length], mono.config.delays, 64)
+            for one in (tokens, read)
+        )
         one = mono.text.encode(["drums and bass", ""][row : row + 1])
-        session = opened(TorchEngine(mono.lm), one, max_steps=steps.shape[2])
-        for step in range(1, steps.shape[2]):
-            logits = session.step(steps[:, :, step - 1 : step])[0].log_softmax(dim=-1)
-            expected += [-logits[k, t] for k, t in enumerate(steps[0, :, step]) if t != 64]
+        session = opened(TorchEngine(mono.lm), one, max_steps=played.shape[2])
+        for step in range(1, played.shape[2]):
+            logits = session.step(told[:, :, step - 1 : step])[0].log_softmax(dim=-1)
+            expected += [-logits[k, t] for k, t in enumerate(played[0, :, step]) if t != 64]
     assert loss.item() == pytest.approx(torch.stack(expected).mean().item(), abs=1e-4)
 
 
@@ -175,6 +185,26 @@ def test_what_is_said_to_learn_is_what_learns(mono):
     assert memory_bytes(asked, config, False) < memory_bytes(
         replace(asked, batch=64), config, False
     )
+
+
+def test_a_loss_that_is_no_number_ends_it_in_words_and_what_was_kept_stays(
+    asked, tmp_path, monkeypatch
+):
+    real, output = course._Training._loss, tmp_path / "out"
+
+    def spoiled(training, *given):
+        loss = real(training, *given)
+        return loss * float("nan") if training.step == 20 else loss
+
+    monkeypatch.setattr(course._Training, "_loss", spoiled)
+    words = r"after step 20: got a loss that is no number.*\(--rate 0.007\), into another --output"
+    with pytest.raises(Refused, match=words):
+        course.train(replace(asked, output=output), Silent())
+    kept = load_file(output / TENSORS)
+    assert all(tensor.isfinite().all() for tensor in kept.values())
+    assert [row.split(",")[0] for row in (output / "losses.csv").read_text().split()[1:]] == [
+        "0", "15",
+    ]  # fmt: skip
 
 
 # ---------------------------------------------------------------- pieces
@@ -206,6 +236,21 @@ def test_pieces_come_from_everywhere_and_a_step_draws_the_same_ones_again():
     assert {piece.start for piece in long} == set(range(81))
     assert all(piece.stop - piece.start == 20 for piece in long)
     assert {(one.start, one.stop) for one in found if one.sound == 1} == {(10, 15)}
+
+
+def test_noise_swaps_a_share_for_music_of_the_same_codebook_and_draws_it_again():
+    tokens = torch.arange(4).view(1, 4, 1) * 1000 + torch.arange(600).view(2, 1, 300)  # [2, 4, 300]
+    mask = torch.arange(300) < torch.tensor([[300], [100]])
+    tokens = tokens.masked_fill(~mask.unsqueeze(1), 9999)
+    read, again = (pieces.swapped(tokens, mask, 0.25, pieces.step_generator(7, 3)) for _ in "12")
+    assert torch.equal(read, again)
+    assert not torch.equal(read, pieces.swapped(tokens, mask, 0.25, pieces.step_generator(7, 4)))
+    music = mask.unsqueeze(1).expand_as(tokens)
+    changed = (read != tokens)[music].float().mean().item()
+    assert changed == pytest.approx(0.25, abs=0.03)
+    assert torch.equal(read[music] // 1000, tokens[music] // 1000), "no padding, no other codebook"
+    assert ((read % 1000 >= 300) != (tokens % 1000 >= 300))[music].any(), "of another piece too"
+    assert torch.equal(pieces.swapped(tokens, mask, 0.0, pieces.step_generator(7, 3)), tokens)
 
 
 def test_the_learning_rate_rises_and_falls():
@@ -312,6 +357,7 @@ def test_another_runs_folder_is_left_alone(asked, tuned, tmp_path):
         ({"steps": 0}, "--steps"),
         ({"rate": float("nan")}, "--rate"),
         ({"seconds": 31}, "--seconds"),
+        ({"noise": 1.0}, "--noise"),
         ({"device": "tpu"}, "--device"),
         ({"model": "nowhere"}, "not on this machine"),
     ],
@@ -329,3 +375,17 @@ def test_the_command_refuses_in_one_line(tmp_path, capsys, monkeypatch):
     out = capsys.readouterr()
     assert ended.value.code == 2 and out.err.count("\n") == 1 and "nothing there" in out.err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_log_hears_each_minute_how_far_it_is(capsys):
+    seconds = iter([0, 30, 61, 90, 125, 130, 200])
+    lines = tune_cli._Lines(lambda: float(next(seconds)))
+    for done in (1, 2, 3, 4, 5):
+        lines.progress("training", done, 9, "loss 2.5")
+    lines.progress("decoding", 1, 2)
+    lines.progress("decoding", 2, 2)
+    assert capsys.readouterr().err.splitlines() == [
+        "training 3/9, 3 min left loss 2.5",
+        "training 5/9, 2 min left loss 2.5",
+        "decoding 2/2, 0 s left",
+    ]

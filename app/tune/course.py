@@ -31,7 +31,7 @@ from ...models.weights.peft_adapter import open_peft
 from ...nodes import host, resident_engine
 from ...workflows.media.audio import read_audio, write_audio
 from .needs import adapter_size, memory_bytes, minutes
-from .pieces import MAX_HELD_PIECES, Piece, divided, drawn, gathered, step_generator
+from .pieces import MAX_HELD_PIECES, Piece, divided, drawn, gathered, step_generator, swapped
 from .settings import TuneSettings
 from .sounds import CaptionedSound, read_folder
 from .state import ANOTHER, Look, RunFolder, TrainingState
@@ -45,6 +45,8 @@ MAX_NORM = 1.0
 BETAS, DECAY = (0.9, 0.99), 0.01
 MIN_S = 1.0
 """of a sound"""
+SAMPLES = {"sample.wav": Sampling().cfg, "sample-cfg-1.wav": 1.0}
+"""files of a look, and the guidance of each"""
 
 
 class Listener(Protocol):
@@ -178,7 +180,7 @@ class _Training:
         pieces = [Piece(0, 0, self.frames)] * settings.batch
 
         def trial() -> None:
-            self._loss(tokens, torch.ones(shape[0], self.frames).bool(), pieces, None).backward()
+            self._loss(tokens, torch.ones(shape[0], self.frames).bool(), pieces).backward()
             self.optimiser.zero_grad()
 
         trial()  # warms up
@@ -232,17 +234,42 @@ class _Training:
         drop = torch.rand(settings.batch, generator=draw) < settings.unconditional
         for group in self.optimiser.param_groups:
             group["lr"] = settings.rate * rate_share(self.step, settings.steps)
-        loss = self._loss(*gathered(self.tokens, pieces), pieces, drop)
+        tokens, mask = gathered(self.tokens, pieces)
+        read = swapped(tokens, mask, settings.noise, draw)
+        loss = self._loss(tokens, mask, pieces, drop, read)
         self.optimiser.zero_grad()
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(list(self.parameters.values()), MAX_NORM)
+        norm = torch.nn.utils.clip_grad_norm_(list(self.parameters.values()), MAX_NORM)
+        self._check_is_number(float(loss.detach() * norm))
         self.optimiser.step()
         return loss.item()
 
+    def _check_is_number(self, value: float) -> None:
+        """Of a step, before anything is learnt from it or kept.
+
+        Raises Refused; what was kept before stays as it was.
+        """
+        if math.isfinite(value):
+            return
+        settings = self.settings
+        raise Refused(
+            f"training, after step {self.step}",
+            got="a loss that is no number",
+            expected="one that falls",
+            remedy=f"learn more slowly (--rate {settings.rate / 3:.1g}), into another --output",
+        )
+
     def _loss(
-        self, tokens: Tensor, mask: Tensor, pieces: Sequence[Piece], drop: Tensor | None
+        self,
+        tokens: Tensor,
+        mask: Tensor,
+        pieces: Sequence[Piece],
+        drop: Tensor | None = None,
+        read: Tensor | None = None,
     ) -> Tensor:
-        """Of pieces with their captions, but for those in `drop` `[B]`."""
+        """Of pieces with their captions, but for those in `drop` `[B]`. `read`, unless it is the
+        tokens themselves, stands before what is predicted.
+        """
         states = [self.states[piece.sound] for piece in pieces]
         heard = torch.nn.utils.rnn.pad_sequence(
             [torch.ones(len(one), dtype=torch.bool) for one in states], batch_first=True
@@ -250,7 +277,7 @@ class _Training:
         if drop is not None:
             heard &= ~drop.unsqueeze(1)
         padded = torch.nn.utils.rnn.pad_sequence(states, batch_first=True)
-        return self.model.loss(tokens, mask, padded, heard)
+        return self.model.loss(tokens, mask, padded, heard, tokens if read is None else read)
 
     # ------------------------------------------------------------ looking and keeping
 
@@ -258,6 +285,7 @@ class _Training:
         """The held-out loss; after the first step also the adapter and how it sounds."""
         loss = sum(self.losses) / len(self.losses) if self.losses else None
         held = self._held_out()
+        self._check_is_number(held)
         best = min((look[2] for look in self.looks if look[0]), default=float("inf"))
         if self.step:
             name = Path(self.settings.model).name if _is_folder(self.settings) else None
@@ -280,12 +308,14 @@ class _Training:
         for begin in range(0, len(held), self.settings.batch):
             pieces = held[begin : begin + self.settings.batch]
             count = sum(piece.stop - piece.start for piece in pieces)
-            total += count * float(self._loss(*gathered(self.tokens, pieces), pieces, None))
+            total += count * float(self._loss(*gathered(self.tokens, pieces), pieces))
             frames += count
         return total / frames
 
     def _sample(self) -> None:
-        """The first held-out caption, played by our own engine, always from the same seed."""
+        """The first held-out caption, played by our own engine, always from the same seed, at each
+        guidance of `SAMPLES`.
+        """
         weights, folder = self.weights, self.run_folder.at(self.step)
         if self.step:
             weights = adapted(weights, open_peft(folder, weights.config), 1.0)
@@ -293,13 +323,15 @@ class _Training:
         choice = choose.choose(precision, self.device.type, self.config, supports_fp16=False)
         engine = resident_engine.load(weights, choice, self.device).ready(0)
         sound = self.sounds[self.division.held[0].sound]
-        top_k = min(Sampling().top_k, self.config.codebook_size)
-        generation = Generation(self.frames, self.settings.seed, Sampling(top_k=top_k))
-        with torch.inference_mode():
-            heard = self.text.encode([sound.caption])
-            tokens = torch.cat(list(stream(engine, generation, heard)), dim=2)
-            waveform = self.codec.decode(tokens, self.config.channels)
-        write_audio(folder / "sample.wav", waveform[0], self.config.sample_rate)
+        for name, cfg in SAMPLES.items():
+            top_k = min(Sampling().top_k, self.config.codebook_size)
+            sampling = Sampling(cfg=cfg, top_k=top_k)
+            generation = Generation(self.frames, self.settings.seed, sampling)
+            with torch.inference_mode():
+                heard = self.text.encode([sound.caption])
+                tokens = torch.cat(list(stream(engine, generation, heard)), dim=2)
+                waveform = self.codec.decode(tokens, self.config.channels)
+            write_audio(folder / name, waveform[0], self.config.sample_rate)
 
     def _save(self) -> None:
         moments = self.optimiser.state

@@ -49,16 +49,21 @@ class LoraModel:
         """What learns, by name: float32."""
         return {name: p for name, p in self._peft.named_parameters() if p.requires_grad}
 
-    def loss(self, tokens: Tensor, mask: Tensor, states: Tensor, heard: Tensor) -> Tensor:
+    def loss(
+        self, tokens: Tensor, mask: Tensor, states: Tensor, heard: Tensor, read: Tensor
+    ) -> Tensor:
         """Cross-entropy in nats, the mean over everything that the delay pattern defines.
 
         tokens `[B, K, T]` with their mask `[B, T]`, text states `[B, L, text_size]` with theirs
-        `[B, L]`; a row that hears nothing gets exact zeros, as in guidance.
+        `[B, L]`; a row that hears nothing gets exact zeros, as in guidance. `read`, like `tokens`,
+        is what stands before each token that is predicted.
         """
-        tokens, mask, states, heard = (one.to(self.device) for one in (tokens, mask, states, heard))
+        tokens, mask, states, heard, read = (
+            one.to(self.device) for one in (tokens, mask, states, heard, read)
+        )
         config = self.config
         beyond = ~mask.unsqueeze(1)
-        read = tokens.masked_fill(beyond, config.special_token)
+        read = read.masked_fill(beyond, config.special_token)
         steps = delayed(read, config.delays, config.special_token)[:, :, :-1]
         counted = tokens.masked_fill(beyond, NOT_COUNTED)
         targets = delayed(counted, config.delays, NOT_COUNTED)[:, :, 1:]

@@ -81,6 +81,20 @@ def gathered(tokens: Sequence[Tensor], pieces: Sequence[Piece]) -> tuple[Tensor,
     return batch, mask
 
 
+def swapped(tokens: Tensor, mask: Tensor, share: float, draw: torch.Generator) -> Tensor:
+    """Tokens `[B, K, T]` with a share of them replaced: each by one of its codebook's from anywhere
+    in the batch that is music, mask `[B, T]`.
+
+    What a model makes is never quite what it was taught on. One that has read nothing but music
+    without mistakes goes further astray after each of its own; guidance makes that worse.
+    """
+    music = tokens.transpose(0, 1)[:, mask]  # [K, frames of the batch]
+    where = torch.randint(music.shape[1], tokens.shape, generator=draw)
+    others = music.gather(1, where.transpose(0, 1).flatten(1)).unflatten(1, (len(tokens), -1))
+    chosen = torch.rand(tokens.shape, generator=draw) < share
+    return torch.where(chosen, others.transpose(0, 1), tokens)
+
+
 def step_generator(seed: int, step: int) -> torch.Generator:
     """What a step draws with. Seeds of other runs' steps are other ones."""
     return torch.Generator().manual_seed((seed << 24) + step)

@@ -33,6 +33,9 @@ class TuneSettings:
     device: str = "auto"
     unconditional: float = 0.1
     """share of pieces that are heard without their caption, which guidance needs"""
+    noise: float = 0.1
+    """share of the codes read that are others than were played, so that the model learns to go on
+    well after mistakes of its own"""
     save_s: float = 60.0
     """between two states that a killed training goes on from"""
 
@@ -44,6 +47,7 @@ class TuneSettings:
             ("--seconds", self.seconds, 1, 30),
             ("--batch", self.batch, 1, 256),
             ("--rate", self.rate, 1e-7, 1),
+            ("--noise", self.noise, 0, 0.9),
             ("--seed", self.seed, 0, 2**32 - 1),
             ("--every", self.every, 1, 1_000_000),
         )
@@ -58,4 +62,4 @@ class TuneSettings:
     def told(self) -> dict[str, float | str]:
         """What decides the result, so that a run that goes on is known to be the same."""
         names = ("model", "steps", "rank", "seconds", "batch", "rate", "seed", "every")
-        return {name: getattr(self, name) for name in (*names, "unconditional")}
+        return {name: getattr(self, name) for name in (*names, "unconditional", "noise")}

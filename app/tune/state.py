@@ -2,7 +2,7 @@
 
     OUTPUT/adapter_config.json         the adapter with the lowest held-out loss,
     OUTPUT/adapter_model.safetensors   as PEFT keeps one
-    OUTPUT/steps/000100/               the adapter then, and how it sounds
+    OUTPUT/steps/000100/               the adapter then, and how it sounds at two guidances
     OUTPUT/losses.csv                  step, loss, held-out loss
     OUTPUT/tune/                       run.json, tokens, state
 
