@@ -27,7 +27,6 @@ from .app.options import (
     Loras,
     Melody,
     Style,
-    StyleGuidance,
     give_options,
     sound_to_follow,
 )
@@ -175,7 +174,6 @@ def generate(
     ] = Path("music.wav"),
     melody: Melody = None,
     style: Style = None,
-    style_guidance: StyleGuidance = None,
     lora: Loras = [],  # noqa: B006
     until: Until = None,
     tries: Tries = None,
@@ -196,7 +194,7 @@ def generate(
     _check_is_text(prompt=prompt, lora="".join(lora), **told)
     prompt = _begun(prompt, values["schedule"])
     terms = terms_of(until, tries, values["variations"])
-    how, sound = sound_to_follow(melody, style, style_guidance)
+    how, sound = sound_to_follow(melody, style, values["style_guidance"])
     takes = _take_paths(output, values["variations"])
     for path in takes:
         check_writable(path)
@@ -209,7 +207,7 @@ def generate(
     save_as = BY_SUFFIX[output.suffix.lower()].save_as
     loras = tuple(map(Lora.parse, lora))
     asked = {**values, "prompt": prompt, "loras": loras, "save_as": save_as}
-    heard = {how: sound.name, "style_guidance": style_guidance} if sound else {}
+    heard = {how: sound.name} if sound else {}
     request = request_of(asked, **heard)
     folder, runner, tried = str(sound.parent) if sound else "input", Runner(), []
 

@@ -12,6 +12,7 @@ import typer
 from ..models.refused import Refused
 from ..workflows.inputs import InputSpec
 from .studio.fields import Fields
+from .studio.sounds import followed
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the outcome as JSON, last on stdout.")]
 Loras = Annotated[
@@ -39,10 +40,6 @@ Style = Annotated[
         metavar="FILE",
         help="A sound to sound like; needs a style model, such as -m facebook/musicgen-style.",
     ),
-]
-StyleGuidance = Annotated[
-    float | None,
-    typer.Option(help="With --style: how much the text counts beside it, 1 to 9; 5 is usual."),
 ]
 
 
@@ -77,20 +74,9 @@ def _parameter(name: str, spec: InputSpec, letters: Mapping[str, str]) -> inspec
 def sound_to_follow(
     melody: Path | None, style: Path | None, style_guidance: float | None
 ) -> tuple[str, Path | None]:
-    """How a sound is followed, "melody" or "style", and its file; ("", None) if none is.
-
-    Raises Refused if there are two, or none for the guidance, or no file.
-    """
-    if melody and style:
-        remedy = "choose one: no model follows both"
-        raise Refused("--style", got="a melody too", expected="one of them", remedy=remedy)
-    if style_guidance is not None and not style:
-        expected = "a style beside the text"
-        raise Refused("--style-guidance", got="no --style", expected=expected, remedy="name one")
-    for how, path in (("melody", melody), ("style", style)):
-        if path:
-            return how, _existing_file(how, path)
-    return "", None
+    """As `followed` has it. Raises Refused also if there is no such file."""
+    how, path = followed(melody, style, style_guidance)
+    return how, path and _existing_file(how, path)
 
 
 def _existing_file(what: str, path: Path) -> Path:

@@ -90,6 +90,9 @@ def said_by_generate(site, **changes):
         "top_p": 0,
         "file_format": "flac",
         "loras": [],
+        "melody": None,
+        "style": None,
+        "style_guidance": None,
     }
     url = site.address + "gradio_api/call/generate"
     event = httpx.post(url, json={"data": list((values | changes).values())}).json()["event_id"]

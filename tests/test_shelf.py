@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from page_settings import REQUEST
 
-from musicgraph.app.page.shelf import Shelf, Take, file_name
+from musicgraph.app.page.shelf import Shelf, Take
 
 ROOT = Path(__file__).parents[1]
 
@@ -52,9 +52,3 @@ def test_removed_and_old_takes_leave_no_file(tmp_path):
     assert list(folder.rglob("*")) == []
     shelf.close()
     assert not tmp_path.exists()
-
-
-def test_file_names_are_plain():
-    assert file_name("Lo-fi: Évening / ../etc\\passwd") == "lo-fi-vening-etc-passwd"
-    assert file_name("音楽") == "music"
-    assert len(file_name("word " * 100)) <= 40

@@ -17,14 +17,14 @@ from .default_texts import Wanted, moved, new_node, with_texts
 from .graph import Graph, Link
 from .reader import Document
 from .registry import NodeSpecs
-from .request import INPUTS, LOADER, LORA, SAMPLER, TEXT, Lora, Request
+from .request import INPUTS, LOADER, LORA, SAMPLER, STYLE, TEXT, Lora, Request
 from .ui_writer import NODE_GAP, NODE_WIDTH, size_of
 from .workflow import Workflow
 
 DEFAULT_GRAPH = Path(__file__).with_name("text_to_music.json")
 SAVER = "SaveAudio"
 SHIPPED, FURTHER_TEXTS = (LOADER, TEXT, SAMPLER), ("negative", "schedule")
-MELODY, STYLE, SOUND = "MusicGenMelody", "MusicGenStyle", "LoadAudio"
+MELODY, SOUND = "MusicGenMelody", "LoadAudio"
 
 
 def workflow_for(request: Request, specs: NodeSpecs) -> Workflow:

@@ -19,6 +19,7 @@ from .registry import NodeSpecs
 
 LOADER, TEXT, SAMPLER = "MusicGenModelLoader", "MusicGenTextEncode", "MusicGenSampler"
 LORA = "MusicGenLoraLoader"
+STYLE = "MusicGenStyle"
 COMBINE, SCHEDULE = "MusicGenConditioningCombine", "MusicGenSchedule"
 INPUTS = {
     "prompt": (TEXT, "text"),
@@ -37,6 +38,7 @@ INPUTS = {
     "schedule": (TEXT, "text"),
     "blend_s": (SCHEDULE, "blend"),
     "loudness_lufs": ("AudioLoudness", "target"),
+    "style_guidance": (STYLE, "style_guidance"),
 }
 """field of a Request → the node class and the input that it sets"""
 MAX_PROMPT_CHARACTERS = 2000
@@ -193,6 +195,13 @@ def request_inputs() -> Mapping[str, InputSpec]:
         default=None,
         may_be_null=True,
         tooltip=f"Bring it to this loudness. {loudness.tooltip} Left out: as decoded.",
+    )
+    guidance = found["style_guidance"]
+    found["style_guidance"] = replace(
+        guidance,
+        default=None,
+        may_be_null=True,
+        tooltip=f"Of a style model. {guidance.tooltip} Left out: {guidance.default:g}.",
     )
     del found["model"]
     found["loras"] = LorasInput(

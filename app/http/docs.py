@@ -13,7 +13,9 @@ from html import escape
 from typing import Any
 
 from ..studio.fields import Fields, body_schema
+from ..studio.sounds import WORDS
 from .answers import ERROR_SCHEMA
+from .reading import FIELDS_PART, FORM_TYPE
 
 JSON_TYPE = "application/json"
 MEANINGS = {
@@ -24,7 +26,7 @@ MEANINGS = {
     404: "No such model, or no such LoRA, here.",
     406: "The Accept header allows none of the formats.",
     413: "The body is too large.",
-    415: "The content type is not application/json.",
+    415: "The content type is none that this route takes.",
     422: "A field is wrong: what was got, what was expected, and what to do.",
     429: "Too many are waiting; Retry-After says for how long to.",
     500: "The server failed. The answer has an id under which its log has the details.",
@@ -51,6 +53,20 @@ def body_of(fields: Fields) -> dict[str, Any]:
     """A route's JSON body."""
     content = {JSON_TYPE: {"schema": body_schema(fields)}}
     return {"openapi_extra": {"requestBody": {"required": True, "content": content}}}
+
+
+def with_sounds(route: dict[str, Any]) -> dict[str, Any]:
+    """The same body also as a form, beside a file that the music follows."""
+    content = route["openapi_extra"]["requestBody"]["content"]
+    sounds = {
+        name: {"type": "string", "format": "binary", "description": words}
+        for name, words in WORDS.items()
+    }
+    fields = {**content[JSON_TYPE]["schema"], "description": "The fields, as JSON."}
+    form = {"type": "object", "required": [FIELDS_PART], "properties": {FIELDS_PART: fields}}
+    form["properties"] |= sounds
+    content[FORM_TYPE] = {"schema": form}
+    return route
 
 
 def answers(
@@ -102,12 +118,15 @@ def page(document: dict[str, Any]) -> str:
 
 
 def _route(method: str, path: str, route: dict[str, Any]) -> str:
-    body = route.get("requestBody", {}).get("content", {}).get(JSON_TYPE, {}).get("schema")
+    content = route.get("requestBody", {}).get("content", {})
+    body = content.get(JSON_TYPE, {}).get("schema")
+    form = content.get(FORM_TYPE, {}).get("schema")
     rows = [[code, *_answer(answer)] for code, answer in route["responses"].items()]
     return (
         f"<h2><code>{escape(method.upper())} {escape(path)}</code></h2>"
         f"<p>{escape(route['summary'])}.</p>"
         + (_example(path) + _fields(body) if body else "")
+        + (_form(path, form) if form else "")
         + _table(["Status", "Meaning", "Body"], rows)
     )
 
@@ -117,6 +136,19 @@ def _example(path: str) -> str:
     headers = "-H 'content-type: application/json' -H 'x-api-key: KEY'"
     command = f"curl {headers} -d '{body}' -o music.wav http://HOST:PORT{path}"
     return f"<pre>{escape(command)}</pre>"
+
+
+def _form(path: str, schema: dict[str, Any]) -> str:
+    """How a sound is sent."""
+    command = (
+        f"curl -H 'x-api-key: KEY' -F '{FIELDS_PART}={{\"prompt\": \"a slow waltz\"}}' "
+        f"-F melody=@hummed.wav -o music.wav http://HOST:PORT{path}"
+    )
+    rows = [[name, one["description"]] for name, one in schema["properties"].items()]
+    return (
+        f"<p>Or, with a sound to follow, as {FORM_TYPE}:</p><pre>{escape(command)}</pre>"
+        + _table(["Part", "Meaning"], rows)
+    )
 
 
 def _fields(schema: dict[str, Any]) -> str:

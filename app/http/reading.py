@@ -5,18 +5,25 @@ file it wants.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
+from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ...models.quoting import shown
 from ...workflows.media.formats import FORMATS, ZIP_TYPE
+from ..studio.sounds import SOUNDS
 from .answers import ApiError
 from .door import host_name, is_loopback_name
 
 MAX_BODY_BYTES = 64 * 1024
+"""of fields"""
+MAX_SOUND_BYTES = 32 * 2**20
+FORM_TYPE, FIELDS_PART = "multipart/form-data", "request"
 FORWARDED = frozenset({"forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip"})
 FORMAT_OF_TYPE = {
     media_type: one.name
@@ -57,46 +64,110 @@ class PageOnlyHere:
         await self._app(scope, receive, send)
 
 
+@dataclass(frozen=True)
+class Sent:
+    """What a client asks for: fields, and sounds by their names."""
+
+    fields: dict[str, Any]
+    sounds: Mapping[str, UploadFile] = field(default_factory=dict)
+
+
+async def read_sent(http: Request) -> Sent:
+    """Fields as JSON or, with a sound, a form: a part `request` with the fields, and a file.
+
+    Raises ApiError for anything else.
+    """
+    if _kind(http) == FORM_TYPE:
+        return await _read_form(http)
+    return Sent(await read_body(http))
+
+
 async def read_body(http: Request) -> dict[str, Any]:
     """The body, an object. Raises ApiError for anything else.
 
     Other content types are refused because any page in a browser may send those to this machine
-    without being asked.
+    without being asked; of a form with a sound the door sees whose page has sent it.
     """
-    kind = http.headers.get("content-type", "").partition(";")[0].strip().lower()
+    kind = _kind(http)
     if kind != "application/json":
         remedy = "send that header, and JSON"
         message = f"content-type: got {shown(kind)}, expected application/json; {remedy}"
         raise ApiError(415, "not_json", message)
     try:
-        body = json.loads(
-            (await _bounded(http)).decode(), parse_constant=_refuse, object_pairs_hook=_unrepeated
-        )
+        return _object(await _bounded(http))
+    except ClientDisconnect:
+        raise _incomplete() from None
+
+
+def _kind(http: Request) -> str:
+    return http.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(body.decode(), parse_constant=_refuse, object_pairs_hook=_unrepeated)
     except (ValueError, RecursionError) as error:
         reason = str(error) if isinstance(error, ValueError) else "it is nested too deeply"
         raise ApiError(
             400, "not_json", f"body: got what is not JSON ({reason}), expected an object of fields"
         ) from None
-    if not isinstance(body, dict):
-        message = f"body: got {shown(body)}, expected an object; send the fields in braces"
+    if not isinstance(found, dict):
+        message = f"body: got {shown(found)}, expected an object; send the fields in braces"
         raise ApiError(400, "not_an_object", message)
-    return body
+    return found
+
+
+async def _read_form(http: Request) -> Sent:
+    limited = Request(http.scope, _limited(http.receive, MAX_BODY_BYTES + MAX_SOUND_BYTES))
+    try:
+        form = await limited.form(max_files=len(SOUNDS), max_fields=1, max_part_size=MAX_BODY_BYTES)
+    except ClientDisconnect:
+        raise _incomplete() from None
+    except HTTPException as error:
+        message = f"body: got a form that cannot be read ({error.detail}), expected a part "
+        message += f"{FIELDS_PART} with the fields as JSON, and a file as melody or style"
+        raise ApiError(400, "not_a_form", message) from None
+    parts = form.multi_items()
+    told = [value for name, value in parts if name == FIELDS_PART and isinstance(value, str)]
+    sounds = {name: value for name, value in parts if isinstance(value, UploadFile)}
+    if len(told) != 1 or len(told) + len(sounds) != len(parts) or not sounds.keys() <= {*SOUNDS}:
+        got = ", ".join(shown(name) for name, _ in parts) or "none"
+        message = f"body: got the parts {got}, expected {FIELDS_PART}, the fields as JSON, once, "
+        message += "and a file as melody or as style"
+        raise ApiError(400, "not_a_form", message)
+    return Sent(_object(told[0].encode()), sounds)
+
+
+def _limited(receive: Receive, most: int) -> Receive:
+    """Raises ApiError when more than so many bytes have come."""
+    come = 0
+
+    async def counting() -> Message:
+        nonlocal come
+        message = await receive()
+        come += len(message.get("body", b""))
+        if come > most:
+            got = f"got more than {most} bytes"
+            raise ApiError(413, "too_large", f"body: {got}, expected fewer; send a shorter sound")
+        return message
+
+    return counting
 
 
 async def _bounded(http: Request) -> bytes:
     body = bytearray()
-    try:
-        async for piece in http.stream():
-            body += piece
-            if len(body) > MAX_BODY_BYTES:
-                got = f"got more than {MAX_BODY_BYTES} bytes"
-                message = f"body: {got}, expected fewer; shorten the prompt"
-                raise ApiError(413, "too_large", message)
-    except ClientDisconnect:
-        raise ApiError(
-            400, "incomplete", "body: got only a part of it, expected all; send it again"
-        ) from None
+    async for piece in http.stream():
+        body += piece
+        if len(body) > MAX_BODY_BYTES:
+            got = f"got more than {MAX_BODY_BYTES} bytes"
+            message = f"body: {got}, expected fewer; shorten the prompt"
+            raise ApiError(413, "too_large", message)
     return bytes(body)
+
+
+def _incomplete() -> ApiError:
+    message = "body: got only a part of it, expected all; send it again"
+    return ApiError(400, "incomplete", message)
 
 
 def _refuse(constant: str) -> None:

@@ -14,8 +14,10 @@ from __future__ import annotations
 
 import contextlib
 import secrets
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -36,11 +38,12 @@ from ..studio.models import check_loras, offers, permitted
 from ..studio.music import Music, music_job
 from ..studio.queue import JobHandle, JobQueue, QueueClosed
 from ..studio.settings import AppSettings
+from ..studio.sounds import SOUNDS, followed, taken_in
 from .answers import ApiError, explained, not_found, unauthorized
-from .docs import JSON_TYPE, MEANINGS, answers, body_of, page
+from .docs import JSON_TYPE, MEANINGS, answers, body_of, page, with_sounds
 from .keys import KeyStore, Reservation
 from .making import ApiJob, CancellingResponse, SoundSender, first_piece, pieces_from
-from .reading import is_local, read_body, wanted_format
+from .reading import is_local, read_body, read_sent, wanted_format
 
 COMPATIBLE_PATH = "/v1/meta-musicgen-medium"
 DESCRIPTION = (
@@ -69,7 +72,8 @@ def build_api(queue: JobQueue, settings: AppSettings) -> FastAPI:
     )  # fmt: skip
     _add(
         app, "POST", "/v1/generate", api.make_any, dependencies=key,
-        summary="Music, with all settings", no_credits_status=402, **body_of(api.all),
+        summary="Music, with all settings", no_credits_status=402,
+        **with_sounds(body_of(api.all)),
         responses=answers([*sounds, ZIP_TYPE], 402, 404, *REFUSALS),
     )  # fmt: skip
     _add(
@@ -164,11 +168,19 @@ class _Api:
 
     async def make_any(self, http: Request) -> Response:
         owner, key = await self._who(http)
-        values = read_fields(self.all, await read_body(http))
+        sent = await read_sent(http)
+        values = read_fields(self.all, sent.fields)
         format = values["format"] or wanted_format(http.headers.get("accept", ""))
-        return await self._make(
-            http, owner, key, await run_in_threadpool(self._job, values, format)
-        )
+        melody, style = (sent.sounds.get(how) for how in SOUNDS)
+        how, sound = followed(melody, style, values["style_guidance"])
+        if sound is None:
+            wanted = await run_in_threadpool(self._job, values, format)
+            return await self._make(http, owner, key, wanted)
+        # it has been read when the answer begins: sound comes after all that it follows
+        with tempfile.TemporaryDirectory(prefix="musicgraph-", ignore_cleanup_errors=True) as own:
+            name = await run_in_threadpool(taken_in, sound.file, sound.filename or "", Path(own))
+            wanted = await run_in_threadpool(self._job, {**values, how: name}, format, own)
+            return await self._make(http, owner, key, wanted)
 
     async def models(self, http: Request) -> Response:
         await self._who(http)
@@ -179,6 +191,7 @@ class _Api:
                 "default": one.is_default,
                 "size_bytes": one.size_bytes,
                 "licence": one.licence,
+                "follows": [how for how in SOUNDS if one.follows(how)],
             }
             for one in found
         ]
@@ -219,8 +232,10 @@ class _Api:
         row = await run_in_threadpool(self.keys.find, key)
         return f"key {row.id}", key
 
-    def _job(self, values: Mapping[str, Any], format_name: str) -> ApiJob:
-        """Raises ApiError for settings that do not go together, and ModelNotOffered."""
+    def _job(self, values: Mapping[str, Any], format_name: str, input_dir: str = "input") -> ApiJob:
+        """Raises ApiError for settings that do not go together, ModelNotOffered, and BadInput for a
+        model that cannot follow the sound in `input_dir`.
+        """
         stream, variations = values.get("stream", False), values.get("variations", 1)
         if stream and (variations > 1 or values.get("loudness_lufs") is not None):
             several = "several variations"
@@ -228,12 +243,15 @@ class _Api:
             got = several if variations > 1 else loud
             message = f"stream: got {got}, expected neither; leave it or stream out"
             raise ApiError(422, "invalid_field", message)
-        offer = permitted(self.settings, values.get("model", ""))
+        follows = next((how for how in SOUNDS if values.get(how)), "")
+        offer = permitted(self.settings, values.get("model", ""), follows=follows)
         check_loras(values.get("loras", ()))
         format = FORMATS[format_name]
         request = request_of({**values, "model": offer.name}, save_as=format.save_as)
         named = {offer.name: offer.source}
-        job = music_job(request, self.classes, named_models=named, stream=stream)
+        job = music_job(
+            request, self.classes, named_models=named, input_dir=input_dir, stream=stream
+        )
         return ApiJob(job, format, variations, request.seed, offer.name)
 
     async def _make(self, http: Request, owner: str, key: str | None, wanted: ApiJob) -> Response:

@@ -15,13 +15,16 @@ import gradio as gr
 from ...workflows.events import AudioChunk
 from ...workflows.registry import node_classes
 from ...workflows.request import Request
+from ..studio.job import Job
 from ..studio.models import check_loras, permitted
 from ..studio.music import Music, music_job, music_of
 from ..studio.settings import AppSettings
+from ..studio.sounds import followed, uploaded
 from . import theme
 from .form import Form, FormBuilder
 from .live import LiveSound, can_stream
 from .shelf import Shelf, Take, write_takes
+from .sound_inputs import build_sounds
 from .status import JobStatus, explain, note
 from .take_card import take_card
 from .visitors import Visitors, visitor_of
@@ -55,12 +58,14 @@ def compose(
 ) -> Generator[CreateStep, None, None]:
     """Yields steps as the run goes on. Closing it, or Visitors.stop, ends the run.
 
-    Raises ModelNotOffered for a model or a LoRA that is not on the menu.
+    A melody or a style is the path of an upload. Raises ModelNotOffered for a model or a LoRA that
+    is not on the menu, Refused for sounds that the model cannot follow.
     """
-    offer = permitted(settings, request.model, downloads=True)
+    how, _ = followed(request.melody or None, request.style or None, request.style_guidance)
+    offer = permitted(settings, request.model, follows=how, downloads=True)
     check_loras(request.loras)
     request, named = replace(request, model=offer.name), {offer.name: offer.source}
-    job = music_job(request, node_classes(), named_models=named, stream=True)
+    job = _job(request, how, shelf, visitor, named)
     status, live, streams = JobStatus(request.duration_s), LiveSound(), can_stream()
     with visitors.submitted(visitor, TAB, job) as run:
         for batch in run.stream.batches():
@@ -74,6 +79,18 @@ def compose(
     takes = write_takes(shelf.folder(visitor, "takes"), request, music)
     shelf.add(visitor, takes)
     yield CreateStep(_finished(music, request, streams), takes=takes)
+
+
+def _job(request: Request, how: str, shelf: Shelf, visitor: str, named: dict[str, str]) -> Job:
+    """With a copy of the sound to follow in the visitor's own folder, until that is swept."""
+    if not how:
+        return music_job(request, node_classes(), named_models=named, stream=True)
+    folder = shelf.folder(visitor, "input")
+    name = uploaded(getattr(request, how), folder)
+    return music_job(
+        replace(request, **{how: name}), node_classes(), named_models=named,
+        input_dir=str(folder), stream=True,
+    )  # fmt: skip
 
 
 def _finished(music: Music, request: Request, streams: bool) -> str:
@@ -122,7 +139,7 @@ def build_create(
             takes = gr.State(())
             results = gr.Column()
         with gr.Column(elem_id="mg-settings"):
-            _settings(builder, takes)
+            _settings(builder, takes, settings)
     tab = CreateTab(builder.form(), takes, go, stop, status, live)
 
     with results:
@@ -145,8 +162,8 @@ def _ask(builder: FormBuilder) -> None:
     builder.duration()
 
 
-def _settings(builder: FormBuilder, takes: gr.State) -> None:
-    builder.model()
+def _settings(builder: FormBuilder, takes: gr.State, settings: AppSettings) -> None:
+    build_sounds(builder, settings, builder.model())
     builder.loras()
     with gr.Row(elem_id="mg-seed-row"):
         seed = builder.seed()

@@ -24,6 +24,7 @@ from ..studio.calls import CALL_HEADER
 from ..studio.failures import failure_of
 from ..studio.fields import Fields, choice, page_fields
 from ..studio.settings import AppSettings
+from ..studio.sounds import SOUNDS, WORDS, followed
 from .create import compose
 from .form import request_from
 from .graph import Made, opened, read_upload, run_graph
@@ -32,9 +33,11 @@ from .visitors import Visitors, visitor_of
 
 ARGUMENTS = (
     "prompt", "duration", "seed", "negative", "model", "variations", "guidance", "temperature",
-    "top_k", "top_p", "file_format", "loras",
+    "top_k", "top_p", "file_format", "loras", "melody", "style", "style_guidance",
 )  # fmt: skip
 """of /generate, in an order that stays"""
+LEFT_OUT = ("melody", "style", "style_guidance")
+"""the last of them, which need not be given; of the others Gradio takes what their widgets hold"""
 FORMATS = tuple(suffix.removeprefix(".") for suffix in SUFFIXES)
 GENERATE_DESCRIPTION = "Make instrumental music from a description, and get it as audio files."
 
@@ -49,7 +52,11 @@ def build_endpoints(visitors: Visitors, shelf: Shelf, settings: AppSettings) -> 
     def generate(request: gr.Request, *values: Any) -> Iterator[tuple[list[str], dict]]:
         given: dict[str, Any] = dict(zip(ARGUMENTS, values, strict=True))
         file_format = fields["file_format"].read_exactly(given.pop("file_format"))
-        asked = {name: spec for name, spec in fields.items() if name != "file_format"}
+        followed(given["melody"], given["style"], given["style_guidance"])
+        if given["style_guidance"] is None:
+            del given["style_guidance"]
+        beside = ("file_format", *SOUNDS)
+        asked = {name: spec for name, spec in fields.items() if name not in beside}
         wanted = request_from(asked, given)
         facts: dict[str, Any] = {"seed": wanted.seed}
         takes: Sequence[Take] = []
@@ -102,18 +109,25 @@ def build_endpoints(visitors: Visitors, shelf: Shelf, settings: AppSettings) -> 
 def _generate_fields(settings: AppSettings) -> dict[str, InputSpec]:
     """By field of a Request, in the order of ARGUMENTS."""
     format = choice("file_format", FORMATS, f"{', '.join(FORMATS)}.", default=FORMATS[0])
-    known = {**page_fields(settings), "file_format": format}
+    sounds = {how: _sound_field(how) for how in SOUNDS}
+    known = {**page_fields(settings), "file_format": format, **sounds}
     named = {spec.name: (field, spec) for field, spec in known.items()}
     ordered: list[tuple[str, InputSpec]] = [named[name] for name in ARGUMENTS]
     return dict(ordered)
 
 
+def _sound_field(how: str) -> InputSpec:
+    return InputSpec(how, "AUDIO", required=False, has_default=True, tooltip=WORDS[how])
+
+
 def _describe(function: Callable[..., Any], fields: Fields) -> None:
     """Gives the function the names and words that programs and assistants read."""
-    names = ["request", *(spec.name for spec in fields.values())]
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
-    parameters = [inspect.Parameter(name, kind) for name in names]
-    parameters[0] = parameters[0].replace(annotation=gr.Request)
+    request = inspect.Parameter("request", kind, annotation=gr.Request)
+    parameters = [request, *(inspect.Parameter(spec.name, kind) for spec in fields.values())]
+    parameters[-len(LEFT_OUT) :] = [
+        inspect.Parameter(name, kind, default=None) for name in LEFT_OUT
+    ]
     setattr(function, "__signature__", inspect.Signature(parameters))  # noqa: B010
     function.__annotations__ = {"request": gr.Request}
     words = "\n".join(f"    {spec.name}: {spec.tooltip}" for spec in fields.values())
@@ -126,6 +140,8 @@ def _input(spec: InputSpec) -> Any:
         return gr.Dropdown(
             list(spec.choices), value=spec.default, label=spec.name, allow_custom_value=True
         )
+    if spec.name in SOUNDS:
+        return gr.File(label=spec.name, type="filepath")
     if isinstance(spec, LorasInput):
         return gr.Dropdown([], value=[], multiselect=True, label=spec.name, allow_custom_value=True)
     if spec.type_name == "STRING":

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -15,9 +16,12 @@ from ...models.weights.adapter_places import known_adapters
 from ...models.weights.places import POCKET_WORLD
 from ...nodes.host import model_folders
 from ...workflows.inputs import InputSpec
-from ...workflows.request import MAX_LORAS, MAX_PROMPT_CHARACTERS, Request
+from ...workflows.registry import NodeSpecs, node_classes
+from ...workflows.request import INPUTS, MAX_LORAS, MAX_PROMPT_CHARACTERS, Request
 from ..studio.fields import Fields, page_fields, read_fields, request_of
+from ..studio.models import permitted
 from ..studio.settings import AppSettings
+from ..studio.sounds import SOUNDS
 from .model_menu import model_choices
 from .widgets import widget
 
@@ -32,12 +36,16 @@ LABELS = {
     "top_p": "Top-p",
     "loudness": "Loudness in LUFS",
     "loras": "LoRA",
+    "melody": "A tune to follow: upload or hum it",
+    "style": "A sound to sound like: upload or record it",
+    "style_guidance": "How much the words count beside it",
 }
 """where the field's name is not word enough"""
 
 
 def request_from(fields: Fields, values: Mapping[str, Any]) -> Request:
     """A request from values by the page's names; those that are not there have their defaults.
+    Sounds are paths of uploads; without a style its guidance does not count.
 
     Raises Refused, by the field's name, for a number that is none, is out of range, or should be
     whole; nothing is rounded or replaced. Draws the seed if it is to be drawn.
@@ -56,10 +64,13 @@ def request_from(fields: Fields, values: Mapping[str, Any]) -> Request:
         given.pop("loudness", None)
     if given.get("seed", -1) is None:
         given["seed"] = -1
+    sounds = {how: given.pop(how, None) or "" for how in SOUNDS}
+    if not sounds["style"]:
+        given.pop("style_guidance", None)
     for spec in fields.values():
         if spec.name in given and given[spec.name] is None:
             raise spec.missing("type one")
-    return request_of(read_fields(fields, given))
+    return request_of({**read_fields(fields, given), **sounds})
 
 
 def values_of(fields: Fields, request: Request) -> dict[str, Any]:
@@ -67,7 +78,21 @@ def values_of(fields: Fields, request: Request) -> dict[str, Any]:
     values = {spec.name: getattr(request, name) for name, spec in fields.items()}
     is_loud = request.loudness_lufs is not None
     values |= {LOUD: is_loud, "loudness": request.loudness_lufs if is_loud else USUAL_LUFS}
+    guidance = request.style_guidance
+    values |= {"style_guidance": usual_style_guidance() if guidance is None else guidance}
+    values |= {how: _if_there(getattr(request, how)) for how in SOUNDS}
     return values | {"loras": [*map(str, request.loras)]}
+
+
+def _if_there(sound: str) -> str | None:
+    """A file that was uploaded; None once it was swept away."""
+    return sound if sound and Path(sound).is_file() else None
+
+
+def usual_style_guidance() -> float:
+    """A fresh node's."""
+    node, name = INPUTS["style_guidance"]
+    return NodeSpecs(node_classes())[node].inputs[name].default
 
 
 # ---------------------------------------------------------------- as widgets
@@ -103,6 +128,7 @@ class FormBuilder:
 
     def __init__(self, settings: AppSettings):
         self._settings, self._fields = settings, page_fields(settings)
+        self._first = permitted(settings, "")
         self._widgets: dict[str, Any] = {}
 
     def form(self) -> Form:
@@ -134,6 +160,19 @@ class FormBuilder:
             choices, value=choices[0][1], label="Model", info=f"pocket knows {POCKET_WORLD}.",
             filterable=False, elem_id="mg-model",
         ))  # fmt: skip
+
+    def sound(self, how: str) -> gr.Audio:
+        """In sight where the model can follow it."""
+        return self._keep(how, gr.Audio(
+            label=LABELS[how], type="filepath", sources=["upload", "microphone"],
+            interactive=True, visible=self._first.follows(how), elem_id=f"mg-{how}",
+        ))  # fmt: skip
+
+    def style_guidance(self) -> gr.Slider:
+        spec = self._fields["style_guidance"].narrowed(default=usual_style_guidance())
+        slider = _widget(spec)
+        slider.visible = self._first.follows("style")
+        return self._keep(spec.name, slider)
 
     def loras(self) -> gr.Dropdown | None:
         """Where there are any in `loras/` when the page is made."""

@@ -6,7 +6,6 @@ into changes.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +16,7 @@ from ...workflows.inputs import InputSpec, WidgetFacts
 from ...workflows.overrides import Override
 from ...workflows.registry import NodeSpecs
 from ...workflows.request import LOADER
-from .shelf import file_name
+from ..studio.sounds import uploaded
 
 LOADER_INPUT = "model"
 
@@ -93,9 +92,7 @@ def overrides(fields: Sequence[Field], values: Sequence[Any], input_folder: Path
     for field, value in zip(fields, values, strict=True):
         if field.kind == "audio":
             if value:
-                changes.append(
-                    Override(field.node, field.input, _taken_in(Path(value), input_folder))
-                )
+                changes.append(Override(field.node, field.input, uploaded(value, input_folder)))
         elif value is None and field.kind in ("whole", "number", "slider"):
             raise field.spec.missing("type one")
         elif _differs(field, value):
@@ -116,9 +113,3 @@ def _typed(field: Field, value: Any) -> Any:
     if field.spec.type == "INT" and field.kind in ("whole", "slider"):
         return field.spec.read_exactly(value)
     return value
-
-
-def _taken_in(source: Path, folder: Path) -> str:
-    name = f"{file_name(source.stem)}{source.suffix.lower()[:8]}"
-    shutil.copyfile(source, folder / name)
-    return name

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import re
 import secrets
 import shutil
 import tempfile
@@ -24,13 +23,13 @@ from ...workflows.media.audio import write_audio
 from ...workflows.media.formats import FORMATS
 from ...workflows.request import Request
 from ..studio.music import Music
+from ..studio.sounds import plain
 
 log = logging.getLogger("musicgraph")
 
 KEEP_S = 24 * 3600.0
 SUFFIXES = tuple(FORMATS[name].suffix for name in ("flac", "wav", "mp3"))
 PICTURE_SIZE = (1024, 256)
-MAX_NAME_CHARACTERS = 40
 
 
 @dataclass(frozen=True)
@@ -155,7 +154,7 @@ def write_takes(folder: Path, request: Request, music: Music) -> tuple[Take, ...
     takes = []
     for index, sound in enumerate(music.waveform):
         own = replace(request, seed=request.seed + index, variations=1)
-        name = f"{file_name(request.prompt)}-{own.seed}"
+        name = f"{plain(request.prompt, 'music')}-{own.seed}"
         place = folder / secrets.token_hex(8)
         files = tuple(place / (name + suffix) for suffix in SUFFIXES)
         for path in files:
@@ -165,12 +164,6 @@ def write_takes(folder: Path, request: Request, music: Music) -> tuple[Take, ...
             Take(place.name, own, files, picture, music.duration_s, music.engine, music.x_real_time)
         )
     return tuple(takes)
-
-
-def file_name(prompt: str) -> str:
-    """A prompt as part of a file name: plain letters, not too long."""
-    words = re.sub(r"[^a-z0-9]+", "-", prompt.lower()).strip("-")
-    return words[:MAX_NAME_CHARACTERS].strip("-") or "music"
 
 
 def draw_picture(sound, sample_rate: int, path: Path) -> Path:

@@ -12,6 +12,7 @@ from typing import Any
 
 import gradio as gr
 
+from ..studio.sounds import SOUNDS
 from .form import Form
 from .shelf import Take
 
@@ -82,6 +83,7 @@ def _chips(take: Take) -> list[str]:
     facts = [
         request.model.rpartition("/")[2],
         *(f"LoRA {lora}" for lora in request.loras),
+        *(f"{how}: {Path(sound).name}" for how in SOUNDS if (sound := getattr(request, how))),
         take.engine,
         f"guidance {request.cfg:g}",
         f"temperature {request.temperature:g}",

@@ -19,8 +19,10 @@ from pathlib import Path
 from ...models.quoting import shown
 from ...models.refused import Refused
 from ...models.weights.adapter_places import known_adapter, known_adapters
+from ...models.weights.kinds import ModelKind, kind_of
 from ...models.weights.places import Found, is_official, known_models, weights_size
 from ...nodes.host import model_folders
+from ...workflows.inputs import BadInput
 from ...workflows.request import Lora
 from .settings import AppSettings
 
@@ -40,7 +42,21 @@ class Offer:
     size_bytes: int
     licence: str
     is_default: bool = False
-    on_disk: bool = True
+    folder: Path | None = None
+    """where it lies, if it is on this machine"""
+
+    @property
+    def on_disk(self) -> bool:
+        return self.folder is not None
+
+    @property
+    def kind(self) -> ModelKind:
+        """Looked up in its files."""
+        return kind_of(Found(self.name, self.folder, self.size_bytes, self.licence))
+
+    def follows(self, how: str) -> bool:
+        """A melody, or a style: one of `sounds.SOUNDS`."""
+        return getattr(self.kind, how)
 
 
 def offers(settings: AppSettings, *, downloads: bool = False) -> list[Offer]:
@@ -52,9 +68,9 @@ def offers(settings: AppSettings, *, downloads: bool = False) -> list[Offer]:
     name = Path(source).name if Path(source).expanduser().is_dir() else source
     named = {model.name: model for model in found}
     known = named.pop(name, None) or _elsewhere(name, source)
-    first = Offer(name, source, known.size_bytes, known.licence, True, known.on_disk)
+    first = Offer(name, source, known.size_bytes, known.licence, True, known.folder)
     others = [
-        Offer(one.name, one.name, one.size_bytes, one.licence, on_disk=one.on_disk)
+        Offer(one.name, one.name, one.size_bytes, one.licence, folder=one.folder)
         for one in named.values()
         if one.on_disk or (downloads and is_official(one.name))
     ]
@@ -67,15 +83,37 @@ def _elsewhere(name: str, source: str) -> Found:
     return Found(name, folder if folder.is_dir() else None, weights_size(folder), "its own")
 
 
-def permitted(settings: AppSettings, name: object, *, downloads: bool = False) -> Offer:
-    """By name; the default one for an empty name. Raises ModelNotOffered."""
+def permitted(
+    settings: AppSettings, name: object, *, follows: str = "", downloads: bool = False
+) -> Offer:
+    """By name; for an empty name the default one, or, to follow a sound, the first that can.
+
+    Raises ModelNotOffered, and BadInput for one that cannot follow what was sent.
+    """
     found = offers(settings, downloads=downloads)
+    able = [one for one in found if one.follows(follows)] if follows else found
+    if name == "" and able:
+        return able[0]
     offer = found[0] if name == "" else next((one for one in found if one.name == name), None)
     if offer is None:
         expected = f"one of {', '.join(one.name for one in found)}"
         remedy = "choose one of them"
         raise ModelNotOffered("model", got=shown(name), expected=expected, remedy=remedy)
+    if offer not in able:
+        raise _deaf(offer, follows, able)
     return offer
+
+
+def _deaf(offer: Offer, how: str, able: Sequence[Offer]) -> BadInput:
+    there = f"one of {', '.join(one.name for one in able)}" if able else "none: there is none here"
+    return BadInput(
+        "value_not_in_list",
+        "the model cannot follow it",
+        "model",
+        got=f"{offer.name}, which cannot follow a {how}",
+        expected=f"a {how} model, {there}",
+        remedy="choose one of them" if able else f"leave the {how} out",
+    )
 
 
 def check_loras(loras: Sequence[Lora]) -> None:
