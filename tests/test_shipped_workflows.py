@@ -23,7 +23,7 @@ from musicgraph.workflows.registry import NodeSpec, node_classes
 from musicgraph.workflows.widget_values import CONTROL_VALUES
 
 FOLDER = Path(__file__).parents[1] / "workflows"
-PICTURED = ("lora", "melody", "sound_effects")
+PICTURED = ("lora", "melody", "sound_effects", "style")
 UI_FILES = sorted(FOLDER.glob("*.json"))
 API_FILES = sorted((FOLDER / "api").glob("*.json"))
 EXTRA_VALUES = {"LoadAudio": [None, ""]}  # what ComfyUI's page adds for its upload button
