@@ -13,6 +13,11 @@ from torch import Tensor
 from .config import LMConfig
 from .refused import Refused
 
+PUBLISHED = {
+    "melody": "facebook/musicgen-melody or one of its kind",
+    "style": "facebook/musicgen-style",
+}
+
 
 @dataclass(frozen=True)
 class Melody:
@@ -147,19 +152,21 @@ class Conditioning:
         )
 
 
-def check_hears_melodies(config: LMConfig) -> None:
-    """Raises Refused for a model that was not trained to follow any."""
-    if config.chroma is None:
+def check_hears(what: str, config: LMConfig) -> None:
+    """Raises Refused for a model that was not trained to follow a "melody", or a "style"."""
+    heard = {"melody": config.chroma, "style": config.style_size}
+    if heard[what] is None:
+        other = next((one for one, how in heard.items() if how is not None), None)
         raise Refused(
-            "melody",
-            got="a model that hears text only" if config.style_size is None else "a style model",
-            expected="a melody model",
-            remedy="load facebook/musicgen-melody or one of its kind, or leave the melody out",
+            what,
+            got=f"a {other} model" if other else "a model that hears text only",
+            expected=f"a {what} model",
+            remedy=f"load {PUBLISHED[what]}, or leave the {what} out",
         )
 
 
 def _check_melody(melody: Melody, config: LMConfig) -> None:
-    check_hears_melodies(config)
+    check_hears("melody", config)
     assert config.chroma is not None
     expected = config.chroma.bins, config.sample_rate / config.chroma.hop
     got = melody.chroma.shape[-1], melody.frame_rate
@@ -172,19 +179,8 @@ def _check_melody(melody: Melody, config: LMConfig) -> None:
         )
 
 
-def check_hears_styles(config: LMConfig) -> None:
-    """Raises Refused for a model that was not trained to follow any."""
-    if config.style_size is None:
-        raise Refused(
-            "style",
-            got="a model that hears text only" if config.chroma is None else "a melody model",
-            expected="a style model",
-            remedy="load facebook/musicgen-style, or leave the style out",
-        )
-
-
 def _check_style(style: Style, config: LMConfig) -> None:
-    check_hears_styles(config)
+    check_hears("style", config)
     if style.states.shape[-1] != config.style_size:
         raise Refused(
             "style",

@@ -76,9 +76,9 @@ class MusicGenMelody:
         import torch
 
         from ..models import chroma
-        from ..models.conditioning import check_hears_melodies
+        from ..models.conditioning import check_hears
 
-        check_hears_melodies(model.config)
+        check_hears("melody", model.config)
         heard = wires.read_conditioning(conditioning, "conditioning")
         heard.check_fits(model.config)
         waveform, rate = wires.checked_audio(audio)

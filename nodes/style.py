@@ -87,9 +87,9 @@ class MusicGenStyle:
         style_guidance: float,
     ) -> tuple[AnyMix | Timeline, dict[str, Any]]:
         from ..models import style
-        from ..models.conditioning import Style, check_hears_styles
+        from ..models.conditioning import Style, check_hears
 
-        check_hears_styles(model.config)
+        check_hears("style", model.config)
         told = wires.read_conditioning(conditioning, "conditioning")
         told.check_fits(model.config)
         assert model.style is not None

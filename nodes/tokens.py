@@ -196,15 +196,9 @@ class AudioTokensConcat:
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
-        return {
-            "required": {
-                "first": (wires.TOKENS, {"tooltip": "What comes first."}),
-                "second": (
-                    wires.TOKENS,
-                    {"tooltip": "What follows: as many items, or one on either side for all."},
-                ),
-            }
-        }
+        return _two(
+            "What comes first.", "What follows: as many items, or one on either side for all."
+        )
 
     def concat(self, first: Tokens, second: Tokens) -> tuple[Tokens]:
         import torch
@@ -265,12 +259,7 @@ class AudioTokensBatch:
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
-        return {
-            "required": {
-                "first": (wires.TOKENS, {"tooltip": "Any tokens."}),
-                "second": (wires.TOKENS, {"tooltip": "Tokens of the same codec and length."}),
-            }
-        }
+        return _two("Any tokens.", "Tokens of the same codec and length.")
 
     def gather(self, first: Tokens, second: Tokens) -> tuple[Tokens]:
         import torch
@@ -325,6 +314,12 @@ class AudioTokensPick:
                 remedy="choose takes that are there",
             )
         return ({**described, "tokens": values[take - 1 : take - 1 + count]},)
+
+
+def _two(first: str, second: str) -> dict[str, Any]:
+    """Two inputs of tokens, and what is said of each."""
+    told = {"first": first, "second": second}
+    return {"required": {name: (wires.TOKENS, {"tooltip": one}) for name, one in told.items()}}
 
 
 def _alike(first: Tokens, second: Tokens) -> tuple[tuple[Tensor, Tensor], dict[str, Any]]:
