@@ -18,7 +18,7 @@ from musicgraph.models.weights import checkpoint
 from musicgraph.models.weights.adapted import adapted
 from musicgraph.models.weights.peft_adapter import open_peft
 
-WINDOW, WITHIN, BEYOND, PROMPT = 20, 15, 45, 8
+WINDOW, WITHIN, BEYOND, PROMPT = 12, 9, 25, 5
 WAYS = [
     "-".join(way)
     for way in product(
