@@ -10,6 +10,7 @@ import sys
 import tempfile
 import threading
 import webbrowser
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from .http.door import Hosts
     from .page.shelf import Shelf
     from .studio.queue import JobQueue
+    from .studio.stage import Stage
 
 log = logging.getLogger("musicgraph")
 
@@ -53,6 +55,7 @@ def build_server(
     queue: JobQueue | None = None,
     shelf: Shelf | None = None,
     hosts: Hosts | None = None,
+    stage: Stage | None = None,
 ) -> FastAPI:
     """The API with the page mounted at /. Raises Refused for keys or MCP that cannot be had."""
     import gradio as gr
@@ -66,7 +69,7 @@ def build_server(
     from .page.visitors import Visitors
 
     queue, shelf = queue or _queue(settings), shelf or Shelf()
-    server = build_api(queue, settings)
+    server = build_api(queue, settings, stage)
     visitors = Visitors(queue)
     page = build_page(visitors, settings, shelf)
     gr.mount_gradio_app(
@@ -113,7 +116,7 @@ def _queue(settings: AppSettings) -> JobQueue:
 
 def serve(settings: AppSettings, *, open_page: bool = False) -> None:
     """Returns when it was told to stop. Raises Refused if it cannot start."""
-    settings = replace(settings, port=_free_port(settings))
+    settings = replace(settings, port=_free_port(settings), live=_live_places(settings))
     with tempfile.TemporaryDirectory(prefix="musicgraph-", ignore_cleanup_errors=True) as folder:
         has_ended = _serve(settings, Path(folder), open_page)
     if not has_ended:
@@ -129,12 +132,14 @@ def _serve(settings: AppSettings, files: Path, open_page: bool) -> bool:
     from .http.door import Hosts
     from .page.live import provide_ffmpeg
     from .page.shelf import Shelf
+    from .studio.stage import Stage
     from .studio.zero_gpu import announce, is_zero_gpu
 
     provide_ffmpeg(files / "ffmpeg")
     queue, shelf, hosts = _queue(settings), Shelf(files / "shelf"), Hosts.of(settings)
+    stage = Stage(places=settings.live)
     config = uvicorn.Config(
-        build_server(settings, queue, shelf, hosts),
+        build_server(settings, queue, shelf, hosts, stage),
         host=settings.host,
         port=settings.port,
         log_level="warning",
@@ -142,7 +147,7 @@ def _serve(settings: AppSettings, files: Path, open_page: bool) -> bool:
     )
     if is_zero_gpu():
         announce()
-    with _sweeping(shelf):
+    with _sweeping(shelf), _osc(settings, stage):
         try:
             _announce(settings, open_page)
             if settings.share:
@@ -203,6 +208,13 @@ def leave() -> None:
     os._exit(0)
 
 
+def _live_places(settings: AppSettings) -> int:
+    """None where a GPU is lent for a minute."""
+    from .studio.zero_gpu import is_zero_gpu
+
+    return 0 if is_zero_gpu() else settings.live
+
+
 def _free_port(settings: AppSettings) -> int:
     """The port asked for; the first free one behind the usual one when nobody asked for any."""
     usual = AppSettings().port
@@ -251,6 +263,21 @@ def _sweeping(shelf: Shelf):
     finally:
         over.set()
         shelf.close()
+
+
+@contextlib.contextmanager
+def _osc(settings: AppSettings, stage: Stage) -> Iterator[None]:
+    if settings.osc is None:
+        yield
+        return
+    from .osc import OscDoor
+
+    door = OscDoor(settings.osc, stage.latest)
+    print(f"OSC: udp port {door.port} of this machine", flush=True)
+    try:
+        yield
+    finally:
+        door.close()
 
 
 def _share(settings: AppSettings, hosts: Hosts) -> None:

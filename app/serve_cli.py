@@ -38,6 +38,11 @@ ApiKeys = Annotated[
 ]
 QueueSize = Annotated[int, typer.Option(help="How many may wait.")]
 MaxDuration = Annotated[float, typer.Option(metavar="SECONDS", help="Of one piece of music.")]
+Live = Annotated[int, typer.Option(help="How many may play live at once; 0: nobody.")]
+Osc = Annotated[
+    int | None,
+    typer.Option(metavar="PORT", help="Also steer what plays live by OSC, on this UDP port."),
+]
 AllowedHost = Annotated[
     list[str],
     typer.Option(
@@ -59,6 +64,8 @@ def demo(
     api_keys: ApiKeys = None,
     queue_size: QueueSize = USUAL.queue_size,
     max_duration: MaxDuration = USUAL.max_duration_s,
+    live: Live = USUAL.live,
+    osc: Osc = USUAL.osc,
     allowed_host: AllowedHost = [],  # noqa: B006
     mcp: Mcp = False,
     open: Open = False,
@@ -76,6 +83,8 @@ def demo(
         api_keys=api_keys,
         queue_size=queue_size,
         max_duration_s=max_duration,
+        live=live,
+        osc=osc,
         mcp=mcp,
         allowed_hosts=tuple(allowed_host),
     )

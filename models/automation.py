@@ -1,4 +1,6 @@
-"""Settings of drawing over time: guidance, temperature and top-k as lines through points."""
+"""Settings of drawing over time: guidance, temperature and top-k as lines through points, seeds as
+steps.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +11,11 @@ from dataclasses import dataclass, replace
 from .config import Sampling
 from .refused import Refused
 
-NAMES = ("cfg", "temperature", "top_k")
+NAMES = ("cfg", "temperature", "top_k", "seed")
 FORM = "such as cfg 0: 3, 20: 5; temperature 10: 1.2"
 
 Points = tuple[tuple[float, float], ...]
-"""(second, value), in order"""
+"""(second, value), in order; seeds are ints, since no float holds them all"""
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,8 @@ class Automation:
     """Lines through points, by setting.
 
     Before its first point a setting has that one's value, behind its last point that one's; in
-    between it moves in a straight line. A jump is two points close together.
+    between it moves in a straight line. A jump is two points close together. A seed holds from its
+    second on.
     """
 
     lines: tuple[tuple[str, Points], ...] = ()
@@ -48,10 +51,11 @@ class Automation:
 
     def at(self, sampling: Sampling, second: float) -> Sampling:
         """`sampling`, but for what has points."""
-        values = {name: _value(points, second) for name, points in self.lines}
+        values = {name: _value(points, second) for name, points in self.lines if name != "seed"}
         if "top_k" in values:
             values["top_k"] = round(values["top_k"])
-        return replace(sampling, **values)
+        seeds = [seed for since, seed in dict(self.lines).get("seed", ()) if since <= second]
+        return replace(sampling, **values, seed=seeds[-1] if seeds else sampling.seed)
 
     def guides(self, cfg: float) -> bool:
         """Whether guidance has an effect at any time, where `cfg` is what it is without points."""
@@ -83,10 +87,10 @@ STEADY = Automation()
 def _point(name: str, text: str) -> tuple[float, float]:
     second, colon, value = text.partition(":")
     try:
-        point = float(second), float(value)
+        point = float(second), int(value) if name == "seed" else float(value)
     except ValueError:
         raise _refused(f"{text.strip()!r} for {name}", f"second: value, {FORM}") from None
-    if not (colon and all(map(math.isfinite, point))):
+    if not (colon and all(math.isfinite(one) for one in point if isinstance(one, float))):
         raise _refused(f"{text.strip()!r} for {name}", f"second: value, {FORM}")
     if name == "top_k" and point[1] != int(point[1]):
         raise _refused(f"{text.strip()!r} for top_k", "whole numbers")

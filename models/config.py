@@ -11,6 +11,7 @@ MAX_DURATION_S = 600.0
 OVERLAP_SHARE = 0.4  # of a window: 12 s of the official models' 30 s, audiocraft's default
 MAX_BATCH = 16
 MAX_PARTS = 8  # of a mix of prompts
+ROUNDING_S = 1e-6  # by which a sum of seconds may be off
 MUSIC, SOUND = MADE = "music", "sound effects"
 """What a model may make."""
 
@@ -255,6 +256,8 @@ class Sampling:
     """when above 0: draw among the likeliest that together are so probable; replaces top_k"""
     cfg: float = 3.0
     """classifier-free guidance: null + cfg · (conditional − null); 1 switches it off"""
+    seed: int | None = None
+    """of the noise, drawn anew where it becomes another one; None: the piece's own"""
 
     def check(self, codebook_size: int) -> None:
         """Raises Refused naming the first setting that is out of range for this vocabulary."""
@@ -268,6 +271,7 @@ class Sampling:
                 f"1 to {codebook_size} (the codebook's size)",
             ),
             ("cfg", self.cfg, 0 <= self.cfg <= 20, "0 to 20"),
+            ("seed", self.seed, 0 <= (self.seed or 0) < 2**64, f"0 to {2**64 - 1}"),
         )
         for name, got, fine, expected in rules:
             if not fine:  # NaN fails every comparison, so it lands here too

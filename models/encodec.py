@@ -21,9 +21,10 @@ from .config import CodecConfig
 from .refused import Refused
 
 OWN_CODEC = "use the codec that the tokens were made for"
-BLOCK_FRAMES = (
-    50  # work always goes in blocks of this size, so that streaming or not gives the same result
-)
+BLOCK_FRAMES = 10
+"""sound is made of tokens in blocks of this size, so that streaming or not gives the same result"""
+ENCODED_FRAMES = 50
+"""and tokens of sound in blocks of this one"""
 
 
 class Codec(nn.Module):
@@ -76,7 +77,7 @@ class Codec(nn.Module):
         B, C, _ = waveform.shape
         levels = self._levels(num_codebooks, C)
         stream = LayerStream(self.encoder)
-        blocks = waveform.flatten(0, 1).unsqueeze(1).split(BLOCK_FRAMES * self.hop, dim=2)
+        blocks = waveform.flatten(0, 1).unsqueeze(1).split(ENCODED_FRAMES * self.hop, dim=2)
         tokens = [
             self._quantized(stream.push(block.to(self._device), final=i == len(blocks) - 1), levels)
             for i, block in enumerate(blocks)

@@ -200,8 +200,9 @@ def _variations() -> dict[str, Any]:
 def _automation() -> dict[str, Any]:
     return {
         "default": "",
-        "tooltip": "Guidance, temperature and top-k that move over time, as second: value, such as "
-        '"cfg 0: 3, 20: 5; temperature 10: 1.2". Empty: they stay as above.',
+        "tooltip": "Guidance, temperature and top-k that move over time, and other seeds from a "
+        'second on, as second: value, such as "cfg 0: 3, 20: 5; temperature 10: 1.2; seed 30: 7". '
+        "Empty: they stay as above.",
     }
 
 

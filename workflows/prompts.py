@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from ..models.config import MAX_PARTS
+from ..models.config import MAX_PARTS, ROUNDING_S
 from ..models.quoting import shown
 from ..models.refused import Refused
 
-MAX_CHANGES = 64
+MAX_CHANGES = 1000
 
 Parts = tuple[tuple[str, float], ...]
 """(text, weight)"""
@@ -87,7 +87,7 @@ def _check(seconds: Sequence[float], duration_s: float, blend_s: float) -> None:
             raise _refused(f"two entries at {second:g} s", "one at a time")
         if before is not None and second < before:
             raise _refused(f"{second:g} s behind {before:g} s", "times in order")
-        if before and second < before + blend_s:  # nothing is blended in at 0 s
+        if before and second < before + blend_s - ROUNDING_S:  # nothing is blended in at 0 s
             blend = f"the blend from {before:g} to {before + blend_s:g} s"
             raise _refused(f"{second:g} s within {blend}", "a shorter blend")
 

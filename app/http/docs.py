@@ -125,7 +125,8 @@ def _route(method: str, path: str, route: dict[str, Any]) -> str:
     return (
         f"<h2><code>{escape(method.upper())} {escape(path)}</code></h2>"
         f"<p>{escape(route['summary'])}.</p>"
-        + (_example(path) + _fields(body) if body else "")
+        + (_example(path) if body and "prompt" in body["properties"] else "")
+        + (_fields(body) if body else "")
         + (_form(path, form) if form else "")
         + _table(["Status", "Meaning", "Body"], rows)
     )

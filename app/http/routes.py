@@ -4,6 +4,7 @@ A front door like the command line: it runs the default graph.
 
     POST /v1/meta-musicgen-medium    what clients of the hosted API of that name send
     POST /v1/generate                all settings, four formats, and sound while it is being made
+    POST /v1/live                    music that is steered while it plays (`live.py`)
     GET  /v1/models   GET /health    GET /docs, /openapi.json
 
 `build_api` gives an app that the page can be mounted in. With a file of keys a request needs one
@@ -37,11 +38,14 @@ from ..studio.follow import JobStream
 from ..studio.models import check_loras, offers, permitted
 from ..studio.music import Music, music_job
 from ..studio.queue import JobHandle, JobQueue, QueueClosed
+from ..studio.said import said_fields
 from ..studio.settings import AppSettings
 from ..studio.sounds import SOUNDS, followed, taken_in
+from ..studio.stage import Stage
 from .answers import ApiError, explained, not_found, unauthorized
 from .docs import JSON_TYPE, MEANINGS, answers, body_of, page, with_sounds
 from .keys import KeyStore, Reservation
+from .live import AFTER, EVENTS_TYPE, LiveRoutes
 from .making import ApiJob, CancellingResponse, SoundSender, first_piece, pieces_from
 from .reading import is_local, read_body, read_sent, wanted_format
 
@@ -51,14 +55,17 @@ DESCRIPTION = (
     "no commercial use."
 )
 REFUSALS = (400, 401, 406, 413, 415, 422, 429, 500, 503)
+LIVE_ID = {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}
 KEY_HEADER = APIKeyHeader(name="x-api-key", auto_error=False)
 
 Handler = Callable[[Request], Awaitable[Response]]
 
 
-def build_api(queue: JobQueue, settings: AppSettings) -> FastAPI:
+def build_api(queue: JobQueue, settings: AppSettings, stage: Stage | None = None) -> FastAPI:
     """Raises Refused if the file of keys cannot be used. Loads no model."""
     api = _Api(queue, settings)
+    live = LiveRoutes(stage or Stage(places=settings.live), settings, api.keys, api._who)
+    queue.when_closed(live.stage.close)
     app = FastAPI(
         title="MusicGraph", version=__version__, description=DESCRIPTION,
         docs_url=None, redoc_url=None, redirect_slashes=False, lifespan=api.while_it_runs,
@@ -76,6 +83,7 @@ def build_api(queue: JobQueue, settings: AppSettings) -> FastAPI:
         **with_sounds(body_of(api.all)),
         responses=answers([*sounds, ZIP_TYPE], 402, 404, *REFUSALS),
     )  # fmt: skip
+    _add_live(app, live, key)
     _add(
         app, "GET", "/v1/models", api.models, dependencies=key,
         summary="The models and LoRAs that may be asked for",
@@ -120,6 +128,30 @@ def _add(
     )
 
 
+def _add_live(app: FastAPI, live: LiveRoutes, key: list[Any]) -> None:
+    usual, told = (400, 401, 413, 415, 422, 500), answers([JSON_TYPE], 401, 404, 422, 500)
+    sounds = [one.media_type for one in FORMATS.values()]
+    _add(
+        app, "POST", "/v1/live", live.begin, dependencies=key, no_credits_status=402,
+        summary="Begin music that is steered while it plays", **body_of(live.fields),
+        responses=answers([EVENTS_TYPE], *usual, 402, 404, 429, 503),
+    )  # fmt: skip
+    routes = (
+        ("GET", "/sound", live.sound, "Its sound as it is made", answers(sounds, 401, 404, 422)),
+        ("GET", "/graph", live.graph, "The graph that plays it again", told),
+        ("POST", "/undo", live.undo, "Take back what was said last", told),
+        ("POST", "/end", live.end, "End it", answers([JSON_TYPE], *usual, 404)),
+        ("POST", "", live.say, "Say what is to be otherwise", answers([JSON_TYPE], *usual, 404)),
+    )
+    bodies = {"/end": {"after_s": AFTER}, "": said_fields()}
+    for method, path, handler, summary, responses in routes:
+        body = body_of(bodies[path])["openapi_extra"] if path in bodies else {}
+        _add(
+            app, method, "/v1/live/{id}" + path, handler, dependencies=key, summary=summary,
+            responses=responses, openapi_extra={**body, "parameters": [LIVE_ID]},
+        )  # fmt: skip
+
+
 class _Elsewhere:
     """What is asked for under /v1 and is not there, or not with that method; the page behind never
     sees it.
@@ -131,12 +163,19 @@ class _Elsewhere:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         method, path = scope.get("method", "GET"), scope["path"]
         known = self._app.openapi()["paths"]
-        allowed = ", ".join(sorted(name.upper() for name in known.get(path, ())))
+        here = next((one for one in known if _leads_to(one, path)), path)
+        allowed = ", ".join(sorted(name.upper() for name in known.get(here, ())))
         error = not_found(f"got {path}, expected one of {', '.join(known)}; see /docs")
         if allowed:
             message = f"got {method} {path}, expected {allowed}; see /docs"
             error = ApiError(405, "method_not_allowed", message, headers={"Allow": allowed})
         await error.response()(scope, receive, send)
+
+
+def _leads_to(template: str, path: str) -> bool:
+    parts, asked = template.split("/"), path.split("/")
+    same = (one == other or one[:1] == "{" for one, other in zip(parts, asked, strict=False))
+    return len(parts) == len(asked) and all(same)
 
 
 class _Api:

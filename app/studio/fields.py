@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from ...models.config import MAX_DURATION_S, MAX_PARTS
 from ...models.quoting import one_line, shown
 from ...workflows.inputs import BadInput, InputSpec
 from ...workflows.media.formats import FORMATS
@@ -20,6 +21,7 @@ from ...workflows.request import Request, request_inputs, seed_for
 from .settings import AppSettings
 
 MAX_NAME_CHARACTERS = 200
+ENDLESS_S = 24 * 3600.0
 MAX_VARIATIONS = 4
 """that a visitor of the page may ask for at once"""
 
@@ -62,6 +64,24 @@ def all_fields(settings: AppSettings) -> dict[str, InputSpec]:
         "or FLAC leaves its length open then, and some programs cannot read such a FLAC whole.",
     )  # fmt: skip
     return _named(fields, "duration_s blend_s")
+
+
+def live_fields(settings: AppSettings) -> dict[str, InputSpec]:
+    """Of POST /v1/live: what music begins with that is steered while it plays."""
+    fields = all_fields(settings)
+    for name in ("variations", "automation", "schedule", "loudness_lufs", "format", "stream"):
+        del fields[name]
+    words = "Seconds after which it ends by itself; null: when it is told to, or nobody is there."
+    longest = MAX_DURATION_S if settings.api_keys else ENDLESS_S
+    fields["duration_s"] = replace(
+        fields["duration_s"], maximum=longest, tooltip=words, may_be_null=not settings.api_keys,
+        default=MAX_DURATION_S if settings.api_keys else None,
+    )  # fmt: skip
+    fields["parts"] = InputSpec(
+        "parts", "INT", required=False, default=2, has_default=True, minimum=1, maximum=MAX_PARTS,
+        tooltip="How many texts may be mixed at once; each costs a row.",
+    )  # fmt: skip
+    return fields
 
 
 def compatible_fields(settings: AppSettings) -> dict[str, InputSpec]:
@@ -126,6 +146,12 @@ def read_fields(fields: Fields, given: Mapping[str, Any]) -> dict[str, Any]:
 
     Raises BadInput for the first thing that is wrong.
     """
+    check_known(fields, given)
+    return {name: _read(spec, given) for name, spec in fields.items()}
+
+
+def check_known(fields: Fields, given: Mapping[str, Any]) -> None:
+    """Raises BadInput for the first that is no field."""
     known = {spec.name for spec in fields.values()}
     for name in given:
         if name not in known:
@@ -135,7 +161,6 @@ def read_fields(fields: Fields, given: Mapping[str, Any]) -> dict[str, Any]:
             raise BadInput(
                 "unknown_field", got, word, got=got, expected=expected, remedy="leave it out"
             )
-    return {name: _read(spec, given) for name, spec in fields.items()}
 
 
 def _read(spec: InputSpec, given: Mapping[str, Any]) -> Any:

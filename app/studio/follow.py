@@ -34,6 +34,12 @@ class JobStream(Generic[T]):
         with self._changed:
             return self._ended and not self._new
 
+    @property
+    def waiting(self) -> int:
+        """How much was reported and not taken yet."""
+        with self._changed:
+            return len(self._new)
+
     def put(self, item: T) -> None:
         with self._changed:
             self._new.append(item)

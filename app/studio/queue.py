@@ -135,6 +135,7 @@ class JobQueue:
         self._running: JobHandle[Any] | None = None
         self._thread: threading.Thread | None = None
         self._closed = False
+        self._at_close: list[Callable[[], None]] = []
         self._usual_s = FIRST_GUESS_S
 
     def submit(
@@ -175,6 +176,11 @@ class JobQueue:
         with self._changed:
             return self._running is not None
 
+    def when_closed(self, callback: Callable[[], None]) -> None:
+        """Calls back when the queue is closed, for what else is to end then."""
+        with self._changed:
+            self._at_close.append(callback)
+
     def close(self, timeout_s: float | None = None) -> bool:
         """Stops what runs, sends all home, and ends the thread. Whether it has ended in time."""
         with self._changed:
@@ -182,7 +188,10 @@ class JobQueue:
             left = [handle for line in self._lines.values() for handle in line]
             self._lines.clear()
             running, thread = self._running, self._thread
+            callbacks, self._at_close = self._at_close, []
             self._changed.notify_all()
+        for callback in callbacks:
+            callback()
         for handle in (*left, *([running] if running is not None else [])):
             handle._send_home()
         if thread is None or thread is threading.current_thread():

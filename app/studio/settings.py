@@ -30,6 +30,10 @@ class AppSettings:
     """how many may wait"""
     max_duration_s: float = 120.0
     """of one piece of music"""
+    live: int = 4
+    """how many may play live at once"""
+    osc: int | None = None
+    """the UDP port of this machine on which OSC steers what plays live; None: none"""
     mcp: bool = False
     allowed_hosts: tuple[str, ...] = ()
     """names, besides loopback's own, under which the server answers"""
@@ -40,6 +44,8 @@ class AppSettings:
         longest, idle_s = self.max_duration_s, self.idle_unload_s
         rules = (
             ("port", self.port, 0 <= self.port <= 65535, "0 to 65535"),
+            ("osc", self.osc, 0 <= (self.osc or 0) <= 65535, "0 to 65535"),
+            ("live", self.live, 0 <= self.live <= 64, "0 to 64"),
             ("queue size", self.queue_size, 0 <= self.queue_size <= 10_000, "0 to 10000"),
             ("max duration", longest, 1 <= longest <= MAX_DURATION_S, f"1 to {MAX_DURATION_S:g} s"),
             ("idle unload", idle_s, 0 <= idle_s < math.inf, "0 or more seconds"),

@@ -9,17 +9,18 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from ..automation import STEADY, Automation
-from ..config import MAX_BATCH, OVERLAP_SHARE, Generation, LMConfig, Sampling
+from ..config import Generation, Sampling
 from ..engines.readback import LAG_STEPS, bring_back, lag_on
 from ..engines.session import Engine
 from ..mix import AnyMix
 from ..refused import Refused
+from .checks import checked_batch, checked_overlap, checked_prompt
 from .direction import Direction, Schedule, Turn, check_blends
 from .rows import Room, Rows, rows_for, rows_of
 from .sampling import Noise, NoiseMark, draw, logit_sums
@@ -73,6 +74,7 @@ class State:
     steps: Tensor
     """`[S, B, K]`, those of the present window so far"""
     noise: NoiseMark | None
+    room: Room
 
 
 class Composition:
@@ -95,6 +97,7 @@ class Composition:
         prompt: Tensor | None = None,
         open_end: bool = False,
         schedule: Schedule = (),
+        room: Room | None = None,
     ):
         """
         Args:
@@ -105,14 +108,15 @@ class Composition:
                 frames were then drawn when there was nothing after it to hear; they are drawn
                 again, so that continuing gives what generating at once would have given. Other
                 prompts are kept whole, as upstream does.
+            room: for more than these directions need, so that others may be said later.
         Raises:
             Refused: settings out of range, or a prompt that does not fit the model.
         """
         config = engine.config
         self._engine, self._config, self._seed = engine, config, seed
-        self._items = _checked_batch(len(direction.positive))
-        self._overlap = _checked_overlap(overlap_frames, config)
-        self._prompt = None if prompt is None else _checked_prompt(prompt, config, self._items)
+        self._items = checked_batch(len(direction.positive))
+        self._overlap = checked_overlap(overlap_frames, config)
+        self._prompt = None if prompt is None else checked_prompt(prompt, config, self._items)
         self._redrawn = config.max_delay if open_end else 0
         self._noise: Noise | None = None
         self._marks: deque[tuple[int, NoiseMark | None]] = deque(maxlen=LAG_STEPS + 2)
@@ -123,8 +127,8 @@ class Composition:
             one.check(config)
         self._begun, self._turned = direction, Turn(direction)
         self._rows: Rows
-        self._room = Room.for_all([direction, *(change for _, change in schedule)])
-        rows_of(config, direction, schedule)
+        self._room = room or Room.for_all([direction, *(change for _, change in schedule)])
+        rows_of(config, direction, schedule, self._room)
         self._to_come: list[tuple[int, Direction]] = []
         self._followed: list[tuple[int, Direction]] = []
         for frame, change in schedule:
@@ -146,6 +150,7 @@ class Composition:
             seed=state.seed,
             overlap_frames=state.overlap_frames,
             schedule=state.schedule,
+            room=state.room,
         )
         composition._count = state.count
         window = composition._window = Window(state.bounds, engine.config, state.steps)
@@ -153,7 +158,7 @@ class Composition:
             max(window.arrived, window.bounds.known + 1)
         )
         if state.noise is not None:
-            composition._noise = composition._new_noise(state.noise)
+            composition._noise = composition._new_noise(state.noise.seed, state.noise)
         return composition
 
     def state(self) -> State:
@@ -181,6 +186,7 @@ class Composition:
             window.bounds,
             window.steps_so_far,
             noise,
+            self._room,
         )
 
     @property
@@ -188,13 +194,19 @@ class Composition:
         """Everything that was said after the beginning."""
         return tuple(self._followed + self._to_come)
 
-    def steer(self, direction: Direction) -> int:
+    @property
+    def next_frame(self) -> int:
+        """The first that has not been begun: what is said now holds from there on, or later."""
+        return self._next_frame
+
+    def steer(self, direction: Direction, *, instead: bool = False) -> int:
         """From the frame that is returned on the music follows `direction`: the next one that has
         not been begun or, where another text or melody is told to a model that reads it before its
         first step, the first of the next window.
 
         A blend waits for the end of the one under way and, where the window has no rows for it, for
-        the next window.
+        the next window. What was said to hold from then on or later comes after it or, with
+        `instead`, not at all.
 
         Raises Refused for settings out of range, another number of items, or more branches than it
         began with: those would have no past.
@@ -202,8 +214,41 @@ class Composition:
         frame = max(self._next_frame, self._read_from(direction))
         if direction.blend_frames:
             frame = max(frame, self._blends_from())
-        self._announce(frame, direction)
+        self._announce(frame, direction, instead)
         return frame
+
+    def redraw(self, sampling: Sampling) -> int:
+        """From the frame that is returned on, the next one that has not been begun, tokens are
+        drawn so, whatever is followed then and later.
+
+        Raises Refused for settings out of range, and for guidance without rows for it.
+        """
+        frame = self._next_frame
+        drawn = replace(self._turned.now, sampling=sampling, blend_frames=0)
+        drawn.check(self._config)
+        self._room.check_holds(drawn)
+        to_come = [(at, replace(one, sampling=sampling)) for at, one in self._to_come]
+        is_said = any(at <= frame for at, _ in to_come)
+        self._to_come = to_come if is_said else [(frame, drawn), *to_come]
+        return frame
+
+    def end_at(self, frame: int) -> None:
+        """There will be `frame` frames in all, as if that had been known from the beginning.
+
+        Raises Refused for a frame that has been begun, and for one behind the end.
+        """
+        last = math.inf if self._count is None else self._count
+        if not max(1, self._next_frame) <= frame <= last:
+            latest = "" if self._count is None else f", at most {self._count}"
+            raise Refused(
+                "end",
+                got=f"frame {frame}",
+                expected=f"{self._next_frame} or later{latest}",
+                remedy="end the music later",
+            )
+        self._count = frame
+        if self._window is not None and frame < self._window.bounds.end:
+            self._window.shorten(frame - self._window.bounds.first_frame)
 
     def _blends_from(self) -> int:
         if self._window is None:
@@ -220,10 +265,11 @@ class Composition:
         waiting = [frame for frame, _ in self._to_come if frame == end]
         return max([0, *waiting] if direction.says_the_same_as(self._turned.now) else [end])
 
-    def _announce(self, frame: int, direction: Direction) -> None:
+    def _announce(self, frame: int, direction: Direction, instead: bool = False) -> None:
         direction.check(self._config)
         self._room.check_holds(direction)
-        to_come = sorted([*self._to_come, (frame, direction)], key=lambda change: change[0])
+        kept = [change for change in self._to_come if not instead or change[0] < frame]
+        to_come = sorted([*kept, (frame, direction)], key=lambda change: change[0])
         check_blends(self._begun, (*self._followed, *to_come))
         self._to_come = to_come
 
@@ -308,7 +354,7 @@ class Composition:
             yield nothing
         for _ in self._read_again(voices, on_device[: given + 1], window):
             yield nothing
-        drawn = self._drawn(voices, on_device, window.to_draw.to(device), given + 1, window)
+        drawn = self._drawn(voices, on_device[given : given + 1], given + 1, window)
         read = sums.numpy()  # the same memory: a look at it takes a tenth of a tensor's
         for arrived in bring_back(drawn, (steps, sums), given + 1, lag_on(device)):
             if arrived > given and not math.isfinite(sum(read[arrived].tolist())):
@@ -339,10 +385,10 @@ class Composition:
             yield
 
     def _drawn(
-        self, voices: Voices, steps: Tensor, new: Tensor, first: int, window: Window
+        self, voices: Voices, unread: Tensor, first: int, window: Window
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yields `[B, K]` for each step from `first` on: `steps` `[S, B, K]`, drawn anew where
-        `new` `[S, K]` says so.
+        """Yields `[B, K]` for each step from `first` on, behind the one `[1, B, K]` that is unread:
+        the window's, drawn anew where it has them to be drawn.
 
         And `[B]`, which are numbers if all that was drawn from were numbers.
 
@@ -350,8 +396,13 @@ class Composition:
         A step draws its first codebook's frame step − 1; what is said while it is drawn holds from
         the next frame on.
         """
-        unread = steps[first - 1 : first]
+        bounds, steps, new = None, window.steps, window.to_draw
         for step in range(first, len(steps)):
+            if window.bounds is not bounds:  # at first, and when it was told to end sooner
+                bounds, device = window.bounds, unread.device
+                steps, new = window.steps.to(device), window.to_draw.to(device)
+            if step == len(steps):
+                return
             self._follow_at(step, window)
             voices.listen(self._heard)
             logits = voices.read(unread)
@@ -399,14 +450,15 @@ class Composition:
     def _next_noise(self, sampling: Sampling) -> Tensor | None:
         if sampling.temperature == 0:
             return None
-        if self._noise is None:
-            self._noise = self._new_noise()
+        seed = self._seed if sampling.seed is None else sampling.seed
+        if self._noise is None or self._noise.seed != seed:
+            self._noise = self._new_noise(seed)
         return self._noise.draw()
 
-    def _new_noise(self, mark: NoiseMark | None = None) -> Noise:
+    def _new_noise(self, seed: int, mark: NoiseMark | None = None) -> Noise:
         shape = self._items, self._config.num_codebooks, self._config.codebook_size
         at_once = max(1, lag_on(self._engine.device))
-        return Noise(self._seed, *shape, self._engine.device, steps_at_once=at_once, mark=mark)
+        return Noise(seed, *shape, self._engine.device, steps_at_once=at_once, mark=mark)
 
 
 def _no_numbers(engine: Engine, step: int, sums: Tensor) -> Refused:
@@ -422,54 +474,6 @@ def _no_numbers(engine: Engine, step: int, sums: Tensor) -> Refused:
         expected="numbers",
         remedy=wider.get(engine.precision, damaged),
     )
-
-
-def _checked_batch(items: int) -> int:
-    if not 1 <= items <= MAX_BATCH:
-        raise Refused(
-            "batch",
-            got=f"{items} items",
-            expected=f"1 to {MAX_BATCH}",
-            remedy="split it into several runs",
-        )
-    return items
-
-
-def _checked_prompt(prompt: Tensor, config: LMConfig, batch: int) -> Tensor:
-    codec = "encode the audio with this model's own codec"
-    if (
-        prompt.dim() != 3
-        or prompt.shape[0] not in (1, batch)
-        or prompt.shape[1] != config.num_codebooks
-    ):
-        raise Refused(
-            "audio prompt",
-            got=f"tokens of shape {list(prompt.shape)}",
-            expected=f"[1 or {batch}, {config.num_codebooks}, frames]",
-            remedy=codec,
-        )
-    if prompt.numel() and not 0 <= int(prompt.min()) <= int(prompt.max()) < config.codebook_size:
-        raise Refused(
-            "audio prompt",
-            got=f"tokens {int(prompt.min())} to {int(prompt.max())}",
-            expected=f"0 to {config.codebook_size - 1}",
-            remedy=codec,
-        )
-    return prompt.to("cpu", torch.int64).expand(batch, -1, -1)
-
-
-def _checked_overlap(overlap: int | None, config: LMConfig) -> int:
-    least, most = config.max_delay + 1, config.window_frames - 1
-    if overlap is None:
-        return max(least, round(OVERLAP_SHARE * config.window_frames))
-    if not least <= overlap <= most:
-        raise Refused(
-            "overlap",
-            got=f"{overlap} frames",
-            expected=f"{least} to {most}",
-            remedy="choose a value in that range",
-        )
-    return overlap
 
 
 def in_blocks(frames: Iterable[Tensor], size: int) -> Iterator[Tensor]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from ..automation import STEADY, Automation
@@ -63,7 +63,12 @@ class Turn:
     """which of two sets of rows hears `now`; the other heard what was before"""
 
     def followed_by(self, direction: Direction, frame: int) -> Turn:
-        """A change at once is heard by the same rows; a blend goes over to the others."""
+        """A change at once is heard by the same rows; a blend goes over to the others.
+
+        What says the same is only drawn otherwise: a blend under way goes on.
+        """
+        if direction.says_the_same_as(self.now):
+            return replace(self, now=replace(direction, blend_frames=self.now.blend_frames))
         if not direction.blend_frames:
             return Turn(direction, frame, bank=self.bank)
         return Turn(direction, frame, self.now, 1 - self.bank)
@@ -88,6 +93,8 @@ def check_blends(begun: Direction, changes: Schedule) -> None:
     """
     before, whole_from = begun, 0
     for frame, direction in changes:
+        if direction.says_the_same_as(before):
+            continue
         if direction.blend_frames and frame < whole_from:
             raise Refused(
                 "blend",

@@ -18,7 +18,7 @@ later. Only weights change within a window.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from ..config import LMConfig
@@ -44,6 +44,8 @@ class Room:
     """by item; 0: no guidance"""
     heard_as: int = 1
     """branches of a prompt, at most"""
+    blends: bool = False
+    """whether a blend that nobody knew of may begin at any time; else in the next window"""
 
     @classmethod
     def for_all(cls, directions: Sequence[Direction]) -> Room:
@@ -55,6 +57,15 @@ class Room:
         prompts = max(_prompts(direction) for direction in directions)
         negatives = tuple(max(_negatives(d, i) for d in directions) for i in range(first))
         return cls(prompts, negatives, max(_heard_as(direction) for direction in directions))
+
+    def widened(self, prompts: int) -> Room:
+        """For what nobody knows yet: so many prompts at once, guidance, and blends at any time."""
+        return replace(
+            self,
+            prompts=max(prompts, self.prompts),
+            negatives=tuple(max(1, count) for count in self.negatives),
+            blends=True,
+        )
 
     def check_holds(self, direction: Direction) -> None:
         """Raises Refused if a direction needs more rows than there are."""
@@ -113,8 +124,8 @@ def rows_for(
     if not config.cross_attention:
         before = [turn.before] if turn.before and turn.share_at(begin) < 1 else []
         return PrefixRows(room, [*before, turn.now, *coming])
-    blends = turn.share_at(begin) < 1 or any(change.blend_frames for change in coming)
-    return TextRows(room, 2 if blends else 1)
+    known = turn.share_at(begin) < 1 or any(change.blend_frames for change in coming)
+    return TextRows(room, 2 if known or room.blends else 1)
 
 
 class TextRows:
@@ -202,11 +213,17 @@ def _strength(sides: Sides, cfg: float) -> float:
     return 1.0 if sides.hears_nothing else cfg
 
 
-def rows_of(config: LMConfig, begun: Direction, schedule: Schedule) -> int:
-    """How many rows any window has at most. Raises Refused for more than `MAX_ROWS`."""
-    room = Room.for_all([begun, *(direction for _, direction in schedule)])
+def rows_of(
+    config: LMConfig, begun: Direction, schedule: Schedule, room: Room | None = None
+) -> int:
+    """How many rows any window has at most, in a room for more than these or one of their own.
+
+    Raises Refused for more than `MAX_ROWS`.
+    """
+    room = room or Room.for_all([begun, *(direction for _, direction in schedule)])
     if config.cross_attention:
-        banks = 2 if any(direction.blend_frames for _, direction in schedule) else 1
+        blends = room.blends or any(direction.blend_frames for _, direction in schedule)
+        banks = 2 if blends else 1
         rows = sum(banks * room.prompts + away for away in room.negatives)
     else:
         said = [(frame, _prefix_rows(one, room)) for frame, one in ((0, begun), *schedule)]

@@ -24,6 +24,8 @@ class NoiseMark:
 
     generators: tuple[Tensor, ...]
     drawn: int
+    seed: int
+    """of the first item"""
 
 
 class Noise:
@@ -45,6 +47,7 @@ class Noise:
                 whatever it is.
             mark: of another one, with the same seed, that this one goes on from.
         """
+        self.seed = seed
         self._generators = [torch.Generator().manual_seed((seed + i) % 2**64) for i in range(batch)]
         self._shape = (steps_at_once, batch, num_codebooks, codebook_size)
         self._device = device
@@ -61,7 +64,7 @@ class Noise:
 
     def mark(self) -> NoiseMark:
         """Where it stands now."""
-        return NoiseMark(self._before, self._drawn)
+        return NoiseMark(self._before, self._drawn, self.seed)
 
     def draw(self) -> Tensor:
         """`[B, K, V]`, strictly positive."""

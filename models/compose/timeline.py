@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from ..automation import Automation
 from ..conditioning import Melody, Style
-from ..config import Generation, LMConfig
+from ..config import ROUNDING_S, Generation, LMConfig
 from ..mix import AnyMix, items_of
 from ..refused import Refused
 from .direction import Direction, Schedule
@@ -71,7 +71,7 @@ class Timeline:
             raise _refused(f"two changes at {change.second:g} s", "one at a time")
         if change.second < last.second:
             raise _refused(f"{change.second:g} s behind {last.second:g} s", "times in order")
-        if change.second < last.second + last.blend_s:
+        if change.second < last.second + last.blend_s - ROUNDING_S:
             blend = f"{last.second:g} to {last.second + last.blend_s:g} s"
             raise _refused(
                 f"a change at {change.second:g} s within the blend from {blend}",

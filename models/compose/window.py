@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -70,6 +70,15 @@ class Window:
     @property
     def steps_so_far(self) -> Tensor:
         return self.steps[: self.arrived + 1].clone()
+
+    def shorten(self, length: int) -> None:
+        """Ends it after `length` frames, none of which is behind the steps so far."""
+        self.bounds = replace(self.bounds, length=length)
+        silence = torch.zeros(self.bounds.prompt.shape[:2] + (length,), dtype=torch.int64)
+        laid_out = delayed(silence, self._config.delays, self._config.special_token)
+        special = laid_out.permute(2, 0, 1) == self._config.special_token
+        self.steps = self.steps[: len(special)]  # in place: who draws writes there
+        self.steps.masked_fill_(special, self._config.special_token)
 
     @property
     def to_draw(self) -> Tensor:

@@ -1,0 +1,313 @@
+"""Music that is steered while it plays, and is written down as a request that plays it again.
+
+Nothing here waits or has a thread: `play` makes the next samples, and whoever calls it says when.
+What is said may come from another thread.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+from ...models.config import Sampling
+from ...models.refused import Refused
+from ...nodes.host import Run, running
+from ...workflows.prompts import Parts, parts_of
+from ...workflows.request import SAMPLER, TEXT, Request
+from .said import Said, Words, checked_text
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ...models.compose.composition import Composition
+    from ...models.compose.direction import Direction
+    from ...models.encodec import Codec
+    from ...models.engines.session import Engine
+    from ...models.mix import AnyMix
+    from ...models.text import TextEncoder
+    from ...workflows.executor import Runner
+    from .job import Job
+
+MAX_SAID = 1000
+"""changes of a performance; one of its texts is some nodes of its graph"""
+LEAST_S = 0.1
+"""as short as a sampler's music may be"""
+MOVING = ("cfg", "temperature", "top_k", "seed")
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model's three parts, at work."""
+
+    engine: Engine
+    text: TextEncoder
+    codec: Codec
+
+
+@dataclass(frozen=True)
+class Announced:
+    """From where on what was said holds."""
+
+    frame: int
+    second: float
+    prompt: str
+    """what is followed then"""
+    settings: dict[str, Any]
+    """how it is drawn"""
+
+
+def loaded_model(runner: Runner, job: Job, stopped: Callable[[], bool]) -> LoadedModel:
+    """What the graph of a `music_job` plays with, kept by the runner as for any other job.
+
+    Raises what `Runner.run` raises.
+    """
+    import torch
+
+    assert job.checked is not None, "a music_job is checked where it is made"
+    graph = job.checked.graph
+    (sampler,), (decoder,) = graph.of_class(SAMPLER), graph.of_class("EnCodecDecode")
+    links = (
+        sampler.links["model"],
+        graph.of_class(TEXT)[0].links["text_encoder"],
+        decoder.links["codec"],
+    )
+    result = runner.run(
+        job.checked,
+        targets=tuple(dict.fromkeys(link.node for link in links)),
+        named_models=job.named_models,
+        named_adapters=job.named_adapters,
+        limits=job.limits,
+        stopped=stopped,
+    )
+    model, text, codec = (result.value(link.node, link.slot) for link in links)
+    with running(Run(stopped=stopped)), torch.inference_mode():
+        return LoadedModel(model.source.ready(0), text.encoder.ready(), codec.codec.ready())
+
+
+class Performance:
+    """One item of music, from its first frame to where it is told to end."""
+
+    def __init__(
+        self, loaded: LoadedModel, request: Request, *, parts: int = 2, frames: int | None = None
+    ):
+        """
+        Args:
+            request: what it begins with, how it is drawn, and the blend of every change.
+            parts: texts that may be mixed at once.
+            frames: after which it ends in any case; None: it does not.
+        Raises:
+            Refused: settings out of range, or a text that cannot stand in a schedule.
+        """
+        from ...models.compose.composition import Composition
+        from ...models.compose.direction import Direction
+        from ...models.compose.rows import Room
+        from ...models.encodec import CodecStream
+
+        self._loaded, self._request = loaded, request
+        self._lock = threading.Lock()  # guards all that follows
+        self._known: dict[str, AnyMix] = {}
+        config = loaded.engine.config
+        self.frame_rate, self.sample_rate = config.frame_rate, loaded.codec.sample_rate
+        self._blend_frames = round(request.blend_s * config.frame_rate)
+        self._words = Words(parts_of(checked_text(request.prompt)))
+        self._sampling = Sampling(
+            request.temperature, request.top_k, request.top_p, request.cfg, seed=None
+        )
+        self._negative = None
+        if request.negative:
+            self._negative = self._encoded(parts_of(request.negative))
+        begun = Direction(self._heard(self._words), self._negative, self._sampling)
+        room = Room.for_all([begun]).widened(parts)
+        self._begun = begun
+        self._composition: Composition = Composition(
+            loaded.engine, begun, seed=request.seed, room=room
+        )
+        self._pieces: Iterator[Tensor] = self._composition.frames(frames)
+        self._sound = CodecStream(loaded.codec, config.channels)
+        self._past: list[tuple[Words, Sampling]] = []
+        self._end = frames
+        self.frames = self.samples = 0
+        """how many have been made"""
+
+    @property
+    def is_over(self) -> bool:
+        return self._end is not None and self.frames >= self._end
+
+    # ------------------------------------------------------------ playing
+
+    def play(self) -> Tensor | None:
+        """The next samples, `[C, n]` on the CPU; None when it is over."""
+        import torch
+
+        with torch.inference_mode():
+            with self._lock:
+                if self.is_over:
+                    return None
+                tokens, is_over = self._next_tokens(), self.is_over
+            pieces = [] if tokens is None else [self._sound.push(tokens)]
+            if is_over:
+                pieces.append(self._sound.close())
+            sound = torch.cat(pieces, dim=2)[0]
+        self.samples += sound.shape[1]
+        return sound
+
+    def _next_tokens(self) -> Tensor | None:
+        """As many as make the next block of sound certain, `[1, K, t]`."""
+        import torch
+
+        from ...models.encodec import BLOCK_FRAMES
+
+        held = self.frames - 1  # one more than whole blocks: what follows a block makes it certain
+        wanted = BLOCK_FRAMES - held % BLOCK_FRAMES if self.frames else BLOCK_FRAMES + 1
+        pieces, count = [], 0
+        while count < wanted and (piece := next(self._pieces, None)) is not None:
+            if piece.shape[2]:
+                pieces.append(piece)
+                count += piece.shape[2]
+        self.frames += count
+        return torch.cat(pieces, dim=2) if pieces else None
+
+    # ------------------------------------------------------------ saying
+
+    def say(self, said: Said) -> Announced:
+        """Raises Refused for what cannot be, and for what comes too late."""
+        words = self._words.changed(said)
+        sampling = replace(self._sampling, **said.settings)
+        self._heard(words)  # a text takes time, in which the music goes on
+        with self._lock:
+            before = self._words, self._sampling
+            announced = self._turn(words, sampling)
+            self._past.append(before)
+            return announced
+
+    def undo(self) -> Announced:
+        """Back to what was in force before what was said last; it is a change as any other."""
+        with self._lock:
+            if not self._past:
+                expected = "something that was said"
+                raise Refused("undo", got="nothing to take back", expected=expected)
+            announced = self._turn(*self._past[-1])
+            self._past.pop()
+            return announced
+
+    def end(self, after_s: float = 0.0) -> float:
+        """Ends the music so many seconds on; returns when, in seconds from its beginning."""
+        import torch
+
+        with self._lock, torch.inference_mode():
+            self._check_is_on(self._composition.next_frame)
+            rate = self.frame_rate
+            least = max(round(LEAST_S * rate), self.frames + 1)
+            frame = max(self._composition.next_frame + round(after_s * rate), least)
+            if self._end is not None:
+                frame = min(frame, self._end)
+            self._composition.end_at(frame)
+            self._end = frame
+            return frame / rate
+
+    def _turn(self, words: Words, sampling: Sampling) -> Announced:
+        from ...models.compose.direction import Direction
+
+        composition, heard = self._composition, self._heard(words)
+        frame = composition.next_frame
+        self._check_is_on(frame)
+        if len(composition.schedule) >= MAX_SAID:
+            expected = f"at most {MAX_SAID} changes of one performance"
+            raise Refused("what is said", got="one more", expected=expected, remedy="begin anew")
+        if sampling.top_p > 0 and sampling.top_k != self._sampling.top_k:
+            got = "it with top_p above 0, where it has no effect"
+            raise Refused("top_k", got=got, expected="top_p 0", remedy="begin without top_p")
+        if heard is not self._heard(self._words):
+            blend = self._blend_frames if frame else 0  # nothing is there yet to blend with
+            direction = Direction(heard, self._negative, sampling, blend_frames=blend)
+            frame = composition.steer(direction, instead=True)
+            self._check_is_on(frame)
+        if sampling != self._sampling:
+            frame = max(frame, composition.redraw(sampling))
+        self._words, self._sampling = words, sampling
+        settings = {name: getattr(sampling, name) for name in ("cfg", "temperature", "top_k")}
+        settings["seed"] = self._request.seed if sampling.seed is None else sampling.seed
+        return Announced(frame, frame / self.frame_rate, words.prompt, settings)
+
+    def _check_is_on(self, frame: int) -> None:
+        if self._end is not None and frame >= self._end:
+            raise Refused(
+                "what is said",
+                got=f"it for {frame / self.frame_rate:g} s",
+                expected=f"a time before the music's end at {self._end / self.frame_rate:g} s",
+                remedy="it comes too late: begin anew",
+            )
+
+    def _heard(self, words: Words) -> AnyMix:
+        """The same words are the same conditioning."""
+        prompt = words.prompt
+        if prompt not in self._known:
+            self._known[prompt] = self._encoded(parts_of(prompt))
+        return self._known[prompt]
+
+    def _encoded(self, parts: Parts) -> AnyMix:
+        import torch
+
+        from ...models.mix import combined
+
+        with torch.inference_mode():
+            each = [(self._loaded.text.encode([text]), weight) for text, weight in parts]
+        return each[0][0] if len(each) == 1 else combined(each)
+
+    # ------------------------------------------------------------ writing down
+
+    def score(self) -> Request:
+        """What plays it again: so far or, once it is to end, to its end.
+
+        Raises Refused before the first frame.
+        """
+        with self._lock:
+            frames = self.frames
+            if frames < round(LEAST_S * self.frame_rate):
+                got = f"{frames} frames of music"
+                raise Refused("the graph", got=got, expected="some", remedy="let it play first")
+            changes = [change for change in self._composition.schedule if change[0] < frames]
+            begun = [one for frame, one in changes if frame == 0] or [self._begun]
+            followed = [(0, begun[-1]), *(change for change in changes if change[0])]
+            drawn, own = begun[-1].sampling, self._request.seed
+            return replace(
+                self._request,
+                prompt=self._prompt_of(begun[-1]),
+                seed=own if drawn.seed is None else drawn.seed,
+                cfg=drawn.cfg,
+                temperature=drawn.temperature,
+                top_k=drawn.top_k,
+                duration_s=frames / self.frame_rate,
+                blend_s=self._blend_frames / self.frame_rate,
+                schedule="; ".join(self._texts(followed)),
+                automation=_automation(followed, self.frame_rate, own),
+            )
+
+    def _prompt_of(self, direction: Direction) -> str:
+        return next(text for text, one in self._known.items() if one is direction.positive)
+
+    def _texts(self, followed: list[tuple[int, Direction]]) -> Iterator[str]:
+        for (_, before), (frame, now) in pairwise(followed):
+            if now.positive is not before.positive:
+                yield f"{frame / self.frame_rate!r}: {self._prompt_of(now)}"
+
+
+def _automation(followed: list[tuple[int, Direction]], rate: float, own_seed: int) -> str:
+    """Of settings that jump: a line to the frame before, and from there to the frame."""
+    lines = []
+    for name in MOVING:
+        points: dict[int, Any] = {}
+        for (_, before), (frame, now) in pairwise(followed):
+            old, new = getattr(before.sampling, name), getattr(now.sampling, name)
+            if old == new:
+                continue
+            if name != "seed":
+                points.setdefault(frame - 1, old)
+            points[frame] = own_seed if new is None else new
+        if points:
+            told = ", ".join(f"{frame / rate!r}: {value!r}" for frame, value in points.items())
+            lines.append(f"{name} {told}")
+    return "; ".join(lines)

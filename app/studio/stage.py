@@ -1,0 +1,274 @@
+"""Where music plays live: one thread that makes each performance's sound a little before it is due.
+
+A performance is begun by a job's graph, as any other music, and takes no place in the queue: it
+lasts for minutes, and mostly waits. It plays while somebody listens.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from .music import music_job
+from .performance import Announced, Performance, loaded_model
+from .queue import QueueClosed, QueueFull
+from .said import Said
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ...workflows.executor import Runner
+    from ...workflows.request import Request
+
+log = logging.getLogger("musicgraph")
+
+AHEAD_S = 0.2
+"""of sound that is there before it is heard"""
+LATE_S = 0.5
+"""so much later than it was due, sound leaves a gap that is heard, and said"""
+FULL_RETRY_S = 60
+
+OnSound = Callable[["Tensor | None"], None]
+"""is given the next samples, `[C, n]`, and None when there are no more; it may not wait"""
+OnNews = Callable[[dict[str, Any]], None]
+"""is given what happens, by its `event`: said, ends, late, and last of all over, closed (it was
+taken off the stage) or failed (with its `error`)
+"""
+
+
+class StageFull(QueueFull):
+    """As many play as may play."""
+
+    def __init__(self, playing: int):
+        super().__init__(playing, FULL_RETRY_S)
+        told = f"{playing} play live already, as many as may; try again in {FULL_RETRY_S} s"
+        self.args = (told,)
+
+
+class LivePlace:
+    """A performance on a stage, for whoever may steer it."""
+
+    def __init__(self, stage: Stage, owner: str, performance: Performance, on_news: OnNews):
+        self.id, self.owner, self.performance = secrets.token_hex(8), owner, performance
+        self._stage, self.on_news = stage, on_news
+        self.listeners: list[OnSound] = []
+        self.late_s = 0.0
+        """how much later than due its sound was, all told"""
+        self._began: float | None = None
+        self._paused_at: float | None = None
+
+    def say(self, said: Said) -> Announced:
+        """Raises Refused for what cannot be, and for what comes too late."""
+        return self._told(self.performance.say(said))
+
+    def undo(self) -> Announced:
+        return self._told(self.performance.undo())
+
+    def end(self, after_s: float = 0.0) -> float:
+        """Ends it so many seconds on; returns when, in seconds of the music."""
+        second = self.performance.end(after_s)
+        self.on_news({"event": "ends", "second": second})
+        return second
+
+    def listen(self, listener: OnSound) -> None:
+        self._stage._listen(self, listener)
+
+    def leave(self, listener: OnSound) -> None:
+        self._stage._unlisten(self, listener)
+
+    def close(self) -> None:
+        """Takes it off the stage, whether it is over or not."""
+        self._stage._remove(self)
+
+    @property
+    def heard_s(self) -> float:
+        """How much sound was made, which is what listeners have heard or are about to."""
+        return self.performance.samples / self.performance.sample_rate
+
+    def _told(self, announced: Announced) -> Announced:
+        self.on_news({"event": "said", **vars(announced)})
+        return announced
+
+    # -------------------------------------------------------- its clock, with the stage's lock held
+
+    def due_at(self) -> float:
+        """When its next sound has to be made."""
+        if self._began is None:
+            return 0.0
+        return self._began + self.heard_s - AHEAD_S
+
+    def go_on(self, now: float) -> None:
+        if self._began is not None and self._paused_at is not None:
+            self._began += now - self._paused_at
+        self._paused_at = None
+
+    def pause(self, now: float) -> None:
+        self._paused_at = now
+
+    def note_played(self, now: float) -> float:
+        """Its clock begins with its first sound. How late that was which has just been made."""
+        if self._began is None:
+            self._began = now if self.heard_s else None
+            return 0.0
+        late = now - (self._began + self.heard_s)
+        if late > LATE_S:
+            self._began += late
+            self.late_s += late
+            return late
+        return 0.0
+
+
+class Stage:
+    """Performances, and the thread that plays them in turn; it starts with the first one."""
+
+    def __init__(self, runner: Runner | None = None, *, places: int = 4):
+        self.places = places
+        self._runner = runner
+        self._changed = threading.Condition()  # guards all that follows
+        self._on: list[LivePlace] = []
+        self._opening = 0
+        self._thread: threading.Thread | None = None
+        self._closed = False
+
+    @property
+    def runner(self) -> Runner:
+        """One of its own, which plays while the queue's is at work. With it comes torch."""
+        from ...workflows.executor import Runner
+
+        if self._runner is None:
+            self._runner = Runner()
+        return self._runner
+
+    def open(
+        self,
+        owner: str,
+        request: Request,
+        on_news: OnNews,
+        *,
+        named_models: dict[str, str],
+        parts: int = 2,
+        frames_s: float | None = None,
+        stopped: Callable[[], bool] = lambda: False,
+    ) -> LivePlace:
+        """Loads the model, and sets a performance on the stage; it plays once somebody listens.
+
+        Takes as long as loading does. Raises QueueFull, QueueClosed, Interrupted, and what is wrong
+        with the request.
+        """
+        with self._changed:
+            if self._closed:
+                raise QueueClosed("the stage is closed")
+            if len(self._on) + self._opening >= self.places:
+                raise StageFull(len(self._on))
+            self._opening += 1
+        try:
+            job = music_job(request, self.runner.classes, named_models=named_models)
+            loaded = loaded_model(self.runner, job, lambda: self._closed or stopped())
+            frames = None
+            if frames_s is not None:
+                frames = max(1, round(frames_s * loaded.engine.config.frame_rate))
+            performance = Performance(loaded, request, parts=parts, frames=frames)
+        finally:
+            with self._changed:
+                self._opening -= 1
+        place = LivePlace(self, owner, performance, on_news)
+        with self._changed:
+            if self._closed:
+                raise QueueClosed("the stage is closed")
+            self._on.append(place)
+        return place
+
+    def find(self, id: str) -> LivePlace | None:
+        with self._changed:
+            return next((one for one in self._on if one.id == id), None)
+
+    def latest(self) -> LivePlace | None:
+        """The one that was begun last, for doors that name none."""
+        with self._changed:
+            return self._on[-1] if self._on else None
+
+    def playing(self) -> int:
+        with self._changed:
+            return len(self._on)
+
+    def close(self) -> None:
+        """Ends all performances, and the thread."""
+        with self._changed:
+            self._closed = True
+            left, self._on = self._on, []
+            self._changed.notify_all()
+        for place in left:
+            self._tell_end(place, {"event": "closed"})
+
+    def _listen(self, place: LivePlace, listener: OnSound) -> None:
+        with self._changed:
+            if not place.listeners:
+                place.go_on(time.monotonic())
+            place.listeners.append(listener)
+            if self._thread is None and not self._closed:
+                self._thread = threading.Thread(
+                    target=self._play, name="musicgraph-live", daemon=True
+                )
+                self._thread.start()
+            self._changed.notify_all()
+
+    def _unlisten(self, place: LivePlace, listener: OnSound) -> None:
+        with self._changed:
+            if listener in place.listeners:
+                place.listeners.remove(listener)
+                if not place.listeners:
+                    place.pause(time.monotonic())
+
+    def _remove(self, place: LivePlace, news: dict[str, Any] | None = None) -> None:
+        with self._changed:
+            if place not in self._on:
+                return
+            self._on.remove(place)
+            self._changed.notify_all()
+            if not self._on and self._runner is not None and not self._opening:
+                self._runner.forget()
+        self._tell_end(place, news or {"event": "closed"})
+
+    @staticmethod
+    def _tell_end(place: LivePlace, news: dict[str, Any]) -> None:
+        for listener in place.listeners:
+            listener(None)
+        place.on_news(news)
+
+    # ------------------------------------------------------------ the thread
+
+    def _play(self) -> None:
+        while (place := self._next()) is not None:
+            try:
+                self._play_some(place)
+            except Exception as error:  # also what nobody foresaw: the others play on
+                self._remove(place, {"event": "failed", "error": error})
+
+    def _next(self) -> LivePlace | None:
+        """Waits for the one whose sound is due first; None when the stage is closed."""
+        with self._changed:
+            while not self._closed:
+                heard = [one for one in self._on if one.listeners]
+                first = min(heard, key=LivePlace.due_at, default=None)
+                wait_s = None if first is None else first.due_at() - time.monotonic()
+                if first is not None and wait_s is not None and wait_s <= 0:
+                    return first
+                self._changed.wait(wait_s)
+        return None
+
+    def _play_some(self, place: LivePlace) -> None:
+        sound = place.performance.play()
+        if sound is None or self._closed:
+            return
+        with self._changed:
+            listeners, late_s = list(place.listeners), place.note_played(time.monotonic())
+        for listener in listeners if sound.shape[1] else ():
+            listener(sound)
+        if late_s:
+            place.on_news({"event": "late", "by_s": round(late_s, 2)})
+        if place.performance.is_over:
+            self._remove(place, {"event": "over"})

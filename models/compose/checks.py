@@ -1,0 +1,60 @@
+"""What a composition is begun with, checked."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ..config import MAX_BATCH, OVERLAP_SHARE, LMConfig
+from ..refused import Refused
+
+
+def checked_batch(items: int) -> int:
+    """Raises Refused unless so many can be made at once."""
+    if not 1 <= items <= MAX_BATCH:
+        raise Refused(
+            "batch",
+            got=f"{items} items",
+            expected=f"1 to {MAX_BATCH}",
+            remedy="split it into several runs",
+        )
+    return items
+
+
+def checked_prompt(prompt: Tensor, config: LMConfig, batch: int) -> Tensor:
+    """`[1 or batch, K, T0]` → `[batch, K, T0]` on the CPU. Raises Refused for other tokens."""
+    codec = "encode the audio with this model's own codec"
+    if (
+        prompt.dim() != 3
+        or prompt.shape[0] not in (1, batch)
+        or prompt.shape[1] != config.num_codebooks
+    ):
+        raise Refused(
+            "audio prompt",
+            got=f"tokens of shape {list(prompt.shape)}",
+            expected=f"[1 or {batch}, {config.num_codebooks}, frames]",
+            remedy=codec,
+        )
+    if prompt.numel() and not 0 <= int(prompt.min()) <= int(prompt.max()) < config.codebook_size:
+        raise Refused(
+            "audio prompt",
+            got=f"tokens {int(prompt.min())} to {int(prompt.max())}",
+            expected=f"0 to {config.codebook_size - 1}",
+            remedy=codec,
+        )
+    return prompt.to("cpu", torch.int64).expand(batch, -1, -1)
+
+
+def checked_overlap(overlap: int | None, config: LMConfig) -> int:
+    """In frames; None: the usual share of a window. Raises Refused unless it fits into one."""
+    least, most = config.max_delay + 1, config.window_frames - 1
+    if overlap is None:
+        return max(least, round(OVERLAP_SHARE * config.window_frames))
+    if not least <= overlap <= most:
+        raise Refused(
+            "overlap",
+            got=f"{overlap} frames",
+            expected=f"{least} to {most}",
+            remedy="choose a value in that range",
+        )
+    return overlap
