@@ -21,9 +21,11 @@ import typer
 from .app.convert_cli import convert
 from .app.http.keys_cli import keys
 from .app.info_cli import info
+from .app.live_cli import live
 from .app.models_cli import clean_cache, models
 from .app.options import (
     AsJson,
+    Fade,
     Loras,
     Melody,
     Style,
@@ -69,6 +71,7 @@ app.command()(demo)
 app.command()(convert)
 app.command()(tune)
 app.command()(info)
+app.command()(live)
 app.command()(models)
 app.command("clean")(clean_cache)
 
@@ -175,6 +178,7 @@ def generate(
     melody: Melody = None,
     style: Style = None,
     lora: Loras = [],  # noqa: B006
+    fade: Fade = 0.0,
     until: Until = None,
     tries: Tries = None,
     as_json: AsJson = False,
@@ -208,7 +212,7 @@ def generate(
     loras = tuple(map(Lora.parse, lora))
     asked = {**values, "prompt": prompt, "loras": loras, "save_as": save_as}
     heard = {how: sound.name} if sound else {}
-    request = request_of(asked, **heard)
+    request = request_of(asked, fade_s=fade, **heard)
     folder, runner, tried = str(sound.parent) if sound else "input", Runner(), []
 
     def make(one: Request) -> Music:

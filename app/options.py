@@ -42,6 +42,10 @@ Style = Annotated[
     ),
 ]
 
+Fade = Annotated[
+    float, typer.Option(metavar="SECONDS", help="In which the music falls silent at its end.")
+]
+
 
 def give_options(command: Callable[..., Any], fields: Fields, letters: Mapping[str, str]) -> None:
     """To a command whose last parameter is `**values`: an option for each field.

@@ -6,7 +6,7 @@
     /musicgraph/cfg  /temperature  /top_k
     /musicgraph/seed         a new idea, of this number or of one that is drawn
     /musicgraph/undo         takes back what was said last
-    /musicgraph/end          ends the music, at once or so many seconds on
+    /musicgraph/end          ends the music, at once or falling silent in so many seconds
 
 Each is answered to where it came from: /musicgraph/said FRAME SECOND, /musicgraph/ends SECOND, or
 /musicgraph/refused WORDS. What is overtaken by a newer one of its address within `GATHER_S`, as a
@@ -142,7 +142,7 @@ def _done(place: LivePlace, address: str, arguments: list[Any]) -> Message:
         expected = f"one of {', '.join(ROOT + one for one in ADDRESSES)}"
         raise Refused("OSC", got=shown(address), expected=expected)
     if name == "end":
-        return "ends", [place.end(_seconds(arguments))]
+        return "ends", [place.end(fade_s=_seconds(arguments))]
     announced = place.undo() if name == "undo" else place.say(read_said(_fields(name, arguments)))
     return "said", [announced.frame, announced.second]
 

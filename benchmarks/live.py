@@ -1,10 +1,12 @@
 """Live music measured.
 
-    long      a steered performance, as fast as it goes: is its graph the same samples, alone and
-              beside three others; how much memory after 30 s and at the end; the level of each 30 s
+    long      a steered performance, as fast as it goes: is its graph the same samples; how much
+              memory after 30 s and at the end; the level of each 30 s
+    company   whether it is the same samples beside three others
     latency   performances in time: from the call to the first changed sample, with 1 and 4 of them
 
-Run: `python benchmarks/live.py long latency`, some minutes. The last line is one JSON document.
+Run: `python benchmarks/live.py long company latency`, some minutes. The last line is one JSON
+document.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import resource
 import statistics
 import threading
 import time
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -108,13 +111,6 @@ def measure_long(model: str, length_s: float) -> dict[str, Any]:
     while alone.play_some():
         pass
     took_s, peak_at_end = time.perf_counter() - began, peak_mb()
-    others = [Performance(loaded, Request(TEXTS[i], model=model, seed=i)) for i in (1, 2, 3)]
-    company = Measured(Performance(loaded, request, frames=frames), length_s, 1)
-    turn = 0
-    while company.play_some():
-        if (turn := turn + 1) <= 300:  # one minute of each of the others
-            for other in others:
-                other.play()
     again = make_music(runner, alone.performance.score()).waveform[0]
     return {
         "seconds": length_s,
@@ -122,11 +118,32 @@ def measure_long(model: str, length_s: float) -> dict[str, Any]:
         "took_s": round(took_s, 1),
         "sha256": alone.digest.hexdigest(),
         "the graph gives the same samples": digest_of(again) == alone.digest.hexdigest(),
-        "the same among others": company.digest.hexdigest() == alone.digest.hexdigest(),
         "peak_mb": {"after 30 s": alone.peak_mb_at_30_s, "at the end": peak_at_end},
         "levels_db": alone.levels_db,
         "level_beside_first_db": [round(x - alone.levels_db[0], 2) for x in alone.levels_db],
     }
+
+
+def measure_company(model: str, length_s: float) -> dict[str, Any]:
+    runner = Runner()
+    request = Request(TEXTS[0], model=model, blend_s=2.0)
+    loaded = loaded_model(runner, music_job(request, runner.classes, named_models={}), bool)
+    frames = round(length_s * loaded.engine.config.frame_rate)
+    requests = [replace(request, prompt=text, seed=i) for i, text in enumerate(TEXTS)]
+
+    def begun(seed: int) -> Measured:
+        return Measured(Performance(loaded, requests[seed], frames=frames), length_s, seed)
+
+    alone = [begun(seed) for seed in range(len(TEXTS))]
+    for one in alone:
+        while one.play_some():
+            pass
+    together = playing = [begun(seed) for seed in range(len(TEXTS))]
+    while playing:
+        playing = [one for one in playing if one.play_some()]
+    pairs = zip(alone, together, strict=True)
+    same = [one.digest.hexdigest() == other.digest.hexdigest() for one, other in pairs]
+    return {"seconds": length_s, "performances": len(TEXTS), "the same as alone": same}
 
 
 # ---------------------------------------------------------------- latency
@@ -201,7 +218,7 @@ def _spread(values: list[float]) -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Live music measured.")
-    parser.add_argument("what", nargs="+", choices=["long", "latency"])
+    parser.add_argument("what", nargs="+", choices=["long", "company", "latency"])
     parser.add_argument("--model", default="pocket")
     parser.add_argument("--seconds", type=float, default=600.0)
     parser.add_argument("--calls", type=int, default=12)
@@ -209,6 +226,8 @@ def main() -> None:
     found: dict[str, Any] = {}
     if "long" in asked.what:
         found["long"] = measure_long(asked.model, asked.seconds)
+    if "company" in asked.what:
+        found["company"] = measure_company(asked.model, asked.seconds)
     if "latency" in asked.what:
         found["latency"] = [measure_latency(asked.model, n, asked.calls) for n in (1, 4)]
     print(json.dumps(found))

@@ -224,3 +224,9 @@ def _draw_waveform(mono: Tensor, width: int, height: int) -> Tensor:
     half = 1 / max(1, height - 1)
     inside = (rows <= high + half) & (rows >= low - half)
     return torch.where(inside.unsqueeze(-1), COLOURS[4], COLOURS[0])
+
+
+def fade_gains(samples: int) -> Tensor:
+    """float32 `[samples]`, half a cosine from 1 down to 0."""
+    phase = torch.arange(1, samples + 1, dtype=torch.float64) / samples
+    return (0.5 + 0.5 * torch.cos(math.pi * phase)).float()

@@ -8,6 +8,7 @@ from . import (
     audio,
     codec,
     conditioning,
+    fade,
     host,
     load,
     lora,
@@ -29,6 +30,7 @@ NODES = (
     *codec.NODES,
     *tokens.NODES,
     *audio.NODES,
+    *fade.NODES,
     *analysis.NODES,
 )
 NODE_CLASS_MAPPINGS: dict[str, type] = {node.__name__: node for node in NODES}

@@ -3,7 +3,9 @@ bit; alone and among others.
 """
 
 import contextlib
+import io
 import json
+import sys
 import threading
 from dataclasses import replace
 
@@ -13,6 +15,8 @@ import soundfile
 import torch
 from http_api import SOON, error_of, local
 
+from musicgraph import cli
+from musicgraph.app.http.live import MAX_BACKLOG, SoundListener
 from musicgraph.app.http.routes import build_api
 from musicgraph.app.studio.music import make_music, music_job
 from musicgraph.app.studio.performance import Performance, loaded_model
@@ -23,7 +27,7 @@ from musicgraph.app.studio.stage import Stage, StageFull
 from musicgraph.models.refused import Refused
 from musicgraph.workflows.executor import Runner
 from musicgraph.workflows.inputs import BadInput
-from musicgraph.workflows.reader import Document
+from musicgraph.workflows.reader import Document, read_document
 from musicgraph.workflows.registry import NodeSpecs
 from musicgraph.workflows.request import Request
 from musicgraph.workflows.workflow import Workflow
@@ -63,7 +67,7 @@ def played(performance, sayings, blocks=16):
         after += 1
         if after in sayings:
             sayings[after](performance)
-        if after == blocks:
+        if after == blocks and not performance.is_over:
             performance.end()
     return torch.cat(sound, dim=1)
 
@@ -87,6 +91,8 @@ PERFORMANCES = {
     "undone in a blend": {3: say(text="flute", temperature=1.3), 4: Performance.undo},
     "the same again": {3: say(text="calm piano")},
     "an end some time ahead": {5: lambda performance: performance.end(0.5)},
+    "a fade": {5: lambda performance: performance.end(fade_s=0.7)},
+    "a fade before an end": {5: lambda performance: performance.end(0.9, fade_s=0.33)},
 }
 
 
@@ -150,6 +156,8 @@ def test_what_comes_too_late_is_said(loaded, request_):
     performance = Performance(loaded, request_)
     performance.play()
     performance.end()
+    with pytest.raises(Refused, match="the end: got it, and it ends at .* s already"):
+        performance.end(5)
     with pytest.raises(Refused, match="what is said: got it for .* before the music's end"):
         performance.say(Said(text="flute"))
     while performance.play() is not None:
@@ -271,6 +279,14 @@ def test_one_that_fails_leaves_and_the_others_play_on(runner, request_):
     stage.close()
 
 
+def test_a_listener_who_does_not_take_its_sound_is_let_go():
+    listener = SoundListener(".wav", 8000)
+    for _ in range(MAX_BACKLOG + 9):
+        listener(torch.zeros(1, 1600))
+    pieces = [piece for batch in listener.stream.batches() for piece in batch]
+    assert MAX_BACKLOG < len(pieces) <= MAX_BACKLOG + 2 and listener.stream.over
+
+
 def test_there_are_only_so_many_places_and_a_closed_stage_sends_all_home(runner, request_):
     stage = Stage(runner, places=1)
     _, news, over = opened(stage, request_)
@@ -278,6 +294,46 @@ def test_there_are_only_so_many_places_and_a_closed_stage_sends_all_home(runner,
         opened(stage, request_)
     stage.close()
     assert over.is_set() and news == [{"event": "closed"}]
+
+
+# ---------------------------------------------------------------- at a terminal
+
+
+@pytest.fixture
+def terminal(monkeypatch, capsysbinary):
+    """Runs the command with these lines typed; (exit code, stdout, stderr)."""
+
+    def run(*arguments, lines=""):
+        monkeypatch.setattr(sys, "stdin", io.StringIO(lines))
+        with pytest.raises(SystemExit) as end:
+            cli.main(["live", *arguments])
+        told = capsysbinary.readouterr()
+        return end.value.code, told.out, told.err.decode()
+
+    return run
+
+
+def test_at_a_terminal_lines_steer_and_the_graph_plays_it_again(terminal, model, runner, tmp_path):
+    graph = tmp_path / "live.json"
+    options = "--model", str(model), "--seed", "7", "--blend", "0.1", "--graph", str(graph)
+    lines = "loud drums\ncfg: 5\nweights: 1 2\nseed: x\nundo\nend: 0.6\n"
+    code, sound, told = terminal("calm piano", *options, "-d", "30", lines=lines)
+    assert code == 0, told
+    assert "weights: got 2 for 1 text" in told and 'seed: got "x"' in told and "ends at" in told
+    again = runner.run(
+        Workflow.of(read_document(graph), NodeSpecs(runner.classes)).runnable,
+        named_models={str(model): str(model)}, output_dir=tmp_path,
+    )  # fmt: skip
+    saved, _ = soundfile.read(again.files[0], dtype="int16")
+    assert saved.tobytes() == sound[44:]
+
+
+def test_a_terminal_gets_no_sound_and_bad_beginnings_one_line(terminal, model, monkeypatch):
+    code, _, told = terminal("a; b", "--model", str(model))
+    assert code == 2 and told.startswith("musicgraph: text: got"), told
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    code, _, told = terminal("calm piano")
+    assert code == 2 and "standard output: got a terminal" in told
 
 
 # ---------------------------------------------------------------- over HTTP

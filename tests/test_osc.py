@@ -30,8 +30,8 @@ class Place:
     def undo(self):
         return self.say("undo")
 
-    def end(self, after_s):
-        self.heard.append(after_s)
+    def end(self, fade_s):
+        self.heard.append(fade_s)
         return 7.5
 
 

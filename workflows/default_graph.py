@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from .default_texts import Wanted, moved, new_node, with_texts
-from .graph import Graph, Link
+from .graph import Graph, Link, Node
 from .reader import Document
 from .registry import NodeSpecs
 from .request import INPUTS, LOADER, LORA, SAMPLER, STYLE, TEXT, Lora, Request
@@ -30,7 +30,7 @@ MELODY, SOUND = "MusicGenMelody", "LoadAudio"
 def workflow_for(request: Request, specs: NodeSpecs) -> Workflow:
     """The default graph for this request.
 
-    Unlike the shipped one it may have more texts, a melody, a style, adapters or a loudness.
+    Unlike the shipped one it may have more texts, a melody, a style, adapters, a fade, a loudness.
     """
     wanted = Wanted.of(request)
     shipped = Document(ui=json.loads(DEFAULT_GRAPH.read_text(encoding="utf-8")))
@@ -50,6 +50,8 @@ def workflow_for(request: Request, specs: NodeSpecs) -> Workflow:
         graph = _with_sound(graph, STYLE, request.style, wishes, specs)
     for place, lora in enumerate(request.loras):
         graph = _with_lora(graph, lora, place, specs)
+    if request.fade_s:
+        graph = _with_fade(graph, request.fade_s, request.save_as, specs)
     if request.loudness_lufs is not None:
         graph = _with_loudness(graph, request.loudness_lufs, request.save_as, specs)
     return workflow.with_graph(graph)
@@ -124,9 +126,18 @@ def _with_lora(graph: Graph, lora: Lora, place: int, specs: NodeSpecs) -> Graph:
 
 
 def _with_loudness(graph: Graph, target_lufs: float, saver_class: str, specs: NodeSpecs) -> Graph:
-    """With a loudness node where the saver was, which moves on to the right."""
-    (saver,) = graph.of_class(saver_class)
     node = new_node(graph.fresh_id(), "AudioLoudness", specs).with_input("target", target_lufs)
+    return _before_saver(graph, node, saver_class)
+
+
+def _with_fade(graph: Graph, fade_s: float, saver_class: str, specs: NodeSpecs) -> Graph:
+    node = new_node(graph.fresh_id(), "AudioFade", specs).with_input("fade_out", fade_s)
+    return _before_saver(graph, node, saver_class)
+
+
+def _before_saver(graph: Graph, node: Node, saver_class: str) -> Graph:
+    """With a node where the saver was, which moves on to the right."""
+    (saver,) = graph.of_class(saver_class)
     graph = graph.inserted(replace(node, pos=saver.pos), "audio", saver.id, "audio")
     place = moved(saver, NODE_WIDTH + NODE_GAP, 0)
     return graph.with_node(replace(graph[saver.id], pos=place))

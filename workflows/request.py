@@ -151,6 +151,8 @@ class Request:
     """in which each change takes over"""
     loudness_lufs: float | None = None
     """None: as decoded"""
+    fade_s: float = 0.0
+    """in which it falls silent at its end"""
     melody: str = ""
     """the name of a sound file in the input folder, to follow; empty: none"""
     style: str = ""

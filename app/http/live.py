@@ -35,7 +35,6 @@ from ..studio.encoding import SoundStream
 from ..studio.fields import live_fields, read_fields, request_of
 from ..studio.follow import JobStream
 from ..studio.models import check_loras, permitted
-from ..studio.music import music_job
 from ..studio.said import MAX_END_S, read_said
 from ..studio.settings import AppSettings
 from ..studio.stage import LivePlace, Stage
@@ -54,6 +53,8 @@ Who = Callable[[Request], Awaitable[tuple[str, str | None]]]
 """the owner of what is asked for, and their key"""
 EVENTS_TYPE = "text/event-stream"
 TICK_S = 1.0
+PATIENCE_S = 60.0
+"""after which a performance that nobody listens to gives its place to others"""
 MAX_BACKLOG = 150
 """pieces that a listener has not taken: some 30 s; who is further behind is let go"""
 LAST = ("over", "closed", "failed")
@@ -78,8 +79,11 @@ class LiveRoutes:
         except BaseException:
             self._settle(paid, is_paid=False)
             raise
+        headers = {} if paid is None else {"x-remaining-credits": str(paid.remaining)}
         events = self._events(place, request, news)
-        return LiveAnswer(events, place, lambda: self._settle(paid, place.heard_s > 0))
+        return LiveAnswer(
+            events, place, lambda: self._settle(paid, place.heard_s > 0), headers=headers
+        )
 
     async def sound(self, http: Request) -> Response:
         place = await self._place(http)
@@ -111,12 +115,12 @@ class LiveRoutes:
 
     async def end(self, http: Request) -> Response:
         place = await self._place(http)
-        read = read_fields({"after_s": AFTER}, await read_body(http))
-        return JSONResponse({"second": await run_in_threadpool(place.end, read["after_s"])})
+        read = read_fields(ENDING, await read_body(http))
+        return JSONResponse({"second": await run_in_threadpool(place.end, **read)})
 
     async def graph(self, http: Request) -> Response:
         place = await self._place(http)
-        return JSONResponse(await run_in_threadpool(self._workflow, place))
+        return JSONResponse(await run_in_threadpool(place.workflow))
 
     # ------------------------------------------------------------ steps
 
@@ -154,44 +158,54 @@ class LiveRoutes:
             frame_rate=place.performance.frame_rate, seed=request.seed,
             model=quote(request.model, safe="/-_."),
         )  # fmt: skip
-        items, waiting = news.each(), None
-        while True:
-            waiting = waiting or asyncio.ensure_future(anext(items))
-            done, _ = await asyncio.wait({waiting}, timeout=TICK_S)
-            if not done:
+        async for told in _ticking(news.each()):
+            if told is None:
                 yield _event("position", second=round(place.heard_s, 3))
-                continue
-            told, waiting = waiting.result(), None
-            if told["event"] in LAST:
+                if place.unheard_s > PATIENCE_S:
+                    await run_in_threadpool(place.close)
+            elif told["event"] in LAST:
                 yield await run_in_threadpool(self._last, place, told)
                 return
-            yield _event(**told)
+            else:
+                yield _event(**told)
 
     def _last(self, place: LivePlace, told: dict[str, Any]) -> bytes:
         if told["event"] == "failed":
             error = explained(told["error"], 402)
             return _event("failed", type=error.type, message=error.message)
         try:
-            return _event(told["event"], second=place.heard_s, workflow=self._workflow(place))
+            return _event(told["event"], second=place.heard_s, workflow=place.workflow())
         except Refused as error:  # there is no music to play again, or too much for one graph
             return _event(told["event"], second=place.heard_s, no_workflow=str(error))
-
-    def _workflow(self, place: LivePlace) -> Any:
-        """As ComfyUI's page opens it, and `musicgraph run`."""
-        request = place.performance.score()
-        named = {request.model: permitted(self.settings, request.model).source}
-        job = music_job(request, self.stage.runner.classes, named_models=named)
-        return (job.extra_pnginfo or {}).get("workflow")
 
     def _settle(self, paid: Reservation | None, is_paid: bool) -> None:
         if self._keys is not None and paid is not None:
             (self._keys.spend if is_paid else self._keys.give_back)(paid)
 
 
-AFTER = InputSpec(
-    "after", "FLOAT", required=False, default=0.0, has_default=True, minimum=0.0,
-    maximum=MAX_END_S, tooltip="Seconds from now until it ends.",
-)  # fmt: skip
+async def _ticking(items: AsyncIterator[dict[str, Any]]) -> AsyncIterator[dict[str, Any] | None]:
+    """Each of them; None whenever there was none for `TICK_S`."""
+    waiting = asyncio.ensure_future(anext(items))
+    try:
+        while True:
+            done, _ = await asyncio.wait({waiting}, timeout=TICK_S)
+            yield waiting.result() if done else None
+            if done:
+                waiting = asyncio.ensure_future(anext(items))
+    finally:
+        waiting.cancel()
+
+
+ENDING = {
+    name: InputSpec(
+        name.removesuffix("_s"), "FLOAT", required=False, default=0.0, has_default=True,
+        minimum=0.0, maximum=MAX_END_S, tooltip=words,
+    )
+    for name, words in (
+        ("after_s", "Seconds from now until it ends."),
+        ("fade_s", "Seconds in which it falls silent before; it goes on for as long at least."),
+    )
+}  # fmt: skip
 
 
 class SoundListener:
@@ -199,12 +213,15 @@ class SoundListener:
 
     def __init__(self, suffix: str, sample_rate: int):
         self.stream: JobStream[bytes] = JobStream()
-        self._sound, self._rate = SoundStream(suffix), sample_rate
+        self._sound, self._rate, self._is_over = SoundStream(suffix), sample_rate, False
 
     def __call__(self, sound: Tensor | None) -> None:
+        if self._is_over:
+            return
         if sound is None or self.stream.waiting > MAX_BACKLOG:
             if self._sound.samples:
                 self._put(self._sound.close())
+            self._is_over = True
             self.stream.end()
         else:
             self._put(self._sound.push(sound, self._rate))
@@ -217,8 +234,15 @@ class SoundListener:
 class LiveAnswer(StreamingResponse):
     """The performance leaves the stage when the answer ends, however it does."""
 
-    def __init__(self, events: AsyncIterator[bytes], place: LivePlace, settle: Callable[[], None]):
-        super().__init__(events, headers={"cache-control": "no-store"}, media_type=EVENTS_TYPE)
+    def __init__(
+        self,
+        events: AsyncIterator[bytes],
+        place: LivePlace,
+        settle: Callable[[], None],
+        headers: dict[str, str],
+    ):
+        headers = {"cache-control": "no-store", **headers}
+        super().__init__(events, headers=headers, media_type=EVENTS_TYPE)
         self._place, self._settle = place, settle
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

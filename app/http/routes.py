@@ -45,7 +45,7 @@ from ..studio.stage import Stage
 from .answers import ApiError, explained, not_found, unauthorized
 from .docs import JSON_TYPE, MEANINGS, answers, body_of, page, with_sounds
 from .keys import KeyStore, Reservation
-from .live import AFTER, EVENTS_TYPE, LiveRoutes
+from .live import ENDING, EVENTS_TYPE, LiveRoutes
 from .making import ApiJob, CancellingResponse, SoundSender, first_piece, pieces_from
 from .reading import is_local, read_body, read_sent, wanted_format
 
@@ -143,7 +143,7 @@ def _add_live(app: FastAPI, live: LiveRoutes, key: list[Any]) -> None:
         ("POST", "/end", live.end, "End it", answers([JSON_TYPE], *usual, 404)),
         ("POST", "", live.say, "Say what is to be otherwise", answers([JSON_TYPE], *usual, 404)),
     )
-    bodies = {"/end": {"after_s": AFTER}, "": said_fields()}
+    bodies = {"/end": ENDING, "": said_fields()}
     for method, path, handler, summary, responses in routes:
         body = body_of(bodies[path])["openapi_extra"] if path in bodies else {}
         _add(

@@ -129,6 +129,9 @@ class Performance:
         self._sound = CodecStream(loaded.codec, config.channels)
         self._past: list[tuple[Words, Sampling]] = []
         self._end = frames
+        self._fade_frames = 0
+        self._fading: tuple[int, Tensor] | None = None
+        """its first sample, and what each from there on is multiplied by"""
         self.frames = self.samples = 0
         """how many have been made"""
 
@@ -146,11 +149,13 @@ class Performance:
             with self._lock:
                 if self.is_over:
                     return None
-                tokens, is_over = self._next_tokens(), self.is_over
+                tokens, is_over, fading = self._next_tokens(), self.is_over, self._fading
             pieces = [] if tokens is None else [self._sound.push(tokens)]
             if is_over:
                 pieces.append(self._sound.close())
             sound = torch.cat(pieces, dim=2)[0]
+            if fading is not None:
+                _fade(sound, self.samples, *fading)
         self.samples += sound.shape[1]
         return sound
 
@@ -193,19 +198,31 @@ class Performance:
             self._past.pop()
             return announced
 
-    def end(self, after_s: float = 0.0) -> float:
-        """Ends the music so many seconds on; returns when, in seconds from its beginning."""
+    def end(self, after_s: float = 0.0, fade_s: float = 0.0) -> float:
+        """Ends the music so many seconds on, and lets it fall silent in the last of them, for which
+        it goes on as long as that takes.
+
+        Returns when that will be, in seconds from its beginning.
+        """
         import torch
 
+        from ...models.dsp import fade_gains
+
         with self._lock, torch.inference_mode():
-            self._check_is_on(self._composition.next_frame)
-            rate = self.frame_rate
+            if self._fading is not None:
+                told = f"it, and it ends at {(self._end or 0) / self.frame_rate:g} s already"
+                raise Refused("the end", got=told, expected="it once")
+            rate, now = self.frame_rate, self._composition.next_frame
+            self._check_is_on(now)
             least = max(round(LEAST_S * rate), self.frames + 1)
-            frame = max(self._composition.next_frame + round(after_s * rate), least)
+            frame = max(now + round(max(after_s, fade_s) * rate), least)
             if self._end is not None:
                 frame = min(frame, self._end)
             self._composition.end_at(frame)
-            self._end = frame
+            self._end, self._fade_frames = frame, min(round(fade_s * rate), frame - now)
+            hop = self._loaded.codec.hop
+            gains = fade_gains(self._fade_frames * hop)
+            self._fading = (frame - self._fade_frames) * hop, gains
             return frame / rate
 
     def _turn(self, words: Words, sampling: Sampling) -> Announced:
@@ -282,6 +299,7 @@ class Performance:
                 top_k=drawn.top_k,
                 duration_s=frames / self.frame_rate,
                 blend_s=self._blend_frames / self.frame_rate,
+                fade_s=self._fade_frames / self.frame_rate if self.is_over else 0.0,
                 schedule="; ".join(self._texts(followed)),
                 automation=_automation(followed, self.frame_rate, own),
             )
@@ -293,6 +311,13 @@ class Performance:
         for (_, before), (frame, now) in pairwise(followed):
             if now.positive is not before.positive:
                 yield f"{frame / self.frame_rate!r}: {self._prompt_of(now)}"
+
+
+def _fade(sound: Tensor, at: int, begin: int, gains: Tensor) -> None:
+    """`sound` `[C, n]` from sample `at` on, in place, where the fade begins at sample `begin`."""
+    first = max(0, begin - at)
+    if first < sound.shape[1]:
+        sound[:, first:] *= gains[at + first - begin : at - begin + sound.shape[1]]
 
 
 def _automation(followed: list[tuple[int, Direction]], rate: float, own_seed: int) -> str:

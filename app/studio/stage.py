@@ -10,7 +10,7 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from .music import music_job
@@ -52,14 +52,21 @@ class StageFull(QueueFull):
 class LivePlace:
     """A performance on a stage, for whoever may steer it."""
 
-    def __init__(self, stage: Stage, owner: str, performance: Performance, on_news: OnNews):
+    def __init__(
+        self,
+        stage: Stage,
+        owner: str,
+        performance: Performance,
+        on_news: OnNews,
+        named_models: Mapping[str, str],
+    ):
         self.id, self.owner, self.performance = secrets.token_hex(8), owner, performance
-        self._stage, self.on_news = stage, on_news
+        self._stage, self.on_news, self._named_models = stage, on_news, named_models
         self.listeners: list[OnSound] = []
         self.late_s = 0.0
         """how much later than due its sound was, all told"""
         self._began: float | None = None
-        self._paused_at: float | None = None
+        self._paused_at: float | None = time.monotonic()
 
     def say(self, said: Said) -> Announced:
         """Raises Refused for what cannot be, and for what comes too late."""
@@ -68,11 +75,17 @@ class LivePlace:
     def undo(self) -> Announced:
         return self._told(self.performance.undo())
 
-    def end(self, after_s: float = 0.0) -> float:
+    def end(self, after_s: float = 0.0, fade_s: float = 0.0) -> float:
         """Ends it so many seconds on; returns when, in seconds of the music."""
-        second = self.performance.end(after_s)
+        second = self.performance.end(after_s, fade_s)
         self.on_news({"event": "ends", "second": second})
         return second
+
+    def workflow(self) -> Any:
+        """What plays it again, as ComfyUI's page opens it. Raises Refused as `score` does."""
+        request, classes = self.performance.score(), self._stage.runner.classes
+        job = music_job(request, classes, named_models=self._named_models)
+        return (job.extra_pnginfo or {})["workflow"]
 
     def listen(self, listener: OnSound) -> None:
         self._stage._listen(self, listener)
@@ -88,6 +101,12 @@ class LivePlace:
     def heard_s(self) -> float:
         """How much sound was made, which is what listeners have heard or are about to."""
         return self.performance.samples / self.performance.sample_rate
+
+    @property
+    def unheard_s(self) -> float:
+        """For how long nobody has listened."""
+        since = self._paused_at
+        return 0.0 if since is None else time.monotonic() - since
 
     def _told(self, announced: Announced) -> Announced:
         self.on_news({"event": "said", **vars(announced)})
@@ -149,7 +168,7 @@ class Stage:
         request: Request,
         on_news: OnNews,
         *,
-        named_models: dict[str, str],
+        named_models: Mapping[str, str],
         parts: int = 2,
         frames_s: float | None = None,
         stopped: Callable[[], bool] = lambda: False,
@@ -175,7 +194,7 @@ class Stage:
         finally:
             with self._changed:
                 self._opening -= 1
-        place = LivePlace(self, owner, performance, on_news)
+        place = LivePlace(self, owner, performance, on_news, named_models)
         with self._changed:
             if self._closed:
                 raise QueueClosed("the stage is closed")
