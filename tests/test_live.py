@@ -105,6 +105,15 @@ def test_what_was_performed_is_what_its_graph_plays(runner, loaded, request_, na
     assert torch.equal(again.waveform[0], sound)
 
 
+def test_a_negative_and_a_mix_to_begin_with_are_in_the_graph(runner, loaded, request_):
+    request = replace(request_, prompt="pads 0.6 + flute 0.4", negative="noise 0.5 + hum 0.5")
+    performance = Performance(loaded, request)
+    sound = played(performance, {4: say(weights=(1.0, 3.0))})
+    assert torch.equal(make_music(runner, performance.score()).waveform[0], sound)
+    with pytest.raises(Refused, match="negative: got one with cfg 1"):
+        Performance(loaded, replace(request, cfg=1.0))
+
+
 def test_what_is_said_before_the_first_frame_is_what_it_begins_with(runner, loaded, request_):
     performance = Performance(loaded, request_)
     announced = performance.say(Said(text="flute", cfg=5.0, seed=4))

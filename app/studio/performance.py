@@ -107,19 +107,22 @@ class Performance:
         from ...models.encodec import CodecStream
 
         self._loaded, self._request = loaded, request
+        self._saying = threading.Lock()  # held by who says something; one after the other
         self._lock = threading.Lock()  # guards all that follows
         self._known: dict[str, AnyMix] = {}
         config = loaded.engine.config
         self.frame_rate, self.sample_rate = config.frame_rate, loaded.codec.sample_rate
         self._blend_frames = round(request.blend_s * config.frame_rate)
         self._words = Words(parts_of(checked_text(request.prompt)))
+        _check_negative(request)
         self._sampling = Sampling(
             request.temperature, request.top_k, request.top_p, request.cfg, seed=None
         )
         self._negative = None
         if request.negative:
             self._negative = self._encoded(parts_of(request.negative))
-        begun = Direction(self._heard(self._words), self._negative, self._sampling)
+        heard = self._known[self._words.prompt] = self._heard(self._words)
+        begun = Direction(heard, self._negative, self._sampling)
         room = Room.for_all([begun]).widened(parts)
         self._begun = begun
         self._composition: Composition = Composition(
@@ -179,22 +182,24 @@ class Performance:
 
     def say(self, said: Said) -> Announced:
         """Raises Refused for what cannot be, and for what comes too late."""
-        words = self._words.changed(said)
-        sampling = replace(self._sampling, **said.settings)
-        self._heard(words)  # a text takes time, in which the music goes on
-        with self._lock:
+        with self._saying:
             before = self._words, self._sampling
-            announced = self._turn(words, sampling)
-            self._past.append(before)
-            return announced
+            words = self._words.changed(said)
+            sampling = replace(self._sampling, **said.settings)
+            heard = self._heard(words)  # takes time, in which the music goes on
+            with self._lock:
+                announced = self._turn(words, heard, sampling)
+                self._past.append(before)
+                return announced
 
     def undo(self) -> Announced:
         """Back to what was in force before what was said last; it is a change as any other."""
-        with self._lock:
+        with self._saying, self._lock:
             if not self._past:
                 expected = "something that was said"
                 raise Refused("undo", got="nothing to take back", expected=expected)
-            announced = self._turn(*self._past[-1])
+            words, sampling = self._past[-1]
+            announced = self._turn(words, self._heard(words), sampling)
             self._past.pop()
             return announced
 
@@ -225,10 +230,10 @@ class Performance:
             self._fading = (frame - self._fade_frames) * hop, gains
             return frame / rate
 
-    def _turn(self, words: Words, sampling: Sampling) -> Announced:
+    def _turn(self, words: Words, heard: AnyMix, sampling: Sampling) -> Announced:
         from ...models.compose.direction import Direction
 
-        composition, heard = self._composition, self._heard(words)
+        composition = self._composition
         frame = composition.next_frame
         self._check_is_on(frame)
         if len(composition.schedule) >= MAX_SAID:
@@ -237,7 +242,7 @@ class Performance:
         if sampling.top_p > 0 and sampling.top_k != self._sampling.top_k:
             got = "it with top_p above 0, where it has no effect"
             raise Refused("top_k", got=got, expected="top_p 0", remedy="begin without top_p")
-        if heard is not self._heard(self._words):
+        if heard is not self._known[self._words.prompt]:
             blend = self._blend_frames if frame else 0  # nothing is there yet to blend with
             direction = Direction(heard, self._negative, sampling, blend_frames=blend)
             frame = composition.steer(direction, instead=True)
@@ -245,6 +250,7 @@ class Performance:
         if sampling != self._sampling:
             frame = max(frame, composition.redraw(sampling))
         self._words, self._sampling = words, sampling
+        self._known[words.prompt] = heard
         settings = {name: getattr(sampling, name) for name in ("cfg", "temperature", "top_k")}
         settings["seed"] = self._request.seed if sampling.seed is None else sampling.seed
         return Announced(frame, frame / self.frame_rate, words.prompt, settings)
@@ -259,11 +265,9 @@ class Performance:
             )
 
     def _heard(self, words: Words) -> AnyMix:
-        """The same words are the same conditioning."""
-        prompt = words.prompt
-        if prompt not in self._known:
-            self._known[prompt] = self._encoded(parts_of(prompt))
-        return self._known[prompt]
+        """Words that were followed before are the same conditioning."""
+        known = self._known.get(words.prompt)
+        return self._encoded(parts_of(words.prompt)) if known is None else known
 
     def _encoded(self, parts: Parts) -> AnyMix:
         import torch
@@ -311,6 +315,12 @@ class Performance:
         for (_, before), (frame, now) in pairwise(followed):
             if now.positive is not before.positive:
                 yield f"{frame / self.frame_rate!r}: {self._prompt_of(now)}"
+
+
+def _check_negative(request: Request) -> None:
+    if request.negative and request.cfg == 1:
+        got = "one with cfg 1, where it has no effect"
+        raise Refused("negative", got=got, expected="another cfg", remedy="raise cfg (3 is usual)")
 
 
 def _fade(sound: Tensor, at: int, begin: int, gains: Tensor) -> None:

@@ -63,8 +63,6 @@ class LivePlace:
         self.id, self.owner, self.performance = secrets.token_hex(8), owner, performance
         self._stage, self.on_news, self._named_models = stage, on_news, named_models
         self.listeners: list[OnSound] = []
-        self.late_s = 0.0
-        """how much later than due its sound was, all told"""
         self._began: float | None = None
         self._paused_at: float | None = time.monotonic()
 
@@ -136,7 +134,6 @@ class LivePlace:
         late = now - (self._began + self.heard_s)
         if late > LATE_S:
             self._began += late
-            self.late_s += late
             return late
         return 0.0
 
@@ -171,7 +168,6 @@ class Stage:
         named_models: Mapping[str, str],
         parts: int = 2,
         frames_s: float | None = None,
-        stopped: Callable[[], bool] = lambda: False,
     ) -> LivePlace:
         """Loads the model, and sets a performance on the stage; it plays once somebody listens.
 
@@ -186,7 +182,7 @@ class Stage:
             self._opening += 1
         try:
             job = music_job(request, self.runner.classes, named_models=named_models)
-            loaded = loaded_model(self.runner, job, lambda: self._closed or stopped())
+            loaded = loaded_model(self.runner, job, lambda: self._closed)
             frames = None
             if frames_s is not None:
                 frames = max(1, round(frames_s * loaded.engine.config.frame_rate))
@@ -209,10 +205,6 @@ class Stage:
         """The one that was begun last, for doors that name none."""
         with self._changed:
             return self._on[-1] if self._on else None
-
-    def playing(self) -> int:
-        with self._changed:
-            return len(self._on)
 
     def close(self) -> None:
         """Ends all performances, and the thread."""
