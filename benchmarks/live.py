@@ -4,6 +4,8 @@
               memory after 30 s and at the end; the level of each 30 s
     company   whether it is the same samples beside three others
     latency   performances in time: from the call to the first changed sample, with 1 and 4 of them
+    quiet     the same where nobody else computes: its clock is the processor time that was spent,
+              and what would be waited for is skipped
 
 Run: `python benchmarks/live.py long company latency`, some minutes. The last line is one JSON
 document.
@@ -27,7 +29,7 @@ import torch
 from musicgraph.app.studio.music import make_music, music_job
 from musicgraph.app.studio.performance import Performance, loaded_model
 from musicgraph.app.studio.said import Said
-from musicgraph.app.studio.stage import Stage
+from musicgraph.app.studio.stage import AHEAD_S, LivePlace, Stage
 from musicgraph.models.engines.processors import prepare_threads
 from musicgraph.workflows.executor import Runner
 from musicgraph.workflows.request import Request
@@ -207,6 +209,50 @@ def _talk(place: Any, listener: Listener, calls: int, said: list, seed: int) -> 
     time.sleep(2)
 
 
+def _ignore(_: dict[str, Any]) -> None:
+    pass
+
+
+def measure_quiet(model: str, listeners: int, length_s: float) -> dict[str, Any]:
+    runner, stage, now, spent_s = Runner(), Stage(), 0.0, []
+    request = Request(TEXTS[0], model=model, blend_s=0.0)
+    loaded = loaded_model(runner, music_job(request, runner.classes, named_models={}), bool)
+    places = [
+        LivePlace(
+            stage, "", Performance(loaded, replace(request, prompt=text, seed=seed)), _ignore, {}
+        )
+        for seed, text in enumerate(TEXTS[:listeners])
+    ]
+    dice, told, late_s = random.Random(1), [], 0.0
+    calls = sorted((dice.uniform(3, length_s - 3), i % listeners) for i in range(8 * listeners))
+    rate, hop = places[0].performance.sample_rate, loaded.codec.hop
+    for place in places:
+        place.go_on(now)
+    while now < length_s:
+        place = min(places, key=LivePlace.due_at)
+        if calls and calls[0][0] <= max(now, place.due_at()):
+            at, number = calls.pop(0)
+            now, began = max(now, at), time.process_time()
+            said = Said(text=dice.choice(TEXTS), cfg=dice.choice([2.5, 3.0, 3.5]))
+            announced = places[number].say(said)
+            now += time.process_time() - began
+            told.append((places[number], at, announced.frame * hop / rate))
+            continue
+        now, began = max(now, place.due_at()), time.process_time()
+        place.performance.play()
+        spent_s.append(time.process_time() - began)
+        now += spent_s[-1]
+        late_s += place.note_played(now)
+    heard = [place.due_at() - place.heard_s + AHEAD_S + second - at for place, at, second in told]
+    return {
+        "listeners": listeners,
+        "calls": len(told),
+        "changed sound heard after s": _spread(heard),
+        "late_s": round(late_s, 2),
+        "processor time": round(sum(spent_s) / length_s / listeners, 3),
+    }
+
+
 def _spread(values: list[float]) -> dict[str, float]:
     ordered = sorted(values)
     return {
@@ -218,7 +264,7 @@ def _spread(values: list[float]) -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Live music measured.")
-    parser.add_argument("what", nargs="+", choices=["long", "company", "latency"])
+    parser.add_argument("what", nargs="+", choices=["long", "company", "latency", "quiet"])
     parser.add_argument("--model", default="pocket")
     parser.add_argument("--seconds", type=float, default=600.0)
     parser.add_argument("--calls", type=int, default=12)
@@ -230,6 +276,8 @@ def main() -> None:
         found["company"] = measure_company(asked.model, asked.seconds)
     if "latency" in asked.what:
         found["latency"] = [measure_latency(asked.model, n, asked.calls) for n in (1, 4)]
+    if "quiet" in asked.what:
+        found["quiet"] = [measure_quiet(asked.model, n, 40.0) for n in (1, 4)]
     print(json.dumps(found))
 
 
