@@ -22,6 +22,11 @@ from .settings import AppSettings
 
 MAX_NAME_CHARACTERS = 200
 ENDLESS_S = 24 * 3600.0
+LIVE = (
+    "prompt", "negative", "model", "precision", "device", "loras", "duration_s", "seed", "cfg",
+    "temperature", "top_k", "top_p", "blend_s",
+)  # fmt: skip
+"""fields of a Request that music which is steered begins with"""
 MAX_VARIATIONS = 4
 """that a visitor of the page may ask for at once"""
 
@@ -68,9 +73,8 @@ def all_fields(settings: AppSettings) -> dict[str, InputSpec]:
 
 def live_fields(settings: AppSettings) -> dict[str, InputSpec]:
     """Of POST /v1/live: what music begins with that is steered while it plays."""
-    fields = all_fields(settings)
-    for name in ("variations", "automation", "schedule", "loudness_lufs", "format", "stream"):
-        del fields[name]
+    every = all_fields(settings)
+    fields = {name: every[name] for name in LIVE}
     words = "Seconds after which it ends by itself; null: when it is told to, or nobody is there."
     longest = MAX_DURATION_S if settings.api_keys else ENDLESS_S
     fields["duration_s"] = replace(
