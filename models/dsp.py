@@ -183,13 +183,18 @@ def mel_filters(sample_rate: int, n_mels: int, n_fft: int = N_FFT) -> Tensor:
 
 def mel_db(mono: Tensor, sample_rate: int, n_mels: int = 128) -> Tensor:
     """`[samples]` → `[n_mels, frames]` in dB below the loudest place, at least −80."""
+    decibels = mel_level_db(mono, sample_rate, n_mels)
+    return (decibels - decibels.max().clamp_min(QUIETEST_DB)).clamp_min(-MEL_RANGE_DB)
+
+
+def mel_level_db(mono: Tensor, sample_rate: int, n_mels: int) -> Tensor:
+    """`[samples]` → `[n_mels, frames]` in dB, where a tone at full scale has about 54."""
     padded = F.pad(mono, (0, max(0, N_FFT - mono.shape[-1])))
     spectrum = torch.stft(
         padded, N_FFT, N_FFT // 4, window=torch.hann_window(N_FFT), return_complex=True
     )
     power = mel_filters(sample_rate, n_mels) @ spectrum.abs().square()
-    decibels = 10 * torch.log10(power.clamp_min(1e-10))
-    return (decibels - decibels.max().clamp_min(QUIETEST_DB)).clamp_min(-MEL_RANGE_DB)
+    return 10 * torch.log10(power.clamp_min(1e-10))
 
 
 def picture(sound: Tensor, sample_rate: int, width: int, height: int) -> Tensor:
@@ -202,17 +207,20 @@ def picture(sound: Tensor, sample_rate: int, width: int, height: int) -> Tensor:
     mel = F.interpolate(
         mel[None, None], size=(height - top, width), mode="bilinear", align_corners=False
     )[0, 0]
-    return torch.cat([_draw_waveform(mono, width, top), _coloured(mel)])
+    return torch.cat([waveform_rows(mono, width, top), coloured(mel)])
 
 
-def _coloured(values: Tensor) -> Tensor:
+def coloured(values: Tensor) -> Tensor:
+    """`[…]` from 0 to 1 → `[…, 3]`, from dark to light."""
     place = values.clamp(0, 1) * (len(COLOURS) - 1)
     low = place.floor().long().clamp_max(len(COLOURS) - 2)
     return torch.lerp(COLOURS[low], COLOURS[low + 1], (place - low).unsqueeze(-1))
 
 
-def _draw_waveform(mono: Tensor, width: int, height: int) -> Tensor:
-    """Each column spans the lowest to the highest sample of its share of time."""
+def waveform_rows(mono: Tensor, width: int, height: int) -> Tensor:
+    """`[samples]` → `[height, width, 3]`: each column spans the lowest to the highest sample of its
+    share of time.
+    """
     edges = torch.linspace(0, mono.shape[-1], width + 1).long()
     columns = [
         mono[a : max(b, a + 1)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from . import host, wires
+from . import host, live_picture, wires
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -44,6 +44,9 @@ class EnCodecDecode:
         from ..models.encodec import BLOCK_FRAMES
 
         values, described = wires.read_tokens(tokens)
+        known = live_picture.already_decoded(codec, tokens)
+        if known is not None:
+            return ({"waveform": known, "sample_rate": described["sample_rate"]},)
         stream, progress = DecodeStream(codec), host.Progress(values.shape[2])
         for start in range(0, values.shape[2], BLOCK_FRAMES):
             block = values[:, :, start : start + BLOCK_FRAMES]

@@ -131,6 +131,7 @@ class Progress:
 
     def __init__(self, total: int = 1):
         self.total = total
+        self._done = 0
         self._bar = None
         if inside_comfyui():
             import comfy.utils  # pyright: ignore[reportMissingImports]
@@ -140,11 +141,25 @@ class Progress:
     def update(self, done: int, total: int | None = None) -> None:
         """`done` of `total` units, of those in all so far if it is not given."""
         check_stop()
-        self.total = self.total if total is None else total
+        self._done, self.total = done, self.total if total is None else total
         if self._bar is not None:
             self._bar.update_absolute(done, self.total)
         else:
             current_run().on_progress(done, self.total)
+
+    def show(self, picture: Tensor) -> None:
+        """Puts a picture on the node in ComfyUI: uint8 `[height, width, 3]`."""
+        if self._bar is not None:
+            from PIL import Image
+
+            image = Image.fromarray(picture.numpy())
+            preview = ("JPEG", image, max(image.size))
+            self._bar.update_absolute(self._done, self.total, preview)
+
+
+def shows_pictures() -> bool:
+    """Whether somebody sees what `Progress.show` is given."""
+    return inside_comfyui()
 
 
 def say(text: str) -> None:

@@ -54,7 +54,9 @@ class MusicGenModelLoader:
     def INPUT_TYPES(cls) -> dict[str, Any]:
         # a folder or another hub id only if the user named it: a stranger's graph cannot point
         # anywhere it likes
-        names = [model.name for model in places.known_models(host.model_folders())]
+        known = places.known_models(host.model_folders())
+        here = [model.name for model in known if model.on_disk]
+        names = here + [model.name for model in known if not model.on_disk]
         names += [name for name in host.current_run().named_models if name not in names]
         return {
             "required": {
@@ -62,16 +64,18 @@ class MusicGenModelLoader:
                     names,
                     {
                         "default": places.POCKET,
-                        "tooltip": "pocket (shipped), a folder in models/musicgen (Hugging Face's "
-                        "layout, or audiocraft's state_dict.bin), or a facebook/ model, which is "
-                        "downloaded on first use (small 2.4 GB, medium 8 GB, large 13.7 GB). "
-                        "musicgen makes music, audiogen sound effects at 16 kHz.",
+                        "tooltip": f"On this machine: {', '.join(here)}. Another facebook/ model "
+                        "is downloaded on first use (small 2.4 GB, medium 8 GB, large 13.7 GB); a "
+                        "folder in models/musicgen (Hugging Face's layout, or audiocraft's "
+                        "state_dict.bin) is listed too. musicgen makes music, audiogen sound "
+                        "effects at 16 kHz.",
                     },
                 ),
                 "precision": (
                     list(choose.PRECISIONS),
                     {
                         "default": "auto",
+                        "advanced": True,
                         "tooltip": "Of the composing model. auto: fp16 on a GPU; on a CPU int8, "
                         "the fastest by far "
                         "and close to fp32 by measurement, where the fast CPU engine (Numba) is "
@@ -83,6 +87,7 @@ class MusicGenModelLoader:
                     list(DEVICES),
                     {
                         "default": "auto",
+                        "advanced": True,
                         "tooltip": "auto: the GPU if there is one. cpu works everywhere.",
                     },
                 ),
@@ -135,14 +140,13 @@ class MusicGenModelLoader:
         text, codec, style = host.stoppable(lambda _: _other_parts(opened))
         host.show(f"{model}: {_made_by(opened)}{choice}")
         config, source = opened.config.lm, WaitingEngine(opened, choice, where, model)
+        heard = style and host.Resident(style, where)
+        resident = host.Resident(codec, _codec_device(where))
+        part = wires.CodecPart(resident, config.num_codebooks, config.channels)
         return (
-            wires.Model(
-                source, config, model, choice, where, opened, style and host.Resident(style, where)
-            ),
+            wires.Model(source, config, model, choice, where, opened, heard, part),
             wires.TextEncoderPart(host.Resident(text, where), opened),
-            wires.CodecPart(
-                host.Resident(codec, _codec_device(where)), config.num_codebooks, config.channels
-            ),
+            part,
         )
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ..models.config import MAX_BATCH, MAX_DURATION_S, Generation, LMConfig, Sampling
 from ..models.refused import Refused
 from . import host, wires
+from .live_picture import DECODED, LivePicture, picture_for
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -117,11 +118,10 @@ class MusicGenSampler:
             what = "melody" if config.chroma else "style"
             host.say(f"no {what}: the model follows the text alone")
         rows = rows_of(config, *score_of(config, generation, heard, negative, moves))
+        picture = picture_for(model, len(heard), generation.frames)
         engine = model.source.ready(_working_bytes(model, rows, [heard, negative]))
         frames = stream(engine, generation, heard, negative, prompt, open_end, moves)
-        return (
-            wires.audio_tokens(_gathered(frames, generation.frames, config), config, open_end=True),
-        )
+        return (_gathered(frames, generation.frames, config, picture),)
 
 
 def _length_and_seed() -> dict[str, Any]:
@@ -147,9 +147,9 @@ def _length_and_seed() -> dict[str, Any]:
 
 def _drawing() -> dict[str, Any]:
     cfg = {"default": 3.0, "min": 0.0, "max": 20.0, "step": 0.1}
-    temperature = {"default": 1.0, "min": 0.0, "max": 10.0, "step": 0.05}
-    top_k = {"default": 250, "min": 1, "max": 65536}
-    top_p = {"default": 0.0, "min": 0.0, "max": 1.0, "step": 0.01}
+    temperature = {"default": 1.0, "min": 0.0, "max": 10.0, "step": 0.05, "advanced": True}
+    top_k = {"default": 250, "min": 1, "max": 65536, "advanced": True}
+    top_p = {"default": 0.0, "min": 0.0, "max": 1.0, "step": 0.01, "advanced": True}
     return {
         "cfg": (
             "FLOAT",
@@ -200,6 +200,7 @@ def _variations() -> dict[str, Any]:
 def _automation() -> dict[str, Any]:
     return {
         "default": "",
+        "advanced": True,
         "tooltip": "Guidance, temperature and top-k that move over time, and other seeds from a "
         'second on, as second: value, such as "cfg 0: 3, 20: 5; temperature 10: 1.2; seed 30: 7". '
         "Empty: they stay as above.",
@@ -237,8 +238,13 @@ def _check_same_codec(described: dict[str, Any], config: LMConfig) -> None:
             )
 
 
-def _gathered(frames: Generator[Tensor, None, None], total: int, config: LMConfig) -> Tensor:
-    """All frames as one `[B, K, T]`; progress at every step, finished blocks to whoever listens."""
+def _gathered(
+    frames: Generator[Tensor, None, None],
+    total: int,
+    config: LMConfig,
+    picture: LivePicture | None,
+) -> dict[str, Any]:
+    """All frames as AUDIO_TOKENS; progress at every step, finished blocks to whoever listens."""
     import torch
 
     from ..models.compose.composition import in_blocks
@@ -263,9 +269,14 @@ def _gathered(frames: Generator[Tensor, None, None], total: int, config: LMConfi
             )
             blocks.append(block)
             done += block.shape[2]
+            if picture is not None:
+                picture.push(block, progress)
     finally:
         frames.close()
-    return torch.cat(blocks, dim=2)
+    tokens = wires.audio_tokens(torch.cat(blocks, dim=2), config, open_end=True)
+    if picture is not None:
+        tokens[DECODED] = picture.close(tokens["tokens"], progress)
+    return tokens
 
 
 def _working_bytes(model: wires.Model, rows: int, heard: Sequence[AnyMix | Timeline | None]) -> int:

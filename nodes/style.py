@@ -33,8 +33,8 @@ class MusicGenStyle:
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
-        eval_q = {"default": 3, "min": 1, "max": 6}
-        length = {"default": 3.0, "min": 1.5, "max": 4.5, "step": 0.1}
+        eval_q = {"default": 3, "min": 1, "max": 6, "advanced": True}
+        length = {"default": 3.0, "min": 1.5, "max": 4.5, "step": 0.1, "advanced": True}
         seed = {"default": 0, "min": 0, "max": 2**64 - 1, "control_after_generate": True}
         guidance = {"default": 5.0, "min": 1.0, "max": 9.0, "step": 0.5}
         return {

@@ -46,6 +46,8 @@ class Model:
     """what `source` loads, for adapters to be put on"""
     style: Resident[StyleEncoder] | None = None
     """what hears a style, of a style model"""
+    codec: CodecPart | None = None
+    """what the sampler's picture is decoded with"""
 
 
 @dataclass(frozen=True)

@@ -192,7 +192,7 @@ def test_all_settings_reach_the_graph(client, monkeypatch, model):
     assert {name: made[name] for name in settings} == settings
     assert (made["duration_s"], made["save_as"], made["model"]) == (
         3.0,
-        "SaveAudioOpus",
+        "opus",
         model.name,
     )
 

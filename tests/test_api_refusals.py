@@ -160,7 +160,7 @@ def test_what_cannot_be_streamed_is_refused(client, change):
         {"negative": 1},
         {"negative": None},
         {"negative": "x" * 2001},
-        {"save_as": "SaveAudio"},
+        {"save_as": "flac"},
         {"duration_s": 1},
     ],
 )

@@ -5,6 +5,7 @@ Needs Chromium (`chromium` on PATH, or its path in CHROMIUM) and the package pla
 out with -m "not browser".
 """
 
+import json
 import os
 import re
 import shutil
@@ -215,8 +216,16 @@ def test_what_a_graph_needs_is_said_with_the_nodes_name_and_an_upload_cures_it(v
 
     someone = visit()
     someone.tab("Graph")
-    someone.page.click("#mg-choose input[role=listbox], #mg-choose input")
-    someone.page.get_by_role("option", name="Chain").click()
+    graph = {
+        "1": {
+            "class_type": "LoadAudio",
+            "inputs": {"audio": "a.wav"},
+            "_meta": {"title": "Load Audio"},
+        },
+        "2": {"class_type": "PreviewAudio", "inputs": {"audio": ["1", 0]}},
+    }
+    file = {"name": "x.json", "mimeType": "application/json", "buffer": json.dumps(graph).encode()}
+    someone.page.set_input_files("#mg-drop input[type=file]", file)
     someone.page.wait_for_selector("#mg-graph-picture text:text('Load Audio')")
     someone.page.wait_for_selector("text=upload or record")
     someone.page.click("#mg-run")

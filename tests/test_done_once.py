@@ -77,7 +77,7 @@ def test_a_request_is_understood_once(model, counts, seeds):
 
 
 def test_every_wish_of_a_request_goes_into_the_same_graph(model, counts):
-    wishes = {"negative": "noise", "loudness_lufs": -14.0, "save_as": "SaveAudioMP3"}
+    wishes = {"negative": "noise", "loudness_lufs": -14.0, "save_as": "mp3"}
     make_music(Runner(), Request("happy", model=model, duration_s=0.5, **wishes))
     assert {name: counts[name] for name in ONCE} == ONCE and counts["AudioLoudness"] == 1
 

@@ -36,7 +36,7 @@ def test_a_graph_runs_node_by_node_and_gives_its_files(visitors, shelf):
     shown = list(run_graph(visitors, shelf, SETTINGS, "anna", opened(api_graph(), CLASSES)))
     assert shown[-1].marks == dict.fromkeys("12345", "done")
     (made,) = shown[-1].made
-    assert made.title == "Save Audio (FLAC) (DEPRECATED)"  # as ComfyUI calls it today
+    assert made.title == "Save Audio (Advanced)"  # as ComfyUI calls it today
     assert read_audio(made.files[0])[0].shape[-1] == 8000
     again = list(run_graph(visitors, shelf, SETTINGS, "ben", opened(api_graph(), CLASSES)))
     assert again[-1].made[0].files != made.files
@@ -63,15 +63,16 @@ def test_models_off_the_menu_are_neither_opened_nor_downloaded(visitors, shelf, 
 
 def test_files_outside_ones_own_input_folder_are_out_of_reach(visitors, shelf, tmp_path):
     write_audio(shelf.folder("ben", "input") / "his.wav", torch.rand(1, 800) - 0.5, 8000)
-    chain = shipped_workflow("chain.json", SETTINGS, CLASSES)
     for name in (
         "his.wav",
         "../../" + str(shelf.folder("ben", "input") / "his.wav"),
         "/etc/passwd",
     ):
-        prompt = chain.prompt
-        prompt["6"]["inputs"]["audio"] = name
-        with pytest.raises(WorkflowError, match="Load Audio"):
+        prompt = {
+            "1": {"class_type": "LoadAudio", "inputs": {"audio": name}},
+            "2": {"class_type": "PreviewAudio", "inputs": {"audio": ["1", 0]}},
+        }
+        with pytest.raises(WorkflowError, match="LoadAudio"):
             next(run_graph(visitors, shelf, SETTINGS, "anna", opened(prompt, CLASSES)))
 
 

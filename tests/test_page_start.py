@@ -164,4 +164,5 @@ def test_requirements_ask_for_what_the_package_asks_for_and_bind_nothing_of_the_
         re.search(r"^dependencies = \[\n(.*?)^\]", project, re.S | re.M)[1].splitlines()
     )
     hosts = {"torch": "", "numpy": ""}
-    assert required == {**package, **hosts}
+    fast = {"numba": '>=0.61; python_version < "3.15'}  # the extra `cpu`
+    assert required == {**package, **hosts, **fast}

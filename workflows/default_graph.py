@@ -19,10 +19,11 @@ from .reader import Document
 from .registry import NodeSpecs
 from .request import INPUTS, LOADER, LORA, SAMPLER, STYLE, TEXT, Lora, Request
 from .ui_writer import NODE_GAP, NODE_WIDTH, size_of
+from .widget_values import settled
 from .workflow import Workflow
 
 DEFAULT_GRAPH = Path(__file__).with_name("text_to_music.json")
-SAVER = "SaveAudio"
+SAVER = "SaveAudioAdvanced"
 SHIPPED, FURTHER_TEXTS = (LOADER, TEXT, SAMPLER), ("negative", "schedule")
 MELODY, SOUND = "MusicGenMelody", "LoadAudio"
 
@@ -36,8 +37,7 @@ def workflow_for(request: Request, specs: NodeSpecs) -> Workflow:
     shipped = Document(ui=json.loads(DEFAULT_GRAPH.read_text(encoding="utf-8")))
     workflow = Workflow.of(shipped, specs)
     graph = workflow.graph
-    if request.save_as != SAVER:
-        graph = _with_saver(graph, request.save_as, specs)
+    graph = _saved_as(graph, request.save_as, specs)
     graph = _filled_in(graph, replace(request, prompt=wanted.prompt[0][0]))
     if wanted.negative[0][0]:
         graph = _with_negative(graph, wanted.negative[0][0], specs)
@@ -51,9 +51,9 @@ def workflow_for(request: Request, specs: NodeSpecs) -> Workflow:
     for place, lora in enumerate(request.loras):
         graph = _with_lora(graph, lora, place, specs)
     if request.fade_s:
-        graph = _with_fade(graph, request.fade_s, request.save_as, specs)
+        graph = _with_fade(graph, request.fade_s, specs)
     if request.loudness_lufs is not None:
-        graph = _with_loudness(graph, request.loudness_lufs, request.save_as, specs)
+        graph = _with_loudness(graph, request.loudness_lufs, specs)
     return workflow.with_graph(graph)
 
 
@@ -66,12 +66,11 @@ def _filled_in(graph: Graph, request: Request) -> Graph:
     return graph
 
 
-def _with_saver(graph: Graph, class_type: str, specs: NodeSpecs) -> Graph:
-    """With another saver in the place of the old one, under its name for files."""
-    (old,) = graph.of_class(SAVER)
-    inputs = {name: old.inputs[name] for name in ("filename_prefix", "audio")}
-    new = new_node(old.id, class_type, specs)
-    return graph.with_node(replace(new, inputs={**new.inputs, **inputs}, pos=old.pos))
+def _saved_as(graph: Graph, format: str, specs: NodeSpecs) -> Graph:
+    """With this format, and the quality that a fresh node has for it."""
+    (saver,) = graph.of_class(SAVER)
+    chosen = settled(specs[SAVER].inputs, {**saver.widgets, "format": format})
+    return graph.with_node(replace(saver, inputs={**chosen, **saver.links}))
 
 
 def _with_negative(graph: Graph, text: str, specs: NodeSpecs) -> Graph:
@@ -125,19 +124,19 @@ def _with_lora(graph: Graph, lora: Lora, place: int, specs: NodeSpecs) -> Graph:
     return graph
 
 
-def _with_loudness(graph: Graph, target_lufs: float, saver_class: str, specs: NodeSpecs) -> Graph:
+def _with_loudness(graph: Graph, target_lufs: float, specs: NodeSpecs) -> Graph:
     node = new_node(graph.fresh_id(), "AudioLoudness", specs).with_input("target", target_lufs)
-    return _before_saver(graph, node, saver_class)
+    return _before_saver(graph, node)
 
 
-def _with_fade(graph: Graph, fade_s: float, saver_class: str, specs: NodeSpecs) -> Graph:
+def _with_fade(graph: Graph, fade_s: float, specs: NodeSpecs) -> Graph:
     node = new_node(graph.fresh_id(), "AudioFade", specs).with_input("fade_out", fade_s)
-    return _before_saver(graph, node, saver_class)
+    return _before_saver(graph, node)
 
 
-def _before_saver(graph: Graph, node: Node, saver_class: str) -> Graph:
+def _before_saver(graph: Graph, node: Node) -> Graph:
     """With a node where the saver was, which moves on to the right."""
-    (saver,) = graph.of_class(saver_class)
+    (saver,) = graph.of_class(SAVER)
     graph = graph.inserted(replace(node, pos=saver.pos), "audio", saver.id, "audio")
     place = moved(saver, NODE_WIDTH + NODE_GAP, 0)
     return graph.with_node(replace(graph[saver.id], pos=place))

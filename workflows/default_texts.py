@@ -10,6 +10,7 @@ from .prompts import Parts, changes_of, in_one_line, parts_of
 from .registry import NodeSpecs
 from .request import COMBINE, LOADER, SAMPLER, SCHEDULE, TEXT, Request
 from .ui_writer import NODE_GAP, NODE_WIDTH, size_of
+from .widget_values import settled
 
 FIRST_ROW = 3  # rows of texts below the first one, where a negative and a melody have their places
 
@@ -99,8 +100,7 @@ class _Side:
 def new_node(node_id: str, class_type: str, specs: NodeSpecs) -> Node:
     """A node as ComfyUI's page makes it: every widget has its default."""
     spec = specs[class_type]
-    values = {one.name: one.default for one in spec.widgets}
-    return Node(node_id, class_type, values, title=spec.title)
+    return Node(node_id, class_type, settled(spec.inputs, {}), title=spec.title)
 
 
 def moved(node: Node, right: float, down: float) -> tuple[float, float] | None:

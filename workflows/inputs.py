@@ -115,6 +115,10 @@ class InputSpec:
     """of a text; no node declares it, a door may"""
     may_be_blank: bool = True
     may_be_null: bool = False
+    by_choice: Mapping[Any, Any] | None = None
+    """of a widget that comes with a choice, as `format.quality` with some of `format`: its default
+    for each of those
+    """
 
     @classmethod
     def of(cls, name: str, entry: Any, required: bool) -> InputSpec:
@@ -141,7 +145,22 @@ class InputSpec:
             lazy=bool(options.get("lazy")),
             upload=next((one for one in ("audio", "image") if options.get(f"{one}_upload")), ""),
             has_seed_control=bool(seed_control),
+            by_choice=options.get("by_choice"),
         )
+
+    def comes_with(self, values: Mapping[str, Any]) -> bool:
+        """Whether the page draws it beside these values of the widgets before it."""
+        return self.by_choice is None or values.get(self._chosen_by) in self.by_choice
+
+    def default_with(self, values: Mapping[str, Any]) -> Any:
+        """What a fresh node has in it beside these values."""
+        if self.by_choice is None:
+            return self.default
+        return self.by_choice.get(values.get(self._chosen_by), self.default)
+
+    @property
+    def _chosen_by(self) -> str:
+        return self.name.rpartition(".")[0]
 
     def narrowed(self, **changes: Any) -> InputSpec:
         """For a door that allows less than the node, or says it in other words.

@@ -7,8 +7,8 @@ it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..models.quoting import shown
@@ -18,6 +18,7 @@ from .graph import Graph, Node
 from .inputs import BadInput, InputSpec
 from .problems import refused
 from .registry import NodeSpecs
+from .widget_values import settled
 from .workflow import Workflow
 
 
@@ -60,11 +61,51 @@ def with_overrides(workflow: Workflow, overrides: Iterable[Override]) -> Workflo
     Raises WorkflowError, which names what could be set.
     """
     graph = workflow.graph
+    asked: dict[str, list[str]] = {}
     for override in overrides:
-        node = _node(graph, override.node)
-        spec = _spec(node, override.input, workflow.specs)
+        node, name = _meant(graph, override)
+        spec = _spec(node, name, workflow.specs)
         graph = graph.with_input(node.id, spec.name, literal(_value(spec, override.value)))
+        asked.setdefault(node.id, []).append(name)
+    for node_id, names in asked.items():
+        before = workflow.graph[node_id]
+        graph = graph.with_node(_settled(before, graph[node_id], names, workflow.specs))
     return workflow.with_graph(graph)
+
+
+def _settled(before: Node, node: Node, asked: Collection[str], specs: NodeSpecs) -> Node:
+    """The node with the widgets that come with what is chosen, and no others. What came with
+    another choice is gone.
+    """
+    inputs = specs[node.class_type].inputs
+    others = [f"{name}." for name in asked if before.inputs.get(name) != node.inputs[name]]
+    fresh = {
+        name: value
+        for name, value in node.inputs.items()
+        if name in asked or not name.startswith(tuple(others))
+    }
+    shown = settled(inputs, fresh)
+    for name in asked:
+        if name not in shown:
+            brings = ", ".join(map(str, inputs[name].by_choice or ()))
+            chooser = name.rpartition(".")[0]
+            detail = f"node {node.id} has {name} only where {chooser} is one of {brings}"
+            raise refused("this value cannot be set", detail)
+    came = {name for name, spec in inputs.items() if spec.by_choice is not None}
+    kept = {name: value for name, value in node.inputs.items() if name not in came}
+    return replace(node, inputs=kept | {name: shown[name] for name in shown if name in came})
+
+
+def _meant(graph: Graph, override: Override) -> tuple[Node, str]:
+    """The node and its input: `5.format.quality` is an input with a dot, if no node is called
+    `5.format`.
+    """
+    words = f"{override.node}.{override.input}".split(".")
+    for end in range(override.node.count(".") + 1, 0, -1):
+        name = ".".join(words[:end])
+        if graph.named(name):
+            return _node(graph, name), ".".join(words[end:])
+    return _node(graph, override.node), override.input
 
 
 def _node(graph: Graph, name: str) -> Node:

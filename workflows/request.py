@@ -163,8 +163,8 @@ class Request:
     """on the model; other folders than those in `loras/` only at a terminal, where a person names
     their own
     """
-    save_as: str = "SaveAudio"
-    """the class of the last node: `Format.save_as` of `media/formats.py`"""
+    save_as: str = "flac"
+    """the format of the last node: `Format.save_as` of `media/formats.py`"""
 
 
 @functools.cache

@@ -84,7 +84,7 @@ class _Document:
         """Writes the values, links, place and title that are not those of the node as it was."""
         same_class = old is not None and old.class_type == node.class_type
         before = old.inputs if old is not None else {}
-        for name, value in node.inputs.items():
+        for name, value in sorted(node.inputs.items(), key=_choices_first):
             if isinstance(value, Link):
                 if before.get(name) != value:
                     self._link(node.id, name, value)
@@ -193,9 +193,14 @@ def _fresh_node(node: Node, spec: NodeSpec, order: int) -> Ui:
             "Node name for S&R": node.class_type,
             "cnr_id": pack_of(node.class_type),
         },
-        "widgets_values": [value for one in spec.widgets for value in widget_values.fresh(one)],
+        "widgets_values": widget_values.all_fresh(spec.inputs),
         **titled,
     }
+
+
+def _choices_first(named: tuple[str, Any]) -> int:
+    """`format` before `format.quality`, which only some formats have."""
+    return named[0].count(".")
 
 
 def _place(node: Node) -> list[float]:

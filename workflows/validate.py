@@ -124,7 +124,7 @@ def _no_outputs(graph: Graph) -> Problem:
         detail = "the workflow has no active node; add some, or unmute them"
         return Problem("no_prompt", "nothing to run", detail)
     got = ", ".join(sorted({node.class_type for node in graph}))
-    expected = "a node that saves or previews, such as SaveAudio or PreviewImage; add or unmute one"
+    expected = "a node that saves or previews, such as Save Audio (Advanced); add or unmute one"
     detail = f"got {shown(got)}, expected {expected}"
     return Problem("prompt_no_outputs", "the workflow has no output", detail)
 

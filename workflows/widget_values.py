@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from .inputs import InputSpec
+from .problems import refused
 
 CONTROL_VALUES = ("fixed", "increment", "increment-wrap", "decrement", "randomize")
 
@@ -31,9 +32,13 @@ def widget_places(specs: Iterable[InputSpec], values: Sequence[Any]) -> dict[str
     specs = [spec for spec in specs if spec.is_widget]
     has_more = len(values) > len(specs)
     places: dict[str, int] = {}
+    chosen: dict[str, Any] = {}
     index = 0
     for spec, behind in zip(specs, [*specs[1:], None], strict=False):
+        if not spec.comes_with(chosen):
+            continue
         places[spec.name] = index
+        chosen[spec.name] = values[index] if index < len(values) else spec.default_with(chosen)
         index += 1
         control = values[index] if index < len(values) else ""
         if spec.has_seed_control and (
@@ -49,11 +54,22 @@ def named(specs: Mapping[str, InputSpec], values: list | dict) -> dict[str, Any]
     """Values by name; one that the file lacks (an older version of the node) is the widget's
     default.
     """
-    widgets = {name: spec.default for name, spec in specs.items() if spec.is_widget}
-    if isinstance(values, dict):
-        return widgets | values
-    places = widget_places(specs.values(), values)
-    return widgets | {name: values[at] for name, at in places.items() if at < len(values)}
+    if isinstance(values, list):
+        places = widget_places(specs.values(), values)
+        values = {name: values[at] for name, at in places.items() if at < len(values)}
+    return settled(specs, values)
+
+
+def settled(specs: Mapping[str, InputSpec], values: Mapping[str, Any]) -> dict[str, Any]:
+    """With the default of each widget that has no value, and without those that do not come with
+    what is chosen.
+    """
+    found: dict[str, Any] = {}
+    for spec in specs.values():
+        if spec.is_widget and spec.comes_with(found):
+            found[spec.name] = values.get(spec.name, spec.default_with(found))
+    others = {name: value for name, value in values.items() if not _is_widget(specs, name)}
+    return found | others
 
 
 def with_changes(specs: Mapping[str, InputSpec], values: Any, name: str, value: Any) -> list | dict:
@@ -61,12 +77,24 @@ def with_changes(specs: Mapping[str, InputSpec], values: Any, name: str, value: 
     values = as_places(values)
     if isinstance(values, dict):
         return {**values, name: value}
-    values = list(values) if isinstance(values, list) else []
+    values = _filled(specs, list(values) if isinstance(values, list) else [])
+    places = widget_places(specs.values(), values)
+    if name not in places:
+        raise refused(f"no place for {name}", f"expected one of {', '.join(places)}")
+    if values[places[name]] != value:  # what came with the old value goes
+        gone = [place for one, place in places.items() if one.startswith(f"{name}.")]
+        values = [one for place, one in enumerate(values) if place not in gone]
+    values[places[name]] = value
+    return _filled(specs, values)
+
+
+def _filled(specs: Mapping[str, InputSpec], values: list) -> list:
+    """With the defaults of the widgets that have no place yet, each in its own."""
+    missing = settled(specs, named(specs, values))
     for spec in specs.values():
         place = widget_places(specs.values(), values).get(spec.name)
         if place is not None and place >= len(values):
-            values += fresh(spec)
-    values[widget_places(specs.values(), values)[name]] = value
+            values = [*values, *fresh(spec, missing)]
     return values
 
 
@@ -79,9 +107,20 @@ def put(node: dict[str, Any], specs: Mapping[str, InputSpec], name: str, value: 
         node["widgets_values"] = with_changes(specs, node.get("widgets_values"), name, value)
 
 
-def fresh(spec: InputSpec) -> list[Any]:
-    """What a new node has in the places of one widget."""
-    return [spec.default, "fixed"] if spec.has_seed_control else [spec.default]
+def fresh(spec: InputSpec, beside: Mapping[str, Any]) -> list[Any]:
+    """What a new node has in the places of one widget, beside these values of others."""
+    default = spec.default_with(beside)
+    return [default, "fixed"] if spec.has_seed_control else [default]
+
+
+def all_fresh(specs: Mapping[str, InputSpec]) -> list[Any]:
+    """What a new node has in all its places."""
+    shown = settled(specs, {})
+    return [one for name in shown for one in fresh(specs[name], shown)]
+
+
+def _is_widget(specs: Mapping[str, InputSpec], name: str) -> bool:
+    return name in specs and specs[name].is_widget
 
 
 def _is_control(value: object) -> bool:

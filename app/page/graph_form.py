@@ -16,6 +16,7 @@ from ...workflows.inputs import InputSpec, WidgetFacts
 from ...workflows.overrides import Override
 from ...workflows.registry import NodeSpecs
 from ...workflows.request import LOADER
+from ...workflows.widget_values import settled
 from ..studio.sounds import uploaded
 
 LOADER_INPUT = "model"
@@ -63,10 +64,12 @@ def sections(graph: Graph, specs: NodeSpecs, models: Sequence[str] = ()) -> list
         if node.class_type not in specs:
             continue
         spec = specs[node.class_type]
+        shown = settled(spec.inputs, node.inputs)
         fields = tuple(
             _field(node, one, models)
             for one in spec.widgets
-            if not isinstance(node.inputs.get(one.name), (Link, BrokenLink, dict, tuple))
+            if one.name in shown
+            and not isinstance(node.inputs.get(one.name), (Link, BrokenLink, dict, tuple))
         )
         if fields:
             found.append(Section(node.id, node.name, fields))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...nodes.host import Run, running
-from ...workflows.default_graph import workflow_for
+from ...workflows.default_graph import SAVER, workflow_for
 from ...workflows.media.audio import full_scale_factor
 from ...workflows.media.tags import workflow_tags
 from ...workflows.registry import NodeClasses, NodeSpecs
@@ -78,7 +78,7 @@ def music_job(
         workflow = workflow_for(request, specs)
         checked = validate(workflow.runnable, specs)
     checked.raise_if_refused()
-    (saver,) = checked.graph.of_class(request.save_as)
+    (saver,) = checked.graph.of_class(SAVER)
     return Job(
         workflow.prompt,
         workflow.extra_pnginfo,

@@ -1,5 +1,5 @@
-"""The kinds of file that music is written to: their suffixes, their media types, and the class of
-node that saves them.
+"""The kinds of file that music is written to: their suffixes, their media types, and the format in
+which a graph saves them.
 
 Imports nothing heavy: doors ask it before anything runs. How each is coded: `encode.py`.
 """
@@ -16,7 +16,7 @@ class Format:
     name: str
     media_type: str
     save_as: str
-    """the class of the graph's last node; WAV has none of its own"""
+    """what the graph's Save Audio (Advanced) is told; it has no WAV"""
     also_called: tuple[str, ...] = ()
     """other media types by which clients ask for it"""
     also_suffixes: tuple[str, ...] = ()
@@ -33,10 +33,10 @@ class Format:
 FORMATS = {
     one.name: one
     for one in (
-        Format("wav", "audio/wav", "SaveAudio", ("audio/x-wav", "audio/wave", "audio/vnd.wave")),
-        Format("flac", "audio/flac", "SaveAudio", ("audio/x-flac",)),
-        Format("mp3", "audio/mpeg", "SaveAudioMP3", ("audio/mp3",)),
-        Format("opus", "audio/ogg", "SaveAudioOpus", ("audio/opus", "application/ogg"), (".ogg",)),
+        Format("wav", "audio/wav", "flac", ("audio/x-wav", "audio/wave", "audio/vnd.wave")),
+        Format("flac", "audio/flac", "flac", ("audio/x-flac",)),
+        Format("mp3", "audio/mpeg", "mp3", ("audio/mp3",)),
+        Format("opus", "audio/ogg", "opus", ("audio/opus", "application/ogg"), (".ogg",)),
     )
 }
 BY_SUFFIX = {suffix: one for one in FORMATS.values() for suffix in one.suffixes}

@@ -221,7 +221,16 @@ class SaveAudioAdvanced:
                 "format": (list(cls.QUALITIES), {}),
             },
             "optional": {
-                "format.quality": (every, {"tooltip": "of MP3 and Opus; FLAC has none"}),
+                "format.quality": (
+                    every,
+                    {
+                        "tooltip": "of MP3 and Opus; FLAC has none",
+                        "by_choice": {
+                            "mp3": SaveAudioMP3.DEFAULT_QUALITY,
+                            "opus": SaveAudioOpus.DEFAULT_QUALITY,
+                        },
+                    },
+                ),
             },
             "hidden": HIDDEN,
         }

@@ -186,8 +186,8 @@ class SaveVideo:
                 "codec": (["auto", "h264"], {}),
             },
             "optional": {
-                "codec.encoding": (["auto", "re-encode"], {}),
-                "codec.encoding.crf": ("FLOAT", crf),
+                "codec.encoding": (["auto", "re-encode"], {"by_choice": {"h264": "auto"}}),
+                "codec.encoding.crf": ("FLOAT", crf | {"by_choice": {"re-encode": 23.0}}),
             },
             "hidden": HIDDEN,
         }

@@ -1,0 +1,68 @@
+"""Every name and tooltip of every node is there in each language, and the files that ComfyUI reads
+are what the classes and the words make.
+"""
+
+import importlib.util
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from musicgraph.nodes import NODE_CLASS_MAPPINGS
+
+LOCALES = Path(__file__).parents[1] / "locales"
+spec = importlib.util.spec_from_file_location("locales_write", LOCALES / "write.py")
+write = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(write)
+SAID_EVERYWHERE = {"cfg", "top_k", "top_p", "bpm"}
+"""what the field calls so in every language"""
+
+each_language = pytest.mark.parametrize("language", write.LANGUAGES)
+
+
+def words_of(language):
+    return json.loads((LOCALES / f"{language}.json").read_text(encoding="utf-8"))
+
+
+def test_there_are_six_languages_beside_english():
+    assert write.LANGUAGES == ("de", "es", "fr", "ja", "ko", "zh")
+
+
+@each_language
+def test_no_name_and_no_tooltip_is_missing(language):
+    words = write.Words(language)
+    write.node_definitions(words, NODE_CLASS_MAPPINGS)
+    assert words.missing == [], f"add them to locales/{language}.json, then run locales/write.py"
+
+
+@each_language
+def test_what_comfyui_reads_is_what_the_words_make(language):
+    made = write.text_of(write.node_definitions(write.Words(language), NODE_CLASS_MAPPINGS))
+    written = (LOCALES / language / "nodeDefs.json").read_text(encoding="utf-8")
+    assert written == made, "run python locales/write.py"
+
+
+@each_language
+def test_every_language_says_it_in_its_own_words(language):
+    letters = {"ja": "[ぁ-んァ-ン一-鿿]", "ko": "[가-힣]", "zh": "[一-鿿]"}
+    for english, text in words_of(language).items():
+        assert text.strip() and "\n" not in text
+        if language in letters and english not in SAID_EVERYWHERE:
+            assert re.search(letters[language], text) or text == "Token", english
+        elif len(english) > 30:
+            assert text != english
+
+
+@each_language
+def test_nodes_and_numbers_that_are_named_are_the_same_in_every_language(language):
+    titles = {node.TITLE for node in NODE_CLASS_MAPPINGS.values()}
+    words = words_of(language)
+    for english, text in words.items():
+        named = set(re.findall(r"\{(.+?)\}", text))
+        assert named <= words.keys(), english
+        assert {title for title in titles & words.keys() if f"{{{title}}}" in text} <= named
+        if "#" in english:
+            assert "#" in text
+        if "30 s" in english or "2048" in english:
+            assert {"30", "2048"} & set(re.findall(r"\d+", text))
