@@ -16,6 +16,8 @@ LISTED_WHEN_ASKED = {
     ("MusicGenLoraLoader", "adapter"),
 }  # what lies on this machine: no page can name it
 
+ENTRY = r"- (?P<name>`\w+`) \((?P<type>`[\w*]+`)(, (?P<default>`[^`]+`|empty))?\): (?P<words>.+)"
+
 every_node = pytest.mark.parametrize("node_id", sorted(NODE_CLASS_MAPPINGS))
 
 
@@ -42,9 +44,11 @@ def section(text, title):
 
 
 def rows(text, title):
-    """The table of a section, as a list of rows of cells, without its heading."""
-    lines = [line for line in section(text, title).splitlines() if line.startswith("|")]
-    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+    """The list of a section: name, type and default of each entry ("–" for none), and its words."""
+    lines = [line for line in section(text, title).splitlines() if line.startswith("- ")]
+    found = [re.fullmatch(ENTRY, line) for line in lines]
+    assert all(found), f"{title}: write - `name` (`TYPE`, `default`): what it does"
+    return [[one["name"], one["type"], one["default"] or "–", one["words"]] for one in found]
 
 
 def numbers(text):
@@ -95,6 +99,7 @@ def test_the_page_gives_the_type_default_and_range_of_each_input(node_id):
         type_name = "COMBO" if isinstance(kind, list) else kind
         has_default = type_name in WIDGETS and name != "adapter"  # there may be none
         default = f"`{options['default']}`" if has_default else "–"
+        default = "empty" if default == "``" else default
         assert row[1:3] == [f"`{type_name}`", default], name
         limits = [float(options[limit]) for limit in ("min", "max") if limit in options]
         assert set(limits) <= set(numbers(row[3])), (
@@ -122,7 +127,15 @@ def test_the_page_lists_the_outputs_of_the_node(node_id):
 
 
 @every_node
-def test_the_page_helps_beyond_the_tables(node_id):
+def test_nothing_on_the_page_is_wider_than_the_side_panel(node_id):
+    """In which tables are cut off; lists and words flow."""
+    text = page(node_id)
+    assert not [line for line in text.splitlines() if line.startswith("|")]
+    assert max(len(word) for word in text.split()) < 60
+
+
+@every_node
+def test_the_page_helps_beyond_the_lists(node_id):
     for title in ("Tips", "Common errors", "Usually connected to"):
         assert section(page(node_id), title).strip()
 
