@@ -42,12 +42,15 @@ OPEN_AFTER_S = 1.0
 
 def build_app(settings: AppSettings | None = None) -> gr.Blocks:
     """The page by itself, for Gradio's own tools and tests. Loads no model and opens no port."""
+    from .page.runs import Runs
     from .page.shelf import Shelf
     from .page.tabs import build_page
     from .page.visitors import Visitors
 
     settings = settings or AppSettings()
-    return build_page(Visitors(_queue(settings)), settings, Shelf())
+    queue = _queue(settings)
+    shelf = Shelf(library=settings.takes_dir)
+    return build_page(Visitors(queue), settings, shelf, Runs(queue))
 
 
 def build_server(
@@ -64,17 +67,20 @@ def build_server(
     from .http.reading import PageOnlyHere
     from .http.routes import build_api
     from .page import theme
+    from .page.routes import build_routes
+    from .page.runs import Runs
     from .page.shelf import Shelf
     from .page.tabs import build_page
     from .page.visitors import Visitors
 
-    queue, shelf = queue or _queue(settings), shelf or Shelf()
+    queue, shelf = queue or _queue(settings), shelf or Shelf(library=settings.takes_dir)
     server = build_api(queue, settings, stage)
-    visitors = Visitors(queue)
-    page = build_page(visitors, settings, shelf)
+    visitors, runs = Visitors(queue), Runs(queue)
+    server.include_router(build_routes(runs, shelf))
+    page = build_page(visitors, settings, shelf, runs)
     gr.mount_gradio_app(
         server, page, path="/", server_name=settings.host, server_port=settings.port,
-        theme=theme.theme(), css_paths=theme.STYLE, head=theme.HEAD,
+        theme=theme.theme(), css_paths=theme.STYLES, head=theme.head(),
         footer_links=["api", "settings"], run_history=False,
         max_file_size=MAX_UPLOAD, ssr_mode=False, mcp_server=settings.mcp, show_error=False,
         enable_monitoring=False,
@@ -130,13 +136,12 @@ def _serve(settings: AppSettings, files: Path, open_page: bool) -> bool:
     import uvicorn
 
     from .http.door import Hosts
-    from .page.live import provide_ffmpeg
     from .page.shelf import Shelf
     from .studio.stage import Stage
     from .studio.zero_gpu import announce, is_zero_gpu
 
-    provide_ffmpeg(files / "ffmpeg")
-    queue, shelf, hosts = _queue(settings), Shelf(files / "shelf"), Hosts.of(settings)
+    queue, hosts = _queue(settings), Hosts.of(settings)
+    shelf = Shelf(files / "shelf", library=settings.takes_dir)
     stage = Stage(places=settings.live)
     config = uvicorn.Config(
         build_server(settings, queue, shelf, hosts, stage),
@@ -162,6 +167,8 @@ def _serve(settings: AppSettings, files: Path, open_page: bool) -> bool:
 def _announce(settings: AppSettings, open_page: bool) -> None:
     address = f"http://{_shown_host(settings.host)}:{settings.port}"
     print(f"MusicGraph: {address}  (model: {settings.model_name()})", flush=True)
+    if settings.takes_dir is not None:
+        print(f"takes: {settings.takes_dir}", flush=True)
     if open_page:
         threading.Timer(OPEN_AFTER_S, webbrowser.open, [address]).start()
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +16,7 @@ import typer
 from .studio.settings import AppSettings
 
 USUAL = AppSettings()
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 Host = Annotated[
     str,
@@ -53,6 +55,15 @@ AllowedHost = Annotated[
 Mcp = Annotated[
     bool, typer.Option("--mcp", help="Also an MCP server, for assistants, at /gradio_api/mcp.")
 ]
+LibraryFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--library",
+        metavar="DIR",
+        help="Where takes are kept. Default: MusicGraph in your music folder, unless others can "
+        "come, who each get a shelf of their own for a day.",
+    ),
+]
 Open = Annotated[bool, typer.Option("--open", help="Also open the page in this machine's browser.")]
 
 
@@ -69,6 +80,7 @@ def demo(
     allowed_host: AllowedHost = [],  # noqa: B006
     mcp: Mcp = False,
     open: Open = False,
+    library: LibraryFolder = None,
 ) -> None:
     """Open the page, with the HTTP API on the same port."""
     from . import serve
@@ -88,8 +100,19 @@ def demo(
         mcp=mcp,
         allowed_hosts=tuple(allowed_host),
     )
+    settings = replace(settings, takes_dir=library or usual_library(settings))
     serve.serve(settings, open_page=open)
     serve.leave()
+
+
+def usual_library(settings: AppSettings) -> Path | None:
+    """In the music folder of whoever started the server; None where others can come too."""
+    is_own = settings.host in LOOPBACK and not settings.share and not settings.allowed_hosts
+    if not is_own or "SPACE_ID" in os.environ:
+        return None
+    from platformdirs import user_music_path
+
+    return user_music_path() / "MusicGraph"
 
 
 def _usual_host() -> str:

@@ -12,7 +12,6 @@ import uvicorn
 from workers import AnyWorker
 
 from musicgraph.app import serve
-from musicgraph.app.page import live
 from musicgraph.app.page.shelf import Shelf
 from musicgraph.app.studio.queue import JobQueue
 from musicgraph.app.studio.settings import AppSettings
@@ -38,8 +37,6 @@ def tiny_site(folder, patch, **settings):
     tiny.write_tiny_checkpoint(folder / "models" / "tiny", codebook_size=CODEBOOK_SIZE)
     patch.setenv("MUSICGRAPH_MODELS", str(folder / "models"))
     patch.setenv("GRADIO_TEMP_DIR", str(folder / "gradio"))
-    patch.setenv("PATH", __import__("os").environ["PATH"])  # provide_ffmpeg adds to it
-    live.provide_ffmpeg(folder / "ffmpeg")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

@@ -6,13 +6,13 @@ in ComfyUI.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from dataclasses import dataclass, replace
 from typing import Any
 
 import gradio as gr
 
-from ...workflows.events import AudioChunk
+from ...models.refused import Refused
 from ...workflows.registry import node_classes
 from ...workflows.request import Request
 from ..studio.job import Job
@@ -20,14 +20,14 @@ from ..studio.models import check_loras, permitted
 from ..studio.music import Music, music_job, music_of
 from ..studio.settings import AppSettings
 from ..studio.sounds import followed, uploaded
-from . import theme
+from . import browser
 from .form import Form, FormBuilder
-from .live import LiveSound, can_stream
-from .shelf import Shelf, Take, write_takes
+from .runs import Run, Runs
+from .shelf import Shelf
 from .sound_inputs import build_sounds
-from .status import JobStatus, explain, note
-from .take_card import take_card
-from .visitors import Visitors, visitor_of
+from .status import JobStatus, note
+from .visitors import Visitors
+from .words import trouble_of
 
 TAB = "create"
 
@@ -39,6 +39,8 @@ IDEAS = {
     "Music box": "a music box lullaby",
     "House party": "upbeat house track, 124 bpm",
 }
+STAGE = '<div id="mg-status"></div><div id="mg-takes"></div>'
+"""filled by `stage.js`"""
 
 
 # ---------------------------------------------------------------- a run
@@ -46,39 +48,25 @@ IDEAS = {
 
 @dataclass(frozen=True)
 class CreateStep:
-    """What the stage shows next."""
+    """How a run stands: a line for people, and at its end the music."""
 
     status: str
-    chunk: bytes | None = None
-    takes: tuple[Take, ...] | None = None
+    music: Music | None = None
 
 
-def compose(
-    visitors: Visitors, shelf: Shelf, settings: AppSettings, visitor: str, request: Request
-) -> Generator[CreateStep, None, None]:
-    """Yields steps as the run goes on. Closing it, or Visitors.stop, ends the run.
+def page_job(
+    shelf: Shelf, settings: AppSettings, visitor: str, request: Request
+) -> tuple[Request, Job]:
+    """The default graph for a visitor's request, and the request with its model's full name.
 
     A melody or a style is the path of an upload. Raises ModelNotOffered for a model or a LoRA that
-    is not on the menu, Refused for sounds that the model cannot follow.
+    is not on the menu, Refused for sounds that the model cannot follow, and WorkflowError.
     """
     how, _ = followed(request.melody or None, request.style or None, request.style_guidance)
     offer = permitted(settings, request.model, follows=how, downloads=True)
     check_loras(request.loras)
     request, named = replace(request, model=offer.name), {offer.name: offer.source}
-    job = _job(request, how, shelf, visitor, named)
-    status, live, streams = JobStatus(request.duration_s), LiveSound(), can_stream()
-    with visitors.submitted(visitor, TAB, job) as run:
-        for batch in run.stream.batches():
-            status.see(batch, run.handle.position())
-            for event in batch:
-                if isinstance(event, AudioChunk):
-                    live.push(event)
-            chunk = live.take(rest=run.stream.over) if streams else None
-            yield CreateStep(status.html(), chunk=chunk)
-        music = music_of(job, run.handle.result())
-    takes = write_takes(shelf.folder(visitor, "takes"), request, music)
-    shelf.add(visitor, takes)
-    yield CreateStep(_finished(music, request, streams), takes=takes)
+    return request, _job(request, how, shelf, visitor, named)
 
 
 def _job(request: Request, how: str, shelf: Shelf, visitor: str, named: dict[str, str]) -> Job:
@@ -93,64 +81,42 @@ def _job(request: Request, how: str, shelf: Shelf, visitor: str, named: dict[str
     )  # fmt: skip
 
 
-def _finished(music: Music, request: Request, streams: bool) -> str:
-    figures = (
-        f"{music.duration_s:.1f} s of music in {music.generation_s:.1f} s"
-        f" · {music.x_real_time:.1f} × real time"
-    )
-    if not streams:
-        figures += " · without ffmpeg on this machine, music plays only when it is done"
-    return note("Done", f"{figures} · seed {request.seed}", kind="done")
+def compose(
+    visitors: Visitors, shelf: Shelf, settings: AppSettings, visitor: str, request: Request
+) -> Generator[CreateStep, None, None]:
+    """For programs, which wait. Closing it, or Visitors.stop, ends the run.
+
+    Raises as `page_job` does.
+    """
+    request, job = page_job(shelf, settings, visitor, request)
+    status = JobStatus(request.duration_s)
+    with visitors.submitted(visitor, TAB, job) as run:
+        for batch in run.stream.batches():
+            status.see(batch, run.handle.position())
+            yield CreateStep(status.html())
+        music = music_of(job, run.handle.result())
+    yield CreateStep(note("Done", f"{music.duration_s:.1f} s of music", kind="done"), music)
 
 
 # ---------------------------------------------------------------- the tab
 
 
-@dataclass(frozen=True)
-class CreateTab:
-    """The parts that handlers read or change."""
-
-    form: Form
-    takes: gr.State
-    go: gr.Button
-    stop: gr.Button
-    status: gr.HTML
-    live: gr.Audio
-
-
-def build_create(
-    visitors: Visitors, shelf: Shelf, settings: AppSettings, shelf_changed: gr.State
-) -> CreateTab:
-    """Lays the tab out and connects it. `shelf_changed` tells the Takes tab to look again."""
+def build_create(runs: Runs, shelf: Shelf, settings: AppSettings) -> Form:
+    """Lays the tab out and connects it."""
     builder = FormBuilder(settings)
     with gr.Column(elem_id="mg-create"):
         with gr.Column(elem_id="mg-ask"):
             _ask(builder)
             with gr.Row(elem_id="mg-go"):
                 go = gr.Button("Generate", variant="primary", size="lg", elem_id="mg-generate")
-                stop = gr.Button("Stop", size="lg", elem_id="mg-stop", interactive=False)
+                gr.Button("Stop", size="lg", elem_id="mg-stop")
         with gr.Column(elem_id="mg-stage"):
-            status = gr.HTML(theme.empty_stage(), elem_id="mg-status")
-            live = gr.Audio(
-                label="Playing while it is made", streaming=True, autoplay=True,
-                interactive=False, visible="hidden", show_label=False, container=False,
-                elem_id="mg-live", buttons=[],
-            )  # fmt: skip
-            takes = gr.State(())
-            results = gr.Column()
+            gr.HTML(STAGE)
         with gr.Column(elem_id="mg-settings"):
-            _settings(builder, takes, settings)
-    tab = CreateTab(builder.form(), takes, go, stop, status, live)
-
-    with results:
-
-        @gr.render(inputs=[takes], show_progress="hidden")
-        def show(made: tuple[Take, ...]) -> None:
-            for take in made:
-                take_card(take, tab.form, restore_label="Make another with this seed", is_new=True)
-
-    _connect(tab, visitors, shelf, settings, shelf_changed)
-    return tab
+            _settings(builder, settings)
+    form = builder.form()
+    _connect(form, go, runs, shelf, settings)
+    return form
 
 
 def _ask(builder: FormBuilder) -> None:
@@ -162,79 +128,77 @@ def _ask(builder: FormBuilder) -> None:
     builder.duration()
 
 
-def _settings(builder: FormBuilder, takes: gr.State, settings: AppSettings) -> None:
+def _settings(builder: FormBuilder, settings: AppSettings) -> None:
     build_sounds(builder, settings, builder.model())
     builder.loras()
     with gr.Row(elem_id="mg-seed-row"):
         seed = builder.seed()
         with gr.Column(elem_id="mg-dice-col"):
-            dice = gr.Button("Roll a seed", size="sm", elem_id="mg-dice")
-            again = gr.Button("Reuse last", size="sm", elem_id="mg-again")
+            dice = gr.Button("Draw a new one", size="sm", elem_id="mg-dice")
+            again = gr.Button("Use the last", size="sm", elem_id="mg-again")
         builder.variations()
-    with gr.Accordion("More: what to avoid, guidance, loudness …", open=False, elem_id="mg-more"):
+    builder.loudness()
+    with gr.Accordion("More: what to avoid, guidance, precision …", open=False, elem_id="mg-more"):
         with gr.Column(elem_classes="mg-fields"):
             builder.negative()
             for field in ("cfg", "temperature", "top_k", "top_p", "precision"):
                 builder.as_declared(field)
-            builder.loudness()
-    draw = f"() => Math.floor(Math.random() * {2**32})"
-    dice.click(None, None, seed, js=draw, api_visibility="private")
-    again.click(_last_seed, takes, seed, api_visibility="private", queue=False)
+    quiet = {"api_visibility": "private", "show_progress": "hidden"}
+    dice.click(None, None, seed, js="() => -1", **quiet)
+    again.click(None, seed, seed, js="now => MusicGraph.lastSeed(now)", **quiet)
 
 
-def _last_seed(takes: tuple[Take, ...]) -> Any:
-    return takes[0].request.seed if takes else gr.skip()
+def _connect(form: Form, go: gr.Button, runs: Runs, shelf: Shelf, settings: AppSettings) -> None:
+    """A press starts a run, and nothing more: how it goes, the page asks by itself
+    (`stage.js`).
+    """
 
-
-def _connect(
-    tab: CreateTab,
-    visitors: Visitors,
-    shelf: Shelf,
-    settings: AppSettings,
-    shelf_changed: gr.State,
-) -> None:
-    def make(request: gr.Request, given: dict[Any, Any]) -> Iterator[dict[Any, Any]]:
-        has_sounded = False
-        silent = {tab.live: _silence()}
-        starting = {tab.status: note("Starting", busy=True), tab.takes: ()}
-        yield {**silent, **starting, **_running(tab, True)}
+    def start(request: gr.Request, given: dict[Any, Any]) -> dict[str, Any]:
         try:
-            wanted, visitor = tab.form.request(given), visitor_of(request.session_hash)
-            for step in compose(visitors, shelf, settings, visitor, wanted):
-                if step.chunk is not None and not has_sounded:
-                    has_sounded = True
-                    yield {tab.live: gr.update(visible=True)}
-                shown: dict[Any, Any] = {tab.status: step.status}
-                if step.chunk is not None:
-                    shown[tab.live] = step.chunk
-                elif step.takes is not None and not has_sounded:
-                    shown |= silent
-                if step.takes is not None:
-                    shown |= {tab.takes: step.takes, shelf_changed: step.takes[0].id}
-                yield shown
+            wanted = form.request(given)
+            _check_negative(wanted)
+            owner = browser.of(request)
+            wanted, job = page_job(shelf, settings, owner, wanted)
+            own = {name: value for name, value in form.values(wanted).items() if name in kept}
+            run = Run(owner, wanted, job, own, shelf.takes_of(owner))
+            return {"run": runs.start(run).id}
         except Exception as error:  # also what nobody foresaw: see failure_of
-            yield {**silent, tab.status: explain(error)}
+            trouble = trouble_of(error, set(form.widgets))
+            words = {"title": trouble.title, "text": trouble.text, "field": trouble.field}
+            return {"trouble": words}
 
-    def stop(request: gr.Request) -> None:
-        visitors.stop(visitor_of(request.session_hash), TAB)
-
-    outputs = [tab.live, tab.status, tab.takes, tab.go, tab.stop, shelf_changed]
-    gr.on(
-        [tab.go.click, tab.form.widgets["prompt"].submit], make, tab.form.inputs(), outputs,
-        show_progress="hidden", concurrency_limit=None, api_visibility="private",
-    ).then(
-        lambda: _running(tab, False), None, [tab.go, tab.stop],
-        api_visibility="private", queue=False,
-    )  # fmt: skip
+    kept = form.kept()
     quiet = {"queue": False, "api_visibility": "private", "show_progress": "hidden"}
-    tab.live.stop(_silence, None, tab.live, **quiet)
-    tab.stop.click(stop, None, None, queue=False, api_visibility="private")
+    started = gr.JSON(elem_id="mg-started", elem_classes="mg-hidden")
+    gr.on(
+        [go.click, form.widgets["prompt"].submit], start, form.inputs(), started, **quiet
+    ).then(None, started, None, js="answer => MusicGraph.started(answer)", **quiet)  # fmt: skip
 
 
-def _silence() -> Any:
-    """Ends what the live player plays, and takes it out of sight."""
-    return gr.update(value=None, visible="hidden")
+def remember(page: gr.Blocks, form: Form) -> None:
+    """What stands in the form outlasts the page, and a take's settings find their way back."""
+    kept = form.kept()
+    widgets, quiet = [*kept.values()], {"queue": False, "api_visibility": "private"}
+    page.load(
+        None, widgets, widgets,
+        js=f"(...values) => MusicGraph.restored({[*kept]!r}, values)", **quiet,
+    )  # fmt: skip
+    gr.on(
+        [widget.change for widget in widgets], None, widgets, None,
+        js=f"(...values) => MusicGraph.remember({[*kept]!r}, values)", **quiet,
+    )  # fmt: skip
+    fill = gr.Button("Fill the form", elem_id="mg-fill", elem_classes="mg-hidden")
+    fill.click(
+        None, widgets, widgets,
+        js=f"(...values) => MusicGraph.filled({[*kept]!r}, values)", **quiet,
+    ).then(None, None, None, js="() => MusicGraph.afterFilling()", **quiet)  # fmt: skip
 
 
-def _running(tab: CreateTab, now: bool) -> dict[Any, Any]:
-    return {tab.go: gr.update(interactive=not now), tab.stop: gr.update(interactive=now)}
+def _check_negative(request: Request) -> None:
+    if request.negative.strip() and request.cfg == 1 and not request.automation:
+        raise Refused(
+            "negative",
+            got="words, with guidance 1, where they have no effect",
+            remedy="raise the guidance (3 is usual), or empty this field",
+        )
+

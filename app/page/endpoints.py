@@ -10,25 +10,30 @@ import contextlib
 import functools
 import inspect
 import json
+import secrets
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from ...workflows.inputs import InputSpec
+from ...workflows.media.audio import write_audio
 from ...workflows.overrides import Override, with_overrides
 from ...workflows.problems import refused
 from ...workflows.registry import node_classes
-from ...workflows.request import LorasInput
+from ...workflows.request import LorasInput, Request
 from ..studio.calls import CALL_HEADER
 from ..studio.failures import failure_of
 from ..studio.fields import Fields, choice, page_fields
+from ..studio.music import Music
 from ..studio.settings import AppSettings
-from ..studio.sounds import SOUNDS, WORDS, followed
+from ..studio.sounds import SOUNDS, WORDS, followed, plain
 from .create import compose
 from .form import request_from
 from .graph import Made, opened, read_upload, run_graph
-from .shelf import SUFFIXES, Shelf, Take
+from .routes import FORMATS_GIVEN
+from .shelf import Shelf
 from .visitors import Visitors, visitor_of
 
 ARGUMENTS = (
@@ -38,7 +43,6 @@ ARGUMENTS = (
 """of /generate, in an order that stays"""
 LEFT_OUT = ("melody", "style", "style_guidance")
 """the last of them, which need not be given; of the others Gradio takes what their widgets hold"""
-FORMATS = tuple(suffix.removeprefix(".") for suffix in SUFFIXES)
 GENERATE_DESCRIPTION = "Make instrumental music from a description, and get it as audio files."
 
 
@@ -59,15 +63,16 @@ def build_endpoints(visitors: Visitors, shelf: Shelf, settings: AppSettings) -> 
         asked = {name: spec for name, spec in fields.items() if name not in beside}
         wanted = request_from(asked, given)
         facts: dict[str, Any] = {"seed": wanted.seed}
-        takes: Sequence[Take] = []
-        run = compose(visitors, shelf, settings, _visitor(request), wanted)
+        visitor, music = _visitor(request), None
+        run = compose(visitors, shelf, settings, visitor, wanted)
         with contextlib.closing(run):
             for step in run:
-                takes = step.takes or takes
+                music = step.music
                 yield [], facts
-        files = [path for take in takes for path in take.files if path.suffix == f".{file_format}"]
-        facts |= {"seconds": takes[0].duration_s, "engine": takes[0].engine}
-        yield [str(path) for path in files], facts
+        assert music is not None, "a run that ends without an error gives music"
+        folder = shelf.folder(visitor, "takes") / secrets.token_hex(8)
+        facts |= {"seconds": music.duration_s, "engine": music.engine}
+        yield [str(path) for path in _written(folder, wanted, music, f".{file_format}")], facts
 
     _describe(generate, fields)
 
@@ -106,9 +111,22 @@ def build_endpoints(visitors: Visitors, shelf: Shelf, settings: AppSettings) -> 
         )  # fmt: skip
 
 
+def _written(folder: Path, request: Request, music: Music, suffix: str) -> Iterator[Path]:
+    """A file for each item; item i is what seed + i makes by itself."""
+    for index, sound in enumerate(music.waveform):
+        path = folder / f"{plain(request.prompt, 'music')}-{request.seed + index}{suffix}"
+        write_audio(path, sound, music.sample_rate, tags=music.tags)
+        yield path
+
+
+def _format_field() -> InputSpec:
+    words = f"{', '.join(FORMATS_GIVEN)}."
+    return choice("file_format", FORMATS_GIVEN, words, default=FORMATS_GIVEN[0])
+
+
 def _generate_fields(settings: AppSettings) -> dict[str, InputSpec]:
     """By field of a Request, in the order of ARGUMENTS."""
-    format = choice("file_format", FORMATS, f"{', '.join(FORMATS)}.", default=FORMATS[0])
+    format = _format_field()
     sounds = {how: _sound_field(how) for how in SOUNDS}
     known = {**page_fields(settings), "file_format": format, **sounds}
     named = {spec.name: (field, spec) for field, spec in known.items()}

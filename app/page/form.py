@@ -27,7 +27,7 @@ from .widgets import widget
 
 LOUD = "loud"
 """the box that says whether the loudness counts"""
-USUAL_LUFS = -14.0
+USUAL_LUFS = -16.0
 LABELS = {
     "prompt": "What do you want to hear?",
     "duration": "Length in seconds",
@@ -114,13 +114,15 @@ class Form:
         values = {name: given[widget] for name, widget in self.widgets.items()}
         return request_from(self.fields, values)
 
-    def outputs(self) -> list[Any]:
-        return list(self.widgets.values())
-
-    def updates(self, request: Request) -> dict[Any, Any]:
-        """What shows a request in the form."""
+    def values(self, request: Request) -> dict[str, Any]:
+        """What stands in the form for a request, by the page's names."""
         values = values_of(self.fields, request)
-        return {widget: values[name] for name, widget in self.widgets.items()}
+        return {name: values[name] for name in self.widgets if name in values}
+
+    def kept(self) -> dict[str, Any]:
+        """The widgets whose values outlast the page: all but sounds and files."""
+        files = (gr.Audio, gr.File)
+        return {name: one for name, one in self.widgets.items() if not isinstance(one, files)}
 
 
 class FormBuilder:
@@ -137,6 +139,7 @@ class FormBuilder:
         return Form(fields, self._widgets)
 
     def _keep(self, name: str, widget: Any) -> Any:
+        widget.elem_id = widget.elem_id or f"mg-{name.replace('_', '-')}"
         self._widgets[name] = widget
         return widget
 
@@ -206,11 +209,13 @@ class FormBuilder:
         return self._keep(spec.name, _widget(spec))
 
     def loudness(self) -> gr.Slider:
-        self._keep(LOUD, gr.Checkbox(False, label="Bring it to a loudness"))
-        spec = self._fields["loudness_lufs"].narrowed(
-            default=USUAL_LUFS, tooltip="−14 is usual for streaming."
-        )
-        return self._keep("loudness", _widget(spec))
+        with gr.Row(elem_id="mg-loudness-row"):
+            words = "All takes equally loud, peaks at most −1 dBTP."
+            self._keep(LOUD, gr.Checkbox(True, label="Even loudness", info=words))
+            spec = self._fields["loudness_lufs"].narrowed(
+                default=USUAL_LUFS, tooltip="−14 is usual for streaming."
+            )
+            return self._keep("loudness", _widget(spec))
 
 
 def _widget(spec: InputSpec) -> Any:

@@ -27,23 +27,25 @@ from ...workflows import default_graph
 from ...workflows.events import NodeCached, NodeFailed, NodeOutput, NodeStarted
 from ...workflows.graph import Graph, Node
 from ...workflows.media.formats import BY_SUFFIX
+from ...workflows.media.retag import TAGGED_SUFFIXES
 from ...workflows.overrides import Override, with_overrides
 from ...workflows.problems import Problem, WorkflowError
 from ...workflows.reader import Document, read_document
 from ...workflows.registry import NodeClasses, NodeSpecs, node_classes
-from ...workflows.request import LOADER, SAMPLER
+from ...workflows.request import LOADER, SAMPLER, TEXT
 from ...workflows.validate import Validation, validate
 from ...workflows.workflow import Workflow
 from ..studio.fields import MAX_VARIATIONS, page_fields
 from ..studio.job import Folders, Job
 from ..studio.models import offers
 from ..studio.settings import AppSettings
+from . import browser
 from .graph_form import LOADER_INPUT, Field, overrides, sections
 from .graph_picture import draw_graph
+from .take_library import Library
 from .model_menu import model_choices
 from .shelf import Shelf
 from .status import JobStatus, explain, note
-from .take_card import player
 from .visitors import Visitors, visitor_of
 from .widgets import widget
 
@@ -85,6 +87,8 @@ class Made:
     title: str
     files: tuple[Path, ...]
     text: str = ""
+    takes: tuple[str, ...] = ()
+    """of those files that are in the library by now"""
 
 
 @dataclass(frozen=True)
@@ -193,6 +197,14 @@ def _made(title: str, event: NodeOutput, folder: Path) -> Made:
     files = tuple(Path(shutil.copy2(path, own / path.name)) for path in event.files)
     texts = event.ui.get("text", ()) if not files else ()
     return Made(title, files, "\n".join(map(str, texts)))
+
+
+def _kept(library: Library, made: Made, graph: Graph) -> Made:
+    """With the sounds in the library, named by the words that the graph has encoded."""
+    texts = [str(node.inputs.get("text", "")).strip() for node in graph.of_class(TEXT)]
+    title = next(filter(None, texts), made.title)
+    sounds = [path for path in made.files if path.suffix.lower() in TAGGED_SUFFIXES]
+    return replace(made, takes=tuple(library.take_in(path, title).id for path in sounds))
 
 
 def _status(status: JobStatus, graph: Graph) -> str:
@@ -312,6 +324,7 @@ def _form(
 
     def start(request: gr.Request, *values: Any) -> Iterator[list[Any]]:
         visitor = visitor_of(request.session_hash)
+        library = shelf.takes_of(browser.of(request))
         yield [
             note("Starting", busy=True),
             gr.skip(),
@@ -327,12 +340,13 @@ def _form(
             filled = with_overrides(opened(document, classes), changes)
             graph = filled.graph
             for shown in run_graph(visitors, shelf, settings, visitor, filled):
+                fresh = [_kept(library, one, graph) for one in shown.made[len(results) :]]
                 drawn = (
                     gr.skip() if shown.marks == marks else draw_graph(graph, classes, shown.marks)
                 )
-                fresh = gr.skip() if shown.made == results else shown.made
-                marks, results = shown.marks, shown.made
-                yield [shown.status, drawn, fresh, gr.skip(), gr.skip()]
+                marks, results = shown.marks, (*results, *fresh)
+                listed = results if fresh else gr.skip()
+                yield [shown.status, drawn, listed, gr.skip(), gr.skip()]
         except Exception as error:  # also what nobody foresaw: see failure_of
             yield [
                 explain(error),
@@ -364,15 +378,15 @@ def _broken(error: Exception) -> dict[str, str]:
 
 
 def _result(one: Made) -> None:
-    with gr.Column(elem_classes="mg-take"):
+    with gr.Column(elem_classes="mg-result"):
         gr.HTML(f'<div class="mg-title"><b>{html.escape(one.title)}</b></div>')
+        if one.takes:
+            gr.HTML(f'<div class="mg-graph-takes" data-takes="{" ".join(one.takes)}"></div>')
         for path in one.files:
             label = f"{one.title}: {path.name}"
-            if path.suffix in BY_SUFFIX:
-                player(path, label)
-            elif path.suffix in IMAGE_SUFFIXES:
+            if path.suffix in IMAGE_SUFFIXES:
                 gr.Image(str(path), label=label, interactive=False)
-            with gr.Row(elem_classes="mg-actions"):
+            with gr.Row():
                 gr.DownloadButton(path.name, value=path, size="sm")
         if one.text:
             gr.Textbox(one.text, label=one.title, interactive=False)

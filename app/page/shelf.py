@@ -1,129 +1,81 @@
-"""What the visitors made: each visitor's takes and files, in a folder of their own, for a limited
-time.
+"""Where the page keeps files: everybody's uploads and results in a folder of their own, for a
+limited time, and the library of takes.
 
-A visitor is a browser session. Files lie under a folder that nobody can guess and are handed out
-through Gradio's cache only.
+On one's own machine the library is one folder that stays; on a server for others each browser has
+one of its own, which goes like everything else.
 """
 
 from __future__ import annotations
 
 import contextlib
-import logging
 import secrets
 import shutil
 import tempfile
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ...models.disk.files import replace_file
-from ...workflows.media.audio import write_audio
-from ...workflows.media.formats import FORMATS
-from ...workflows.request import Request
-from ..studio.music import Music
-from ..studio.sounds import plain
-
-log = logging.getLogger("musicgraph")
+from .take_library import Library
 
 KEEP_S = 24 * 3600.0
-SUFFIXES = tuple(FORMATS[name].suffix for name in ("flac", "wav", "mp3"))
-PICTURE_SIZE = (1024, 256)
-
-
-@dataclass(frozen=True)
-class Take:
-    """One finished piece of music. `request` makes exactly this one again."""
-
-    id: str
-    request: Request
-    files: tuple[Path, ...]
-    """the same sound, a file for each of SUFFIXES"""
-    picture: Path
-    duration_s: float
-    engine: str
-    x_real_time: float
-    made_at: float = field(default_factory=time.time)
-
-    @property
-    def title(self) -> str:
-        return self.request.prompt.strip() or "No words: unconditional"
 
 
 class Shelf:
-    """Takes by visitor. Folders appear when the first file is made."""
+    """Folders by visitor. They appear when the first file is made."""
 
     def __init__(
-        self, root: Path | None = None, keep_s: float = KEEP_S, now: Callable[[], float] = time.time
+        self,
+        root: Path | None = None,
+        keep_s: float = KEEP_S,
+        now: Callable[[], float] = time.time,
+        library: Path | None = None,
     ):
+        """`library`: everybody's takes lie in this folder, and stay."""
         self.keep_s, self._now = keep_s, now
         self._root = root
         self._lock = threading.Lock()
         self._folders: dict[str, Path] = {}
-        self._takes: dict[str, tuple[Take, ...]] = {}
+        self._shared = Library(library) if library is not None else None
 
     def folder(self, visitor: str, purpose: str) -> Path:
         """A visitor's own folder for takes, input, output or temp."""
+        folder = self._own(visitor) / purpose
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def takes_of(self, visitor: str) -> Library:
+        """The takes that a visitor sees."""
+        return self._shared or self.own_library(visitor)
+
+    def own_library(self, visitor: str) -> Library:
+        """Takes that nobody else sees, and that do not stay."""
+        return Library(self._own(visitor) / "takes", keep_s=self.keep_s)
+
+    def _own(self, visitor: str) -> Path:
         with self._lock:
             if visitor not in self._folders:
                 self._root = self._root or Path(tempfile.mkdtemp(prefix="musicgraph-"))
                 self._folders[visitor] = self._root / secrets.token_hex(16)
-            folder = self._folders[visitor] / purpose
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder
-
-    def add(self, visitor: str, takes: tuple[Take, ...]) -> None:
-        with self._lock:
-            self._takes[visitor] = (*reversed(takes), *self._takes.get(visitor, ()))
-
-    def takes(self, visitor: str) -> tuple[Take, ...]:
-        """Newest first."""
-        with self._lock:
-            return self._takes.get(visitor, ())
-
-    def remove(self, visitor: str, take_id: str) -> None:
-        with self._lock:
-            mine = self._takes.get(visitor, ())
-            gone = [take for take in mine if take.id == take_id]
-            self._takes[visitor] = tuple(take for take in mine if take.id != take_id)
-        for take in gone:
-            _delete(take)
+            return self._folders[visitor]
 
     def sweep(self) -> None:
-        """Removes what is too old: takes, and whatever else was left in a visitor's folder."""
+        """Removes what is too old in visitors' folders."""
         limit = self._now() - self.keep_s
         with self._lock:
-            gone = [
-                take for takes in self._takes.values() for take in takes if take.made_at < limit
-            ]
-            kept = {
-                who: tuple(t for t in takes if t.made_at >= limit)
-                for who, takes in self._takes.items()
-            }
-            self._takes = {who: takes for who, takes in kept.items() if takes}
             folders = dict(self._folders)
-        for take in gone:
-            _delete(take)
         for visitor, folder in folders.items():
             if _delete_old(folder, limit):
                 with self._lock:
                     self._folders.pop(visitor, None)
 
     def close(self) -> None:
-        """Removes everything."""
+        """Removes everything but a library that stays."""
         with self._lock:
             root, self._root = self._root, None
-            self._takes, self._folders = {}, {}
+            self._folders = {}
         if root is not None:
             shutil.rmtree(root, ignore_errors=True)
-
-
-def _delete(take: Take) -> None:
-    for path in (*take.files, take.picture):
-        path.unlink(missing_ok=True)
-    with contextlib.suppress(OSError):  # something else lies there, or it is gone already
-        take.picture.parent.rmdir()
 
 
 def _delete_old(folder: Path, limit: float) -> bool:
@@ -144,38 +96,3 @@ def _is_older(path: Path, limit: float) -> bool:
     with contextlib.suppress(OSError):
         return path.lstat().st_mtime < limit
     return False
-
-
-# ---------------------------------------------------------------- from music to files
-
-
-def write_takes(folder: Path, request: Request, music: Music) -> tuple[Take, ...]:
-    """Each item of a batch as files and a picture. Item i is what seed + i makes by itself."""
-    takes = []
-    for index, sound in enumerate(music.waveform):
-        own = replace(request, seed=request.seed + index, variations=1)
-        name = f"{plain(request.prompt, 'music')}-{own.seed}"
-        place = folder / secrets.token_hex(8)
-        files = tuple(place / (name + suffix) for suffix in SUFFIXES)
-        for path in files:
-            write_audio(path, sound, music.sample_rate, tags=music.tags)
-        picture = draw_picture(sound, music.sample_rate, place / f"{name}.jpg")
-        takes.append(
-            Take(place.name, own, files, picture, music.duration_s, music.engine, music.x_real_time)
-        )
-    return tuple(takes)
-
-
-def draw_picture(sound, sample_rate: int, path: Path) -> Path:
-    """Waveform above mel spectrogram of `[C, samples]`, as JPEG."""
-    import io
-
-    from PIL import Image
-
-    from ...models.dsp import picture
-
-    pixels = (picture(sound, sample_rate, *PICTURE_SIZE) * 255).byte().numpy()
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "JPEG", quality=88)
-    replace_file(path, buffer.getvalue())
-    return path

@@ -46,6 +46,11 @@ class JobStatus:
         frames = event.block.start_frame + event.block.tokens.shape[-1]
         self.share = frames / max(1, event.block.total_frames)
 
+    def x_real_time(self) -> float:
+        """Seconds of music composed in a second; 0 before the first."""
+        passed = time.monotonic() - (self.composing_since or 0.0)
+        return self.share * self.duration_s / max(passed, 1e-3) if self.composing_since else 0.0
+
     def html(self) -> str:
         if self.position > 0:
             ahead = "you are next" if self.position == 1 else f"number {self.position} in line"
@@ -65,7 +70,7 @@ class JobStatus:
         yield f"{done_s:.1f} of {self.duration_s:g} s"
         passed = time.monotonic() - (self.composing_since or 0.0)
         if passed > 0.5 and done_s > 0:
-            yield f"{done_s / passed:.1f} × real time"
+            yield f"{self.x_real_time():.1f} × real time"
             yield f"{max(0.0, passed / self.share - passed):.0f} s left"
 
 

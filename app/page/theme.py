@@ -129,37 +129,19 @@ LOGO = """<svg viewBox="0 0 40 40" width="34" height="34" aria-hidden="true" foc
 HEADER = f"""<header class="mg-head">{LOGO}<div><h1>MusicGraph</h1>
 <p>Say what you want to hear.</p></div></header>"""
 
-EMPTY_STAGE = """<div class="mg-empty">
-<svg viewBox="0 0 320 90" aria-hidden="true" focusable="false"><defs>
-<linearGradient id="mg-wave" gradientUnits="userSpaceOnUse" x1="0" x2="320" y1="0" y2="0">
-<stop offset="0" stop-color="#64228f"/><stop offset=".5" stop-color="#cf3f7c"/>
-<stop offset="1" stop-color="#f9a045"/>
-</linearGradient></defs><g fill="url(#mg-wave)">{bars}</g></svg>
-<h2>Nothing to hear yet</h2>
-<p>Write a few words about style, instruments and mood, or take one of the ideas, and press
-<b>Generate</b>.
-You hear the music while it is being made.</p></div>"""
+HERE = Path(__file__).parent
+STYLES = [HERE / "style.css", HERE / "takes.css"]
+SCRIPTS = ("page.js", "player.js", "takes.js", "stage.js")
+"""in this order"""
 
 
-def empty_stage() -> str:
-    """What the stage shows before the first music: a still wave, and what to do."""
-    from math import sin
-
-    heights = [
-        8 + 30 * abs(sin(i * 0.37) * sin(i * 0.11 + 0.6)) + 14 * abs(sin(i * 1.7))
-        for i in range(53)
-    ]
-    bars = "".join(
-        f'<rect x="{4 + 6 * i}" y="{45 - h / 2:.1f}" width="3" height="{h:.1f}" rx="1.5"/>'
-        for i, h in enumerate(heights)
+def head() -> str:
+    """Keeps the theme of the system, lets ?__theme=dark|light of Gradio do its work, and brings the
+    page's own script.
+    """
+    scripts = "\n".join((HERE / name).read_text(encoding="utf-8") for name in SCRIPTS)
+    return (
+        '<meta name="description" content="Text to music on your own machine">'
+        '<meta name="color-scheme" content="light dark">'
+        f"<script>{scripts}</script>"
     )
-    return EMPTY_STAGE.replace("{bars}", bars)
-
-
-# Keeps the theme of the system, and lets ?__theme=dark|light of Gradio do its work.
-HEAD = (
-    '<meta name="description" content="Text to music on your own machine">'
-    '<meta name="color-scheme" content="light dark">'
-)
-
-STYLE = Path(__file__).with_name("style.css")

@@ -37,6 +37,9 @@ class AppSettings:
     mcp: bool = False
     allowed_hosts: tuple[str, ...] = ()
     """names, besides loopback's own, under which the server answers"""
+    takes_dir: Path | None = None
+    """the folder of the page's takes; None: each browser has takes of its own, for a limited time
+    """
     idle_unload_s: float = 600.0
     """the model is unloaded after so long without work"""
 

@@ -1,0 +1,141 @@
+/* What the page's scripts share: the browser's number, questions to the server, the watch over the
+   connection, and what stands in the form, which outlasts the page. */
+(MusicGraph => {
+  "use strict";
+
+  // ------------------------------------------------------------------ whose page it is
+  const known = document.cookie.match(/(?:^|; )musicgraph=([0-9a-f]{32})(?:;|$)/);
+  const drawn = () => [...crypto.getRandomValues(new Uint8Array(16))]
+    .map(byte => byte.toString(16).padStart(2, "0")).join("");
+  const site = location.protocol === "https:"  // a Space is shown inside another site's page
+    ? "SameSite=None; Secure; Partitioned" : "SameSite=Strict";
+  document.cookie = `musicgraph=${known ? known[1] : drawn()}; path=/; max-age=31536000; ${site}`;
+
+  // ------------------------------------------------------------------ questions to the server
+  const PATIENCE_MS = 15000, RETRY_MS = 1500;
+  const base = new URL(location.pathname.replace(/[^/]*$/, ""), location.origin);
+  const address = path => new URL(`page/${path}`, base).href;
+  const pause = ms => new Promise(done => setTimeout(done, ms));
+
+  /** Answers with what the server says; throws its words, or `isLost` where there is no answer. */
+  async function ask(path, body) {
+    const how = body === undefined ? {} : {
+      method: "POST", body: JSON.stringify(body), headers: {"content-type": "application/json"}};
+    let answer, response;
+    try {
+      response = await fetch(address(path), {...how, signal: AbortSignal.timeout(PATIENCE_MS)});
+      answer = await response.json();
+    } catch (error) {
+      lose();
+      throw Object.assign(new Error("connection lost"), {isLost: true});
+    }
+    if (!response.ok) throw new Error(answer.trouble || "That did not work.");
+    return answer;
+  }
+
+  // ------------------------------------------------------------------ the watch over it
+  const connection = new EventTarget();
+  let isLost = false;
+
+  async function lose() {
+    if (isLost) return;
+    isLost = true;
+    say("Connection lost, trying again …", {stays: true});
+    connection.dispatchEvent(new Event("lost"));
+    while (isLost) {
+      await pause(RETRY_MS);
+      try {
+        const response = await fetch(address("runs"), {signal: AbortSignal.timeout(PATIENCE_MS)});
+        if (response.ok) isLost = false;
+      } catch (error) { /* not yet */ }
+    }
+    say("Connected again.");
+    connection.dispatchEvent(new Event("back"));
+  }
+  addEventListener("offline", lose);
+
+  // ------------------------------------------------------------------ short words
+  let hiding = 0;
+
+  /** A line at the lower edge; `undo` adds a button that takes something back. */
+  function say(words, {undo = null, stays = false} = {}) {
+    const line = document.getElementById("mg-toast") || document.body.appendChild(
+      element("div", {id: "mg-toast", role: "status"}));
+    line.replaceChildren(element("span", {}, words));
+    if (undo) line.append(element("button", {type: "button", click: () => {
+      line.classList.remove("shown");
+      undo();
+    }}, "Undo"));
+    line.classList.add("shown");
+    clearTimeout(hiding);
+    if (!stays) hiding = setTimeout(() => line.classList.remove("shown"), undo ? 15000 : 4000);
+  }
+
+  /** `click` is listened to; text is text, never markup. */
+  function element(name, {click, ...attributes} = {}, ...children) {
+    const made = document.createElement(name);
+    for (const [key, value] of Object.entries(attributes)) {
+      if (value !== null && value !== false) made.setAttribute(key, value === true ? "" : value);
+    }
+    if (click) made.addEventListener("click", click);
+    made.append(...children);
+    return made;
+  }
+
+  /** Calls back with the element as soon as the page has it. */
+  function whenThere(id, use) {
+    const look = () => {
+      const found = document.getElementById(id);
+      if (found) { watching.disconnect(); use(found); }
+      return Boolean(found);
+    };
+    const watching = new MutationObserver(look);
+    if (!look()) watching.observe(document.documentElement, {childList: true, subtree: true});
+  }
+
+  // ------------------------------------------------------------------ the form
+  const FORM = "musicgraph-form", SEED = "musicgraph-seed";
+  let waiting = null, then = null;
+
+  const stored = () => {
+    try { return JSON.parse(localStorage.getItem(FORM)) || {}; } catch (error) { return {}; }
+  };
+  const before = stored();
+  let isRestored = false;
+
+  /** What stood in the form when it was last seen, in the order of its names. */
+  function restored(names, values) {
+    isRestored = true;
+    return names.map((name, at) => name in before ? before[name] : values[at]);
+  }
+
+  function remember(names, values) {
+    if (!isRestored) return;  // what the page begins with is not what somebody chose
+    const now = Object.fromEntries(names.map((name, at) => [name, values[at]]));
+    localStorage.setItem(FORM, JSON.stringify({...stored(), ...now}));
+  }
+
+  /** Puts a take's settings into the form, and then does what is to be done with them. */
+  function fill(settings, afterwards = null) {
+    [waiting, then] = [settings, afterwards];
+    document.getElementById("mg-fill").click();
+  }
+  const filled = (names, values) =>
+    names.map((name, at) => waiting && name in waiting ? waiting[name] : values[at]);
+  function afterFilling() {
+    const next = then;
+    [waiting, then] = [null, null];
+    if (next) next();
+  }
+  const keepSeed = seed => localStorage.setItem(SEED, String(seed));
+  const lastSeed = now => Number(localStorage.getItem(SEED) ?? now);
+
+  function openTab(name) {
+    [...document.querySelectorAll("[role=tab]")].find(tab => tab.innerText.trim() === name)?.click();
+  }
+
+  Object.assign(MusicGraph, {
+    address, ask, connection, lose, say, element, whenThere, pause, openTab,
+    restored, remember, fill, filled, afterFilling, keepSeed, lastSeed, isLost: () => isLost,
+  });
+})(window.MusicGraph = window.MusicGraph || {});

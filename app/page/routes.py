@@ -1,0 +1,207 @@
+"""What the page's own script asks: how a run is, its sound, and the takes of the library.
+
+    GET  page/runs                the run that goes on
+    GET  page/runs/ID             how it is        GET page/runs/ID/sound     as it grows
+    POST page/runs/ID/stop, …/leave
+    GET  page/takes               all of them      GET page/takes.zip
+    GET  page/takes/ID/sound, …/picture, …/as/FORMAT
+    POST page/takes/ID/rename, …/favour, …/remove, …/restore
+
+Who asks is told by the browser's number. All of it lies behind the door of the server, which lets
+no other site's page in.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from fastapi import APIRouter, Request
+from fastapi.responses import FileResponse, JSONResponse, Response, StreamingResponse
+from starlette.background import BackgroundTask
+from starlette.concurrency import run_in_threadpool
+
+from ...models.refused import Refused
+from ...workflows.media.audio import audio_bytes, read_audio
+from ...workflows.media.formats import BY_SUFFIX, FORMATS, ZIP_TYPE
+from ...workflows.media.retag import all_tags
+from ..studio.failures import failure_of
+from . import browser
+from .take_library import Library
+from .live import MEDIA_TYPE
+from .runs import Run, Runs
+from .shelf import Shelf
+
+FORMATS_GIVEN = ("flac", "wav", "mp3")
+NOT_KEPT = {"cache-control": "no-store"}
+MAX_BODY_BYTES = 16 * 1024
+
+
+def build_routes(runs: Runs, shelf: Shelf) -> APIRouter:
+    """To be included in the server in front of the page."""
+    pages = _Pages(runs, shelf)
+    router = APIRouter(prefix="/page", include_in_schema=False)
+    for path, answer in (
+        ("/runs", pages.going_on),
+        ("/runs/{id}", pages.run),
+        ("/runs/{id}/sound", pages.run_sound),
+        ("/takes", pages.takes),
+        ("/takes.zip", pages.all_takes),
+        ("/takes/{id}/sound", pages.sound),
+        ("/takes/{id}/picture", pages.picture),
+        ("/takes/{id}/as/{format}", pages.as_format),
+    ):
+        router.add_api_route(path, _explained(answer), methods=["GET"])
+    for path, answer in (
+        ("/runs/{id}/stop", pages.stop),
+        ("/runs/{id}/leave", pages.leave),
+        ("/takes/{id}/{change}", pages.change),
+    ):
+        router.add_api_route(path, _explained(answer), methods=["POST"])
+    return router
+
+
+def _explained(answer: Callable[[Request], Any]) -> Callable[[Request], Any]:
+    async def explained(http: Request) -> Response:
+        try:
+            return await answer(http)
+        except Exception as error:  # also what nobody foresaw: see failure_of
+            failure = failure_of(error)
+            status = 500 if failure.kind == "fault" else 409
+            words = f"{failure.title}: {failure.text}"
+            return JSONResponse({"trouble": words}, status, headers=NOT_KEPT)
+
+    return explained
+
+
+class _Pages:
+    """The answers, each for whoever asks."""
+
+    def __init__(self, runs: Runs, shelf: Shelf):
+        self._runs, self._shelf = runs, shelf
+
+    # ------------------------------------------------------------ runs
+
+    async def going_on(self, http: Request) -> Response:
+        run = self._runs.going_on(browser.of(http))
+        return JSONResponse({"run": run.id if run else None}, headers=NOT_KEPT)
+
+    async def run(self, http: Request) -> Response:
+        run = self._run(http)
+        if run is None:
+            gone = {"id": http.path_params["id"], "state": "gone"}
+            return JSONResponse(gone, headers=NOT_KEPT)
+        return JSONResponse(run.look(), headers=NOT_KEPT)
+
+    async def run_sound(self, http: Request) -> Response:
+        """From the byte that `from` names on; the answer ends with the music."""
+        run = self._run(http)
+        if run is None:
+            return Response(status_code=404)
+        start = http.query_params.get("from", "0")
+        sound = run.live.read(int(start) if start.isdecimal() and len(start) < 12 else 0)
+        headers = {**NOT_KEPT, "x-accel-buffering": "no"}
+        return StreamingResponse(sound, headers=headers, media_type=MEDIA_TYPE)
+
+    async def stop(self, http: Request) -> Response:
+        if (run := self._run(http)) is not None:
+            await run_in_threadpool(run.stop)
+        return JSONResponse({})
+
+    async def leave(self, http: Request) -> Response:
+        if (run := self._run(http)) is not None:
+            run.leave()
+        return JSONResponse({})
+
+    def _run(self, http: Request) -> Run | None:
+        return self._runs.of(browser.of(http), http.path_params["id"])
+
+    # ------------------------------------------------------------ takes
+
+    async def takes(self, http: Request) -> Response:
+        library = self._library(http)
+        found = await run_in_threadpool(library.takes)
+        hours = library.keep_s / 3600 if library.keep_s is not None else None
+        answer = {
+            "takes": [take.as_json() for take in found],
+            "hours": hours,
+            "folder": str(library.folder) if hours is None else "",
+        }
+        return JSONResponse(answer, headers=NOT_KEPT)
+
+    async def sound(self, http: Request) -> Response:
+        take = await run_in_threadpool(self._library(http).take, http.path_params["id"])
+        media_type = BY_SUFFIX[take.path.suffix.lower()].media_type
+        return FileResponse(take.path, media_type=media_type, headers={"cache-control": "private"})
+
+    async def picture(self, http: Request) -> Response:
+        path = await run_in_threadpool(self._library(http).picture, http.path_params["id"])
+        return FileResponse(path, headers={"cache-control": "private"})
+
+    async def as_format(self, http: Request) -> Response:
+        """The file itself where it is of this format, else one made of it, with the same tags."""
+        format = FORMATS.get(http.path_params["format"])
+        if format is None or format.name not in FORMATS_GIVEN:
+            raise Refused("format", got="another one", expected=" ".join(FORMATS_GIVEN))
+        take = await run_in_threadpool(self._library(http).take, http.path_params["id"])
+        name = take.path.with_suffix(format.suffix).name
+        if take.path.suffix == format.suffix:
+            return FileResponse(take.path, media_type=format.media_type, filename=name)
+
+        def made() -> bytes:
+            return audio_bytes(format.suffix, *read_audio(take.path), all_tags(take.path))
+
+        headers = {"content-disposition": f"attachment; filename*=utf-8''{quote(name)}"}
+        return Response(await run_in_threadpool(made), 200, headers, format.media_type)
+
+    async def all_takes(self, http: Request) -> Response:
+        path = await run_in_threadpool(_zipped, self._library(http))
+        return FileResponse(
+            path, media_type=ZIP_TYPE, filename="musicgraph-takes.zip",
+            background=BackgroundTask(path.unlink, missing_ok=True),
+        )  # fmt: skip
+
+    async def change(self, http: Request) -> Response:
+        library, id = self._library(http), http.path_params["id"]
+        given = await _body(http)
+        changes: dict[str, Callable[[], Any]] = {
+            "rename": lambda: library.rename(id, str(given.get("title", ""))).as_json(),
+            "favour": lambda: library.favour(id, given.get("favourite") is True).as_json(),
+            "remove": lambda: library.remove(id),
+            "restore": lambda: library.restore(id).as_json(),
+        }
+        name = http.path_params["change"]
+        if name not in changes:
+            return JSONResponse({"trouble": "no such change"}, 404)
+        return JSONResponse({"take": await run_in_threadpool(changes[name])}, headers=NOT_KEPT)
+
+    def _library(self, http: Request) -> Library:
+        return self._shelf.takes_of(browser.of(http))
+
+
+async def _body(http: Request) -> dict[str, Any]:
+    body = b""
+    async for piece in http.stream():
+        body += piece
+        if len(body) > MAX_BODY_BYTES:
+            raise Refused("request", got="too long a body")
+    try:
+        given = json.loads(body or b"{}")
+    except ValueError as error:
+        raise Refused("request", got="what is not JSON") from error
+    return given if isinstance(given, dict) else {}
+
+
+def _zipped(library: Library) -> Path:
+    """Sound does not shrink, so it is stored as it is. Whoever sends the file deletes it."""
+    handle, name = tempfile.mkstemp(prefix="musicgraph-", suffix=".zip")
+    with os.fdopen(handle, "wb") as file, zipfile.ZipFile(file, "w") as archive:
+        for take in library.takes():
+            archive.write(take.path, take.path.name)
+    return Path(name)

@@ -1,0 +1,250 @@
+"""Runs of the Create tab: they go on by themselves, and a page looks how they are.
+
+No connection is held open for one. So a page that lost the network, or was reloaded, finds its run
+again, and the take, where it has become one; a run that no page has looked at for a while is ended.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ...models.refused import Refused
+from ...nodes.host import Interrupted
+from ...workflows.events import AudioChunk, Event
+from ...workflows.request import Request
+from ..studio.job import Job, JobResult
+from ..studio.music import music_of, tags_of
+from ..studio.queue import JobHandle, JobQueue
+from .take_library import Library, Note, Take
+from .live import LiveSound
+from .status import JobStatus, note
+from .words import trouble_of
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+LOST_S = 120.0
+"""after so long without a look a run is ended: a browser may ask but once a minute for a tab that
+nobody sees
+"""
+LEFT_S = 5.0
+"""the same after a page said that it goes; a reload is back by then"""
+WATCH_S = 0.5
+LEAST_KEPT_S = 1.0
+"""of sound; less than that is not kept when somebody presses Stop"""
+KEEP_ENDED_S = 600.0
+"""so long a page finds the end of its run"""
+
+
+@dataclass
+class Run:
+    """One press of Generate. The queue's thread writes, the server's threads look."""
+
+    owner: str
+    request: Request
+    job: Job
+    settings: Mapping[str, Any]
+    """what stood in the form"""
+    kept_in: Library
+    id: str = field(default_factory=lambda: secrets.token_hex(16))
+
+    def __post_init__(self) -> None:
+        self.live = LiveSound(self.request.loudness_lufs)
+        self.over = threading.Event()
+        self._lock = threading.Lock()
+        self._status = JobStatus(self.request.duration_s)
+        self._handle: JobHandle[tuple[Take, ...]] | None = None
+        self._pieces: list[Tensor] = []
+        self._rate = 0
+        self._is_kept = False
+        self._takes: tuple[Take, ...] = ()
+        self._end: dict[str, Any] = {}
+        self._seen_at, self._patience_s = time.monotonic(), LOST_S
+        self._ended_at = 0.0
+
+    def start(self, queue: JobQueue) -> None:
+        """Raises what JobQueue.submit raises."""
+        self._handle = queue.submit(self.owner, self.job, listener=self._hear, then=self._finish)
+        self._handle.when_done(self._close)
+        threading.Thread(target=self._watch, name="musicgraph-run", daemon=True).start()
+
+    def stop(self) -> None:
+        if self._handle is not None:
+            self._handle.cancel()
+
+    def leave(self) -> None:
+        """The page goes; it may be back in a moment."""
+        self._seen_at, self._patience_s = time.monotonic(), LEFT_S
+
+    def ended_s(self) -> float:
+        """How long ago it ended; 0 while it goes on."""
+        return time.monotonic() - self._ended_at if self.over.is_set() else 0.0
+
+    def look(self) -> dict[str, Any]:
+        """What a page shows of it, as plain data."""
+        self._seen_at, self._patience_s = time.monotonic(), LOST_S
+        assert self._handle is not None, "it was started"
+        with self._lock:
+            self._status.position = self._handle.position()
+            shown = {"state": "running", "status": self._status.html(), **self._end}
+            x_real_time = self._status.x_real_time()
+            takes = [take.as_json() for take in self._takes]
+        return {
+            "id": self.id,
+            "takes": takes,
+            "has_sound": self.live.has_begun,
+            "peaks": self.live.peaks(),
+            "x_real_time": x_real_time,
+            "duration_s": self.request.duration_s,
+            "title": self.request.prompt,
+            **shown,
+        }
+
+    # ------------------------------------------------------------ in the queue's thread
+
+    def _hear(self, event: Event) -> None:
+        with self._lock:
+            self._status.see([event], self._status.position)
+            if isinstance(event, AudioChunk) and not self._is_kept:
+                self._pieces.append(event.waveform.detach().float().cpu())
+                self._rate = event.sample_rate
+        if isinstance(event, AudioChunk):
+            self.live.push(event)
+
+    def _finish(self, result: JobResult) -> tuple[Take, ...]:
+        music = music_of(self.job, result)
+        if not self._may_keep():
+            raise Interrupted("stopped by the user")
+        takes = keep(self, music.waveform, music.sample_rate, music.tags, music.engine)
+        many = f"{len(takes)} takes of " if len(takes) > 1 else ""
+        figures = f"{many}{music.duration_s:.1f} s of music in {music.generation_s:.1f} s"
+        with self._lock:
+            self._takes = takes
+            self._end = {"state": "done", "status": note("Done", figures, kind="done")}
+        return takes
+
+    # ------------------------------------------------------------ the end
+
+    def _close(self) -> None:
+        assert self._handle is not None
+        self.live.close()
+        error = self._handle.error()
+        if isinstance(error, Interrupted):
+            self._stopped()
+        elif error is not None:
+            trouble = trouble_of(error, set(self.settings))
+            said = note(trouble.title, trouble.text, kind="error" if trouble.is_error else "")
+            with self._lock:
+                self._end = {"state": "failed", "status": said, "field": trouble.field}
+        with self._lock:
+            self._pieces = []
+            self._end = self._end or {"state": "stopped", "status": note("Stopped")}
+        self._ended_at = time.monotonic()
+        self.over.set()
+
+    def _stopped(self) -> None:
+        """What was heard is kept, unless it was hardly anything."""
+        if not self._may_keep():
+            return
+        words = "Nothing had been made yet."
+        sound = self._so_far()
+        try:
+            if sound is not None and sound.shape[-1] >= LEAST_KEPT_S * self._rate:
+                takes = keep(self, sound, self._rate, tags_of(self.job), "", was_stopped=True)
+                with self._lock:
+                    self._takes = takes
+                words = f"The {sound.shape[-1] / self._rate:.1f} s that were made are kept."
+        except Refused as error:
+            words = f"What was made could not be kept: {error}"
+        with self._lock:
+            self._end = {"state": "stopped", "status": note("Stopped", words)}
+
+    def _may_keep(self) -> bool:
+        """Once: a stop and the end of the work may come at the same time."""
+        with self._lock:
+            was_kept, self._is_kept = self._is_kept, True
+        return not was_kept
+
+    def _so_far(self) -> Tensor | None:
+        """`[B, C, T]`, at the loudness asked for."""
+        import torch
+
+        from ...nodes.audio import AudioLoudness
+
+        with self._lock:
+            pieces = list(self._pieces)
+        if not pieces:
+            return None
+        sound = torch.cat(pieces, dim=-1)
+        if self.request.loudness_lufs is None:
+            return sound
+        audio = {"waveform": sound, "sample_rate": self._rate}
+        (levelled,) = AudioLoudness().adjust(audio, "loudness", self.request.loudness_lufs, -1.0)
+        return levelled["waveform"]
+
+    def _watch(self) -> None:
+        while not self.over.wait(WATCH_S):
+            if time.monotonic() - self._seen_at > self._patience_s:
+                self.stop()
+
+
+def keep(
+    run: Run,
+    waveform: Tensor,
+    sample_rate: int,
+    tags: Mapping[str, str],
+    engine: str,
+    was_stopped: bool = False,
+) -> tuple[Take, ...]:
+    """Each item of `[B, C, T]` as a take of its own. Item i is what seed + i makes by itself."""
+    takes = []
+    for index, sound in enumerate(waveform):
+        settings = {**run.settings, "seed": run.request.seed + index, "variations": 1}
+        said = Note(
+            title=run.request.prompt.strip(),
+            duration_s=sound.shape[-1] / sample_rate,
+            settings=settings,
+            engine=engine,
+            lacks=tuple(name for name in ("melody", "style") if getattr(run.request, name)),
+            was_stopped=was_stopped,
+        )
+        takes.append(run.kept_in.add(sound, sample_rate, said, tags))
+    return tuple(takes)
+
+
+class Runs:
+    """The runs that pages may ask for, by who started them."""
+
+    def __init__(self, queue: JobQueue):
+        self._queue = queue
+        self._lock = threading.Lock()
+        self._runs: dict[str, Run] = {}
+
+    def start(self, run: Run) -> Run:
+        """Raises QueueFull, or QueueClosed."""
+        run.start(self._queue)
+        with self._lock:
+            old = [one.id for one in self._runs.values() if one.ended_s() > KEEP_ENDED_S]
+            for id in old:
+                del self._runs[id]
+            self._runs[run.id] = run
+        return run
+
+    def of(self, owner: str, id: str) -> Run | None:
+        """None for one that is not known, or somebody else's."""
+        with self._lock:
+            run = self._runs.get(id)
+        return run if run is not None and run.owner == owner else None
+
+    def going_on(self, owner: str) -> Run | None:
+        """The newest that has not ended."""
+        with self._lock:
+            mine = [one for one in self._runs.values() if one.owner == owner]
+        return next((one for one in reversed(mine) if not one.over.is_set()), None)
+
+

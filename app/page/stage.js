@@ -1,0 +1,237 @@
+/* A press of Generate, from the press to the take: the page asks how the run is, and nothing that it
+   shows depends on a connection that must not break. */
+(MusicGraph => {
+  "use strict";
+  const {address, ask, element, pause, sound, playButton, wave, whenThere, connection} = MusicGraph;
+  const LOOK_MS = 400, ARRIVES_MS = 10000, SPOKEN_MS = 5000, MAX_SHOWN = 5, LEAST_S = .4;
+  let run = null;      // {id, heard, live}: the one that is followed
+  let made = null;     // ids of what this page made last
+  let arrival = 0, isPressed = false;
+
+  // ------------------------------------------------------------------ what the stage says
+  const note = (title, text = "", kind = "") => {
+    const words = [element("b", {}, title), ...(text ? [element("span", {}, text)] : [])];
+    const role = kind === "error" ? {role: "alert"} : {};
+    return element("div", {class: `mg-note ${kind}`, ...role}, ...words);
+  };
+  function show(content) {
+    const status = document.getElementById("mg-status");
+    if (!status) return;
+    if (typeof content !== "string") status.replaceChildren(content);
+    else if (status.shown !== content) {
+      status.innerHTML = content;  // of our server, which escapes whatever is in it
+      status.querySelectorAll("[role=status]").forEach(one => one.removeAttribute("role"));
+    }
+    status.shown = content;
+    speak(status.innerText.split("\n")[0]);
+  }
+  let spokenAt = -SPOKEN_MS, speaking = 0;
+  function speak(words) {  // for who does not see it: not with every figure
+    clearTimeout(speaking);
+    speaking = setTimeout(() => {
+      spokenAt = performance.now();
+      const line = document.getElementById("mg-spoken") || document.body.appendChild(
+        element("div", {id: "mg-spoken", role: "status", class: "mg-unseen"}));
+      if (line.textContent !== words) line.textContent = words;
+    }, Math.max(0, spokenAt + SPOKEN_MS - performance.now()));
+  }
+
+  function showButtons() {
+    const isBusy = (isPressed || Boolean(run)) && !MusicGraph.isLost();
+    const go = document.getElementById("mg-generate"), stop = document.getElementById("mg-stop");
+    go?.setAttribute("aria-disabled", String(isBusy));  // and not disabled: the focus stays there
+    stop?.setAttribute("aria-disabled", String(!run));
+    document.title = run ? "♪ MusicGraph" : "MusicGraph";
+  }
+
+  // ------------------------------------------------------------------ a press
+  function press(event) {
+    const target = event.target.closest?.("#mg-generate, #mg-stop, #mg-prompt textarea");
+    if (!target) return;
+    if (target.id === "mg-stop") { stop(); return; }
+    if (target.id !== "mg-generate" && !(event.key === "Enter" && event.shiftKey)) return;
+    if (isPressed || (run && !MusicGraph.isLost())) {
+      event.stopImmediatePropagation();
+      event.preventDefault();
+      return;
+    }
+    isPressed = true;
+    markField("");
+    show(note("Starting", "", "busy"));
+    showButtons();
+    clearTimeout(arrival);
+    arrival = setTimeout(neverArrived, ARRIVES_MS);
+  }
+  addEventListener("click", press, true);
+  addEventListener("keydown", event => { if (event.target.matches?.("textarea")) press(event); }, true);
+
+  function neverArrived() {
+    isPressed = false;
+    show(note("The press did not arrive", "Nothing was started. Press Generate again when the "
+      + "connection is back.", "error"));
+    showButtons();
+    ask("runs").catch(() => {});
+  }
+  connection.addEventListener("lost", () => {
+    if (isPressed) { clearTimeout(arrival); neverArrived(); }
+    if (run) show(note("Connection lost, trying again", "What is being made goes on meanwhile."));
+    showButtons();
+  });
+  connection.addEventListener("back", showButtons);
+
+  /** What the server says to a press. */
+  function started(answer) {
+    clearTimeout(arrival);
+    isPressed = false;
+    if (answer?.run) follow(answer.run, true);
+    else if (answer?.trouble) {
+      show(note(answer.trouble.title, answer.trouble.text, "error"));
+      markField(answer.trouble.field, answer.trouble.text);
+    }
+    showButtons();
+  }
+
+  // ------------------------------------------------------------------ at the field
+  function markField(name, words = "") {
+    document.querySelectorAll(".mg-field-trouble").forEach(one => one.remove());
+    document.querySelectorAll("[aria-invalid=true]").forEach(one => one.removeAttribute("aria-invalid"));
+    const field = name && document.getElementById(`mg-${name.replaceAll("_", "-")}`);
+    if (!field) return;
+    if (!field.offsetParent) document.querySelector("#mg-more button")?.click();
+    const input = field.querySelector("textarea, input:not([type=range]), input");
+    input?.setAttribute("aria-invalid", "true");
+    field.append(element("p", {class: "mg-field-trouble", id: "mg-field-trouble"}, words));
+    input?.setAttribute("aria-describedby", "mg-field-trouble");
+    requestAnimationFrame(() => { input?.focus(); field.scrollIntoView({block: "nearest"}); });
+  }
+  addEventListener("input", event => {
+    if (event.target.getAttribute?.("aria-invalid")) markField("");
+  });
+  // A slider's box brings what is typed into its range: that is said, and not done in silence.
+  addEventListener("change", event => {
+    const box = event.target;
+    if (!box.matches?.("#mg-create input[type=number][min][max]") || !box.dataset.typed) return;
+    const typed = box.dataset.typed, number = Number(typed);
+    delete box.dataset.typed;
+    if (typed !== "" && number >= Number(box.min) && number <= Number(box.max)) return;
+    const got = typed === "" ? "nothing" : typed, field = box.closest(".block");
+    markField(field?.id.replace("mg-", ""), `Got ${got}, possible is ${box.min} to ${box.max}.`);
+  }, true);
+  addEventListener("input", event => {
+    if (event.target.matches?.("#mg-create input[type=number][min][max]")) {
+      event.target.dataset.typed = event.target.value || " ";
+    }
+  }, true);
+
+  // ------------------------------------------------------------------ a run
+  async function follow(id, isOwn) {
+    const mine = run = {id, isOwn, heard: false, live: null,
+      source: {key: `run ${id}`, url: address(`runs/${id}/sound`), grows: true, duration: 1,
+        title: "music", peaks: []}};
+    showButtons();
+    while (run === mine) {
+      let now = null;
+      try { now = await ask(`runs/${id}`); } catch (error) { if (!error.isLost) throw error; }
+      if (run !== mine) return;
+      if (now) see(now);
+      await pause(LOOK_MS);
+    }
+  }
+
+  function see(now) {
+    if (now.state === "gone") {
+      end();
+      sound.forget(`run ${now.id}`);
+      show(note("This run is lost", "The server was started anew. Press Generate again: what stands "
+        + "in the form is still there.", "error"));
+      return;
+    }
+    show(now.status);
+    if (now.has_sound && !now.takes.length) hear(now);
+    if (now.state === "running") return;
+    const {isOwn, source} = run;
+    if (now.takes.length) takeOver(now, source, isOwn);
+    else sound.forget(source.key);
+    end();
+    if (now.field) markField(now.field, document.querySelector("#mg-status span")?.innerText);
+  }
+
+  function hear(now) {
+    Object.assign(run.source, {duration: now.duration_s, title: now.title.slice(0, 60),
+      peaks: now.peaks});
+    if (!run.live) {
+      run.live = liveRow(run.source);
+      document.getElementById("mg-takes")?.before(run.live);
+    }
+    if (run.isOwn && !run.heard && mayBegin(now)) {
+      run.heard = true;
+      sound.play(run.source);
+    }
+    run.live.wave.draw();
+  }
+  /** Whether it will not have to wait in the middle: where music is made more slowly than it sounds,
+      enough of it must be there first. */
+  function mayBegin(now) {
+    const made = now.peaks.length / 10, left = Math.max(0, now.duration_s - made);
+    return made >= LEAST_S && left / Math.max(now.x_real_time, 1e-3) <= now.duration_s - LEAST_S;
+  }
+  function liveRow(source) {
+    const drawn = wave(source);
+    const title = element("div", {class: "mg-open"}, element("b", {}, source.title),
+      element("span", {}, "while it is made"));
+    const whole = element("article", {class: "mg-take mg-live"},
+      element("div", {class: "mg-row-head"}, playButton(source), title), drawn);
+    return Object.assign(whole, {wave: drawn});
+  }
+
+  /** The live player becomes the take's, where it is. */
+  function takeOver(now, source, isOwn) {
+    const [first] = now.takes, next = MusicGraph.takeSource(first);
+    made = now.takes.map(take => take.id);
+    if (first.settings.seed !== undefined) MusicGraph.keepSeed(first.settings.seed);
+    if (sound.is(source.key)) sound.moveTo(next);
+    else if (isOwn && !run.heard) sound.play(next);  // it was done before it sounded
+    MusicGraph.takesChanged().then(() => rowsOf(made[0])?.open(true));
+  }
+  function end() {
+    run?.live?.remove();
+    run = null;
+    showButtons();
+  }
+  function stop() {
+    if (!run) return;
+    show(note("Stopping", "", "busy"));
+    ask(`runs/${run.id}/stop`, {}).catch(() => {});
+  }
+  addEventListener("pagehide", () => {
+    if (run) navigator.sendBeacon(address(`runs/${run.id}/leave`), "{}");
+  });
+
+  // ------------------------------------------------------------------ the takes beside the form
+  const rowsOf = id => document.querySelector(`#mg-takes [data-take="${id}"]`);
+  whenThere("mg-takes", parent => {
+    MusicGraph.onTakes(() => {
+      MusicGraph.showRows(parent, MusicGraph.takes().slice(0, MAX_SHOWN));
+      const status = document.getElementById("mg-status");
+      if (status && !status.firstChild && !parent.children.length) status.innerHTML = EMPTY;
+      else if (status?.querySelector(".mg-empty") && parent.children.length) status.replaceChildren();
+    });
+    MusicGraph.loadTakes();
+    showButtons();
+    ask("runs").then(found => { if (found.run && !run) follow(found.run, false); }).catch(() => {});
+  });
+
+  const bar = at => 8 + 30 * Math.abs(Math.sin(at * .37) * Math.sin(at * .11 + .6))
+    + 14 * Math.abs(Math.sin(at * 1.7));
+  const bars = [...Array(53).keys()].map(at => `<rect x="${4 + 6 * at}" y="${45 - bar(at) / 2}"
+    width="3" height="${bar(at)}" rx="1.5"/>`).join("");
+  const EMPTY = `<div class="mg-empty"><svg viewBox="0 0 320 90" aria-hidden="true"><defs>
+    <linearGradient id="mg-wave" gradientUnits="userSpaceOnUse" x1="0" x2="320" y1="0" y2="0">
+    <stop offset="0" stop-color="#64228f"/><stop offset=".5" stop-color="#cf3f7c"/>
+    <stop offset="1" stop-color="#f9a045"/></linearGradient></defs>
+    <g fill="url(#mg-wave)">${bars}</g></svg><h2>Nothing to hear yet</h2>
+    <p>Write a few words about style, instruments and mood, or take one of the ideas, and press
+    <b>Generate</b>. You hear the music while it is being made.</p></div>`;
+
+  Object.assign(MusicGraph, {started});
+})(window.MusicGraph);

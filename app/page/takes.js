@@ -1,0 +1,213 @@
+/* The takes: a row each, opened on demand; the newest beside the form, all of them on their tab. */
+(MusicGraph => {
+  "use strict";
+  const {address, ask, element, say, sound, playButton, wave, whenThere} = MusicGraph;
+  const FORMATS = ["flac", "wav", "mp3"];
+  const others = new BroadcastChannel("musicgraph");  // this browser's other tabs
+  let takes = [], place = {hours: null, folder: ""};
+  const lists = new Set();
+
+  // ------------------------------------------------------------------ what there is
+  async function load() {
+    let found;
+    try { found = await ask("takes"); } catch (error) { return; }
+    [takes, place] = [found.takes, found];
+    for (const list of lists) list();
+  }
+  function changed() {
+    others.postMessage("takes");
+    return load();
+  }
+  others.addEventListener("message", load);
+  MusicGraph.connection.addEventListener("back", load);
+
+  async function change(take, name, body = {}) {
+    try {
+      await ask(`takes/${take.id}/${name}`, body);
+      await changed();
+      return true;
+    } catch (error) {
+      if (!error.isLost) say(error.message);
+      return false;
+    }
+  }
+
+  // ------------------------------------------------------------------ a row
+  const source = take => ({key: `take ${take.id}`, url: address(`takes/${take.id}/sound`),
+    picture: address(`takes/${take.id}/picture`), duration: Math.max(.1, take.duration_s),
+    title: take.title.slice(0, 60)});
+
+  function when(seconds) {
+    const made = new Date(seconds * 1000), isToday = made.toDateString() === new Date().toDateString();
+    const time = made.toLocaleTimeString([], {hour: "2-digit", minute: "2-digit"});
+    return isToday ? time : `${made.toLocaleDateString()} ${time}`;
+  }
+  function facts(take) {
+    return [`${take.duration_s.toFixed(1)} s`, when(take.made_at),
+      ...(take.was_stopped ? ["stopped"] : [])].join(" · ");
+  }
+  function chips(take) {
+    const s = take.settings;
+    if (!("prompt" in s)) return ["made by a graph"];
+    return [s.model?.split("/").pop(), ...(s.loras || []).map(one => `LoRA ${one}`), take.engine,
+      `seed ${s.seed}`, `guidance ${s.guidance}`, `temperature ${s.temperature}`,
+      s.top_p ? `top-p ${s.top_p}` : `top-k ${s.top_k}`, s.negative?.trim() && `not: ${s.negative}`,
+      s.loud ? `${s.loudness} LUFS` : "loudness as made"].filter(Boolean);
+  }
+
+  function row(take) {
+    const name = element("b", {}, take.title), said = element("span", {}, facts(take));
+    const opener = element("button", {type: "button", class: "mg-open", "aria-expanded": "false",
+      click: () => open(!whole.isOpen)}, name, said);
+    const star = element("button", {type: "button", class: "mg-star",
+      "aria-label": `Favourite: ${take.title.slice(0, 60)}`,
+      "aria-pressed": String(Boolean(take.is_favourite)),
+      click: () => change(take, "favour", {favourite: !take.is_favourite})},
+    take.is_favourite ? "★" : "☆");
+    const head = element("div", {class: "mg-row-head"}, playButton(source(take)), opener, star);
+    const whole = element("article", {class: "mg-take", "data-take": take.id}, head);
+    function open(now) {
+      whole.isOpen = now;
+      opener.setAttribute("aria-expanded", String(now));
+      whole.querySelector(".mg-row-body")?.remove();
+      if (now) whole.append(body(take, whole));
+    }
+    whole.open = open;
+    return whole;
+  }
+
+  function body(take, whole) {
+    const press = (words, click, more = {}) => element("button", {type: "button", click, ...more}, words);
+    const actions = element("div", {class: "mg-actions"}, ...FORMATS.map(format => element("a", {
+      href: address(`takes/${take.id}/as/${format}`), download: true,
+      "aria-label": `Download ${format.toUpperCase()}: ${take.title.slice(0, 60)}`,
+    }, format.toUpperCase())));
+    if ("prompt" in take.settings) {
+      if (!take.lacks.length) actions.append(press("More like this", () => moreLike(take)));
+      actions.append(press("Use these settings", () => use(take)));
+    }
+    actions.append(press("Rename", () => rename(take, whole)), press("Delete", () => remove(take)));
+    const list = element("div", {class: "mg-settings-list"},
+      ...chips(take).map(fact => element("span", {}, String(fact))));
+    return element("div", {class: "mg-row-body"}, wave(source(take)), actions, list);
+  }
+
+  // ------------------------------------------------------------------ what one does with it
+  function use(take) {
+    MusicGraph.fill(take.settings, () => {
+      MusicGraph.openTab("Create");
+      const sounds = take.lacks.length ? ` Its ${take.lacks.join(" and ")} must be chosen again.` : "";
+      say(`The settings are in the form.${sounds}`);
+    });
+  }
+  function moreLike(take) {
+    MusicGraph.fill({...take.settings, seed: -1, variations: 1}, () => {
+      MusicGraph.openTab("Create");
+      document.getElementById("mg-generate").click();
+    });
+  }
+  async function remove(take) {
+    sound.forget(source(take).key);
+    if (await change(take, "remove")) {
+      say("Deleted.", {undo: () => change(take, "restore")});
+    }
+  }
+  function rename(take, whole) {
+    const input = element("input", {type: "text", value: take.title, "aria-label": "New name",
+      maxlength: "200"});
+    const form = element("form", {class: "mg-rename"}, input,
+      element("button", {type: "submit"}, "Save"));
+    form.addEventListener("submit", async event => {
+      event.preventDefault();
+      if (await change(take, "rename", {title: input.value})) say("Renamed, and so is its file.");
+    });
+    input.addEventListener("keydown", event => { if (event.key === "Escape") form.remove(); });
+    whole.querySelector(".mg-rename")?.remove();
+    whole.querySelector(".mg-row-body").prepend(form);
+    input.select();
+  }
+
+  // ------------------------------------------------------------------ lists of rows
+  /** Keeps rows that did not change as they are, and open ones open. */
+  function showRows(parent, wanted) {
+    const old = new Map([...parent.children].map(one => [one.dataset.take, one]));
+    const rows = wanted.map(take => {
+      const text = JSON.stringify(take), was = old.get(take.id);
+      if (was?.text === text) return was;
+      const made = Object.assign(row(take), {text});
+      if (was?.isOpen) made.open(true);
+      return made;
+    });
+    const isSame = rows.length === parent.children.length
+      && rows.every((one, at) => one === parent.children[at]);
+    if (!isSame) parent.replaceChildren(...rows);
+  }
+
+  const ORDERS = {
+    "Newest": (a, b) => b.made_at - a.made_at, "Oldest": (a, b) => a.made_at - b.made_at,
+    "Longest": (a, b) => b.duration_s - a.duration_s, "Name": (a, b) => a.title.localeCompare(b.title),
+  };
+
+  function buildLibrary(parent) {
+    const search = element("input", {type: "search", placeholder: "Search", "aria-label": "Search takes"});
+    const order = element("select", {"aria-label": "Order"},
+      ...Object.keys(ORDERS).map(name => element("option", {}, name)));
+    const starred = element("button", {type: "button", "aria-pressed": "false", click: () => {
+      starred.setAttribute("aria-pressed", String(starred.getAttribute("aria-pressed") === "false"));
+      show();
+    }}, "★ Favourites");
+    const all = element("a", {href: address("takes.zip"), download: true}, "Download all");
+    const where = element("p", {class: "mg-where"}), rows = element("div", {class: "mg-rows"});
+    const bar = element("div", {class: "mg-bar-of-takes"}, search, order, starred, all);
+    parent.replaceChildren(bar, where, rows);
+    function show() {
+      const words = search.value.toLowerCase().split(/\s+/);
+      const isStarred = starred.getAttribute("aria-pressed") === "true";
+      const fits = take => (!isStarred || take.is_favourite) && words.every(
+        word => `${take.title} ${take.settings.prompt || ""}`.toLowerCase().includes(word));
+      const wanted = takes.filter(fits).sort(ORDERS[order.value]);
+      showRows(rows, wanted);
+      all.hidden = !takes.length || !place.hours;
+      bar.hidden = !takes.length;
+      where.textContent = whereWords(wanted.length);
+    }
+    search.addEventListener("input", show);
+    order.addEventListener("change", show);
+    lists.add(show);
+    show();
+  }
+  function whereWords(shown) {
+    const kept = place.hours
+      ? `Takes are kept for ${place.hours} hours, for this browser alone: download what you like.`
+      : `Takes are files in ${place.folder}, and stay there.`;
+    if (!takes.length) return `Nothing here yet. ${kept}`;
+    return shown ? kept : `No take fits. ${kept}`;
+  }
+
+  // ------------------------------------------------------------------ what graphs have made
+  function showGraphTakes() {
+    for (const parent of document.querySelectorAll(".mg-graph-takes")) {
+      const ids = parent.dataset.takes.split(" ");
+      const wanted = takes.filter(take => ids.includes(take.id));
+      showRows(parent, wanted);
+      if (wanted.length < ids.length && parent.dataset.asked !== parent.dataset.takes) {
+        parent.dataset.asked = parent.dataset.takes;
+        changed();
+      }
+    }
+  }
+  lists.add(showGraphTakes);
+  new MutationObserver(all => {
+    if (all.some(one => [...one.addedNodes].some(
+      node => node.querySelector?.(".mg-graph-takes") || node.matches?.(".mg-graph-takes")))) {
+      showGraphTakes();
+    }
+  }).observe(document.documentElement, {childList: true, subtree: true});
+
+  whenThere("mg-library", buildLibrary);
+  load();
+  Object.assign(MusicGraph, {
+    takesChanged: changed, loadTakes: load, takes: () => takes, onTakes: list => lists.add(list),
+    showRows, takeSource: source,
+  });
+})(window.MusicGraph);
