@@ -13,6 +13,7 @@ from typing import Annotated
 
 import typer
 
+from ..models.refused import Refused
 from .studio.settings import AppSettings
 
 USUAL = AppSettings()
@@ -110,9 +111,12 @@ def usual_library(settings: AppSettings) -> Path | None:
     is_own = settings.host in LOOPBACK and not settings.share and not settings.allowed_hosts
     if not is_own or "SPACE_ID" in os.environ:
         return None
-    from platformdirs import user_music_path
-
-    return user_music_path() / "MusicGraph"
+    try:
+        import platformdirs
+    except ImportError as error:
+        got, remedy = "a Python without platformdirs", "pip install platformdirs, or name a folder"
+        raise Refused("--library", got=got, remedy=remedy) from error
+    return platformdirs.user_music_path() / "MusicGraph"
 
 
 def _usual_host() -> str:

@@ -41,7 +41,8 @@ def tiny_site(folder, patch, **settings):
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     chosen = AppSettings(port=port, model="tiny", **settings)
-    queue, shelf = JobQueue(AnyWorker(), max_waiting=chosen.queue_size), Shelf(folder / "shelf")
+    queue = JobQueue(AnyWorker(), max_waiting=chosen.queue_size)
+    shelf = Shelf(folder / "shelf", library=chosen.takes_dir)
     site = Site(f"http://127.0.0.1:{port}/", queue, shelf)
     _watch_sockets(site, patch)
     server = uvicorn.Server(

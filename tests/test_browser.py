@@ -6,125 +6,19 @@ out with -m "not browser".
 """
 
 import json
-import os
-import re
 import shutil
 import time
 
 import pytest
-from pagesite import tiny_site
+from browser_fixtures import DESK, PHONE
 
 from musicgraph.workflows.media.audio import read_audio
 from musicgraph.workflows.reader import read_document
 
 pytestmark = pytest.mark.browser
 
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-DESK, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
+pytest_plugins = ["browser_fixtures"]
 LONG_S = 120
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory):
-    patch = pytest.MonkeyPatch()
-    with tiny_site(tmp_path_factory.mktemp("site"), patch) as running:
-        yield running
-    patch.undo()
-    assert running.asked_outside == [], "the server turned to other machines"
-
-
-@pytest.fixture(scope="module")
-def browser():
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        pytest.fail(
-            'no playwright: pip install playwright, or leave these tests out with -m "not browser"'
-        )
-    program = (
-        os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
-    )
-    if program is None:
-        pytest.fail(
-            'no chromium on PATH: install it, or leave these tests out with -m "not browser"'
-        )
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=program, args=FLAGS)
-        yield started
-        started.close()
-
-
-class Visitor:
-    """One person's page, with what it complained of and whom it asked."""
-
-    def __init__(self, browser, site, size=DESK, scheme="light"):
-        self.context = browser.new_context(
-            viewport=size, color_scheme=scheme, accept_downloads=True
-        )
-        self.page = self.context.new_page()
-        self.complaints, self.outside = [], []
-        self.page.on("console", self._console)
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("request", self._request)
-        self.page.goto(site.address)
-        self.page.wait_for_selector("#mg-prompt textarea")
-
-    def _console(self, message):
-        if message.type == "error":
-            self.complaints.append(message.text)
-
-    def _request(self, request):
-        if not re.match(r"(http://127\.0\.0\.1|data:|blob:)", request.url):
-            self.outside.append(request.url)
-
-    def generate(self, prompt="a calm piano", duration=2):
-        self.page.fill("#mg-prompt textarea", prompt)
-        self.page.fill("#mg-duration input[type=number]", str(duration))
-        self.page.press("#mg-duration input[type=number]", "Tab")
-        self.page.click("#mg-generate")
-
-    def status(self):
-        return self.page.inner_text("#mg-status")
-
-    def wait_for(self, kind, timeout_s=30):
-        self.page.wait_for_selector(f"#mg-status .mg-note{kind}", timeout=timeout_s * 1000)
-
-    def tab(self, name):
-        self.page.get_by_role("tab", name=name).click()
-
-    def download(self, name):
-        with self.page.expect_download() as waiting:
-            self.page.get_by_role("button", name=name, exact=True).first.click()
-        return waiting.value.path(), waiting.value.suggested_filename
-
-
-@pytest.fixture
-def visit(browser, site):
-    visitors = []
-
-    def come(**how):
-        visitors.append(Visitor(browser, site, **how))
-        return visitors[-1]
-
-    yield come
-    for visitor in visitors:
-        visitor.context.close()
-    site.wait_until_idle()
-    assert [visitor.complaints for visitor in visitors if visitor.complaints] == []
-    assert [visitor.outside for visitor in visitors if visitor.outside] == []
-
-
-def player_time(page):
-    return page.evaluate("document.querySelector('#mg-live audio')?.currentTime ?? 0")
 
 
 def test_music_sounds_before_the_run_has_ended_and_the_file_is_whole(visit, tmp_path):
@@ -133,11 +27,11 @@ def test_music_sounds_before_the_run_has_ended_and_the_file_is_whole(visit, tmp_
     heard = 0.0
     while not heard:
         assert "Done" not in someone.status(), "the run ended before there was any sound"
-        heard = player_time(someone.page)
+        _, heard, _ = someone.sound()
         time.sleep(0.05)
     assert "Composing" in someone.status() or "Finishing" in someone.status()
     someone.wait_for(".done", 60)
-    path, name = someone.download("FLAC")
+    path, name = someone.download("Download FLAC")
     assert name.startswith("a-calm-piano-") and name.endswith(".flac")
     file = shutil.copy(path, tmp_path / name)
     sound, rate = read_audio(file)
@@ -154,7 +48,7 @@ def test_stop_ends_the_run(visit, site):
     someone.page.click("#mg-stop")
     someone.page.wait_for_selector("#mg-status >> text=Stopped")
     site.wait_until_idle()
-    someone.page.wait_for_selector("#mg-generate:enabled")
+    someone.page.wait_for_selector("#mg-generate[aria-disabled=false]")
 
 
 def test_one_persons_stop_leaves_the_other_alone(visit):
@@ -195,7 +89,7 @@ def test_a_file_of_the_app_opens_and_runs_on_the_graph_tab(visit, tmp_path):
     someone = visit()
     someone.generate("slow strings", duration=2)
     someone.wait_for(".done")
-    path, name = someone.download("FLAC")
+    path, name = someone.download("Download FLAC")
     shutil.copy(path, tmp_path / name)
     someone.tab("Graph")
     someone.page.set_input_files("#mg-drop input[type=file]", tmp_path / name)
@@ -204,7 +98,7 @@ def test_a_file_of_the_app_opens_and_runs_on_the_graph_tab(visit, tmp_path):
     someone.page.click("#mg-run")
     someone.page.wait_for_selector("#mg-graph-status .mg-note.done")
     assert someone.page.locator("#mg-graph-picture g.done").count() == 5
-    again, name = someone.download("musicgraph_00001.flac")
+    again, name = someone.download("musicgraph_00001.flac", "button")
     document = read_document(shutil.copy(again, tmp_path / "again.flac"))
     assert document.api["3"]["inputs"]["seed"] == 7
 
@@ -246,28 +140,20 @@ def test_the_takes_tab_is_ones_own_and_gives_settings_back(visit):
     someone.wait_for(".done")
     someone.page.fill("#mg-prompt textarea", "something else")
     someone.tab("Takes")
-    someone.page.get_by_role("button", name="Restore settings").click()
-    someone.tab("Create")
+    row = someone.page.locator("#mg-library .mg-take")
+    row.locator(".mg-open").click()
+    row.get_by_role("button", name="Use these settings").click()
     someone.page.wait_for_function(
         "document.querySelector('#mg-prompt textarea').value === 'a lonely cello'"
     )
     assert someone.page.input_value("#mg-seed input") != "-1"
     other.tab("Takes")
-    other.page.wait_for_selector("text=Your shelf is empty")
+    other.page.wait_for_selector("text=Nothing here yet")
     someone.tab("Takes")
-    someone.page.get_by_role("button", name="Delete").click()
-    someone.page.wait_for_selector("text=Your shelf is empty")
-
-
-def test_variations_have_seeds_of_their_own(visit):
-    someone = visit()
-    someone.page.get_by_label("3", exact=True).check()
-    someone.generate(duration=1)
-    someone.wait_for(".done")
-    someone.page.wait_for_function("document.querySelectorAll('#mg-stage .mg-take').length === 3")
-    facts = someone.page.locator("#mg-stage .mg-title span").all_inner_texts()
-    seeds = [int(re.search(r"seed (\d+)", fact)[1]) for fact in facts]
-    assert seeds == [seeds[0], seeds[0] + 1, seeds[0] + 2]
+    row.get_by_role("button", name="Delete").click()
+    someone.page.wait_for_selector("text=Nothing here yet")
+    someone.page.get_by_role("button", name="Undo").click()
+    someone.page.wait_for_selector("#mg-library .mg-take")
 
 
 @pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
@@ -292,6 +178,7 @@ def test_the_keyboard_is_enough(visit):
             break
     someone.page.keyboard.press("Enter")
     someone.wait_for(".done")
+    assert someone.page.evaluate("document.activeElement.id") == "mg-generate", "focus stays"
 
 
 NAMELESS = """() => [

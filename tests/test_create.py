@@ -1,32 +1,25 @@
 """The Create tab without a browser: what its form means, what its handler yields, refuses."""
 
-import io
-import json
 import re
 import time
-import wave
 from dataclasses import replace
 
 import gradio as gr
-import numpy as np
 import pytest
-import torch
 from page_settings import REQUEST, SETTINGS
 from workers import AnyWorker
 
 from musicgraph.app.page.create import IDEAS, build_create, compose
 from musicgraph.app.page.form import request_from, values_of
 from musicgraph.app.page.model_menu import model_choices
+from musicgraph.app.page.runs import Runs
 from musicgraph.app.page.shelf import Shelf
-from musicgraph.app.page.visitors import Visitors
 from musicgraph.app.studio.fields import page_fields
 from musicgraph.app.studio.models import ModelNotOffered
 from musicgraph.app.studio.queue import JobQueue
 from musicgraph.models.refused import Refused
 from musicgraph.nodes.load import MusicGenModelLoader
 from musicgraph.nodes.sample import MusicGenSampler
-from musicgraph.workflows.media.audio import read_audio
-from musicgraph.workflows.media.tags import read_tags
 from musicgraph.workflows.registry import NodeSpec
 
 FIELDS = page_fields(SETTINGS)
@@ -57,13 +50,13 @@ def test_what_the_widgets_hold_is_the_request_and_back():
 def test_the_form_has_what_the_nodes_declare():
     """So a precision that the loader learns is on the page without anybody writing it there."""
     with gr.Blocks():
-        tab = build_create(Visitors(JobQueue(AnyWorker())), Shelf(), SETTINGS, gr.State(""))
+        form = build_create(Runs(JobQueue(AnyWorker())), Shelf(), SETTINGS)
     loader = declared(MusicGenModelLoader)["precision"]
-    precision = tab.form.widgets["precision"]
+    precision = form.widgets["precision"]
     assert [name for name, _ in precision.choices] == list(loader.choices)
     assert precision.info == loader.tooltip
     sampler = declared(MusicGenSampler)
-    guidance = tab.form.widgets["guidance"]
+    guidance = form.widgets["guidance"]
     assert (guidance.minimum, guidance.maximum) == (
         sampler["cfg"].minimum,
         sampler["cfg"].maximum,
@@ -108,9 +101,9 @@ def test_a_value_that_cannot_be_is_refused_by_the_fields_name(name, value, words
 
 
 @pytest.mark.parametrize("model", ["/etc", "somebody/unknown", "../tiny"])
-def test_a_model_off_the_menu_is_refused_before_anything_waits(visitors, shelf, model):
+def test_a_model_off_the_menu_is_refused_before_anything_waits(visitors, model):
     with pytest.raises(ModelNotOffered, match="expected one of tiny"):
-        next(compose(visitors, shelf, SETTINGS, "anna", replace(REQUEST, model=model)))
+        next(compose(visitors, SETTINGS, "anna", replace(REQUEST, model=model)))
     assert not visitors.queue.busy()
 
 
@@ -126,51 +119,8 @@ def test_the_menu_has_the_default_first_and_tells_size_and_licence():
     assert "2.4 GB" in small.label and "not for commercial use" in small.label
 
 
-def test_sound_comes_at_once_then_in_pieces_over_a_second_and_adds_up_to_the_file(
-    monkeypatch, visitors, shelf
-):
-    monkeypatch.setattr("musicgraph.app.page.create.can_stream", lambda: True)
-    shown = list(compose(visitors, shelf, SETTINGS, "anna", REQUEST))
-    pieces = [samples_of(one.chunk) for one in shown if one.chunk]
-    (take,) = shown[-1].takes
-    sound, rate = read_audio(take.files[0])
-    assert all(len(piece) > rate for piece in pieces[1:-1])
-    together = np.concatenate(pieces) / 32768
-    assert together.shape == (sound.shape[-1],)
-    assert np.array_equal(together, sound[0].numpy()), "the player plays what is in the file"
-    assert {path.suffix for path in take.files} == {".flac", ".wav", ".mp3"}
-    assert json.loads(read_tags(take.files[0])["prompt"])
-    assert take.picture.read_bytes()[:2] == b"\xff\xd8"
-    assert shelf.takes("anna") == (take,)
-
-
-def samples_of(chunk):
-    with wave.open(io.BytesIO(chunk)) as file:
-        return np.frombuffer(file.readframes(file.getnframes()), dtype=np.int16)
-
-
-def test_without_an_encoder_music_comes_at_the_end_and_the_page_says_so(
-    monkeypatch, visitors, shelf
-):
-    monkeypatch.setattr("musicgraph.app.page.create.can_stream", lambda: False)
-    shown = list(compose(visitors, shelf, SETTINGS, "anna", replace(REQUEST, duration_s=1.5)))
-    assert not any(one.chunk for one in shown)
-    assert "without ffmpeg" in shown[-1].status
-
-
-def test_each_variation_can_be_made_again_by_itself(visitors, shelf):
-    *_, both = compose(
-        visitors, shelf, SETTINGS, "anna", replace(REQUEST, duration_s=1.0, variations=2)
-    )
-    second = both.takes[1]
-    assert second.request.seed == REQUEST.seed + 1 and second.request.variations == 1
-    *_, alone = compose(visitors, shelf, SETTINGS, "anna", second.request)
-    sounds = [read_audio(take.files[0])[0] for take in (*alone.takes, second)]
-    torch.testing.assert_close(*sounds, atol=1e-4, rtol=0)
-
-
-def test_closing_the_handler_ends_the_run(visitors, shelf):
-    run = compose(visitors, shelf, SETTINGS, "anna", replace(REQUEST, duration_s=120.0))
+def test_closing_the_handler_ends_the_run(visitors):
+    run = compose(visitors, SETTINGS, "anna", replace(REQUEST, duration_s=120.0))
     while "Composing" not in next(run).status:
         pass
     run.close()

@@ -14,6 +14,7 @@ from workers import AnyWorker
 
 from musicgraph.app.page.create import build_create, compose
 from musicgraph.app.page.form import request_from, values_of
+from musicgraph.app.page.runs import Runs
 from musicgraph.app.page.shelf import Shelf
 from musicgraph.app.page.visitors import Visitors
 from musicgraph.app.studio.fields import all_fields, page_fields, read_fields, terminal_fields
@@ -139,14 +140,14 @@ def test_the_documents_know_the_field(client):
 
 def tab_of():
     with gr.Blocks():
-        return build_create(Visitors(JobQueue(AnyWorker())), Shelf(), SETTINGS, gr.State(""))
+        return build_create(Runs(JobQueue(AnyWorker())), Shelf(), SETTINGS)
 
 
 def test_the_form_asks_for_loras_where_there_are_some(offered, tmp_path, monkeypatch):
-    widget = tab_of().form.widgets["loras"]
+    widget = tab_of().widgets["loras"]
     assert [name for name, _ in widget.choices] == ["tango"] and widget.multiselect
     monkeypatch.setenv("MUSICGRAPH_MODELS", str(tmp_path / "nowhere"))
-    assert "loras" not in tab_of().form.widgets
+    assert "loras" not in tab_of().widgets
 
 
 def test_what_the_form_holds_is_the_request_and_back():
@@ -159,12 +160,16 @@ def test_what_the_form_holds_is_the_request_and_back():
     assert request_from(fields, {**values, **quiet, "loras": None}).loras == ()
 
 
-def test_a_take_is_made_with_it_and_another_folder_is_not_opened(offered, tango, tmp_path):
+def test_a_take_is_made_with_it_and_another_folder_is_not_opened(offered, tango):
     queue = JobQueue(AnyWorker())
-    visitors, shelf = Visitors(queue), Shelf(tmp_path / "shelf")
+    visitors = Visitors(queue)
     asked = replace(REQUEST, duration_s=1.0, loras=(Lora("tango", 0.5),))
-    *_, last = compose(visitors, shelf, SETTINGS, "anna", asked)
-    assert last.takes[0].request.loras == asked.loras
+    *_, last = compose(visitors, SETTINGS, "anna", asked)
+    (loader,) = [
+        node for node in json.loads(last.music.tags["prompt"]).values()
+        if node["class_type"] == "MusicGenLoraLoader"
+    ]  # fmt: skip
+    assert (loader["inputs"]["lora"], loader["inputs"]["strength"]) == ("tango", 0.5)
     with pytest.raises(ModelNotOffered, match="loras: got"):
-        next(compose(visitors, shelf, SETTINGS, "anna", replace(asked, loras=(Lora(str(tango)),))))
+        next(compose(visitors, SETTINGS, "anna", replace(asked, loras=(Lora(str(tango)),))))
     queue.close()

@@ -3,9 +3,9 @@ looks come from.
 """
 
 import re
-import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import gradio as gr
@@ -14,8 +14,9 @@ from page_settings import SETTINGS
 
 from musicgraph import cli
 from musicgraph.app import serve
-from musicgraph.app.page import live, theme
+from musicgraph.app.page import theme
 from musicgraph.app.serve import build_app
+from musicgraph.app.serve_cli import usual_library
 from musicgraph.app.studio.settings import AppSettings
 from musicgraph.models.weights import checkpoint
 
@@ -99,9 +100,12 @@ def test_every_option_of_the_server_reaches_it(monkeypatch, tmp_path):
         "b.example",
         "--mcp",
         "--open",
+        "--library",
+        str(tmp_path / "music"),
     )
+    hosts, library = ("a.example", "b.example"), tmp_path / "music"
     assert opened and settings == AppSettings(
-        "::1", 0, "tiny", True, tmp_path, 3, 60.0, True, ("a.example", "b.example")
+        "::1", 0, "tiny", True, tmp_path, 3, 60.0, True, hosts, library
     )
 
 
@@ -119,36 +123,40 @@ def test_help_tells_the_servers_options(capsys):
         assert option in out
 
 
-@pytest.mark.parametrize("program", [None, "ffmpeg"])
-def test_an_encoder_is_put_on_the_path_when_none_is_there(monkeypatch, tmp_path, program):
-    monkeypatch.setenv("PATH", str(tmp_path))
-    if program:
-        (tmp_path / program).write_text("#!/bin/sh\n")
-        (tmp_path / program).chmod(0o755)
-    live.provide_ffmpeg(tmp_path / "links")
-    assert live.can_stream()
-    assert shutil.which("ffprobe")
-    if program:
-        assert shutil.which("ffmpeg") == str(tmp_path / program), "what is there already goes first"
-
-
-def test_the_style_sheet_is_there_where_the_package_is_installed():
-    assert theme.STYLE.is_file()
+@pytest.mark.parametrize("path", [*theme.STYLES, *(theme.HERE / name for name in theme.SCRIPTS)])
+def test_looks_and_scripts_are_there_where_the_package_is_installed(path):
+    assert path.is_file()
     project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    assert f'"musicgraph.app.page" = ["*{theme.STYLE.suffix}"]' in project
+    assert f'"*{path.suffix}"' in re.search(r'"musicgraph.app.page" = (.*)', project)[1]
 
 
 def test_the_look_comes_from_this_machine_only():
-    texts = [
-        theme.STYLE.read_text(encoding="utf-8"),
-        theme.HEAD,
-        theme.HEADER,
-        theme.empty_stage(),
-        theme.theme()._get_theme_css(),
-    ]
-    for text in texts:
+    sheets = [path.read_text(encoding="utf-8") for path in theme.STYLES]
+    for text in [*sheets, theme.head(), theme.HEADER, theme.theme()._get_theme_css()]:
         assert "http://" not in text.replace("http://www.w3.org", "") and "https://" not in text
         assert "@import" not in text and "@font-face" not in text
+
+
+LOCAL = AppSettings()
+OTHERS_CAN_COME = [
+    {"host": "0.0.0.0"},
+    {"share": True},
+    {"allowed_hosts": ("music.example",)},
+]
+
+
+def test_on_ones_own_machine_takes_lie_in_the_music_folder(monkeypatch):
+    monkeypatch.delenv("SPACE_ID", raising=False)
+    monkeypatch.setattr("platformdirs.user_music_path", lambda: Path("/home/anna/Music"))
+    assert usual_library(LOCAL) == Path("/home/anna/Music/MusicGraph")
+
+
+@pytest.mark.parametrize("change", OTHERS_CAN_COME)
+def test_where_others_can_come_there_is_no_common_library(monkeypatch, change):
+    monkeypatch.delenv("SPACE_ID", raising=False)
+    assert usual_library(replace(LOCAL, **change)) is None
+    monkeypatch.setenv("SPACE_ID", "somebody/music")
+    assert usual_library(LOCAL) is None
 
 
 def test_requirements_ask_for_what_the_package_asks_for_and_bind_nothing_of_the_hosts():

@@ -1,54 +1,47 @@
-"""The shelf: everybody sees their own takes, and what is old or removed leaves no file."""
+"""The shelf: everybody has folders of their own, and what is old leaves no file; a library that was
+named stays.
+"""
 
 import os
 import time
-from dataclasses import replace
-from pathlib import Path
 
-import pytest
-from page_settings import REQUEST
+import torch
 
-from musicgraph.app.page.shelf import Shelf, Take
+from musicgraph.app.page.take_library import Note
+from musicgraph.app.page.shelf import Shelf
 
-ROOT = Path(__file__).parents[1]
+SOUND = torch.rand(1, 800) - 0.5
 
 
-@pytest.fixture
-def shelf(tmp_path):
-    return Shelf(tmp_path / "shelf")
+def added(library, title="a piano", **facts):
+    return library.add(SOUND, 8000, Note(title, 0.1, **facts), {})
 
 
-def a_take(folder, made_at, seed=1):
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = [folder / f"{seed}{suffix}" for suffix in (".flac", ".jpg")]
-    for path in paths:
-        path.write_bytes(b"x")
-    return Take(
-        f"t{seed}", replace(REQUEST, seed=seed), (paths[0],), paths[1], 1.0, "torch", 1.0, made_at
-    )
-
-
-def test_everybody_sees_their_own_takes_newest_first(shelf):
-    shelf.add("anna", (a_take(shelf.folder("anna", "takes"), 0.0, 1),))
-    shelf.add("anna", (a_take(shelf.folder("anna", "takes"), 0.0, 2),))
-    assert [take.id for take in shelf.takes("anna")] == ["t2", "t1"]
-    assert shelf.takes("ben") == ()
-    shelf.remove("ben", "t1")
-    assert len(shelf.takes("anna")) == 2
+def test_everybody_sees_their_own_takes_newest_first(tmp_path):
+    shelf = Shelf(tmp_path / "shelf")
+    old = added(shelf.takes_of("anna"), made_at=1000.0)
+    new = added(shelf.takes_of("anna"), made_at=2000.0)
+    assert shelf.takes_of("anna").takes() == [new, old]
+    assert shelf.takes_of("ben").takes() == []
     assert "anna" not in str(shelf.folder("anna", "takes"))
+    assert shelf.takes_of("anna").keep_s == shelf.keep_s
 
 
-def test_removed_and_old_takes_leave_no_file(tmp_path):
-    shelf = Shelf(tmp_path, keep_s=60, now=time.time)
-    folder = shelf.folder("anna", "takes")
-    old, young = a_take(folder, time.time() - 61, 1), a_take(folder, time.time(), 2)
-    for path in (*old.files, old.picture):
-        os.utime(path, (old.made_at, old.made_at))
-    shelf.add("anna", (old, young))
+def test_old_takes_leave_no_file(tmp_path):
+    shelf = Shelf(tmp_path / "shelf", keep_s=60, now=time.time)
+    library = shelf.takes_of("anna")
+    old, young = added(library), added(library)
+    os.utime(old.path, (time.time() - 61,) * 2)
     shelf.sweep()
-    assert shelf.takes("anna") == (young,)
-    assert sorted(path.name for path in folder.iterdir()) == ["2.flac", "2.jpg"]
-    shelf.remove("anna", "t2")
-    assert list(folder.rglob("*")) == []
+    assert library.takes() == [young]
+    assert [path.name for path in library.folder.iterdir()] == [young.path.name]
     shelf.close()
-    assert not tmp_path.exists()
+    assert not (tmp_path / "shelf").exists()
+
+
+def test_a_library_that_was_named_is_everybodys_and_stays(tmp_path):
+    shelf = Shelf(tmp_path / "shelf", keep_s=0, library=tmp_path / "Music")
+    take = added(shelf.takes_of("anna"))
+    shelf.sweep()
+    shelf.close()
+    assert Shelf(library=tmp_path / "Music").takes_of("ben").takes() == [take]

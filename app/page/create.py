@@ -201,4 +201,3 @@ def _check_negative(request: Request) -> None:
             got="words, with guidance 1, where they have no effect",
             remedy="raise the guidance (3 is usual), or empty this field",
         )
-

@@ -246,5 +246,3 @@ class Runs:
         with self._lock:
             mine = [one for one in self._runs.values() if one.owner == owner]
         return next((one for one in reversed(mine) if not one.over.is_set()), None)
-
-

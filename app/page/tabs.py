@@ -15,9 +15,8 @@ from .visitors import Visitors, visitor_of
 
 SWEEP_S = 600
 
-def build_page(
-    visitors: Visitors, settings: AppSettings, shelf: Shelf, runs: Runs
-) -> gr.Blocks:
+
+def build_page(visitors: Visitors, settings: AppSettings, shelf: Shelf, runs: Runs) -> gr.Blocks:
     """No model is loaded and nothing is written until somebody presses a button."""
     with gr.Blocks(
         title="MusicGraph", analytics_enabled=False, delete_cache=(SWEEP_S, int(shelf.keep_s))

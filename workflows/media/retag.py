@@ -40,9 +40,11 @@ def copy_with_tags(source: Path, target: Path, changes: Mapping[str, str]) -> No
 
     tags = {**all_tags(source), **changes}
     muxer = CODINGS[target.suffix.lower()].muxer
+    no_sound = Refused(f"no sound in {name_of(source)}", remedy="choose a file of sound")
+    copied = 0
     with written_whole(target) as part, open_container(source) as old:
         if not old.streams.audio:
-            raise Refused(f"no sound in {name_of(source)}", remedy="choose a file of sound")
+            raise no_sound
         try:
             options = {"fflags": "+bitexact"}  # no version of a library in the file
             with av.open(str(part), "w", format=muxer, container_options=options) as new:
@@ -52,5 +54,8 @@ def copy_with_tags(source: Path, target: Path, changes: Mapping[str, str]) -> No
                     if packet.dts is not None:
                         packet.stream = stream
                         new.mux(packet)
+                        copied += 1
         except FFmpegError as error:
             raise Refused(f"cannot write {name_of(target)}", got=error) from error
+        if not copied:
+            raise no_sound
