@@ -87,15 +87,24 @@ def _db(amplitude: float) -> float:
     return 20 * math.log10(amplitude) if amplitude > 1e-6 else SILENCE_DB
 
 
-def limit(sound: Tensor, ceiling: float, sample_rate: int, lookahead_s: float = 0.005) -> Tensor:
+def limit(
+    sound: Tensor,
+    ceiling: float,
+    sample_rate: int,
+    lookahead_s: float = 0.005,
+    true_peaks: bool = False,
+) -> Tensor:
     """Turns `[C, samples]` down around peaks, so that none exceeds `ceiling`; elsewhere nothing
-    changes.
+    changes. With `true_peaks` those between the samples count too (ITU-R BS.1770, at four times the
+    rate).
 
     The gain that each sample needs is held over a window and then averaged over the same window: a
     smooth curve that is nowhere above the needed gain. All channels get the same gain, so the
     stereo image stays.
     """
     envelope = sound.abs().amax(dim=0, keepdim=True)
+    if true_peaks and sound.numel():
+        envelope = torch.maximum(envelope, _true_envelope(sound, sample_rate).to(envelope))
     if not sound.numel() or float(envelope.max()) <= ceiling:
         return sound
     reach = max(1, round(lookahead_s * sample_rate))
@@ -103,6 +112,25 @@ def limit(sound: Tensor, ceiling: float, sample_rate: int, lookahead_s: float = 
     held = -F.max_pool1d(-F.pad(needed, (2 * reach, 2 * reach), value=1.0), 2 * reach + 1, stride=1)
     gain = F.avg_pool1d(held, 2 * reach + 1, stride=1)
     return (sound * gain).clamp(-ceiling, ceiling)
+
+
+OVERSAMPLING = 4
+BLOCK, MARGIN = 1 << 20, 1 << 10
+"""samples that are resampled at once; beside them what a cut makes ring"""
+
+
+def _true_envelope(sound: Tensor, sample_rate: int) -> Tensor:
+    """`[1, samples]`: how high the curve through the samples gets around each of them."""
+    parts = []
+    for begin in range(0, sound.shape[-1], BLOCK):
+        piece = sound[:, max(0, begin - MARGIN) : begin + BLOCK + MARGIN]
+        finer = resample(piece, sample_rate, OVERSAMPLING * sample_rate).abs().amax(0, keepdim=True)
+        around = F.max_pool1d(
+            finer, 2 * OVERSAMPLING + 1, stride=OVERSAMPLING, padding=OVERSAMPLING
+        )
+        before = min(begin, MARGIN)
+        parts.append(around[:, before : before + min(BLOCK, sound.shape[-1] - begin)])
+    return torch.cat(parts, dim=-1)
 
 
 class StreamLimiter:

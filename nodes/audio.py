@@ -61,8 +61,8 @@ class AudioLoudness:
                         "min": -20.0,
                         "max": 0.0,
                         "step": 0.1,
-                        "tooltip": "The limiter keeps every sample below this many dB of full "
-                        "scale.",
+                        "tooltip": "The limiter keeps every peak, also between samples, below "
+                        "this many dB of full scale (dBTP).",
                     },
                 ),
             }
@@ -85,7 +85,8 @@ def _levelled(sound: Tensor, rate: int, method: str, target: float, ceiling: flo
     if now <= dsp.SILENCE_DB:
         log.warning("Audio Loudness: silence has no level; it stays as it is")
         return sound
-    return dsp.limit(sound * 10 ** ((target - now) / 20), 10 ** (ceiling / 20), rate)
+    louder = sound * 10 ** ((target - now) / 20)
+    return dsp.limit(louder, 10 ** (ceiling / 20), rate, true_peaks=True)
 
 
 def _level(sound: Tensor, rate: int, method: str) -> float:

@@ -1,11 +1,11 @@
-"""A real browser for tests, which name this file in `pytest_plugins`, and the people in front of it."""
+"""A real browser for tests, which name this file in `pytest_plugins`, and people in front of it."""
 
 import os
 import re
 import shutil
 
 import pytest
-from pagesite import tiny_site
+from pagesite import DESK, tiny_site
 
 FLAGS = [
     "--headless",
@@ -17,7 +17,6 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-DESK, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
 
 
 @pytest.fixture(scope="module")

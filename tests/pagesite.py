@@ -16,6 +16,8 @@ from musicgraph.app.page.shelf import Shelf
 from musicgraph.app.studio.queue import JobQueue
 from musicgraph.app.studio.settings import AppSettings
 
+DESK, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
+"""sizes of a browser's window"""
 CODEBOOK_SIZE = 1024  # larger than the page's default top-k
 
 

@@ -10,7 +10,7 @@ import shutil
 import time
 
 import pytest
-from browser_fixtures import DESK, PHONE
+from pagesite import DESK, PHONE
 
 from musicgraph.workflows.media.audio import read_audio
 from musicgraph.workflows.reader import read_document
@@ -30,7 +30,7 @@ def test_music_sounds_before_the_run_has_ended_and_the_file_is_whole(visit, tmp_
         _, heard, _ = someone.sound()
         time.sleep(0.05)
     assert "Composing" in someone.status() or "Finishing" in someone.status()
-    someone.wait_for(".done", 60)
+    someone.wait_for(".done", 120)
     path, name = someone.download("Download FLAC")
     assert name.startswith("a-calm-piano-") and name.endswith(".flac")
     file = shutil.copy(path, tmp_path / name)

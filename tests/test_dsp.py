@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from musicgraph.models import dsp
+from musicgraph.models.analysis import true_peak_db
 
 RATE = 32000
 
@@ -63,6 +64,19 @@ def test_the_limiter_holds_the_ceiling_and_leaves_the_rest_alone():
     assert float(limited.abs().max()) > 0.85
     assert torch.equal(limited[:, :10000], sound[:, :10000])
     assert torch.equal(limited[:, -10000:], sound[:, -10000:])
+
+
+@pytest.mark.parametrize("samples", [50, 9000, dsp.BLOCK + 5000])
+def test_the_limiter_holds_the_ceiling_between_the_samples_too(samples):
+    """A tone at a quarter of the rate, whose samples all miss its peaks by 3 dB."""
+    period = 1.2 * math.sqrt(0.5) * torch.tensor([[1.0, 1.0, -1.0, -1.0]])
+    sound = period.repeat(1, samples // 4 + 1)[:, :samples]
+    assert torch.equal(dsp.limit(sound, 0.9, RATE), sound)
+    limited = dsp.limit(sound, 0.9, RATE, true_peaks=True)
+    assert limited.shape == sound.shape
+    assert true_peak_db(limited, RATE) <= 20 * math.log10(0.9) + 0.1
+    quiet = sound / 2
+    assert torch.equal(dsp.limit(quiet, 0.9, RATE, true_peaks=True), quiet)
 
 
 def test_the_limiter_bends_no_waveform_into_a_square():

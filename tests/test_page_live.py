@@ -1,4 +1,4 @@
-"""Sound for the page while it is made: one MP3 that grows, near the loudness of the file to come."""
+"""Sound for the page while it is made: one MP3 that grows, near the loudness of the file."""
 
 import asyncio
 

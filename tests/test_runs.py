@@ -1,4 +1,4 @@
-"""Runs of the Create tab: they go on by themselves, and end as a take, also when they are stopped."""
+"""Runs of the Create tab: they go on by themselves and end as a take, stopped ones too."""
 
 import time
 from dataclasses import replace
