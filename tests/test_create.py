@@ -101,9 +101,9 @@ def test_a_value_that_cannot_be_is_refused_by_the_fields_name(name, value, words
 
 
 @pytest.mark.parametrize("model", ["/etc", "somebody/unknown", "../tiny"])
-def test_a_model_off_the_menu_is_refused_before_anything_waits(visitors, model):
+def test_a_model_off_the_menu_is_refused_before_anything_waits(visitors, shelf, model):
     with pytest.raises(ModelNotOffered, match="expected one of tiny"):
-        next(compose(visitors, SETTINGS, "anna", replace(REQUEST, model=model)))
+        next(compose(visitors, shelf, SETTINGS, "anna", replace(REQUEST, model=model)))
     assert not visitors.queue.busy()
 
 
@@ -119,8 +119,8 @@ def test_the_menu_has_the_default_first_and_tells_size_and_licence():
     assert "2.4 GB" in small.label and "not for commercial use" in small.label
 
 
-def test_closing_the_handler_ends_the_run(visitors):
-    run = compose(visitors, SETTINGS, "anna", replace(REQUEST, duration_s=120.0))
+def test_closing_the_handler_ends_the_run(visitors, shelf):
+    run = compose(visitors, shelf, SETTINGS, "anna", replace(REQUEST, duration_s=120.0))
     while "Composing" not in next(run).status:
         pass
     run.close()

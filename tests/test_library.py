@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from musicgraph.app.page import library as module
-from musicgraph.app.page.take_library import NOTE_TAG, Library, Note, file_name
+from musicgraph.app.page.take_library import NOTE_TAG, Library, Note
 from musicgraph.models.refused import Refused
 from musicgraph.workflows.media.audio import read_audio, write_audio
 from musicgraph.workflows.media.retag import TAGGED_SUFFIXES, all_tags, copy_with_tags
@@ -113,7 +113,8 @@ WRONG = [
     {"duration_s": "long"},
     {"made_at": float("nan")},
     {"settings": "x"},
-    {"lacks": [1]},
+    {"sounds": {"melody": "../x.wav"}},
+    {"sounds": {"melody": 1}},
     {"is_favourite": "yes"},
 ]
 
@@ -148,9 +149,3 @@ def test_tags_of_a_text_file_cannot_be_copied(tmp_path):
     with pytest.raises(Refused):
         copy_with_tags(tmp_path / "x.flac", tmp_path / "y.flac", {})
     assert not (tmp_path / "y.flac").exists()
-
-
-def test_file_names_are_plain():
-    assert file_name("Lo-fi: Évening / ../etc\\passwd") == "lo-fi-vening-etc-passwd"
-    assert file_name("音楽") == "music"
-    assert len(file_name("word " * 100)) <= 40

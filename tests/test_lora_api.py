@@ -160,16 +160,16 @@ def test_what_the_form_holds_is_the_request_and_back():
     assert request_from(fields, {**values, **quiet, "loras": None}).loras == ()
 
 
-def test_a_take_is_made_with_it_and_another_folder_is_not_opened(offered, tango):
+def test_a_take_is_made_with_it_and_another_folder_is_not_opened(offered, tango, tmp_path):
     queue = JobQueue(AnyWorker())
-    visitors = Visitors(queue)
+    visitors, shelf = Visitors(queue), Shelf(tmp_path / "shelf")
     asked = replace(REQUEST, duration_s=1.0, loras=(Lora("tango", 0.5),))
-    *_, last = compose(visitors, SETTINGS, "anna", asked)
+    *_, last = compose(visitors, shelf, SETTINGS, "anna", asked)
     (loader,) = [
         node for node in json.loads(last.music.tags["prompt"]).values()
         if node["class_type"] == "MusicGenLoraLoader"
     ]  # fmt: skip
     assert (loader["inputs"]["lora"], loader["inputs"]["strength"]) == ("tango", 0.5)
     with pytest.raises(ModelNotOffered, match="loras: got"):
-        next(compose(visitors, SETTINGS, "anna", replace(asked, loras=(Lora(str(tango)),))))
+        next(compose(visitors, shelf, SETTINGS, "anna", replace(asked, loras=(Lora(str(tango)),))))
     queue.close()

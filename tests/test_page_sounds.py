@@ -10,25 +10,25 @@ import gradio as gr
 import numpy as np
 import pytest
 import soundfile
+from browser_fixtures import Visitor
 from gradio_client import Client, handle_file
 from pagesite import tiny_site
-from test_browser import Visitor, browser  # noqa: F401
 from workers import AnyWorker
 
-from musicgraph.app.page.create import build_create, compose
+from musicgraph.app.page.create import build_create, compose, page_job
 from musicgraph.app.page.form import request_from, usual_style_guidance, values_of
+from musicgraph.app.page.take_library import Library
+from musicgraph.app.page.runs import Run, Runs
 from musicgraph.app.page.shelf import Shelf
 from musicgraph.app.page.sound_inputs import draw_tune, followed_by
-from musicgraph.app.page.visitors import Visitors
 from musicgraph.app.studio.fields import page_fields
 from musicgraph.app.studio.queue import JobQueue
 from musicgraph.app.studio.settings import AppSettings
 from musicgraph.models.refused import Refused
 from musicgraph.workflows.media.audio import read_audio
-from musicgraph.workflows.media.tags import read_tags
 from musicgraph.workflows.request import Request
 
-pytest_plugins = ["page_fixtures"]
+pytest_plugins = ["page_fixtures", "browser_fixtures"]
 
 SETTINGS = AppSettings(model="tune")
 FIELDS = page_fields(SETTINGS)
@@ -57,29 +57,34 @@ def hummed(tmp_path_factory):
     return str(path)
 
 
-def takes_of(steps):
-    return next(one.takes for one in steps if one.takes)
-
-
-def samples(take):
-    return read_audio(take.files[0])[0]
+def waveform_of(steps):
+    *_, last = steps
+    return last.music.waveform
 
 
 @pytest.mark.parametrize(("how", "model"), [("melody", "tune"), ("style", "manner")])
-def test_the_music_follows_an_upload_and_a_take_makes_itself_again(
-    visitors, shelf, hummed, how, model
-):
+def test_the_music_follows_an_upload(visitors, shelf, hummed, how, model):
     asked = replace(ASKED, model=model, **{how: hummed})
-    (take,) = takes_of(compose(visitors, shelf, SETTINGS, "anna", asked))
-    assert getattr(take.request, how) == hummed
-    (again,) = takes_of(compose(visitors, shelf, SETTINGS, "anna", take.request))
-    assert samples(take).equal(samples(again))
-    plain = replace(take.request, **{how: ""})
-    (other,) = takes_of(compose(visitors, shelf, SETTINGS, "anna", plain))
-    assert not samples(take).equal(samples(other))
-    graph = json.loads(read_tags(take.files[0])["prompt"])
+    *_, last = compose(visitors, shelf, SETTINGS, "anna", asked)
+    again = waveform_of(compose(visitors, shelf, SETTINGS, "anna", asked))
+    assert last.music.waveform.equal(again)
+    plain = replace(asked, **{how: ""})
+    assert not again.equal(waveform_of(compose(visitors, shelf, SETTINGS, "anna", plain)))
+    graph = json.loads(last.music.tags["prompt"])
     (load,) = (node for node in graph.values() if node["class_type"] == "LoadAudio")
     assert load["inputs"]["audio"].startswith("hummed-tune-"), "a name, and no path"
+
+
+def test_a_take_keeps_the_sound_that_it_follows(visitors, shelf, hummed):
+    asked = replace(ASKED, melody=hummed)
+    _, job = page_job(shelf, SETTINGS, "anna", asked)
+    library = shelf.takes_of("anna")
+    run = Runs(visitors.queue).start(Run("anna", asked, job, {}, library))
+    assert run.over.wait(60)
+    (take,) = Library(library.folder).takes()
+    kept = library.sound(take.id, "melody")
+    assert kept is not None and kept.read_bytes() == open(hummed, "rb").read()
+    assert library.sound(take.id, "style") is None
 
 
 def test_what_the_widgets_hold_is_the_request_and_back(hummed):
@@ -99,9 +104,8 @@ def test_inputs_are_in_sight_where_the_model_can_follow_them():
         ("text", (False, False)), ("tune", (True, False)), ("manner", (False, True)),
     ):  # fmt: skip
         with gr.Blocks():
-            queue = Visitors(JobQueue(AnyWorker()))
-            tab = build_create(queue, Shelf(), AppSettings(model=model), gr.State(""))
-        widgets = tab.form.widgets
+            runs = Runs(JobQueue(AnyWorker()))
+            widgets = build_create(runs, Shelf(), AppSettings(model=model)).widgets
         assert (widgets["melody"].visible, widgets["style"].visible) == seen
         assert widgets["style_guidance"].visible == seen[1]
         assert tuple(followed_by(SETTINGS, model)) == seen
@@ -155,7 +159,7 @@ def test_programs_send_one_by_name(site, hummed):
 
 
 @pytest.mark.browser
-def test_a_visitor_uploads_a_tune_sees_it_and_makes_another_to_it(site, browser, hummed):  # noqa: F811
+def test_a_visitor_uploads_a_tune_sees_it_and_makes_another_to_it(site, browser, hummed):
     visitor = Visitor(browser, site)
     page = visitor.page
     assert not page.is_visible("#mg-melody")
@@ -169,11 +173,10 @@ def test_a_visitor_uploads_a_tune_sees_it_and_makes_another_to_it(site, browser,
     page.fill("label:has-text('Top-k') + input, input[aria-label*='Top-k']", "50")
     visitor.generate("a calm piano", duration=1)
     visitor.wait_for(".done")
-    page.get_by_role("button", name="Make another with this seed").click()
+    page.get_by_role("button", name="More like this").click()
+    page.wait_for_function("document.querySelectorAll('#mg-takes .mg-take').length === 2")
+    assert page.locator("text=melody: hummed-tune").count() == 1
     page.wait_for_selector("#mg-tune img")
-    page.click("#mg-generate")
-    page.wait_for_selector("#mg-status .mg-note.busy")
-    visitor.wait_for(".done")
     page.click("#mg-model input")
     page.get_by_role("option", name="tiny").click()
     page.wait_for_selector("#mg-melody", state="hidden")

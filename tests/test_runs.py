@@ -37,7 +37,7 @@ def start(queue, shelf):
     runs = Runs(queue)
 
     def start(request=REQUEST, owner="anna"):
-        wanted, job = page_job(SETTINGS, request)
+        wanted, job = page_job(shelf, SETTINGS, owner, request)
         settings = values_of(page_fields(SETTINGS), wanted)
         return runs.start(Run(owner, wanted, job, settings, shelf.takes_of(owner)))
 

@@ -63,7 +63,7 @@ def test_who_has_left_for_good_makes_no_more_work(visitors):
         assert his.handle.result(5) == 7
 
 
-def test_a_full_queue_is_said(visitors):
+def test_a_full_queue_is_said(visitors, shelf):
     def wait(_worker, stopped):
         while not stopped():
             time.sleep(0.01)
@@ -74,5 +74,5 @@ def test_a_full_queue_is_said(visitors):
         with visitors.submitted("b", "x", wait), visitors.submitted("c", "x", wait):
             assert first.handle.position() == 0
             with pytest.raises(QueueFull) as full:
-                next(compose(visitors, SETTINGS, "anna", REQUEST))
+                next(compose(visitors, shelf, SETTINGS, "anna", REQUEST))
     assert "2 are waiting already" in failure_of(full.value).text

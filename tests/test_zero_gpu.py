@@ -63,15 +63,15 @@ def visitors(monkeypatch):
 
 
 def test_music_and_graphs_come_back_from_a_lent_gpu(visitors, shelf):
-    *_, shown = compose(visitors, SETTINGS, "anna", replace(REQUEST, duration_s=1.0))
+    *_, shown = compose(visitors, shelf, SETTINGS, "anna", replace(REQUEST, duration_s=1.0))
     assert shown.music.waveform.abs().max() > 0
     *_, made = run_graph(visitors, shelf, SETTINGS, "anna", opened(api_graph(), CLASSES))
     assert made.made[0].files
 
 
-def test_a_refusal_on_a_lent_gpu_comes_in_the_same_words(visitors):
+def test_a_refusal_on_a_lent_gpu_comes_in_the_same_words(visitors, shelf):
     with pytest.raises(JobFailed) as refusal:
-        list(compose(visitors, SETTINGS, "anna", replace(REQUEST, top_k=60000)))
+        list(compose(visitors, shelf, SETTINGS, "anna", replace(REQUEST, top_k=60000)))
     failure = failure_of(refusal.value)
     assert "top_k: got 60000" in failure.text
     assert (failure.kind, failure.node_class) == ("refused", "MusicGenSampler")
@@ -87,8 +87,8 @@ def test_the_node_that_failed_there_is_marked_here(visitors, shelf):
     assert marks["3"] == "broken" and marks["1"] == "done"
 
 
-def test_a_stop_reaches_a_lent_gpu(visitors):
-    run = compose(visitors, SETTINGS, "anna", replace(REQUEST, duration_s=120.0))
+def test_a_stop_reaches_a_lent_gpu(visitors, shelf):
+    run = compose(visitors, shelf, SETTINGS, "anna", replace(REQUEST, duration_s=120.0))
     while "Composing" not in next(run).status:
         pass
     run.close()

@@ -19,7 +19,7 @@ from ..studio.job import Job
 from ..studio.models import check_loras, permitted
 from ..studio.music import Music, music_job, music_of
 from ..studio.settings import AppSettings
-from ..studio.sounds import followed, uploaded
+from ..studio.sounds import SOUNDS, followed, uploaded
 from . import browser
 from .form import Form, FormBuilder
 from .runs import Run, Runs
@@ -175,8 +175,19 @@ def _connect(form: Form, go: gr.Button, runs: Runs, shelf: Shelf, settings: AppS
     ).then(None, started, None, js="answer => MusicGraph.started(answer)", **quiet)  # fmt: skip
 
 
-def remember(page: gr.Blocks, form: Form) -> None:
-    """What stands in the form outlasts the page, and a take's settings find their way back."""
+def remember(page: gr.Blocks, form: Form, shelf: Shelf) -> None:
+    """What stands in the form outlasts the page, and a take's settings find their way back, with
+    the sounds that it follows.
+    """
+
+    def sounds_of(request: gr.Request, take_id: str) -> dict[Any, Any]:
+        owner = browser.of(request)
+        library, folder = shelf.takes_of(owner), shelf.folder(owner, "input")
+        found = {how: library.sound(take_id, how) if take_id else None for how in sounds}
+        copies = {how: path and folder / uploaded(str(path), folder) for how, path in found.items()}
+        return {sounds[how]: gr.update(value=path and str(path)) for how, path in copies.items()}
+
+    sounds = {how: form.widgets[how] for how in SOUNDS}
     kept = form.kept()
     widgets, quiet = [*kept.values()], {"queue": False, "api_visibility": "private"}
     page.load(
@@ -187,10 +198,13 @@ def remember(page: gr.Blocks, form: Form) -> None:
         [widget.change for widget in widgets], None, widgets, None,
         js=f"(...values) => MusicGraph.remember({[*kept]!r}, values)", **quiet,
     )  # fmt: skip
+    take_id = gr.Textbox(elem_classes="mg-hidden", label="Take")
     fill = gr.Button("Fill the form", elem_id="mg-fill", elem_classes="mg-hidden")
     fill.click(
         None, widgets, widgets,
         js=f"(...values) => MusicGraph.filled({[*kept]!r}, values)", **quiet,
+    ).then(
+        sounds_of, take_id, [*sounds.values()], js="() => MusicGraph.filledFrom()", **quiet
     ).then(None, None, None, js="() => MusicGraph.afterFilling()", **quiet)  # fmt: skip
 
 

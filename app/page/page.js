@@ -95,7 +95,7 @@
 
   // ------------------------------------------------------------------ the form
   const FORM = "musicgraph-form", SEED = "musicgraph-seed";
-  let waiting = null, then = null;
+  let waiting = null, from = "", then = null;
 
   const stored = () => {
     try { return JSON.parse(localStorage.getItem(FORM)) || {}; } catch (error) { return {}; }
@@ -115,13 +115,15 @@
     localStorage.setItem(FORM, JSON.stringify({...stored(), ...now}));
   }
 
-  /** Puts a take's settings into the form, and then does what is to be done with them. */
-  function fill(settings, afterwards = null) {
-    [waiting, then] = [settings, afterwards];
+  /** Puts settings, and the sounds that a take follows, into the form, and then does what is to be
+      done with them. */
+  function fill(settings, takeId, afterwards) {
+    [waiting, from, then] = [settings, takeId, afterwards];
     document.getElementById("mg-fill").click();
   }
   const filled = (names, values) =>
     names.map((name, at) => waiting && name in waiting ? waiting[name] : values[at]);
+  const filledFrom = () => from;
   function afterFilling() {
     const next = then;
     [waiting, then] = [null, null];
@@ -136,6 +138,6 @@
 
   Object.assign(MusicGraph, {
     address, ask, connection, lose, say, element, whenThere, pause, openTab,
-    restored, remember, fill, filled, afterFilling, keepSeed, lastSeed, isLost: () => isLost,
+    restored, remember, fill, filled, filledFrom, afterFilling, keepSeed, lastSeed, isLost: () => isLost,
   });
 })(window.MusicGraph = window.MusicGraph || {});

@@ -20,6 +20,7 @@ from ...workflows.request import Request
 from ..studio.job import Job, JobResult
 from ..studio.music import music_of, tags_of
 from ..studio.queue import JobHandle, JobQueue
+from ..studio.sounds import SOUNDS
 from .take_library import Library, Note, Take
 from .live import LiveSound
 from .status import JobStatus, note
@@ -203,14 +204,17 @@ def keep(
 ) -> tuple[Take, ...]:
     """Each item of `[B, C, T]` as a take of its own. Item i is what seed + i makes by itself."""
     takes = []
+    request = run.request
+    uploads = {how: path for how in SOUNDS if (path := getattr(request, how))}
+    sounds = {how: run.kept_in.keep_sound(path) for how, path in uploads.items()}
     for index, sound in enumerate(waveform):
-        settings = {**run.settings, "seed": run.request.seed + index, "variations": 1}
+        settings = {**run.settings, "seed": request.seed + index, "variations": 1}
         said = Note(
-            title=run.request.prompt.strip(),
+            title=request.prompt.strip(),
             duration_s=sound.shape[-1] / sample_rate,
             settings=settings,
             engine=engine,
-            lacks=tuple(name for name in ("melody", "style") if getattr(run.request, name)),
+            sounds=sounds,
             was_stopped=was_stopped,
         )
         takes.append(run.kept_in.add(sound, sample_rate, said, tags))

@@ -36,6 +36,6 @@ def build_page(visitors: Visitors, settings: AppSettings, shelf: Shelf, runs: Ru
             visitors.stop(visitor_of(request.session_hash))
 
         page.unload(leave)
-        remember(page, form)
+        remember(page, form, shelf)
     page.queue(default_concurrency_limit=None)
     return page

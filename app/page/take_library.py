@@ -23,7 +23,7 @@ from ...models.disk.files import replace_file
 from ...models.refused import Refused
 from ...workflows.media.audio import read_audio, write_audio
 from ...workflows.media.retag import TAGGED_SUFFIXES, all_tags, copy_with_tags, duration_of
-from ..studio.sounds import plain
+from ..studio.sounds import plain, uploaded
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -37,6 +37,8 @@ KEEP_DELETED_S = 24 * 3600.0
 PICTURE_SIZE = (1024, 256)
 MAX_TITLE_CHARACTERS = 2000
 ID = re.compile(r"[0-9a-f]{16}")
+SOUND = re.compile(r"[a-z0-9-]+(\.[a-z0-9.]*)?")
+"""as `taken_in` names them"""
 
 
 @dataclass(frozen=True)
@@ -50,8 +52,8 @@ class Note:
     settings: Mapping[str, Any] = field(default_factory=dict)
     """what stood in the form, by the page's names; empty for what a graph has made"""
     engine: str = ""
-    lacks: tuple[str, ...] = ()
-    """what the form cannot bring back: sounds that were uploaded"""
+    sounds: Mapping[str, str] = field(default_factory=dict)
+    """what it follows: one of SOUNDS → the name of a copy in the library"""
     is_favourite: bool = False
     was_stopped: bool = False
     """whether it ends where somebody pressed Stop"""
@@ -62,7 +64,7 @@ class Note:
         try:
             given = json.loads(text)
             known = {name: given[name] for name in cls.__dataclass_fields__ if name in given}
-            note = cls(**{**known, "lacks": tuple(given.get("lacks", ()))})
+            note = cls(**known)
         except (ValueError, TypeError, AttributeError, RecursionError):
             return None
         return note if note._is_sound() else None
@@ -79,7 +81,8 @@ class Note:
             and isinstance(self.is_favourite, bool)
             and isinstance(self.was_stopped, bool)
             and isinstance(self.settings, dict)
-            and all(isinstance(one, str) for one in self.lacks)
+            and isinstance(self.sounds, dict)
+            and all(isinstance(one, str) and SOUND.fullmatch(one) for one in self.sounds.values())
         )
 
     def tags(self) -> dict[str, str]:
@@ -154,7 +157,19 @@ class Library:
             draw_picture(sound, rate, path)
         return path
 
+    def sound(self, id: str, how: str) -> Path | None:
+        """The melody or the style that a take follows; None if it follows none, or it has gone."""
+        name = self.take(id).note.sounds.get(how)
+        path = self.folder / HIDDEN / "sounds" / name if name else None
+        return path if path is not None and path.is_file() else None
+
     # ------------------------------------------------------------ changing
+
+    def keep_sound(self, path: str) -> str:
+        """A copy of an upload that takes follow. Returns the name that their notes have for it."""
+        folder = self.folder / HIDDEN / "sounds"
+        folder.mkdir(parents=True, exist_ok=True)
+        return uploaded(path, folder)
 
     def add(self, sound: Tensor, sample_rate: int, note: Note, tags: Mapping[str, str]) -> Take:
         """Writes float `[C, T]`. Raises Refused for what cannot be written."""

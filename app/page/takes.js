@@ -49,7 +49,8 @@
   function chips(take) {
     const s = take.settings;
     if (!("prompt" in s)) return ["made by a graph"];
-    return [s.model?.split("/").pop(), ...(s.loras || []).map(one => `LoRA ${one}`), take.engine,
+    const sounds = Object.entries(take.sounds).map(([how, name]) => `${how}: ${name}`);
+    return [s.model?.split("/").pop(), ...sounds, ...(s.loras || []).map(one => `LoRA ${one}`), take.engine,
       `seed ${s.seed}`, `guidance ${s.guidance}`, `temperature ${s.temperature}`,
       s.top_p ? `top-p ${s.top_p}` : `top-k ${s.top_k}`, s.negative?.trim() && `not: ${s.negative}`,
       s.loud ? `${s.loudness} LUFS` : "loudness as made"].filter(Boolean);
@@ -83,8 +84,8 @@
       "aria-label": `Download ${format.toUpperCase()}: ${take.title.slice(0, 60)}`,
     }, format.toUpperCase())));
     if ("prompt" in take.settings) {
-      if (!take.lacks.length) actions.append(press("More like this", () => moreLike(take)));
-      actions.append(press("Use these settings", () => use(take)));
+      actions.append(press("More like this", () => moreLike(take)),
+        press("Use these settings", () => use(take)));
     }
     actions.append(press("Rename", () => rename(take, whole)), press("Delete", () => remove(take)));
     const list = element("div", {class: "mg-settings-list"},
@@ -94,14 +95,13 @@
 
   // ------------------------------------------------------------------ what one does with it
   function use(take) {
-    MusicGraph.fill(take.settings, () => {
+    MusicGraph.fill(take.settings, take.id, () => {
       MusicGraph.openTab("Create");
-      const sounds = take.lacks.length ? ` Its ${take.lacks.join(" and ")} must be chosen again.` : "";
-      say(`The settings are in the form.${sounds}`);
+      say("The settings are in the form.");
     });
   }
   function moreLike(take) {
-    MusicGraph.fill({...take.settings, seed: -1, variations: 1}, () => {
+    MusicGraph.fill({...take.settings, seed: -1, variations: 1}, take.id, () => {
       MusicGraph.openTab("Create");
       document.getElementById("mg-generate").click();
     });

@@ -54,5 +54,7 @@ def _of_field(error: Refused) -> Trouble:
     label = LABELS.get(error.what, error.what.replace("_", " ").capitalize())
     facts = [f"got {error.got}"] if error.got else []
     facts += [f"possible is {error.expected}"] if error.expected else []
-    text = ", ".join(facts) + (f"; {error.remedy}" if error.remedy else "")
+    remedy = "" if error.expected and error.expected in error.remedy else error.remedy
+    text = remedy if error.got == "nothing" and remedy else "; ".join([", ".join(facts), remedy])
+    text = text.removesuffix("; ")
     return Trouble(label, f"{text[:1].upper()}{text[1:]}.", error.what)
