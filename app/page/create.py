@@ -30,6 +30,8 @@ from .visitors import Visitors
 from .words import trouble_of
 
 TAB = "create"
+QUIET: dict[str, Any] = {"queue": False, "api_visibility": "private", "show_progress": "hidden"}
+"""of what neither waits nor is for programs"""
 
 # All within what pocket knows, so that a newcomer's first press works with any model.
 IDEAS = {
@@ -143,9 +145,8 @@ def _settings(builder: FormBuilder, settings: AppSettings) -> None:
             builder.negative()
             for field in ("cfg", "temperature", "top_k", "top_p", "precision"):
                 builder.as_declared(field)
-    quiet = {"api_visibility": "private", "show_progress": "hidden"}
-    dice.click(None, None, seed, js="() => -1", **quiet)
-    again.click(None, seed, seed, js="now => MusicGraph.lastSeed(now)", **quiet)
+    dice.click(None, None, seed, js="() => -1", **QUIET)
+    again.click(None, seed, seed, js="now => MusicGraph.lastSeed(now)", **QUIET)
 
 
 def _connect(form: Form, go: gr.Button, runs: Runs, shelf: Shelf, settings: AppSettings) -> None:
@@ -168,11 +169,10 @@ def _connect(form: Form, go: gr.Button, runs: Runs, shelf: Shelf, settings: AppS
             return {"trouble": words}
 
     kept = form.kept()
-    quiet = {"queue": False, "api_visibility": "private", "show_progress": "hidden"}
     started = gr.JSON(elem_id="mg-started", elem_classes="mg-hidden")
     gr.on(
-        [go.click, form.widgets["prompt"].submit], start, form.inputs(), started, **quiet
-    ).then(None, started, None, js="answer => MusicGraph.started(answer)", **quiet)  # fmt: skip
+        [go.click, form.widgets["prompt"].submit], start, form.inputs(), started, **QUIET
+    ).then(None, started, None, js="answer => MusicGraph.started(answer)", **QUIET)  # fmt: skip
 
 
 def remember(page: gr.Blocks, form: Form, shelf: Shelf) -> None:
@@ -189,23 +189,23 @@ def remember(page: gr.Blocks, form: Form, shelf: Shelf) -> None:
 
     sounds = {how: form.widgets[how] for how in SOUNDS}
     kept = form.kept()
-    widgets, quiet = [*kept.values()], {"queue": False, "api_visibility": "private"}
+    widgets = [*kept.values()]
     page.load(
         None, widgets, widgets,
-        js=f"(...values) => MusicGraph.restored({[*kept]!r}, values)", **quiet,
+        js=f"(...values) => MusicGraph.restored({[*kept]!r}, values)", **QUIET,
     )  # fmt: skip
     gr.on(
         [widget.change for widget in widgets], None, widgets, None,
-        js=f"(...values) => MusicGraph.remember({[*kept]!r}, values)", **quiet,
+        js=f"(...values) => MusicGraph.remember({[*kept]!r}, values)", **QUIET,
     )  # fmt: skip
     take_id = gr.Textbox(elem_classes="mg-hidden", label="Take")
     fill = gr.Button("Fill the form", elem_id="mg-fill", elem_classes="mg-hidden")
     fill.click(
         None, widgets, widgets,
-        js=f"(...values) => MusicGraph.filled({[*kept]!r}, values)", **quiet,
+        js=f"(...values) => MusicGraph.filled({[*kept]!r}, values)", **QUIET,
     ).then(
-        sounds_of, take_id, [*sounds.values()], js="() => MusicGraph.filledFrom()", **quiet
-    ).then(None, None, None, js="() => MusicGraph.afterFilling()", **quiet)  # fmt: skip
+        sounds_of, take_id, [*sounds.values()], js="() => MusicGraph.filledFrom()", **QUIET
+    ).then(None, None, None, js="() => MusicGraph.afterFilling()", **QUIET)  # fmt: skip
 
 
 def _check_negative(request: Request) -> None:

@@ -102,7 +102,7 @@
       else audio.addEventListener("loadedmetadata", () => { audio.currentTime = at; }, {once: true});
     }
     _made(url, grows = false) {
-      const audio = element("audio", {hidden: true, preload: "auto"});
+      const audio = element("audio", {class: "mg-sound", hidden: true, preload: "auto"});
       if (grows) grow(audio, url); else audio.src = url;
       for (const name of ["play", "pause", "ended", "seeked", "timeupdate"]) {
         audio.addEventListener(name, () => audio === this.audio && this._tell());

@@ -125,6 +125,7 @@
 
   // ------------------------------------------------------------------ a run
   async function follow(id, isOwn) {
+    run?.live?.remove();
     const mine = run = {id, isOwn, heard: false, live: null,
       source: {key: `run ${id}`, url: address(`runs/${id}/sound`), grows: true, duration: 1,
         title: "music", peaks: []}};
