@@ -40,7 +40,7 @@ def main(address: str) -> None:
             executable_path=program, args=["--headless", "--no-sandbox", "--disable-gpu"]
         )
         page = open_page(browser, address, DESK, "light")
-        make(page, "Happy piano")
+        make(page, "Lo-fi evening")
         page.screenshot(path=FOLDER / "create.png")
         page = open_page(browser, address, DESK, "dark")
         page.get_by_role("tab", name="Graph").click()
@@ -50,7 +50,7 @@ def main(address: str) -> None:
         page.wait_for_timeout(1500)
         page.screenshot(path=FOLDER / "graph.png")
         page = open_page(browser, address, PHONE, "light")
-        make(page, "Slow flute")
+        make(page, "Music box")
         page.screenshot(path=FOLDER / "phone.png")
         browser.close()
 

@@ -7,6 +7,11 @@ import shutil
 import pytest
 from pagesite import DESK, tiny_site
 
+from musicgraph.app.page.runs import LEFT_S
+
+PATIENCE_S = 90
+"""with a machine that has much else to do"""
+
 FLAGS = [
     "--headless",
     "--no-sandbox",
@@ -56,6 +61,7 @@ class Visitor:
         self.context = browser.new_context(
             viewport=size, color_scheme=scheme, accept_downloads=True
         )
+        self.context.set_default_timeout(PATIENCE_S * 1000)
         self.page = self.context.new_page()
         self.complaints, self.outside = [], []
         self.page.on("console", self._console)
@@ -81,7 +87,7 @@ class Visitor:
     def status(self):
         return self.page.inner_text("#mg-status")
 
-    def wait_for(self, kind, timeout_s=30):
+    def wait_for(self, kind, timeout_s=PATIENCE_S):
         self.page.wait_for_selector(f"#mg-status .mg-note{kind}", timeout=timeout_s * 1000)
 
     def tab(self, name):
@@ -110,6 +116,6 @@ def visit(browser, site):
     yield come
     for visitor in visitors:
         visitor.context.close()
-    site.wait_until_idle()
+    site.wait_until_idle(LEFT_S + PATIENCE_S)
     assert [visitor.complaints for visitor in visitors if visitor.complaints] == []
     assert [visitor.outside for visitor in visitors if visitor.outside] == []

@@ -12,6 +12,7 @@ import time
 import pytest
 from pagesite import DESK, PHONE
 
+from musicgraph.app.page.runs import LEFT_S
 from musicgraph.workflows.media.audio import read_audio
 from musicgraph.workflows.reader import read_document
 
@@ -30,7 +31,7 @@ def test_music_sounds_before_the_run_has_ended_and_the_file_is_whole(visit, tmp_
         _, heard, _ = someone.sound()
         time.sleep(0.05)
     assert "Composing" in someone.status() or "Finishing" in someone.status()
-    someone.wait_for(".done", 120)
+    someone.wait_for(".done")
     path, name = someone.download("Download FLAC")
     assert name.startswith("a-calm-piano-") and name.endswith(".flac")
     file = shutil.copy(path, tmp_path / name)
@@ -68,7 +69,7 @@ def test_a_closed_page_ends_its_own_run(visit, site):
     someone.generate(duration=LONG_S)
     someone.wait_for(":has(.mg-bar)")
     someone.page.close()
-    site.wait_until_idle()
+    site.wait_until_idle(LEFT_S + 60)
 
 
 def test_errors_are_readable_and_no_traceback(visit):

@@ -8,8 +8,6 @@ from pagesite import DESK, PHONE
 pytest_plugins = ["browser_fixtures"]
 pytestmark = pytest.mark.browser
 
-WAIT_MS = 60_000
-
 
 def rows(someone):
     return someone.page.locator("#mg-takes .mg-take[data-take]")
@@ -19,14 +17,13 @@ def plays(someone, key):
     someone.page.wait_for_function(
         "key => MusicGraph.sound.key.startsWith(key) && MusicGraph.sound.isPlaying",
         arg=key,
-        timeout=WAIT_MS,
     )
 
 
 def made(someone, prompt, duration=2):
     before = rows(someone).count()
     someone.generate(prompt, duration)
-    rows(someone).nth(before).wait_for(timeout=WAIT_MS)
+    rows(someone).nth(before).wait_for()
 
 
 def test_the_live_sound_becomes_the_takes_where_it_is(visit):
@@ -54,11 +51,11 @@ def test_one_thing_sounds_at_a_time_and_a_click_on_the_wave_moves_it(visit):
     canvas = rows(someone).nth(1).locator("canvas")
     box = canvas.bounding_box()
     canvas.click(position={"x": box["width"] * 0.75, "y": 20})
-    someone.page.wait_for_function("MusicGraph.sound.position > 14", timeout=WAIT_MS)
+    someone.page.wait_for_function("MusicGraph.sound.position > 14")
     canvas.press("Home")
-    someone.page.wait_for_function("MusicGraph.sound.position < 8", timeout=WAIT_MS)
+    someone.page.wait_for_function("MusicGraph.sound.position < 8")
     canvas.press(" ")
-    someone.page.wait_for_function("!MusicGraph.sound.isPlaying", timeout=WAIT_MS)
+    someone.page.wait_for_function("!MusicGraph.sound.isPlaying")
     canvas.hover(position={"x": box["width"] * 0.2, "y": 20})
     someone.page.mouse.down()
     someone.page.mouse.move(box["x"] + box["width"] * 0.25, box["y"] + 20, steps=4)
@@ -97,10 +94,10 @@ def test_a_run_is_found_again_after_a_reload_and_stop_keeps_it(visit):
     someone.generate("long strings", duration=120)
     plays(someone, "run ")
     someone.page.reload()
-    someone.page.wait_for_selector("#mg-status .mg-bar", timeout=WAIT_MS)
+    someone.page.wait_for_selector("#mg-status .mg-bar")
     someone.page.wait_for_timeout(1000)
     someone.page.click("#mg-stop")
-    someone.page.wait_for_selector("#mg-status >> text=are kept", timeout=WAIT_MS)
+    someone.page.wait_for_selector("#mg-status >> text=are kept")
     rows(someone).filter(has_text="stopped").wait_for()
 
 
@@ -114,7 +111,7 @@ def test_a_lost_connection_is_said_and_the_take_is_found_when_it_is_back(visit):
     someone.page.wait_for_timeout(1000)
     someone.context.set_offline(False)
     someone.page.wait_for_selector("#mg-toast.shown >> text=Connected again")
-    someone.wait_for(".done", 60)
+    someone.wait_for(".done")
     rows(someone).filter(has_text="rain").wait_for()
     someone.complaints.clear()  # of the browser itself, about requests that failed
     someone.context.set_offline(True)

@@ -18,7 +18,7 @@ from workers import AnyWorker
 from musicgraph.app.page.create import build_create, compose, page_job
 from musicgraph.app.page.form import request_from, usual_style_guidance, values_of
 from musicgraph.app.page.take_library import Library
-from musicgraph.app.page.runs import Run, Runs
+from musicgraph.app.page.runs import PageRun, Runs
 from musicgraph.app.page.shelf import Shelf
 from musicgraph.app.page.sound_inputs import draw_tune, followed_by
 from musicgraph.app.studio.fields import page_fields
@@ -79,7 +79,7 @@ def test_a_take_keeps_the_sound_that_it_follows(visitors, shelf, hummed):
     asked = replace(ASKED, melody=hummed)
     _, job = page_job(shelf, SETTINGS, "anna", asked)
     library = shelf.takes_of("anna")
-    run = Runs(visitors.queue).start(Run("anna", asked, job, {}, library))
+    run = Runs(visitors.queue).start(PageRun("anna", asked, job, {}, library))
     assert run.over.wait(60)
     (take,) = Library(library.folder).takes()
     kept = library.sound(take.id, "melody")

@@ -11,7 +11,7 @@ from workers import AnyWorker
 from musicgraph.app.page import runs as module
 from musicgraph.app.page.create import page_job
 from musicgraph.app.page.form import values_of
-from musicgraph.app.page.runs import Run, Runs
+from musicgraph.app.page.runs import PageRun, Runs
 from musicgraph.app.studio.fields import page_fields
 from musicgraph.app.studio.queue import JobQueue
 from musicgraph.models.dsp import loudness_lufs
@@ -39,13 +39,13 @@ def start(queue, shelf):
     def start(request=REQUEST, owner="anna"):
         wanted, job = page_job(shelf, SETTINGS, owner, request)
         settings = values_of(page_fields(SETTINGS), wanted)
-        return runs.start(Run(owner, wanted, job, settings, shelf.takes_of(owner)))
+        return runs.start(PageRun(owner, wanted, job, settings, shelf.takes_of(owner)))
 
     start.runs = runs
     return start
 
 
-def until(is_so, limit_s=30.0):
+def until(is_so, limit_s=120.0):
     started = time.monotonic()
     while not (answer := is_so()):
         assert time.monotonic() - started < limit_s
@@ -140,12 +140,12 @@ def test_a_run_that_no_page_looks_at_is_ended_after_a_while(start, monkeypatch, 
 
 
 def test_a_page_that_comes_back_finds_its_run_and_others_do_not(start, monkeypatch):
-    monkeypatch.setattr(module, "LEFT_S", 1.0)
+    monkeypatch.setattr(module, "LEFT_S", 3.0)
     run = start(LONG)
     run.leave()
     assert start.runs.going_on("anna") is run and start.runs.of("anna", run.id) is run
     run.look()
-    time.sleep(1.5)
+    time.sleep(3.5)
     assert not run.over.is_set(), "it was looked at again"
     assert start.runs.going_on("ben") is None and start.runs.of("ben", run.id) is None
     run.stop()

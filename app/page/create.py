@@ -22,7 +22,7 @@ from ..studio.settings import AppSettings
 from ..studio.sounds import SOUNDS, followed, uploaded
 from . import browser
 from .form import Form, FormBuilder
-from .runs import Run, Runs
+from .runs import PageRun, Runs
 from .shelf import Shelf
 from .sound_inputs import build_sounds
 from .status import JobStatus, note
@@ -161,7 +161,7 @@ def _connect(form: Form, go: gr.Button, runs: Runs, shelf: Shelf, settings: AppS
             owner = browser.of(request)
             wanted, job = page_job(shelf, settings, owner, wanted)
             own = {name: value for name, value in form.values(wanted).items() if name in kept}
-            run = Run(owner, wanted, job, own, shelf.takes_of(owner))
+            run = PageRun(owner, wanted, job, own, shelf.takes_of(owner))
             return {"run": runs.start(run).id}
         except Exception as error:  # also what nobody foresaw: see failure_of
             trouble = trouble_of(error, set(form.widgets))
@@ -175,7 +175,7 @@ def _connect(form: Form, go: gr.Button, runs: Runs, shelf: Shelf, settings: AppS
     ).then(None, started, None, js="answer => MusicGraph.started(answer)", **QUIET)  # fmt: skip
 
 
-def remember(page: gr.Blocks, form: Form, shelf: Shelf) -> None:
+def remember_form(page: gr.Blocks, form: Form, shelf: Shelf) -> None:
     """What stands in the form outlasts the page, and a take's settings find their way back, with
     the sounds that it follows.
     """

@@ -35,7 +35,7 @@ from ..studio.failures import failure_of
 from . import browser
 from .take_library import Library
 from .live import MEDIA_TYPE
-from .runs import Run, Runs
+from .runs import PageRun, Runs
 from .shelf import Shelf
 
 FORMATS_GIVEN = ("flac", "wav", "mp3")
@@ -119,7 +119,7 @@ class _Pages:
             run.leave()
         return JSONResponse({})
 
-    def _run(self, http: Request) -> Run | None:
+    def _run(self, http: Request) -> PageRun | None:
         return self._runs.of(browser.of(http), http.path_params["id"])
 
     # ------------------------------------------------------------ takes

@@ -33,7 +33,7 @@ LOST_S = 120.0
 """after so long without a look a run is ended: a browser may ask but once a minute for a tab that
 nobody sees
 """
-LEFT_S = 5.0
+LEFT_S = 15.0
 """the same after a page said that it goes; a reload is back by then"""
 WATCH_S = 0.5
 LEAST_KEPT_S = 1.0
@@ -43,7 +43,7 @@ KEEP_ENDED_S = 600.0
 
 
 @dataclass
-class Run:
+class PageRun:
     """One press of Generate. The queue's thread writes, the server's threads look."""
 
     owner: str
@@ -195,7 +195,7 @@ class Run:
 
 
 def keep(
-    run: Run,
+    run: PageRun,
     waveform: Tensor,
     sample_rate: int,
     tags: Mapping[str, str],
@@ -227,9 +227,9 @@ class Runs:
     def __init__(self, queue: JobQueue):
         self._queue = queue
         self._lock = threading.Lock()
-        self._runs: dict[str, Run] = {}
+        self._runs: dict[str, PageRun] = {}
 
-    def start(self, run: Run) -> Run:
+    def start(self, run: PageRun) -> PageRun:
         """Raises QueueFull, or QueueClosed."""
         run.start(self._queue)
         with self._lock:
@@ -239,13 +239,13 @@ class Runs:
             self._runs[run.id] = run
         return run
 
-    def of(self, owner: str, id: str) -> Run | None:
+    def of(self, owner: str, id: str) -> PageRun | None:
         """None for one that is not known, or somebody else's."""
         with self._lock:
             run = self._runs.get(id)
         return run if run is not None and run.owner == owner else None
 
-    def going_on(self, owner: str) -> Run | None:
+    def going_on(self, owner: str) -> PageRun | None:
         """The newest that has not ended."""
         with self._lock:
             mine = [one for one in self._runs.values() if one.owner == owner]

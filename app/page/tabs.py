@@ -6,7 +6,7 @@ import gradio as gr
 
 from ..studio.settings import AppSettings
 from . import theme
-from .create import build_create, remember
+from .create import build_create, remember_form
 from .endpoints import build_endpoints
 from .graph import build_graph
 from .runs import Runs
@@ -36,6 +36,6 @@ def build_page(visitors: Visitors, settings: AppSettings, shelf: Shelf, runs: Ru
             visitors.stop(visitor_of(request.session_hash))
 
         page.unload(leave)
-        remember(page, form, shelf)
+        remember_form(page, form, shelf)
     page.queue(default_concurrency_limit=None)
     return page
