@@ -61,8 +61,8 @@ class AudioLoudness:
                         "min": -20.0,
                         "max": 0.0,
                         "step": 0.1,
-                        "tooltip": "The limiter keeps every peak, also between samples, below "
-                        "this many dB of full scale (dBTP).",
+                        "tooltip": "The limiter keeps every sample below this many dB of full "
+                        "scale.",
                     },
                 ),
             }
