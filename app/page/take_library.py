@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("musicgraph")
 
-NOTE_TAG = "musicgraph"
+NOTE_TAG = "musicgraph_take"
 """the tag that makes a file of sound a take: a `Note` as JSON"""
 HIDDEN = ".musicgraph"
 KEEP_DELETED_S = 24 * 3600.0
