@@ -58,7 +58,7 @@ def test_a_blend_and_a_mix_that_nobody_knew_of_begin_at_once(hall):
 def test_more_at_once_than_there_is_room_for_is_refused(hall):
     composition, direction = begun(hall)
     four = combined([(hall.drums, 1)] * 4)
-    with pytest.raises(Refused, match="branches, expected at most"):
+    with pytest.raises(Refused, match="prompts, expected at most"):
         composition.steer(replace(direction, positive=four))
 
 
