@@ -190,7 +190,7 @@ CANNOT_BE_SAID = [
     (Said(text="pads 0.7 + drums"), 'mix: got "drums" without a weight'),
     (Said(weights=(0.5, 0.5)), "weights: got 2 for 1 text, expected one for each"),
     (Said(text="a 0.5 + b 0.5", weights=(1.0,)), "weights: got 1 for 2 texts"),
-    (Said(text="a 0.4 + b 0.3 + c 0.3"), "prompts, expected at most"),
+    (Said(text="a 0.4 + b 0.3 + c 0.3"), "text: got a mix of 3, expected at most 2 at once"),
     (Said(cfg=21.0), "cfg: got 21"),
     (Said(top_k=300), "top_k: got 300, expected 1 to 256"),
 ]

@@ -124,7 +124,7 @@ class Performance:
         heard = self._known[self._words.prompt] = self._heard(self._words)
         begun = Direction(heard, self._negative, self._sampling)
         room = Room.for_all([begun]).widened(parts)
-        self._begun = begun
+        self._begun, self._parts = begun, room.prompts
         self._composition: Composition = Composition(
             loaded.engine, begun, seed=request.seed, room=room
         )
@@ -185,6 +185,7 @@ class Performance:
         with self._saying:
             before = self._words, self._sampling
             words = self._words.changed(said)
+            self._check_room(words)
             sampling = replace(self._sampling, **said.settings)
             heard = self._heard(words)  # takes time, in which the music goes on
             with self._lock:
@@ -254,6 +255,15 @@ class Performance:
         settings = {name: getattr(sampling, name) for name in ("cfg", "temperature", "top_k")}
         settings["seed"] = self._request.seed if sampling.seed is None else sampling.seed
         return Announced(frame, frame / self.frame_rate, words.prompt, settings)
+
+    def _check_room(self, words: Words) -> None:
+        if len(words.parts) > self._parts:
+            raise Refused(
+                "text",
+                got=f"a mix of {len(words.parts)}",
+                expected=f"at most {self._parts} at once",
+                remedy="begin with more parts",
+            )
 
     def _check_is_on(self, frame: int) -> None:
         if self._end is not None and frame >= self._end:
