@@ -11,13 +11,13 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .app.again_cli import again
 from .app.convert_cli import convert
 from .app.http.keys_cli import keys
 from .app.info_cli import info
@@ -26,32 +26,32 @@ from .app.models_cli import clean_cache, models
 from .app.options import (
     AsJson,
     Fade,
+    InputFolder,
     Loras,
     Melody,
+    NoMetadata,
     Style,
+    check_is_text,
     give_options,
     sound_to_follow,
 )
-from .app.progress_bars import music_bar, node_bar
+from .app.progress_bars import music_bar
+from .app.run_cli import run, scaled
 from .app.serve_cli import demo
 from .app.streams import BAD_INPUT, FAILED, exit_with, print_line
 from .app.tune_cli import tune
 from .app.until_cli import Tries, Until, kept_take, terms_of
+from .app.workflow_cli import workflow
 from .models.engines.processors import prepare_threads
-from .models.quoting import has_surrogates
 from .models.refused import Refused
 from .workflows.media.formats import BY_SUFFIX
 
 if TYPE_CHECKING:
     from .app.studio.music import Music
-    from .nodes.host import Run
-    from .workflows.executor import RunResult
     from .workflows.inputs import InputSpec
-    from .workflows.overrides import Override
     from .workflows.problems import Problem
     from .workflows.registry import NodeClasses
     from .workflows.request import Request
-    from .workflows.validate import Validation
 
 ISSUES = "https://github.com/musicgraph/musicgraph/issues"
 
@@ -69,18 +69,14 @@ app = typer.Typer(
 app.add_typer(keys, name="keys")
 app.command()(demo)
 app.command()(convert)
+app.command()(run)
 app.command()(tune)
 app.command()(info)
 app.command()(live)
+app.command()(again)
+app.add_typer(workflow, name="workflow")
 app.command()(models)
 app.command("clean")(clean_cache)
-
-InputFolder = Annotated[
-    Path, typer.Option("--input", metavar="DIR", help="Where LoadAudio finds its files.")
-]
-OutputFolder = Annotated[
-    Path, typer.Option("--output", metavar="DIR", help="Where results are written.")
-]
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -149,13 +145,6 @@ def _exit_for_bug() -> None:
     )
 
 
-def _check_is_text(**values: str) -> None:
-    """Arguments come as bytes; Python keeps those that are no UTF-8 as lone surrogates."""
-    for name, value in values.items():
-        if has_surrogates(value):
-            raise Refused(name, got=ascii(value), expected="text in UTF-8", remedy="type it again")
-
-
 # ---------------------------------------------------------------- generate
 
 
@@ -181,6 +170,7 @@ def generate(
     fade: Fade = 0.0,
     until: Until = None,
     tries: Tries = None,
+    no_metadata: NoMetadata = False,
     as_json: AsJson = False,
     **values: Any,
 ) -> None:
@@ -188,6 +178,8 @@ def generate(
     from .app.studio.fields import request_of
     from .app.studio.music import make_music
     from .models.disk import part_files
+    from .models.weights.adapter_places import locate_adapter
+    from .models.weights.peft_adapter import read_lora_config
     from .models.weights.places import default_model
     from .nodes.host import model_folders
     from .workflows.executor import Runner
@@ -195,7 +187,7 @@ def generate(
     from .workflows.request import Lora
 
     told = {name: values[name] for name in ("negative", "model", "schedule", "automation")}
-    _check_is_text(prompt=prompt, lora="".join(lora), **told)
+    check_is_text(prompt=prompt, lora="".join(lora), **told)
     prompt = _begun(prompt, values["schedule"])
     terms = terms_of(until, tries, values["variations"])
     how, sound = sound_to_follow(melody, style, values["style_guidance"])
@@ -210,6 +202,8 @@ def generate(
         typer.echo("empty prompt: the music will be unconditional", err=True)
     save_as = BY_SUFFIX[output.suffix.lower()].save_as
     loras = tuple(map(Lora.parse, lora))
+    for one in loras:
+        read_lora_config(locate_adapter(one.adapter, model_folders()))
     asked = {**values, "prompt": prompt, "loras": loras, "save_as": save_as}
     heard = {how: sound.name} if sound else {}
     request = request_of(asked, fade_s=fade, **heard)
@@ -224,8 +218,8 @@ def generate(
         request, music = kept.request, kept.music
     else:
         music = make(request)
-    for path, sound in zip(takes, music.waveform, strict=True):
-        write_audio(path, sound, music.sample_rate, tags=music.tags)
+    for path, sound, tags in zip(takes, music.waveform, music.tags, strict=True):
+        write_audio(path, sound, music.sample_rate, tags={} if no_metadata else tags)
     _tell(takes, request, music, tried, as_json)
 
 
@@ -252,7 +246,7 @@ def _tell(
         "engine": music.engine,
         "generation_seconds": round(music.generation_s, 3),
         "x_real_time": round(music.x_real_time, 3),
-        "scaled_by": _scaled(dict(zip(takes, music.scaled_by, strict=True))),
+        "scaled_by": scaled(dict(zip(takes, music.scaled_by, strict=True))),
     }
     if tried:
         fulfilled = any(one["fulfilled"] for one in tried)
@@ -268,98 +262,11 @@ def _tell(
         )
 
 
-def _scaled(factors: Mapping[Path, float]) -> dict[str, float]:
-    """The files whose samples were beyond full scale, with what they were multiplied by."""
-    return {str(path): factor for path, factor in factors.items() if factor < 1}
-
-
 def _take_paths(output: Path, variations: int) -> list[Path]:
     """music.wav, or music_1.wav … for several takes."""
     if variations <= 1:
         return [output]
     return [output.with_stem(f"{output.stem}_{take}") for take in range(1, variations + 1)]
-
-
-# ---------------------------------------------------------------- run
-
-
-@app.command()
-def run(
-    workflow: Annotated[
-        Path,
-        typer.Argument(metavar="WORKFLOW", help="JSON, or an audio or PNG file that carries one."),
-    ],
-    set_: Annotated[
-        list[str],
-        typer.Option(
-            "--set", metavar="NODE.INPUT=VALUE", help="Another value; NODE is an id or a title."
-        ),
-    ] = [],  # noqa: B006
-    input: InputFolder = Path("input"),
-    output: OutputFolder = Path("output"),
-    as_json: AsJson = False,
-) -> None:
-    """Run a workflow of ComfyUI, in UI or API format."""
-    from .models.disk import part_files
-    from .models.disk.files import check_folder_writable
-    from .nodes.host import Run
-    from .workflows.executor import Runner
-    from .workflows.overrides import Override, named_by
-
-    started = time.perf_counter()
-    for text in set_:
-        _check_is_text(**{"--set": text})
-    check_folder_writable(output)
-    part_files.sweep(output)
-    runner, overrides = Runner(), [Override.parse(text) for text in set_]
-    named = named_by(overrides)
-    terms = Run(input_dir=input, output_dir=output, named_models=named, named_adapters=named)
-    valid, extra = _made_ready(workflow, overrides, runner.classes, terms)
-    with node_bar(valid.graph) as listener:
-        result = runner.run(
-            valid,
-            extra_pnginfo=extra,
-            listener=listener,
-            input_dir=input,
-            output_dir=output,
-            named_models=named,
-            named_adapters=named,
-        )
-    _say_made(result, time.perf_counter() - started, as_json)
-
-
-def _made_ready(
-    file: Path, overrides: list[Override], classes: NodeClasses, terms: Run
-) -> tuple[Validation, Mapping[str, Any] | None]:
-    """The graph of a file with other values, checked, and what goes beside it into tags."""
-    from .nodes.host import running
-    from .workflows.overrides import with_overrides
-    from .workflows.reader import read_document
-    from .workflows.registry import NodeSpecs
-    from .workflows.validate import validate
-    from .workflows.workflow import Workflow
-
-    document = read_document(file)
-    with running(terms):
-        opened = with_overrides(Workflow.of(document, NodeSpecs(classes)), overrides)
-        valid = validate(opened.runnable, opened.specs)
-    valid.raise_if_refused()
-    return valid, opened.extra_pnginfo
-
-
-def _say_made(result: RunResult, seconds: float, as_json: bool) -> None:
-    files = [str(file) for file in result.files]
-    if as_json:
-        outcome = {
-            "ok": True,
-            "files": files,
-            "outputs": result.ui,
-            "seconds": round(seconds, 3),
-            "scaled_by": _scaled(result.scaled_by),
-        }
-        print_line(json.dumps(outcome))
-    else:
-        print_line("\n".join(files))
 
 
 # ---------------------------------------------------------------- check

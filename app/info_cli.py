@@ -6,6 +6,7 @@ Quick to import: cli.py attaches it whenever it starts.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -31,14 +32,21 @@ def info(file: Sound, as_json: AsJson = False) -> None:
     """
     from ..models.analysis import analyse
     from ..workflows.media.audio import read_audio
+    from ..workflows.media.tags import read_tags
+    from ..workflows.provenance import TAG, told_in
 
     sound, rate = read_audio(file)
-    said, heard = _said(file), analyse(sound, rate)
+    tags = read_tags(file)
+    said, told, heard = _said(file, tags), told_in(tags.get(TAG)), analyse(sound, rate)
     if as_json:
-        print_line(json.dumps({"file": str(file), "made_by": said, "measured": heard.facts()}))
+        facts = {"file": str(file), "made_by": said, "made_with": told, "measured": heard.facts()}
+        print_line(json.dumps(facts))
         return
     for name, value in (said or {"made by": "the file does not say"}).items():
         print_line(_line(name, value))
+    for name, value in told.items():
+        if (said or {}).get(name) != value:
+            print_line(_line(name, value))
     for name, value in heard.facts().items():
         print_line(_line(name, value))
 
@@ -56,20 +64,23 @@ def _is_word(value: Any) -> bool:
     return value is None or isinstance(value, bool)
 
 
-def _said(file: Path) -> dict[str, Any] | None:
+def _said(file: Path, tags: Mapping[str, str]) -> dict[str, Any] | None:
     """The fields of a request that the graph in the file's tags gives values to; None without a
     graph.
 
     Raises WorkflowError for a graph that cannot be read.
     """
-    from ..workflows.media.tags import read_tags
+    from ..workflows.media.tags import WORKFLOW_TAGS
     from ..workflows.reader import read_document
 
-    return _fields(read_document(file)) if read_tags(file) else None
+    has_graph = any(name in tags for name in WORKFLOW_TAGS)
+    return _fields(read_document(file)) if has_graph else None
 
 
 def _fields(document: Document) -> dict[str, Any]:
-    """A field that several nodes fill in differently is a list; a schedule's texts are prompts."""
+    """A field that several nodes fill in differently is a list, one that they leave empty is not
+    there; a schedule's texts are prompts.
+    """
     from ..workflows.registry import NodeSpecs, node_classes
     from ..workflows.request import INPUTS, TEXT
     from ..workflows.workflow import Workflow
@@ -80,7 +91,7 @@ def _fields(document: Document) -> dict[str, Any]:
             continue
         nodes = _texts(graph, SIDES[name]) if name in SIDES else graph.of_class(class_type)
         given = (node.widgets.get(input) for node in nodes)
-        values = list(dict.fromkeys(one for one in given if isinstance(one, PLAIN)))
+        values = list(dict.fromkeys(one for one in given if isinstance(one, PLAIN) and one != ""))
         if values:
             found[name] = values[0] if len(values) == 1 else values
     return found

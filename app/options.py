@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ..models.quoting import has_surrogates
 from ..models.refused import Refused
 from ..workflows.inputs import InputSpec
 from .studio.fields import Fields
@@ -24,6 +25,19 @@ Loras = Annotated[
     ),
 ]
 
+InputFolder = Annotated[
+    Path, typer.Option("--input", metavar="DIR", help="Where LoadAudio finds its files.")
+]
+OutputFolder = Annotated[
+    Path, typer.Option("--output", metavar="DIR", help="Where results are written.")
+]
+Sets = Annotated[
+    list[str],
+    typer.Option(
+        "--set", metavar="NODE.INPUT=VALUE", help="Another value; NODE is an id or a title."
+    ),
+]
+NoMetadata = Annotated[bool, typer.Option("--no-metadata", help="Files do not say what made them.")]
 Melody = Annotated[
     Path | None,
     typer.Option(
@@ -45,6 +59,15 @@ Style = Annotated[
 Fade = Annotated[
     float, typer.Option(metavar="SECONDS", help="In which the music falls silent at its end.")
 ]
+
+
+def check_is_text(**values: str) -> None:
+    """Arguments come as bytes; Python keeps those that are no UTF-8 as lone surrogates. Raises
+    Refused.
+    """
+    for name, value in values.items():
+        if has_surrogates(value):
+            raise Refused(name, got=ascii(value), expected="text in UTF-8", remedy="type it again")
 
 
 def give_options(command: Callable[..., Any], fields: Fields, letters: Mapping[str, str]) -> None:

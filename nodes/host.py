@@ -77,6 +77,10 @@ class Run:
     """likewise folders of adapters, besides those in `loras/`"""
     limits: Limits = Limits()
     """bounds on what the graph makes"""
+    take: Callable[[int, int], tuple[dict, dict] | None] = field(default=lambda *_: None)
+    """called with (item, of how many): the graph, and what goes beside it, of a file that holds
+    this one item; None: those of all
+    """
 
 
 _run: contextvars.ContextVar[Run | None] = contextvars.ContextVar("musicgraph_run", default=None)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from ..models.compose.timeline import Timeline
     from ..models.mix import AnyMix
+    from .made_with import MadeWith
 
 REPORT_FRAMES = (
     25  # tokens are reported in blocks of this many frames: half a second for the official models
@@ -72,6 +73,24 @@ class MusicGenSampler:
         except Refused as error:
             return str(error)
         return True
+
+    @classmethod
+    def made_with(
+        cls,
+        model: wires.Model,
+        positive: object,
+        seed: int,
+        variations: int,
+        audio_prompt: object = None,
+        **_: object,
+    ) -> MadeWith:
+        """What a call with these inputs composes with. Raises Refused as `sample` does."""
+        from ..models.compose.timeline import timeline_of
+        from .made_with import MadeWith, described
+
+        prompts = len(timeline_of(wires.read_conditioning(positive, "positive")))
+        continued = len(wires.read_tokens(audio_prompt)[0]) if audio_prompt is not None else 0
+        return MadeWith(described(model), seed, prompts, variations, continued)
 
     def sample(
         self,

@@ -122,6 +122,19 @@ def test_an_adapter_that_cannot_be_merged_is_one_line_and_nothing_is_written(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("lora", ["./nothere", "empty"])
+def test_generate_refuses_an_adapter_that_is_none_in_one_plain_line(
+    mono, tmp_path, capsys, monkeypatch, lora
+):
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path)
+    code, out, err = called(
+        capsys, monkeypatch, "generate", "x", "-m", mono.folder, "--lora", lora
+    )
+    assert (code, out, err.count("\n")) == (2, "", 1) and "custom_validation_failed" not in err
+    assert lora in err and ", expected " in err
+
+
 def test_an_adapter_of_another_model_is_not_merged(mono, stereo, tmp_path, capsys, monkeypatch):
     model = musicgen_model(stereo.folder)
     wide = write_adapter(model, tmp_path / "wide", target_modules=["lm_heads.7"])

@@ -4,6 +4,7 @@ client code.
 
 import concurrent.futures
 import contextlib
+import io
 import json
 import os
 import socket
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+import soundfile
 import uvicorn
 from http_api import COMPATIBLE, GENERATE
 from workers import AnyWorker
@@ -168,7 +170,7 @@ def test_the_client_code_of_the_hosted_api_works_with_another_address(address, k
     )
     assert response.status_code == 200 and response.headers["x-remaining-credits"] == "2"
     assert response.headers["content-type"] == "audio/wav"
-    assert len(response.content) == 44 + 2 * 10 * 8000
+    assert soundfile.info(io.BytesIO(response.content)).frames == 10 * 8000
 
 
 @pytest.mark.parametrize("format", ["wav", "flac", "mp3", "opus"])

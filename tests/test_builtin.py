@@ -285,7 +285,7 @@ def test_a_picture_can_end_a_graph(folders, kind, folder):
     (file,) = run_in(folders, prompt, Runner()).files
     with Image.open(file) as picture:
         assert picture.size == (96, 64) and picture.mode == "RGB"
-    assert file.parent.name == folder and set(read_tags(file)) == {"prompt"}
+    assert file.parent.name == folder and set(read_tags(file)) == {"prompt", "musicgraph"}
     assert kind == "PreviewImage" or file.name == "96_00001_.png"
 
 

@@ -97,6 +97,12 @@ def test_what_is_no_sound_is_refused_in_one_line(tmp_path, musicgraph, content):
     assert (code, out, err.count("\n")) == (2, "", 1)
 
 
+def test_what_is_left_empty_is_not_told(tmp_path, musicgraph):
+    empty = {**GRAPH, "2": node("MusicGenSampler", seed=7, automation="", positive=["1", 0])}
+    write_audio(tmp_path / "a.flac", pulsing(), RATE, tags={"prompt": json.dumps(empty)})
+    assert "automation" not in musicgraph("info", "a.flac")[1]
+
+
 # ---------------------------------------------------------------- generate --until
 
 

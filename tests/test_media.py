@@ -85,7 +85,7 @@ def test_lossy_files_keep_pitch_level_and_channels(tmp_path, suffix, rate, chann
     assert middle.abs().max() == pytest.approx(0.5, abs=0.06)
 
 
-@pytest.mark.parametrize("suffix", [".flac", ".mp3", ".opus", ".ogg"])
+@pytest.mark.parametrize("suffix", [".wav", ".flac", ".mp3", ".opus", ".ogg"])
 def test_tags_come_back_as_they_were(tmp_path, suffix):
     tags = workflow_tags({"1": {"inputs": {"text": "é\n\"'=;#"}}}, {"workflow": {"id": 2}})
     media.write_audio(tmp_path / f"a{suffix}", tone(), 32000, tags=tags)

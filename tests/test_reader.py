@@ -60,7 +60,7 @@ def test_both_formats_are_told_apart_and_mean_the_same(tmp_path):
     assert opened(api).extra_pnginfo is None
 
 
-@pytest.mark.parametrize("suffix", [".flac", ".mp3", ".opus", ".ogg"])
+@pytest.mark.parametrize("suffix", [".wav", ".flac", ".mp3", ".opus", ".ogg"])
 def test_the_graph_comes_back_out_of_the_tags_of_an_audio_file(tmp_path, suffix):
     path = tmp_path / f"song{suffix}"
     write_audio(path, torch.zeros(1, 4800), 48000, tags=workflow_tags(API, {"workflow": UI}))

@@ -14,6 +14,7 @@ from typing import Any
 
 from ..models.refused import Refused
 from ..nodes.host import Run, check_stop
+from ..nodes.made_with import MadeWith
 
 Arguments = dict[str, list]
 
@@ -27,6 +28,8 @@ class Outcome:
     files: tuple[Path, ...] = ()
     scaled_by: dict[Path, float] = field(default_factory=dict)
     """files whose sound was too loud, and the factor"""
+    made_with: tuple[MadeWith, ...] = ()
+    """of a node that composes: what each call composed with"""
 
 
 def call_count(node_class: type, arguments: Arguments) -> int:
@@ -61,6 +64,12 @@ def call_node(node_class: type, arguments: Arguments, run: Run) -> Outcome:
         check_stop()
         results.append(function(**given))
     return outcome_of(node_class, results, run)
+
+
+def made_with(node_class: type, arguments: Arguments) -> tuple[MadeWith, ...]:
+    """What the calls will compose with, of a class that says so; else nothing."""
+    tell = getattr(node_class, "made_with", None)
+    return tuple(tell(**given) for given in argument_sets(node_class, arguments)) if tell else ()
 
 
 def outcome_of(node_class: type, results: list, run: Run) -> Outcome:

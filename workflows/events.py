@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Union
 
 from ..nodes.host import TokenBlock
+from ..nodes.made_with import MadeWith
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,6 +33,14 @@ class NodeProgress:
     node: str
     done: int
     total: int
+
+
+@dataclass(frozen=True)
+class NodeComposes:
+    """A node begins to compose, or did in the last run; with what, for each of its calls."""
+
+    node: str
+    made_with: tuple[MadeWith, ...]
 
 
 @dataclass(frozen=True)
@@ -72,6 +81,13 @@ class NodeFailed:
 
 
 Event = Union[  # noqa: UP007
-    NodeStarted, NodeCached, NodeProgress, TokensFinished, AudioChunk, NodeOutput, NodeFailed
+    NodeStarted,
+    NodeCached,
+    NodeProgress,
+    NodeComposes,
+    TokensFinished,
+    AudioChunk,
+    NodeOutput,
+    NodeFailed,
 ]
 Listener = Callable[[Event], None]

@@ -24,13 +24,23 @@ import torch
 from ..models.limits import Limits
 from ..models.refused import Refused
 from ..nodes.host import Interrupted, Run, TokenBlock, running
+from ..nodes.made_with import MadeWith
 from . import api_format
 from .bounds import Ledger, composes
-from .calls import Arguments, Outcome, argument_sets, call_count, call_node, outcome_of
+from .calls import (
+    Arguments,
+    Outcome,
+    argument_sets,
+    call_count,
+    call_node,
+    made_with,
+    outcome_of,
+)
 from .events import (
     Event,
     Listener,
     NodeCached,
+    NodeComposes,
     NodeFailed,
     NodeOutput,
     NodeProgress,
@@ -40,6 +50,7 @@ from .events import (
 from .graph import Graph, Link
 from .node_check import CLASS_FAULTS
 from .problems import NodeError
+from .provenance import Provenance
 from .registry import NodeClasses, NodeSpec, NodeSpecs, is_output_node, node_classes
 from .streaming import NodeStream, plan_streams
 from .validate import Validation, validate
@@ -64,6 +75,8 @@ class RunResult:
     scaled_by: dict[Path, float] = field(default_factory=dict)
     """files whose sound was above full scale, and what it was multiplied by before it was written
     """
+    made_with: dict[str, tuple[MadeWith, ...]] = field(default_factory=dict)
+    """sampler → what each of its calls composed with"""
 
     def value(self, node: str, slot: int = 0) -> Any:
         """The value of an output that has exactly one."""
@@ -97,6 +110,7 @@ class Runner:
         named_models: Mapping[str, str] | None = None,
         named_adapters: Collection[str] = (),
         limits: Limits | None = None,
+        metadata: bool = True,
         input_dir: str | Path = "input",
         output_dir: str | Path = "output",
         temp_dir: str | Path | None = None,
@@ -111,7 +125,8 @@ class Runner:
         With `stream`, nodes that can work on blocks of tokens do, and AudioChunk events come while
         the sampler is at work. `named_models` are those that a person, not the graph, named: what
         the graph calls each → what it is; `named_adapters` are folders named so. `limits` bound
-        what the graph makes; without them those of models/limits.py hold.
+        what the graph makes; without them those of models/limits.py hold. Without `metadata` files
+        do not say what made them.
         """
         temp_dir = Path(tempfile.gettempdir()) / "musicgraph" if temp_dir is None else temp_dir
         run = Run(
@@ -127,7 +142,7 @@ class Runner:
             if isinstance(work, Graph):
                 work = validate(work, NodeSpecs(self.classes))
             work.raise_if_refused()
-            job = _Job(work, targets, run, listener or _ignore, extra_pnginfo)
+            job = _Job(work, targets, run, listener or _ignore, extra_pnginfo, metadata)
             self._kept = job.still_good(self._kept)
             return job.work(self._kept, stream)
 
@@ -147,10 +162,12 @@ class _Job:
         run: Run,
         emit: Listener,
         extra_pnginfo: Mapping[str, Any] | None,
+        metadata: bool,
     ):
         self.graph, self.specs, self.run, self.emit = valid.graph, valid.specs, run, emit
         self.outputs = valid.outputs if targets is None else targets
-        self.hidden = {"PROMPT": api_format.write(valid.graph), "EXTRA_PNGINFO": extra_pnginfo}
+        self.extra_pnginfo, self.metadata = extra_pnginfo, metadata
+        self.hidden = {"PROMPT": api_format.write(valid.graph)} if metadata else {}
         self.order = self.graph.order(self.outputs)
         self.keys = self._keys()
         self.done: dict[str, Outcome] = {}
@@ -202,6 +219,7 @@ class _Job:
         self.cached.append(node_id)
         self.emit(NodeCached(node_id))
         outcome = kept[self.keys[node_id]]
+        self._tell_made_with(node_id, outcome.made_with)
         self._make_room(node_id, outcome, kept)
         self._finish(node_id, outcome)
 
@@ -242,6 +260,7 @@ class _Job:
                 for node_id in self.outputs
                 for file, factor in self.done[node_id].scaled_by.items()
             },
+            made_with=self._made_with(),
         )
 
     def _spec(self, node_id: str) -> NodeSpec:
@@ -303,6 +322,8 @@ class _Job:
             if name in inputs and name != without
         }
         hidden = {**self.hidden, "UNIQUE_ID": node_id}
+        if self.metadata and "EXTRA_PNGINFO" in spec.hidden.values():
+            _, hidden["EXTRA_PNGINFO"] = self._provenance().of(node_id)
         return given | {name: [hidden.get(kind)] for name, kind in spec.hidden.items()}
 
     def _values(self, value: Any) -> list:
@@ -322,14 +343,31 @@ class _Job:
             arguments = self._arguments(node_id)
             if composes(self._spec(node_id)):
                 self.ledger.compose(arguments)
-            return call_node(self._class(node_id), arguments, self.run)
+            with_what = made_with(self._class(node_id), arguments)
+            self._tell_made_with(node_id, with_what)
+            outcome = call_node(self._class(node_id), arguments, self.run)
+            return replace(outcome, made_with=with_what)
 
     def _run_for(self, node_id: str) -> Run:
         return replace(
             self.run,
             on_progress=lambda done, total: self.emit(NodeProgress(node_id, done, total)),
             on_tokens=lambda block: self._pass_on(node_id, block),
+            take=lambda item, items: self._provenance().of(node_id, item, items),
         )
+
+    # ------------------------------------------------------------ what files say of it
+
+    def _tell_made_with(self, node_id: str, with_what: tuple[MadeWith, ...]) -> None:
+        if with_what:
+            self.emit(NodeComposes(node_id, with_what))
+
+    def _provenance(self) -> Provenance:
+        return Provenance(self.graph, self.extra_pnginfo, self.specs, self._made_with())
+
+    def _made_with(self) -> dict[str, tuple[MadeWith, ...]]:
+        """As far as is known by now."""
+        return {node: one.made_with for node, one in self.done.items() if one.made_with}
 
     # ------------------------------------------------------------ streams
 
@@ -372,7 +410,9 @@ class _Job:
         is_tied = "UNIQUE_ID" in spec.hidden.values()
         tied = is_tied or getattr(node_class, "NOT_IDEMPOTENT", False)
         places = (
-            [str(self.run.output_dir), str(self.run.temp_dir)] if is_output_node(node_class) else []
+            [str(self.run.output_dir), str(self.run.temp_dir), self.metadata]
+            if is_output_node(node_class)
+            else []
         )
         return [
             node.class_type,

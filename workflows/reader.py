@@ -16,7 +16,7 @@ from typing import Any, TypeGuard
 from ..models.disk.files import open_file
 from ..models.quoting import has_surrogates, shown
 from ..models.refused import Refused
-from .media.tags import read_tags
+from .media.tags import WORKFLOW_TAGS, read_tags
 from .problems import WorkflowError, refused
 
 MAX_JSON_BYTES = 16 * 2**20
@@ -158,12 +158,12 @@ def _posted_ui(data: dict[str, Any]) -> object:
 
 
 def _document_in_tags(tags: Mapping[str, str], path: Path) -> Document:
-    found = {name: parse_document(tags[name]) for name in ("prompt", "workflow") if tags.get(name)}
+    found = {name: parse_document(tags[name]) for name in WORKFLOW_TAGS if tags.get(name)}
     if not found:
         remedy = "save the workflow as JSON instead"
         detail = f"{shown(str(path))} has no tag named prompt or workflow; {remedy}"
         raise refused("no workflow in the file", detail, "no_prompt")
-    documents = [found[name] for name in ("prompt", "workflow") if name in found]
+    documents = list(found.values())
     api = next((one.api for one in documents if one.api is not None), None)
     ui = next((one.ui for one in reversed(documents) if one.ui is not None), None)
     return Document(api=api, ui=ui if api is None or _is_sound(ui) else None)

@@ -14,7 +14,8 @@ from fastapi.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from ...nodes.host import Interrupted
-from ...workflows.events import AudioChunk, Event
+from ...nodes.made_with import MadeWith
+from ...workflows.events import AudioChunk, Event, NodeComposes
 from ...workflows.media.audio import audio_bytes
 from ...workflows.media.formats import ZIP_TYPE, Format
 from ..studio.encoding import SoundStream, zipped
@@ -52,20 +53,28 @@ class SoundSender:
 
     def __init__(self, wanted: ApiJob, stream: JobStream[bytes]):
         self._wanted, self._stream = wanted, stream
-        streamed = wanted.job.stream
-        self._sound = SoundStream(wanted.format.suffix, tags_of(wanted.job)) if streamed else None
+        self._made_with: dict[str, tuple[MadeWith, ...]] = {}
+        self._sound: SoundStream | None = None
 
     def listen(self, event: Event) -> None:
-        if self._sound and isinstance(event, AudioChunk):
+        if isinstance(event, NodeComposes):
+            self._made_with[event.node] = event.made_with
+        if self._wanted.job.stream and isinstance(event, AudioChunk):
+            if self._sound is None:
+                self._sound = self._begun(*tags_of(self._wanted.job, self._made_with))
             self._send(self._sound.push(event.waveform[0], event.sample_rate))
+
+    def _begun(self, tags: Mapping[str, str]) -> SoundStream:
+        return SoundStream(self._wanted.format.suffix, tags)
 
     def finish(self, result: JobResult) -> Music:
         music = music_of(self._wanted.job, result)
-        self._send(self._rest(self._sound, music) if self._sound else self._whole(music))
+        self._send(self._rest(music) if self._wanted.job.stream else self._whole(music))
         return music
 
-    def _rest(self, sound: SoundStream, music: Music) -> bytes:
+    def _rest(self, music: Music) -> bytes:
         """All of it, if it was kept from the last run."""
+        sound = self._sound or self._begun(*music.tags)
         rest = music.waveform[0, :, sound.samples :]
         return sound.push(rest, music.sample_rate) + sound.close()
 
@@ -73,7 +82,7 @@ class SoundSender:
         format, waveform, rate = self._wanted.format, music.waveform, music.sample_rate
         if self._wanted.takes > 1:
             return zipped(format, waveform, rate, music.tags)
-        return audio_bytes(format.suffix, waveform[0], rate, music.tags)
+        return audio_bytes(format.suffix, waveform[0], rate, *music.tags)
 
     def _send(self, ready: bytes) -> None:
         if ready:

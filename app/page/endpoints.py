@@ -113,9 +113,9 @@ def build_endpoints(visitors: Visitors, shelf: Shelf, settings: AppSettings) -> 
 
 def _written(folder: Path, request: Request, music: Music, suffix: str) -> Iterator[Path]:
     """A file for each item; item i is what seed + i makes by itself."""
-    for index, sound in enumerate(music.waveform):
+    for index, (sound, tags) in enumerate(zip(music.waveform, music.tags, strict=True)):
         path = folder / f"{plain(request.prompt, 'music')}-{request.seed + index}{suffix}"
-        write_audio(path, sound, music.sample_rate, tags=music.tags)
+        write_audio(path, sound, music.sample_rate, tags=tags)
         yield path
 
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ...models.refused import Refused
 from ...nodes.host import Interrupted
-from ...workflows.events import AudioChunk, Event
+from ...nodes.made_with import MadeWith
+from ...workflows.events import AudioChunk, Event, NodeComposes
 from ...workflows.request import Request
 from ..studio.job import Job, JobResult
 from ..studio.music import music_of, tags_of
@@ -62,6 +63,7 @@ class PageRun:
         self._handle: JobHandle[tuple[Take, ...]] | None = None
         self._pieces: list[Tensor] = []
         self._rate = 0
+        self._made_with: dict[str, tuple[MadeWith, ...]] = {}
         self._is_kept = False
         self._takes: tuple[Take, ...] = ()
         self._end: dict[str, Any] = {}
@@ -111,6 +113,8 @@ class PageRun:
     def _hear(self, event: Event) -> None:
         with self._lock:
             self._status.see([event], self._status.position)
+            if isinstance(event, NodeComposes):
+                self._made_with[event.node] = event.made_with
             if isinstance(event, AudioChunk) and not self._is_kept:
                 self._pieces.append(event.waveform.detach().float().cpu())
                 self._rate = event.sample_rate
@@ -156,7 +160,8 @@ class PageRun:
         sound = self._so_far()
         try:
             if sound is not None and sound.shape[-1] >= LEAST_KEPT_S * self._rate:
-                takes = keep(self, sound, self._rate, tags_of(self.job), "", was_stopped=True)
+                tags = tags_of(self.job, self._made_with, len(sound))
+                takes = keep(self, sound, self._rate, tags, "", was_stopped=True)
                 with self._lock:
                     self._takes = takes
                 words = f"The {sound.shape[-1] / self._rate:.1f} s that were made are kept."
@@ -198,7 +203,7 @@ def keep(
     run: PageRun,
     waveform: Tensor,
     sample_rate: int,
-    tags: Mapping[str, str],
+    tags: Sequence[Mapping[str, str]],
     engine: str,
     was_stopped: bool = False,
 ) -> tuple[Take, ...]:
@@ -207,7 +212,7 @@ def keep(
     request = run.request
     uploads = {how: path for how in SOUNDS if (path := getattr(request, how))}
     sounds = {how: run.kept_in.keep_sound(path) for how, path in uploads.items()}
-    for index, sound in enumerate(waveform):
+    for index, (sound, own) in enumerate(zip(waveform, tags, strict=True)):
         settings = {**run.settings, "seed": request.seed + index, "variations": 1}
         said = Note(
             title=request.prompt.strip(),
@@ -217,7 +222,7 @@ def keep(
             sounds=sounds,
             was_stopped=was_stopped,
         )
-        takes.append(run.kept_in.add(sound, sample_rate, said, tags))
+        takes.append(run.kept_in.add(sound, sample_rate, said, own))
     return tuple(takes)
 
 

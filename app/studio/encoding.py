@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ...workflows.media.audio import audio_bytes
@@ -20,16 +20,18 @@ if TYPE_CHECKING:
     from ...models.dsp import StreamLimiter
 
 
-def zipped(format: Format, waveform: Tensor, sample_rate: int, tags: Mapping[str, str]) -> bytes:
-    """Several items, float `[B, C, T]`, as music_1.wav … in a ZIP file.
+def zipped(
+    format: Format, waveform: Tensor, sample_rate: int, tags: Sequence[Mapping[str, str]]
+) -> bytes:
+    """Several items, float `[B, C, T]`, each with its tags, as music_1.wav … in a ZIP file.
 
     Sound does not shrink, so it is stored as it is.
     """
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
-        for take, item in enumerate(waveform, start=1):
+        for take, (item, own) in enumerate(zip(waveform, tags, strict=True), start=1):
             archive.writestr(
-                f"music_{take}{format.suffix}", audio_bytes(format.suffix, item, sample_rate, tags)
+                f"music_{take}{format.suffix}", audio_bytes(format.suffix, item, sample_rate, own)
             )
     return buffer.getvalue()
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ...models.limits import Limits
+from ...nodes.made_with import MadeWith
 
 if TYPE_CHECKING:
     from ...workflows.events import Listener
@@ -69,6 +70,8 @@ class JobResult:
     """what ran the model: engine, precision and device"""
     generation_s: float = 0.0
     """from the first composing node to the end, without loading"""
+    made_with: Mapping[str, tuple[MadeWith, ...]] = field(default_factory=dict)
+    """sampler → what each of its calls composed with"""
 
 
 class Worker(Protocol):

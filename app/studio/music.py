@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...nodes.host import Run, running
+from ...workflows import api_format
 from ...workflows.default_graph import SAVER, workflow_for
 from ...workflows.media.audio import full_scale_factor
 from ...workflows.media.tags import workflow_tags
-from ...workflows.registry import NodeClasses, NodeSpecs
+from ...workflows.provenance import MadeWiths, Provenance
+from ...workflows.registry import NodeClasses, NodeSpecs, node_classes
 from ...workflows.request import Request
 from ...workflows.validate import validate
 from .job import Folders, Job, JobResult
@@ -33,8 +35,8 @@ class Music:
 
     waveform: Tensor  # float32 [B, C, samples] on the CPU
     sample_rate: int
-    tags: dict[str, str]
-    """the graph that made it, as ComfyUI keeps it in a file"""
+    tags: tuple[dict[str, str], ...]
+    """of each item, as a file carries them: the graph that makes it, and what it was made with"""
     engine: str
     """what ran the model: engine, precision and device"""
     generation_s: float
@@ -98,15 +100,19 @@ def music_of(job: Job, result: JobResult) -> Music:
     return Music(
         audio["waveform"],
         audio["sample_rate"],
-        tags_of(job),
+        tags_of(job, result.made_with, len(audio["waveform"])),
         result.engine,
         result.generation_s,
     )
 
 
-def tags_of(job: Job) -> dict[str, str]:
-    """The graph, as a file carries it."""
-    return workflow_tags(job.graph, job.extra_pnginfo)
+def tags_of(job: Job, made_with: MadeWiths, items: int = 1) -> tuple[dict[str, str], ...]:
+    """Of each item of a `music_job`, as a file carries them."""
+    assert job.targets is not None, "a job of music has one"
+    (sink,) = job.targets
+    specs = NodeSpecs(node_classes())
+    provenance = Provenance(api_format.read(job.graph), job.extra_pnginfo, specs, made_with)
+    return tuple(workflow_tags(*provenance.of(sink, item, items)) for item in range(items))
 
 
 def make_music(

@@ -63,7 +63,7 @@ def run_job(runner: Runner, job: Job, listener: Listener, stopped: Callable[[], 
         temp_dir=job.folders.temp,
     )
     sounds = {node: result.value(node) for node in job.targets or ()}
-    return JobResult(sounds, result.files, _engine_of(result), watch.seconds())
+    return JobResult(sounds, result.files, _engine_of(result), watch.seconds(), result.made_with)
 
 
 def _engine_of(result: RunResult) -> str:

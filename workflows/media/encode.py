@@ -18,6 +18,7 @@ import numpy as np
 
 from ...models.quoting import shown
 from ...models.refused import Refused
+from .id3 import id3_chunk
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -72,9 +73,10 @@ LAYOUTS = ("mono", "stereo", "3.0", "quad", "5.0", "5.1", "6.1", "7.1")
 class Encoder:
     """`push` the next samples, then `close`: both give the bytes that are ready by then.
 
-    Samples are float32 `[C, N]` within ±1; beyond it they are clipped. Tags are kept where the
-    format has a place for them, which WAV has not. Raises Refused for a quality, a rate or a number
-    of channels that the format does not know.
+    Samples are float32 `[C, N]` within ±1; beyond it they are clipped. Tags are kept, but not in
+    WAV without `can_rewind`: nothing can stand behind samples whose number is not said, and in
+    front of them many programs expect nothing. Raises Refused for a quality, a rate or a number of
+    channels that the format does not know.
     """
 
     def __init__(
@@ -93,7 +95,9 @@ class Encoder:
         self._resampler = _resampler(sample_rate, rate, channels)
         self._coder: _Coder
         if coding.encoder == "pcm_s16le":
-            self._coder = _Wav(self._sink, rate, channels)
+            self._coder = _Wav(
+                self._sink, rate, channels, id3_chunk(tags or {}) if can_rewind else b""
+            )
         else:
             self._coder = _Coded(self._sink, coding, rate, channels, tags or {}, quality)
 
@@ -201,12 +205,14 @@ class _Coder(Protocol):
 class _Wav:
     """16 bits by libsndfile, rounded as FFmpeg rounds for FLAC, so that both hold the same
     samples.
+
+    Tags, a chunk of their own, stand behind the samples.
     """
 
-    def __init__(self, sink: _Pipe, rate: int, channels: int):
+    def __init__(self, sink: _Pipe, rate: int, channels: int, tags: bytes):
         import soundfile
 
-        self._sink, self._own = sink, _File()
+        self._sink, self._own, self._tags = sink, _File(), tags
         file: Any = self._own  # a file as soundfile takes one, whatever its types say
         self._file = soundfile.SoundFile(file, "w", rate, channels, "PCM_16", format="WAV")
         head = bytearray(self._own.take())
@@ -221,7 +227,12 @@ class _Wav:
 
     def close(self) -> None:
         self._file.close()
-        self._sink.corrections += self._own.corrections
+        self._sink.write(self._tags)
+        at, head = self._own.corrections[-1]
+        assert at == 0 and len(head) == WAV_HEAD_BYTES, "the header anew, with its lengths"
+        whole, data = (struct.unpack_from("<I", head, place)[0] for place in WAV_LENGTHS_AT)
+        for place, length in zip(WAV_LENGTHS_AT, (whole + len(self._tags), data), strict=True):
+            self._sink.corrections.append((place, struct.pack("<I", length)))
 
 
 class _Coded:

@@ -1,7 +1,7 @@
-"""The tags in which ComfyUI keeps the graph that made a file: read from strangers' files, and made
-for ours.
+"""The tags in which ComfyUI keeps the graph that made a file, and ours beside them: read from
+strangers' files, and made for ours.
 
-Only the two tags that are wanted are unpacked, and no further than a workflow may be long.
+Only the tags that are wanted are unpacked, and no further than a workflow may be long.
 """
 
 from __future__ import annotations
@@ -17,20 +17,22 @@ from .audio import open_container
 from .id3 import MAX_TAG_BYTES, too_large
 
 WORKFLOW_TAGS = ("prompt", "workflow")
+TAGS = (*WORKFLOW_TAGS, "musicgraph")
+"""the third says what a graph does not: which model that was, which seed, which engine"""
 MAX_CHUNKS = 10_000
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 LONGEST_KEYWORD = 80
 
 
 def read_tags(path: str | Path) -> dict[str, str]:
-    """Those of the tags `prompt` and `workflow` that an audio, video or PNG file has."""
+    """Those of `TAGS` that an audio, video or PNG file has."""
     with open_file(path) as file:
         if file.read(len(PNG_SIGNATURE)) == PNG_SIGNATURE:
             return dict(_png_texts(file, path))
     with open_container(path) as container:
         dictionaries = [container.metadata, *(stream.metadata for stream in container.streams)]
     found = {name.lower(): text for tags in reversed(dictionaries) for name, text in tags.items()}
-    wanted = {name: found[name] for name in WORKFLOW_TAGS if name in found}
+    wanted = {name: found[name] for name in TAGS if name in found}
     for name, text in wanted.items():
         if len(text) > MAX_TAG_BYTES:
             raise too_large(path, f"the tag {name} of {len(text) >> 20} MB")
@@ -58,7 +60,7 @@ def _png_texts(file: BinaryIO, path: str | Path) -> Iterator[tuple[str, str]]:
         end = file.tell() + size + 4
         if kind in (b"tEXt", b"zTXt", b"iTXt"):
             keyword, _, rest = file.read(min(size, LONGEST_KEYWORD)).partition(b"\0")
-            if (name := keyword.decode("latin-1").lower()) in WORKFLOW_TAGS:
+            if (name := keyword.decode("latin-1").lower()) in TAGS:
                 if size > MAX_TAG_BYTES:
                     raise too_large(path, f"the tag {name} of {size >> 20} MB")
                 rest += file.read(max(0, size - LONGEST_KEYWORD))

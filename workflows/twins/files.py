@@ -14,9 +14,8 @@ from ...models.refused import Refused
 from ...nodes.host import current_run
 from ...nodes.names import input_path
 from ..media.encode import CODINGS
-from ..media.tags import workflow_tags
 from .rates import check_made, resampled
-from .saving import HIDDEN, places, prefix_answer, temporary_prefix
+from .saving import HIDDEN, item_tags, places, prefix_answer, temporary_prefix
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -147,8 +146,8 @@ class _Saver:
         prompt: dict | None = None,
         extra_pnginfo: dict | None = None,
     ) -> dict:
-        tags = workflow_tags(prompt, extra_pnginfo)
-        return _saved(audio, filename_prefix, "output", self.SUFFIX, quality, tags)
+        graph = (prompt, extra_pnginfo)
+        return _saved(audio, filename_prefix, "output", self.SUFFIX, quality, graph)
 
 
 def _saved(
@@ -157,8 +156,9 @@ def _saved(
     folder_type: str,
     suffix: str,
     quality: str | None,
-    tags: dict[str, str],
+    graph: tuple[dict | None, dict | None],
 ) -> dict:
+    """`graph`: in API format, and what goes beside it."""
     from ..media.audio import write_audio
 
     audio = given(audio)
@@ -167,6 +167,7 @@ def _saved(
         items, rate = _as_opus_takes_it(items, rate)
     saved = []
     for path, entry in places(prefix, folder_type, suffix, len(items)):
+        tags = item_tags(*graph, len(saved), len(items))
         factor = write_audio(path, items[len(saved)], rate, tags=tags, quality=quality)
         saved.append({**entry, **({"scaled_by": factor} if factor < 1 else {})})
     return {"ui": {"audio": saved}, "result": (audio,)}
@@ -256,8 +257,8 @@ class SaveAudioAdvanced:
         **others: Any,
     ) -> dict:
         quality = _checked_quality(format, others.get("format.quality"))
-        tags = workflow_tags(prompt, extra_pnginfo)
-        return _saved(audio, filename_prefix, "output", f".{format}", quality, tags)
+        graph = (prompt, extra_pnginfo)
+        return _saved(audio, filename_prefix, "output", f".{format}", quality, graph)
 
 
 def _checked_quality(format: str, quality: str | None) -> str | None:
@@ -287,8 +288,8 @@ class PreviewAudio:
     def save(
         self, audio: Audio, prompt: dict | None = None, extra_pnginfo: dict | None = None
     ) -> dict:
-        tags = workflow_tags(prompt, extra_pnginfo)
-        return _saved(audio, temporary_prefix(), "temp", ".flac", None, tags)
+        graph = (prompt, extra_pnginfo)
+        return _saved(audio, temporary_prefix(), "temp", ".flac", None, graph)
 
 
 NODES: dict[str, type] = {

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from ...models.disk.files import replace_file
 from ...nodes.host import check_stop
-from ..media.tags import workflow_tags
-from .saving import HIDDEN, places, prefix_answer, temporary_prefix
+from .saving import HIDDEN, item_tags, places, prefix_answer, temporary_prefix
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -43,7 +41,7 @@ class SaveImage:
         prompt: dict | None = None,
         extra_pnginfo: dict | None = None,
     ) -> dict:
-        return _saved(images, filename_prefix, "output", workflow_tags(prompt, extra_pnginfo))
+        return _saved(images, filename_prefix, "output", (prompt, extra_pnginfo))
 
 
 class PreviewImage:
@@ -61,7 +59,7 @@ class PreviewImage:
     def save_images(
         self, images: Tensor, prompt: dict | None = None, extra_pnginfo: dict | None = None
     ) -> dict:
-        return _saved(images, temporary_prefix(), "temp", workflow_tags(prompt, extra_pnginfo))
+        return _saved(images, temporary_prefix(), "temp", (prompt, extra_pnginfo))
 
 
 class GetImageSize:
@@ -80,7 +78,10 @@ class GetImageSize:
         return width, height, items
 
 
-def _saved(images: Tensor, prefix: str, folder_type: str, tags: Mapping[str, str]) -> dict:
+def _saved(
+    images: Tensor, prefix: str, folder_type: str, graph: tuple[dict | None, dict | None]
+) -> dict:
+    """`graph`: in API format, and what goes beside it."""
     from ..media.pngs import png_bytes
     from ..media.video import whole
 
@@ -88,6 +89,7 @@ def _saved(images: Tensor, prefix: str, folder_type: str, tags: Mapping[str, str
     size = (pictures.shape[2], pictures.shape[1])
     for path, entry in places(prefix, folder_type, ENDING, len(pictures), size):
         check_stop()
+        tags = item_tags(*graph, len(saved), len(pictures))
         replace_file(path, png_bytes(pictures[len(saved)], tags))
         saved.append(entry)
     return {"ui": {"images": saved}, "result": (images,)}

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import secrets
 import string
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from ...models.refused import Refused
 from ...nodes.host import current_run
 from ...nodes.names import check_prefix, save_place
+from ..media.tags import workflow_tags
 
 HIDDEN = {"prompt": "PROMPT", "extra_pnginfo": "EXTRA_PNGINFO"}
 
@@ -37,6 +38,17 @@ def places(
             directory / filename,
             {"filename": filename, "subfolder": subfolder, "type": folder_type},
         )
+
+
+def item_tags(
+    prompt: Mapping[str, Any] | None,
+    extra_pnginfo: Mapping[str, Any] | None,
+    item: int,
+    items: int,
+) -> dict[str, str]:
+    """Of the file of one item, which has a graph of its own if it was made beside others."""
+    own = current_run().take(item, items) if prompt is not None and items > 1 else None
+    return workflow_tags(*(own or (prompt, extra_pnginfo)))
 
 
 def temporary_prefix() -> str:
