@@ -18,6 +18,7 @@ from .studio.settings import AppSettings
 
 USUAL = AppSettings()
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
+JUCE_PORT = 8000
 
 Host = Annotated[
     str,
@@ -65,6 +66,12 @@ LibraryFolder = Annotated[
         "come, who each get a shelf of their own for a day.",
     ),
 ]
+Juce = Annotated[
+    bool,
+    typer.Option(
+        "--juce", help="Also the routes of gary4juce's plug-in, on its port 8000 unless --port."
+    ),
+]
 Open = Annotated[bool, typer.Option("--open", help="Also open the page in this machine's browser.")]
 
 
@@ -80,17 +87,19 @@ def demo(
     osc: Osc = USUAL.osc,
     allowed_host: AllowedHost = [],  # noqa: B006
     mcp: Mcp = False,
+    juce: Juce = False,
     open: Open = False,
     library: LibraryFolder = None,
 ) -> None:
     """Open the page, with the HTTP API on the same port."""
     from . import serve
 
+    _check_juce(juce, share, api_keys)
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     logging.getLogger("musicgraph").setLevel(logging.INFO)
     settings = AppSettings(
         host=host or _usual_host(),
-        port=port,
+        port=JUCE_PORT if juce and port == USUAL.port else port,
         model=model,
         share=share,
         api_keys=api_keys,
@@ -99,6 +108,7 @@ def demo(
         live=live,
         osc=osc,
         mcp=mcp,
+        juce=juce,
         allowed_hosts=tuple(allowed_host),
     )
     settings = replace(settings, takes_dir=library or usual_library(settings))
@@ -117,6 +127,14 @@ def usual_library(settings: AppSettings) -> Path | None:
         got, remedy = "a Python without platformdirs", "pip install platformdirs, or name a folder"
         raise Refused("--library", got=got, remedy=remedy) from error
     return platformdirs.user_music_path() / "MusicGraph"
+
+
+def _check_juce(juce: bool, share: bool, api_keys: Path | None) -> None:
+    """Raises Refused where others than this machine are expected."""
+    if juce and (share or api_keys):
+        got = "--share" if share else "--api-keys"
+        remedy = "start a server of its own for the plug-in"
+        raise Refused("--juce", got=f"{got}, too", expected="this machine only", remedy=remedy)
 
 
 def _usual_host() -> str:

@@ -26,12 +26,15 @@ DEFAULT_GRAPH = Path(__file__).with_name("text_to_music.json")
 SAVER = "SaveAudioAdvanced"
 SHIPPED, FURTHER_TEXTS = (LOADER, TEXT, SAMPLER), ("negative", "schedule")
 MELODY, SOUND = "MusicGenMelody", "LoadAudio"
+ENCODE, CODEC_SLOT = "EnCodecEncode", 2
+"""what makes tokens of a sound, and the loader's output that it takes"""
 
 
 def workflow_for(request: Request, specs: NodeSpecs) -> Workflow:
     """The default graph for this request.
 
-    Unlike the shipped one it may have more texts, a melody, a style, adapters, a fade, a loudness.
+    Unlike the shipped one it may have more texts, a melody, a style, a sound that it continues,
+    adapters, a fade, a loudness.
     """
     wanted = Wanted.of(request)
     shipped = Document(ui=json.loads(DEFAULT_GRAPH.read_text(encoding="utf-8")))
@@ -48,6 +51,8 @@ def workflow_for(request: Request, specs: NodeSpecs) -> Workflow:
         guidance = request.style_guidance
         wishes = {"seed": request.seed} | ({} if guidance is None else {"style_guidance": guidance})
         graph = _with_sound(graph, STYLE, request.style, wishes, specs)
+    if request.audio_prompt:
+        graph = _with_audio_prompt(graph, request.audio_prompt, specs)
     for place, lora in enumerate(request.loras):
         graph = _with_lora(graph, lora, place, specs)
     if request.fade_s:
@@ -102,6 +107,19 @@ def _with_sound(
     place = moved(graph[positive.node], 0, down)
     graph = graph.with_node(replace(heard, inputs={**links, **heard.inputs, **wishes}, pos=place))
     return graph.with_input(sampler.id, "positive", Link(heard.id, 0))
+
+
+def _with_audio_prompt(graph: Graph, file_name: str, specs: NodeSpecs) -> Graph:
+    """With a sound that the music goes on from, encoded, below the sampler."""
+    (loader,), (sampler,) = graph.of_class(LOADER), graph.of_class(SAMPLER)
+    sound = new_node(graph.fresh_id(), SOUND, specs).with_input("audio", file_name)
+    down = size_of(specs[SAMPLER])[1] + 2 * NODE_GAP
+    graph = graph.with_node(replace(sound, pos=moved(sampler, 0, down)))
+    encode = new_node(graph.fresh_id(), ENCODE, specs)
+    links = {"codec": Link(loader.id, CODEC_SLOT), "audio": Link(sound.id, 0)}
+    place = moved(sampler, NODE_WIDTH + NODE_GAP, down)
+    graph = graph.with_node(replace(encode, inputs={**encode.inputs, **links}, pos=place))
+    return graph.with_input(sampler.id, "audio_prompt", Link(encode.id, 0))
 
 
 def _with_lora(graph: Graph, lora: Lora, place: int, specs: NodeSpecs) -> Graph:

@@ -155,6 +155,8 @@ class Request:
     """in which it falls silent at its end"""
     melody: str = ""
     """the name of a sound file in the input folder, to follow; empty: none"""
+    audio_prompt: str = ""
+    """the same, to be continued: the music begins with it, and its length counts it"""
     style: str = ""
     """the same, to sound like"""
     style_guidance: float | None = None

@@ -82,7 +82,7 @@ async def read_sent(http: Request) -> Sent:
     return Sent(await read_body(http))
 
 
-async def read_body(http: Request) -> dict[str, Any]:
+async def read_body(http: Request, most_bytes: int = MAX_BODY_BYTES) -> dict[str, Any]:
     """The body, an object. Raises ApiError for anything else.
 
     Other content types are refused because any page in a browser may send those to this machine
@@ -94,7 +94,7 @@ async def read_body(http: Request) -> dict[str, Any]:
         message = f"content-type: got {shown(kind)}, expected application/json; {remedy}"
         raise ApiError(415, "not_json", message)
     try:
-        return _object(await _bounded(http))
+        return _object(await _bounded(http, most_bytes))
     except ClientDisconnect:
         raise _incomplete() from None
 
@@ -154,13 +154,13 @@ def _limited(receive: Receive, most: int) -> Receive:
     return counting
 
 
-async def _bounded(http: Request) -> bytes:
+async def _bounded(http: Request, most_bytes: int) -> bytes:
     body = bytearray()
     async for piece in http.stream():
         body += piece
-        if len(body) > MAX_BODY_BYTES:
-            got = f"got more than {MAX_BODY_BYTES} bytes"
-            message = f"body: {got}, expected fewer; shorten the prompt"
+        if len(body) > most_bytes:
+            got = f"got more than {most_bytes} bytes"
+            message = f"body: {got}, expected fewer; shorten what is in it"
             raise ApiError(413, "too_large", message)
     return bytes(body)
 

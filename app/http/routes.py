@@ -44,6 +44,7 @@ from ..studio.sounds import SOUNDS, followed, taken_in
 from ..studio.stage import Stage
 from .answers import ApiError, explained, not_found, unauthorized
 from .docs import JSON_TYPE, MEANINGS, answers, body_of, page, with_sounds
+from .juce import HEALTH, Plugin
 from .keys import KeyStore, Reservation
 from .live import ENDING, EVENTS_TYPE, LiveRoutes
 from .making import ApiJob, CancellingResponse, SoundSender, first_piece, pieces_from
@@ -97,6 +98,8 @@ def build_api(queue: JobQueue, settings: AppSettings, stage: Stage | None = None
         summary="Whether the server is there",
         responses=answers([JSON_TYPE]),
     )
+    if api.plugin is not None:
+        api.plugin.add_to(app)
     app.add_api_route("/docs", lambda: HTMLResponse(page(app.openapi())), include_in_schema=False)
     app.mount("/v1", _Elsewhere(app))
     return app
@@ -187,6 +190,7 @@ class _Api:
         if self.keys is not None:
             self.keys.recover()
         self.compatible, self.all = compatible_fields(settings), all_fields(settings)
+        self.plugin = Plugin(queue, settings, self.classes) if settings.juce else None
 
     @contextlib.asynccontextmanager
     async def while_it_runs(self, _: FastAPI) -> AsyncIterator[None]:
@@ -195,6 +199,8 @@ class _Api:
         finally:
             if self.keys is not None:
                 self.keys.close()
+            if self.plugin is not None:
+                self.plugin.close()
 
     # ------------------------------------------------------------ the routes
 
@@ -247,7 +253,7 @@ class _Api:
             "busy": self.queue.busy(),
             "waiting": self.queue.waiting(),
         }
-        return JSONResponse(state)
+        return JSONResponse(state if self.plugin is None else state | HEALTH)
 
     # ------------------------------------------------------------ steps
 

@@ -98,6 +98,27 @@ def compatible_fields(settings: AppSettings) -> dict[str, InputSpec]:
     }  # fmt: skip
 
 
+def plugin_fields(settings: AppSettings) -> dict[str, InputSpec]:
+    """Of the routes of a DAW's plug-in, under its names. A missing text is none."""
+    fields = all_fields(settings)
+    text, longest = fields["prompt"], settings.max_duration_s
+    nothing = {"required": False, "default": "", "has_default": True, "may_be_blank": True}
+    prompt = InputSpec(
+        "prompt_duration", "FLOAT", required=False, default=6.0, has_default=True,
+        minimum=0.1, maximum=longest, tooltip="Seconds of the sound that are listened to.",
+    )  # fmt: skip
+    return {
+        "prompt": replace(text, name="description", **nothing),
+        "model": replace(fields["model"], name="model_name"),
+        "duration_s": fields["duration_s"].narrowed(default=min(30.0, longest)),
+        "seed": fields["seed"],
+        "cfg": replace(fields["cfg"], name="cfg_coef"),
+        "temperature": fields["temperature"],
+        "top_k": fields["top_k"],
+        "prompt_s": prompt,
+    }
+
+
 def page_fields(settings: AppSettings) -> dict[str, InputSpec]:
     """Of the page's form, and of what programs may ask of the page."""
     fields = _fields(

@@ -34,6 +34,8 @@ class AppSettings:
     """how many may play live at once"""
     osc: int | None = None
     """the UDP port of this machine on which OSC steers what plays live; None: none"""
+    juce: bool = False
+    """whether a DAW's plug-in is answered, too"""
     mcp: bool = False
     allowed_hosts: tuple[str, ...] = ()
     """names, besides loopback's own, under which the server answers"""
