@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..models.refused import Refused
 from .options import AsJson, InputFolder, NoMetadata, OutputFolder, Sets, check_is_text
 from .progress_bars import node_bar
 from .streams import print_line
+from .studio.job import Folders
 
 if TYPE_CHECKING:
     from ..nodes.host import Run
@@ -24,45 +26,77 @@ if TYPE_CHECKING:
     from ..workflows.registry import NodeClasses
     from ..workflows.validate import Validation
 
-WorkflowFile = Annotated[
-    Path,
-    typer.Argument(metavar="WORKFLOW", help="JSON, or an audio or PNG file that carries one."),
+WorkflowFiles = Annotated[
+    list[Path],
+    typer.Argument(metavar="WORKFLOW...", help="JSON, or audio or PNG files that carry one."),
+]
+Servers = Annotated[
+    list[str],
+    typer.Option(
+        "--server",
+        metavar="URL",
+        help="Let this ComfyUI server run it, such as http://127.0.0.1:8188; several share the "
+        "workflows.",
+    ),
 ]
 
 
 def run(
-    workflow: WorkflowFile,
+    workflows: WorkflowFiles,
     set_: Sets = [],  # noqa: B006
+    server: Servers = [],  # noqa: B006
     input: InputFolder = Path("input"),
     output: OutputFolder = Path("output"),
     no_metadata: NoMetadata = False,
     as_json: AsJson = False,
 ) -> None:
-    """Run a workflow of ComfyUI, in UI or API format."""
+    """Run workflows of ComfyUI, in UI or API format: here, or on servers of ComfyUI."""
     from ..models.disk import part_files
     from ..models.disk.files import check_folder_writable
-    from ..nodes.host import Run
-    from ..workflows.executor import Runner
 
-    started = time.perf_counter()
     overrides = overrides_of(set_)
     check_folder_writable(output)
     part_files.sweep(output)
+    if server:
+        from .remote_cli import run_on_servers
+
+        if no_metadata:
+            expected, remedy = "it without --server", "start the server with --disable-metadata"
+            raise Refused("--no-metadata", got="--server", expected=expected, remedy=remedy)
+        run_on_servers(workflows, server, overrides, Folders(str(input), str(output)), as_json)
+        return
+    _run_here(workflows, overrides, input, output, not no_metadata, as_json)
+
+
+def _run_here(
+    files: list[Path],
+    overrides: list[Override],
+    input: Path,
+    output: Path,
+    metadata: bool,
+    as_json: bool,
+) -> None:
+    """All are checked before the first runs."""
+    from ..nodes.host import Run
+    from ..workflows.executor import Runner
+
     runner, named = Runner(), named_models(overrides)
     terms = Run(input_dir=input, output_dir=output, named_models=named, named_adapters=named)
-    valid, extra = made_ready(workflow, overrides, runner.classes, terms)
-    with node_bar(valid.graph) as listener:
-        result = runner.run(
-            valid,
-            extra_pnginfo=extra,
-            listener=listener,
-            input_dir=input,
-            output_dir=output,
-            named_models=named,
-            named_adapters=named,
-            metadata=not no_metadata,
-        )
-    _say_made(result, time.perf_counter() - started, as_json)
+    ready = [made_ready(file, overrides, runner.classes, terms) for file in files]
+    for valid, extra in ready:
+        started = time.perf_counter()
+        with node_bar(valid.graph) as listener:
+            result = runner.run(
+                valid,
+                extra_pnginfo=extra,
+                listener=listener,
+                input_dir=input,
+                output_dir=output,
+                named_models=named,
+                named_adapters=named,
+                metadata=metadata,
+            )
+        _say_made(result, time.perf_counter() - started, as_json)
 
 
 def overrides_of(texts: list[str]) -> list[Override]:

@@ -30,7 +30,8 @@ MAY_IMPORT = {
     "app.page": GRAPHS | {"app.studio"},
     "app.http": GRAPHS | {"app.studio"},
     "app.tune": GRAPHS,
-    "app": GRAPHS | {"app.studio", "app.page", "app.http", "app.tune"},
+    "app.remote": GRAPHS | {"app.studio"},
+    "app": GRAPHS | {"app.studio", "app.page", "app.http", "app.tune", "app.remote"},
 }
 """Each room, and the rooms that it may import from besides itself.
 

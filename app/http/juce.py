@@ -66,7 +66,7 @@ Handler = Callable[[Request], Awaitable[dict[str, Any]]]
 
 
 @dataclass
-class Session:
+class PluginSession:
     """A sound that was sent, and the music that goes on from it."""
 
     id: str
@@ -94,7 +94,7 @@ class Plugin:
     def __init__(self, queue: JobQueue, settings: AppSettings, classes: NodeClasses):
         self._queue, self._settings, self._classes = queue, settings, classes
         self._fields = plugin_fields(settings)
-        self._sessions: dict[str, Session] = {}
+        self._sessions: dict[str, PluginSession] = {}
         self._root: Path | None = None
 
     def add_to(self, app: FastAPI) -> None:
@@ -172,7 +172,7 @@ class Plugin:
             "success": True, "session_id": session.id, "seed": session.seed, "message": message,
         }  # fmt: skip
 
-    def _queue_up(self, session: Session) -> None:
+    def _queue_up(self, session: PluginSession) -> None:
         values = self._read(session.values)
         offer = self._offer(values["model"])
         sound, rate = read_audio(session.sound)
@@ -220,13 +220,13 @@ class Plugin:
         names = {one.name for one in offers(self._settings)}
         return permitted(self._settings, name if name in names else name.rpartition("/")[2])
 
-    def _new_session(self, values: Mapping[str, Any], at_start: bool) -> Session:
+    def _new_session(self, values: Mapping[str, Any], at_start: bool) -> PluginSession:
         if self._root is None:
             self._root = Path(tempfile.mkdtemp(prefix="musicgraph-"))
         name = secrets.token_hex(8)
         folder = self._root / name
         folder.mkdir()
-        return Session(name, folder, values, at_start)
+        return PluginSession(name, folder, values, at_start)
 
     def _sweep(self) -> None:
         """The oldest that are done go, with their sounds."""
@@ -235,11 +235,11 @@ class Plugin:
                 del self._sessions[session.id]
                 self._forget(session)
 
-    def _forget(self, session: Session) -> None:
+    def _forget(self, session: PluginSession) -> None:
         shutil.rmtree(session.folder, ignore_errors=True)
 
 
-def _status(session: Session) -> dict[str, Any]:
+def _status(session: PluginSession) -> dict[str, Any]:
     handle = session.handle
     assert handle is not None, "a session is known once its job is in the queue"
     said = {
