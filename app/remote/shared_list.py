@@ -89,7 +89,8 @@ class SharedList:
     def _done(self, number: int, outcome: JobResult | Exception) -> None:
         with self._changed:
             self.outcomes[number] = outcome
-            self.tell(number, outcome)
+            if not self._stop.is_set():
+                self.tell(number, outcome)
             self._changed.notify_all()
 
     def _end(self) -> None:
