@@ -26,6 +26,7 @@ ONE_BY_ONE = {
     "EnCodecDecode": "tokens",
     "AudioTokensCrop": "tokens",
     "AudioTokensRepeat": "tokens",
+    "AudioFade": "audio",
     "AudioLoudness": "audio",
     "AudioAnalyse": "audio",
     "AudioAdjustVolume": "audio",

@@ -46,7 +46,7 @@ from .reading import is_local, read_body
 if TYPE_CHECKING:
     from torch import Tensor
 
-MAX_SOUND_BYTES = 128 * 2**20
+MAX_REQUEST_BYTES = 128 * 2**20
 """of a request: about four minutes of stereo in 24 bits, in base64"""
 MAX_SESSIONS = 16
 LARGEST_SEED = 99_999
@@ -114,10 +114,10 @@ class Plugin:
     # ------------------------------------------------------------ the routes
 
     async def process_audio(self, http: Request) -> dict[str, Any]:
-        return await self._begin(await read_body(http, MAX_SOUND_BYTES), at_start=True)
+        return await self._begin(await read_body(http, MAX_REQUEST_BYTES), at_start=True)
 
     async def continue_music(self, http: Request) -> dict[str, Any]:
-        return await self._begin(await read_body(http, MAX_SOUND_BYTES), at_start=False)
+        return await self._begin(await read_body(http, MAX_REQUEST_BYTES), at_start=False)
 
     async def retry_music(self, http: Request) -> dict[str, Any]:
         """The sound that was sent, not what came of it. What is not said anew stays, but for the
