@@ -13,6 +13,11 @@ import torch
 import yaml
 from tiny import tiny_tokenizer
 
+from musicgraph.app.studio.music import make_music
+from musicgraph.workflows.executor import Runner
+from musicgraph.workflows.request import Request
+
+STATE, CODEC = "state_dict.bin", "compression_state_dict.bin"
 LM_NAMES = (
     (r"decoder\.model\.decoder\.embed_tokens\.", "emb."),
     (r"decoder\.lm_heads\.", "linears."),
@@ -161,9 +166,34 @@ def write_audiocraft(folder: Path, model, dtype=torch.float32, pointer: str = ""
     """A whole folder, its T5 in a folder inside; `pointer`: the codec is only named."""
     folder.mkdir(parents=True, exist_ok=True)
     state = {name: tensor.to(dtype) for name, tensor in lm_state(model).items()}
-    torch.save(exported(state, lm_settings(model, **lm)), folder / "state_dict.bin")
+    torch.save(exported(state, lm_settings(model, **lm)), folder / STATE)
     codec = model.audio_encoder
     whole = exported(codec_state(codec), codec_settings(codec))
     named = {"pretrained": pointer, "exported": True, "version": "1.4.0a2"}
-    torch.save(named if pointer else whole, folder / "compression_state_dict.bin")
+    torch.save(named if pointer else whole, folder / CODEC)
     write_text_encoder(folder / "t5-base", model)
+
+
+# ---------------------------------------------------------------- what tests do with them
+
+
+def rewrite(folder, name, change):
+    """The same archive after `change(content)`."""
+    content = torch.load(folder / name, weights_only=True)
+    torch.save(change(content) or content, folder / name)
+
+
+def text_with(change, settings=None):
+    """Changes xp.cfg."""
+
+    def rewritten(content, model):
+        tree = (settings or lm_settings)(model)
+        change(tree)
+        return exported(content["best_state"], tree)
+
+    return rewritten
+
+
+def sound_of(folder):
+    request = Request("a calm piano", model=str(folder), duration_s=0.5, seed=3, top_k=50)
+    return make_music(Runner(), request).waveform

@@ -5,8 +5,16 @@ import re
 
 import pytest
 import torch
-from audiocraft_fixtures import CODEC, STATE, rewrite, sound_of, text_with
-from audiocraft_layout import codec_state, lm_state, write_audiocraft
+from audiocraft_layout import (
+    CODEC,
+    STATE,
+    codec_state,
+    lm_state,
+    rewrite,
+    sound_of,
+    text_with,
+    write_audiocraft,
+)
 
 from musicgraph.models.parameters import all_shapes
 from musicgraph.models.weights.checkpoint import load_lm, open_checkpoint

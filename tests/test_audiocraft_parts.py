@@ -4,8 +4,15 @@ import shutil
 
 import pytest
 import torch
-from audiocraft_fixtures import CODEC, STATE, rewrite
-from audiocraft_layout import exported, lm_settings, write_audiocraft, write_text_encoder
+from audiocraft_layout import (
+    CODEC,
+    STATE,
+    exported,
+    lm_settings,
+    rewrite,
+    write_audiocraft,
+    write_text_encoder,
+)
 
 from musicgraph.models.config import MUSIC, SOUND
 from musicgraph.models.refused import Refused

@@ -2,8 +2,7 @@
 
 import pytest
 import torch
-from audiocraft_fixtures import CODEC, STATE, rewrite, text_with
-from audiocraft_layout import codec_settings, exported
+from audiocraft_layout import CODEC, STATE, codec_settings, exported, rewrite, text_with
 
 from musicgraph.models.refused import Refused
 from musicgraph.models.weights.checkpoint import open_checkpoint

@@ -168,7 +168,7 @@ class FormBuilder:
         """In sight where the model can follow it."""
         return self._keep(how, gr.Audio(
             label=LABELS[how], type="filepath", sources=["upload", "microphone"],
-            interactive=True, visible=self._first.follows(how), elem_id=f"mg-{how}",
+            interactive=True, visible=self._first.follows(how), elem_id=f"mg-{how}", buttons=[],
         ))  # fmt: skip
 
     def style_guidance(self) -> gr.Slider:

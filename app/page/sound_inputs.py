@@ -33,14 +33,15 @@ def build_sounds(builder: FormBuilder, settings: AppSettings, model: gr.Dropdown
     )  # fmt: skip
 
     def show(name: str) -> list[Any]:
-        seen = followed_by(settings, name)
-        return [*map(_in_sight, seen), gr.update(visible=seen[SOUNDS.index("style")])]
+        seen = dict(zip(SOUNDS, followed_by(settings, name), strict=True))
+        drawn = gr.skip() if seen["melody"] else gr.update(value=None, visible=False)
+        return [*map(_in_sight, seen.values()), gr.update(visible=seen["style"]), drawn]
 
     def hear(path: str | None, name: str) -> Any:
         drawn = None if path is None else draw_tune(path, settings, name)
         return gr.update(value=drawn, visible=drawn is not None)
 
-    model.change(show, model, [*inputs, guidance], **QUIET)
+    model.change(show, model, [*inputs, guidance, picture], **QUIET)
     melody = inputs[SOUNDS.index("melody")]
     melody.change(hear, [melody, model], picture, **{**QUIET, "queue": True})
 
