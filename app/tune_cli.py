@@ -51,6 +51,10 @@ Rank = Annotated[int, typer.Option(help="Of the adapter: how much it can learn."
 Seconds = Annotated[float, typer.Option(help="Of the pieces that sounds are cut into.")]
 Batch = Annotated[int, typer.Option(help="Pieces a step; less needs less memory.")]
 Rate = Annotated[float, typer.Option(help="Learning rate.")]
+Guidance = Annotated[
+    float,
+    typer.Option(help="Each piece is learnt as it is played at a guidance from 1 up to this."),
+]
 Noise = Annotated[
     float,
     typer.Option(
@@ -76,6 +80,7 @@ def tune(
     seconds: Seconds = USUAL.seconds,
     batch: Batch = USUAL.batch,
     rate: Rate = USUAL.rate,
+    guidance: Guidance = USUAL.guidance,
     noise: Noise = USUAL.noise,
     seed: Seed = USUAL.seed,
     every: Every = USUAL.every,
@@ -85,7 +90,7 @@ def tune(
     """Train a LoRA: teach a model a sound, from a folder of sound files with captions."""
     settings = TuneSettings(
         folder, model, output, steps=steps, rank=rank, seconds=seconds, batch=batch, rate=rate,
-        noise=noise, seed=seed, every=every, device=device,
+        guidance=guidance, noise=noise, seed=seed, every=every, device=device,
     )  # fmt: skip
     settings.check()
     missing = [name for name in NEEDED if find_spec(name) is None]

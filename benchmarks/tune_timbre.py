@@ -67,7 +67,8 @@ def render(folder: Path, lead: str) -> None:
 
 
 def tune_command(args: argparse.Namespace) -> list[str]:
-    wanted = {"--steps": args.steps, "--seconds": args.seconds, "--every": args.every}
+    names = ("steps", "seconds", "batch", "every")
+    wanted = {f"--{name}": getattr(args, name) for name in names}
     options = [str(one) for pair in wanted.items() for one in pair]
     places = [str(args.work_dir / "sounds"), "--model", "pocket", "--device", "cpu"]
     output = ["--output", str(args.work_dir / "lora"), "--json"]
@@ -169,11 +170,12 @@ def parse_args() -> argparse.Namespace:
     unknown = [name for name in LEADS if name not in KNOWN]
     parser.add_argument("--work-dir", type=Path, default=Path("build/timbre"))
     parser.add_argument("--lead", choices=unknown, default="marimba")
-    parser.add_argument("--steps", type=int, default=200)
-    parser.add_argument("--seconds", type=float, default=5.0, help="of a piece in training")
-    parser.add_argument("--every", type=int, default=50)
+    parser.add_argument("--steps", type=int, default=180)
+    parser.add_argument("--seconds", type=float, default=4.0, help="of a piece in training")
+    parser.add_argument("--batch", type=int, default=3, help="pieces a step")
+    parser.add_argument("--every", type=int, default=90)
     parser.add_argument("--strength", type=float, default=1.0)
-    parser.add_argument("--cfg", type=float, default=1.0, help="guidance; see docs/lora.md")
+    parser.add_argument("--cfg", type=float, default=3.0, help="guidance; see docs/lora.md")
     return parser.parse_args()
 
 

@@ -30,6 +30,7 @@ from musicgraph.app.tune.lora_model import LoraModel
 from musicgraph.app.tune.needs import adapter_size, memory_bytes
 from musicgraph.app.tune.settings import TuneSettings
 from musicgraph.models.compose.delay import delayed
+from musicgraph.models.compose.guidance import branches_for, mixed
 from musicgraph.models.engines.session import TorchEngine
 from musicgraph.models.refused import Refused
 from musicgraph.models.weights.peft_adapter import CONFIG, TENSORS
@@ -151,30 +152,39 @@ def test_a_finished_training_is_not_done_again(asked, tuned):
 
 
 @pytest.mark.parametrize("share", [0, 0.5], ids=["as played", "with noise"])
-def test_the_loss_is_the_cross_entropy_of_upstreams_logits(mono, share):
-    """Of two pieces of unlike length, one of which hears nothing. What is predicted is what was
-    played, whatever was read before it.
+@pytest.mark.parametrize("guidance", [None, (2.5, 1.0)], ids=["plain", "guided"])
+def test_the_loss_is_the_cross_entropy_of_the_logits_that_are_drawn_from(mono, share, guidance):
+    """Of two pieces of unlike length and text, as our engine plays them. What is predicted is what
+    was played, whatever was read before it.
     """
     model = LoraModel(mono.folder, mono.config, 2, torch.device("cpu"), 0)
-    frames, lengths = 9, (9, 5)
+    frames, lengths, texts = 9, (9, 5), ["drums and bass", "piano"]
     tokens = torch.randint(0, 64, (2, 4, frames), generator=torch.manual_seed(3))
     mask = torch.arange(frames) < torch.tensor(lengths).unsqueeze(1)
-    heard = mono.text.encode(["drums and bass", ""])
+    heard = mono.text.encode(texts)
     read = pieces.swapped(tokens, mask, share, pieces.step_generator(0, 0))
     tokens = tokens * mask.unsqueeze(1)
-    loss = model.loss(tokens, mask, heard.states, heard.mask, read)
+    asked = None if guidance is None else torch.tensor(guidance)
+    loss = model.loss(tokens, mask, heard.states, heard.mask, read, asked)
     expected = []
-    for row, length in enumerate(lengths):
+    for row, (length, cfg) in enumerate(zip(lengths, guidance or (1.0, 1.0), strict=True)):
         played, told = (
             delayed(one[row : row + 1, :, :length], mono.config.delays, 64)
             for one in (tokens, read)
         )
-        one = mono.text.encode(["drums and bass", ""][row : row + 1])
-        session = opened(TorchEngine(mono.lm), one, max_steps=played.shape[2])
+        one = mono.text.encode(texts[row : row + 1])
+        branches = branches_for(one, None, cfg)
+        session = opened(TorchEngine(mono.lm), one, max_steps=played.shape[2], cfg=cfg)
         for step in range(1, played.shape[2]):
-            logits = session.step(told[:, :, step - 1 : step])[0].log_softmax(dim=-1)
+            logits = mixed(session.step(told[:, :, step - 1 : step]), branches)[0]
+            logits = logits.log_softmax(dim=-1)
             expected += [-logits[k, t] for k, t in enumerate(played[0, :, step]) if t != 64]
     assert loss.item() == pytest.approx(torch.stack(expected).mean().item(), abs=1e-4)
+
+
+def test_nothing_is_learnt_where_only_one_branch_of_guidance_would_hear_it(mono):
+    model = LoraModel(mono.folder, mono.config, 2, torch.device("cpu"), 0)
+    assert not [name for name in model.parameters if "encoder_attn" in name]
 
 
 def test_what_is_said_to_learn_is_what_learns(mono):
@@ -358,6 +368,7 @@ def test_another_runs_folder_is_left_alone(asked, tuned, tmp_path):
         ({"rate": float("nan")}, "--rate"),
         ({"seconds": 31}, "--seconds"),
         ({"noise": 1.0}, "--noise"),
+        ({"guidance": 0.5}, "--guidance"),
         ({"device": "tpu"}, "--device"),
         ({"model": "nowhere"}, "not on this machine"),
     ],

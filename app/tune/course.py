@@ -180,12 +180,13 @@ class _Training:
         pieces = [Piece(0, 0, self.frames)] * settings.batch
 
         def trial() -> None:
-            self._loss(tokens, torch.ones(shape[0], self.frames).bool(), pieces).backward()
+            mask, guidance = torch.ones(shape[0], self.frames).bool(), torch.ones(shape[0])
+            self._loss(tokens, mask, pieces, tokens, guidance).backward()
             self.optimiser.zero_grad()
 
         trial()  # warms up
         step_s = _timed(trial)
-        look_s = step_s * MAX_HELD_PIECES / settings.batch / 2
+        look_s = step_s * MAX_HELD_PIECES / settings.batch / 4  # no gradient, one branch
         left = steps * step_s + steps / settings.every * look_s
         self.listener.say(
             f"{steps} steps of {step_s:.2f} s: about {minutes(left)} in all, and some seconds for "
@@ -231,12 +232,12 @@ class _Training:
         settings = self.settings
         draw = step_generator(settings.seed, self.step)
         pieces = drawn(self.division.trained, self.frames, settings.batch, draw)
-        drop = torch.rand(settings.batch, generator=draw) < settings.unconditional
+        guidance = 1 + (settings.guidance - 1) * torch.rand(settings.batch, generator=draw)
         for group in self.optimiser.param_groups:
             group["lr"] = settings.rate * rate_share(self.step, settings.steps)
         tokens, mask = gathered(self.tokens, pieces)
         read = swapped(tokens, mask, settings.noise, draw)
-        loss = self._loss(tokens, mask, pieces, drop, read)
+        loss = self._loss(tokens, mask, pieces, read, guidance)
         self.optimiser.zero_grad()
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(list(self.parameters.values()), MAX_NORM)
@@ -264,20 +265,16 @@ class _Training:
         tokens: Tensor,
         mask: Tensor,
         pieces: Sequence[Piece],
-        drop: Tensor | None = None,
-        read: Tensor | None = None,
+        read: Tensor,
+        guidance: Tensor | None = None,
     ) -> Tensor:
-        """Of pieces with their captions, but for those in `drop` `[B]`. `read`, unless it is the
-        tokens themselves, stands before what is predicted.
-        """
+        """Of pieces with their captions; see `LoraModel.loss`."""
         states = [self.states[piece.sound] for piece in pieces]
         heard = torch.nn.utils.rnn.pad_sequence(
             [torch.ones(len(one), dtype=torch.bool) for one in states], batch_first=True
         )
-        if drop is not None:
-            heard &= ~drop.unsqueeze(1)
         padded = torch.nn.utils.rnn.pad_sequence(states, batch_first=True)
-        return self.model.loss(tokens, mask, padded, heard, tokens if read is None else read)
+        return self.model.loss(tokens, mask, padded, heard, read, guidance)
 
     # ------------------------------------------------------------ looking and keeping
 
@@ -308,7 +305,8 @@ class _Training:
         for begin in range(0, len(held), self.settings.batch):
             pieces = held[begin : begin + self.settings.batch]
             count = sum(piece.stop - piece.start for piece in pieces)
-            total += count * float(self._loss(*gathered(self.tokens, pieces), pieces))
+            tokens, mask = gathered(self.tokens, pieces)
+            total += count * float(self._loss(tokens, mask, pieces, tokens))
             frames += count
         return total / frames
 

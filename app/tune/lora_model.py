@@ -50,13 +50,19 @@ class LoraModel:
         return {name: p for name, p in self._peft.named_parameters() if p.requires_grad}
 
     def loss(
-        self, tokens: Tensor, mask: Tensor, states: Tensor, heard: Tensor, read: Tensor
+        self,
+        tokens: Tensor,
+        mask: Tensor,
+        states: Tensor,
+        heard: Tensor,
+        read: Tensor,
+        guidance: Tensor | None = None,
     ) -> Tensor:
         """Cross-entropy in nats, the mean over everything that the delay pattern defines.
 
         tokens `[B, K, T]` with their mask `[B, T]`, text states `[B, L, text_size]` with theirs
-        `[B, L]`; a row that hears nothing gets exact zeros, as in guidance. `read`, like `tokens`,
-        is what stands before each token that is predicted.
+        `[B, L]`. `read`, like `tokens`, is what stands before each token that is predicted. With
+        `guidance` `[B]` it is the loss of what is drawn from there: of the guided logits.
         """
         tokens, mask, states, heard, read = (
             one.to(self.device) for one in (tokens, mask, states, heard, read)
@@ -69,11 +75,24 @@ class LoraModel:
         targets = delayed(counted, config.delays, NOT_COUNTED)[:, :, 1:]
         is_cuda = self.device.type == "cuda"
         with torch.autocast("cuda", torch.bfloat16) if is_cuda else contextlib.nullcontext():
-            logits = self._logits(steps, states, heard)
+            logits = (
+                self._logits(steps, states, heard)
+                if guidance is None
+                else self._guided(steps, states, heard, guidance.to(self.device))
+            )
         return F.cross_entropy(logits.flatten(0, 2).float(), targets.flatten())
 
+    def _guided(self, steps: Tensor, states: Tensor, heard: Tensor, guidance: Tensor) -> Tensor:
+        """`[B, K, S, V]`, of twice as many rows: with their texts, and with none."""
+        nothing = torch.zeros_like(heard)
+        twice = [torch.cat(pair) for pair in ((steps, steps), (states, states), (heard, nothing))]
+        conditional, null = self._logits(*twice).chunk(2)
+        return null + guidance.view(-1, 1, 1, 1) * (conditional - null)
+
     def _logits(self, steps: Tensor, states: Tensor, heard: Tensor) -> Tensor:
-        """`[B, K, S]` → `[B, K, S, V]`."""
+        """`[B, K, S]` → `[B, K, S, V]`; a row that hears nothing gets exact zeros, as in
+        guidance.
+        """
         if hasattr(self._base, "enc_to_dec_proj"):
             states = self._base.enc_to_dec_proj(states)
         states = states * heard.unsqueeze(-1)
@@ -128,7 +147,11 @@ def _quiet() -> Iterator[None]:
 
 
 def _lora(config: LMConfig, rank: int) -> LoraConfig:
-    """On attention, feed-forward and heads of the decoder, at a scale of 1."""
-    layer = r"self_attn\.(q|k|v|out)_proj|encoder_attn\.(q|k|v|out)_proj|fc1|fc2"
+    """On self-attention, feed-forward and heads of the decoder, at a scale of 1.
+
+    Not on the attention to the text: where nothing is heard that is zero, so what changes there
+    would be in one branch of guidance alone, which multiplies it.
+    """
+    layer = r"self_attn\.(q|k|v|out)_proj|fc1|fc2"
     targets = rf"decoder\.(model\.decoder\.layers\.\d+\.({layer})|lm_heads\.\d+)"
     return LoraConfig(r=rank, lora_alpha=rank, lora_dropout=0.0, target_modules=targets)

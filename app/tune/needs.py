@@ -39,16 +39,17 @@ def adapter_size(rank: int, config: ModelConfig) -> int:
 
 
 def _is_target(theirs: str) -> bool:
-    layers = theirs.startswith("decoder.model.decoder.layers.") and "norm" not in theirs
-    return layers or theirs.startswith("decoder.lm_heads.")
+    layers = theirs.startswith("decoder.model.decoder.layers.")
+    changed = layers and "norm" not in theirs and "encoder_attn" not in theirs
+    return changed or theirs.startswith("decoder.lm_heads.")
 
 
 def _kept(settings: TuneSettings, lm: LMConfig) -> float:
-    """Numbers between forward and backward. In a layer: both norms, what goes in and out of ten
-    products and two attentions, and the feed-forward's inner width twice; at the end the logits,
-    as they are, as float32, and as probabilities.
+    """Numbers between forward and backward, of both branches of guidance. In a layer: both norms,
+    what goes in and out of ten products and two attentions, and the feed-forward's inner width
+    twice; at the end the logits, as they are, as float32, and as probabilities.
     """
-    steps = settings.batch * (settings.seconds * lm.frame_rate + lm.max_delay)
+    steps = 2 * settings.batch * (settings.seconds * lm.frame_rate + lm.max_delay)
     layer = 24 * lm.hidden_size + 3 * lm.ffn_size
     return steps * (lm.num_layers * layer + 4 * lm.num_codebooks * lm.codebook_size)
 

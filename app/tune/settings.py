@@ -31,9 +31,9 @@ class TuneSettings:
     every: int = 100
     """steps between two looks at the held-out loss, each with a sample of the sound"""
     device: str = "auto"
-    unconditional: float = 0.1
-    """share of pieces that are heard without their caption, which guidance needs"""
-    noise: float = 0.1
+    guidance: float = 4.0
+    """the highest at which pieces are learnt; each draws one from 1 up to it"""
+    noise: float = 0.05
     """share of the codes read that are others than were played, so that the model learns to go on
     well after mistakes of its own"""
     save_s: float = 60.0
@@ -47,6 +47,7 @@ class TuneSettings:
             ("--seconds", self.seconds, 1, 30),
             ("--batch", self.batch, 1, 256),
             ("--rate", self.rate, 1e-7, 1),
+            ("--guidance", self.guidance, 1, 20),
             ("--noise", self.noise, 0, 0.9),
             ("--seed", self.seed, 0, 2**32 - 1),
             ("--every", self.every, 1, 1_000_000),
@@ -62,4 +63,4 @@ class TuneSettings:
     def told(self) -> dict[str, float | str]:
         """What decides the result, so that a run that goes on is known to be the same."""
         names = ("model", "steps", "rank", "seconds", "batch", "rate", "seed", "every")
-        return {name: getattr(self, name) for name in (*names, "unconditional", "noise")}
+        return {name: getattr(self, name) for name in (*names, "guidance", "noise")}
