@@ -31,6 +31,7 @@ AHEAD_S = 0.2
 LATE_S = 0.5
 """so much later than it was due, sound leaves a gap that is heard, and said"""
 FULL_RETRY_S = 60
+CLOSING_S = 2.0
 
 OnSound = Callable[["Tensor | None"], None]
 """is given the next samples, `[C, n]`, and None when there are no more; it may not wait"""
@@ -210,10 +211,14 @@ class Stage:
         """Ends all performances, and the thread."""
         with self._changed:
             self._closed = True
-            left, self._on = self._on, []
+            left, self._on, thread = self._on, [], self._thread
             self._changed.notify_all()
         for place in left:
             self._tell_end(place, {"event": "closed"})
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(
+                CLOSING_S
+            )  # the process may end next, and compiled code must not be cut off
 
     def _listen(self, place: LivePlace, listener: OnSound) -> None:
         with self._changed:
