@@ -36,6 +36,17 @@ from .app.options import (
     sound_to_follow,
 )
 from .app.progress_bars import music_bar
+from .app.recording_cli import (
+    Audio,
+    Bpm,
+    Candidates,
+    Continue,
+    ContinueFrom,
+    Loop,
+    Repaint,
+    around_sound,
+    input_folder,
+)
 from .app.run_cli import run, scaled
 from .app.serve_cli import demo
 from .app.streams import BAD_INPUT, FAILED, exit_with, print_line
@@ -166,6 +177,13 @@ def generate(
     ] = Path("music.wav"),
     melody: Melody = None,
     style: Style = None,
+    continue_: Continue = None,
+    continue_from: ContinueFrom = None,
+    audio: Audio = None,
+    repaint: Repaint = None,
+    loop: Loop = None,
+    bpm: Bpm = None,
+    candidates: Candidates = None,
     lora: Loras = [],  # noqa: B006
     fade: Fade = 0.0,
     until: Until = None,
@@ -175,6 +193,10 @@ def generate(
     **values: Any,
 ) -> None:
     """Make music from a sentence."""
+    told_of_sound = dict(
+        continue_=continue_, continue_from=continue_from, audio=audio, repaint=repaint,
+        loop=loop, bpm=bpm, candidates=candidates,
+    )  # fmt: skip
     from .app.studio.fields import request_of
     from .app.studio.music import make_music
     from .models.disk import part_files
@@ -191,6 +213,7 @@ def generate(
     prompt = _begun(prompt, values["schedule"])
     terms = terms_of(until, tries, values["variations"])
     how, sound = sound_to_follow(melody, style, values["style_guidance"])
+    around = around_sound(told_of_sound, f"{prompt} {values['schedule']}", values)
     takes = _take_paths(output, values["variations"])
     for path in takes:
         check_writable(path)
@@ -206,20 +229,22 @@ def generate(
         read_lora_config(locate_adapter(one.adapter, model_folders()))
     asked = {**values, "prompt": prompt, "loras": loras, "save_as": save_as}
     heard = {how: sound.name} if sound else {}
-    request = request_of(asked, fade_s=fade, **heard)
-    folder, runner, tried = str(sound.parent) if sound else "input", Runner(), []
+    request = request_of({**asked, **around.fields}, fade_s=fade, **heard)
+    runner, tried = Runner(), []
 
     def make(one: Request) -> Music:
         with music_bar(one.duration_s) as listener:
             return make_music(runner, one, listener=listener, input_dir=folder)
 
-    if terms:
-        kept, tried = kept_take(make, request, terms)
-        request, music = kept.request, kept.music
-    else:
-        music = make(request)
-    for path, sound, tags in zip(takes, music.waveform, music.tags, strict=True):
-        write_audio(path, sound, music.sample_rate, tags={} if no_metadata else tags)
+    with input_folder([path for path in (sound, around.path) if path]) as folder:
+        if terms:
+            kept, tried = kept_take(make, request, terms)
+            request, music = kept.request, kept.music
+        else:
+            music = make(request)
+    for path, item, tags in zip(takes, music.waveform, music.tags, strict=True):
+        shown_tags = {} if no_metadata else tags
+        write_audio(path, item, music.sample_rate, tags=shown_tags, loop=request.loop)
     _tell(takes, request, music, tried, as_json)
 
 

@@ -103,10 +103,10 @@ def sound_to_follow(
 ) -> tuple[str, Path | None]:
     """As `followed` has it. Raises Refused also if there is no such file."""
     how, path = followed(melody, style, style_guidance)
-    return how, path and _existing_file(how, path)
+    return how, path and existing_file(how, path)
 
 
-def _existing_file(what: str, path: Path) -> Path:
+def existing_file(what: str, path: Path) -> Path:
     if not path.is_file():
         got = "a folder" if path.is_dir() else "nothing there"
         raise Refused(f"{what}: {path}", got=got, expected="a sound file", remedy="check the path")

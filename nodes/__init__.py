@@ -9,8 +9,10 @@ from . import (
     codec,
     conditioning,
     fade,
+    filling,
     host,
     load,
+    loop_file,
     lora,
     melody,
     sample,
@@ -27,10 +29,12 @@ NODES = (
     *melody.NODES,
     *style.NODES,
     *sample.NODES,
+    *filling.NODES,
     *codec.NODES,
     *tokens.NODES,
     *audio.NODES,
     *fade.NODES,
+    *loop_file.NODES,
     *analysis.NODES,
 )
 NODE_CLASS_MAPPINGS: dict[str, type] = {node.__name__: node for node in NODES}

@@ -1,10 +1,11 @@
-"""Nodes for any AUDIO: loudness and a picture."""
+"""Nodes for any AUDIO: loudness, a splice and a picture."""
 
 from __future__ import annotations
 
 import logging
 from typing import TYPE_CHECKING, Any
 
+from ..models.refused import Refused
 from . import host, wires
 
 if TYPE_CHECKING:
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("musicgraph")
 
 METHODS = ("loudness", "rms", "peak")
+LONGEST_S = 4000.0  # of any sound
 
 
 class AudioLoudness:
@@ -97,6 +99,71 @@ def _level(sound: Tensor, rate: int, method: str) -> float:
     return dsp.rms_db(sound) if method == "rms" else dsp.peak_db(sound)
 
 
+class AudioSplice:
+    DESCRIPTION = (
+        "Puts a part of one sound in the place of the same part of another: what is outside stays "
+        "the original, sample for sample. The joins lie where both are most alike, in short "
+        "crossfades, and what is put in is brought to the original's level."
+    )
+    TITLE = "Audio Splice"
+    CATEGORY = "audio"
+    SEARCH_ALIASES = ["crossfade", "join audio", "continue recording", "punch in"]
+    RETURN_TYPES = ("AUDIO",)
+    RETURN_NAMES = ("audio",)
+    OUTPUT_TOOLTIPS = ("At the original's sample rate, and with its channels.",)
+    FUNCTION = "splice"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        seconds = {"default": 0.0, "min": 0.0, "max": LONGEST_S, "step": 0.01}
+        return {
+            "required": {
+                "original": ("AUDIO", {"tooltip": "What stays outside the part."}),
+                "changed": (
+                    "AUDIO",
+                    {"tooltip": "What the part is taken from: begins with the original, such as "
+                     "from EnCodec Decode. Its rate and channels are converted."},
+                ),
+                "begin": ("FLOAT", {**seconds, "tooltip": "Where the part begins, in seconds."}),
+                "end": (
+                    "FLOAT",
+                    {**seconds, "tooltip": "Where it ends, in seconds: crossfades lie within. 0: "
+                     "it goes on to the end of what was changed, as a continuation does; its "
+                     "crossfade lies just before the beginning."},
+                ),
+            }
+        }  # fmt: skip
+
+    def splice(
+        self, original: dict[str, Any], changed: dict[str, Any], begin: float, end: float
+    ) -> tuple[dict[str, Any]]:
+        import torch
+
+        from ..models.compose.splice import Region, fitted, spliced
+
+        kept, rate = wires.checked_audio(original)
+        region = Region.between(begin, end, rate, kept.shape[2])
+        put, other_rate = wires.checked_audio(changed)
+        items, samples = _items(len(kept), len(put)), -(-put.shape[2] * rate // other_rate)
+        host.current_run().limits.check_sound((items, kept.shape[1], samples), rate)
+        put = fitted(put, other_rate, kept.shape[1], rate)
+        pairs = zip(kept.expand(items, -1, -1), put.expand(items, -1, -1), strict=True)
+        sounds = [spliced(*pair, rate, region) for pair in pairs]
+        return ({"waveform": torch.stack(sounds), "sample_rate": rate},)
+
+
+def _items(originals: int, others: int) -> int:
+    items = max(originals, others)
+    if {originals, others} - {1, items}:
+        raise Refused(
+            "changed",
+            got=f"{others} items for {originals}",
+            expected="equally many, or one for all",
+            remedy="splice them one by one",
+        )
+    return items
+
+
 class AudioSpectrogram:
     DESCRIPTION = (
         "Draws sound: its waveform above its mel spectrogram (80 dB range, low notes below). "
@@ -141,4 +208,4 @@ class AudioSpectrogram:
         return (torch.stack([dsp.picture(sound, rate, width, height) for sound in waveform]),)
 
 
-NODES = (AudioLoudness, AudioSpectrogram)
+NODES = (AudioLoudness, AudioSplice, AudioSpectrogram)

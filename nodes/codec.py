@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
+from ..models.refused import Refused
 from . import host, live_picture, wires
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ..models.encodec import CodecStream
+    from ..models.encodec import Codec, CodecStream
 
 log = logging.getLogger("musicgraph")
 
@@ -118,10 +119,25 @@ class EnCodecEncode:
                         "says so."
                     },
                 ),
-            }
+            },
+            "optional": {
+                "until": (
+                    "FLOAT",
+                    {
+                        "default": 0.0,
+                        "min": 0.0,
+                        "max": 4000.0,
+                        "step": 0.01,
+                        "tooltip": "Keep what lies before this second, in whole frames, as a "
+                        "continuation wants it. 0: all of it, the last frame filled with silence.",
+                    },
+                )
+            },
         }
 
-    def encode(self, codec: wires.CodecPart, audio: dict[str, Any]) -> tuple[dict[str, Any]]:
+    def encode(
+        self, codec: wires.CodecPart, audio: dict[str, Any], until: float = 0.0
+    ) -> tuple[dict[str, Any]]:
         from ..models import dsp
 
         waveform, rate = wires.checked_audio(audio)
@@ -134,7 +150,9 @@ class EnCodecEncode:
         waveform = dsp.resample(
             dsp.with_channels(waveform, codec.channels), rate, encoder.sample_rate
         )
-        tokens = encoder.encode(waveform, codec.num_codebooks)
+        whole = _whole_frames(until, waveform.shape[2], encoder)
+        waveform = waveform[:, :, : whole * encoder.hop + encoder.sample_rate if whole else None]
+        tokens = encoder.encode(waveform, codec.num_codebooks)[:, :, : whole or None]
         described = {
             "tokens": tokens,
             "frame_rate": encoder.frame_rate,
@@ -144,6 +162,23 @@ class EnCodecEncode:
             "open_end": False,
         }
         return (described,)
+
+
+def _whole_frames(until_s: float, samples: int, codec: Codec) -> int:
+    """Those before a second of a sound of so many samples; 0: it is not to be cut."""
+    if not until_s:
+        return 0
+    length_s, rate = samples / codec.sample_rate, codec.frame_rate
+    fits = 0 < until_s <= length_s + 1 / rate  # NaN fits nowhere
+    whole = int(min(until_s, length_s) * rate + 1e-6) if fits else 0  # 0.58 · 50 is 28.99…
+    if not whole:
+        raise Refused(
+            "until",
+            got=f"{until_s:g} s of a sound of {length_s:.4g} s",
+            expected="a time within it, a frame or more from its beginning",
+            remedy="choose another one, or a longer sound",
+        )
+    return whole
 
 
 NODES = (EnCodecDecode, EnCodecEncode)

@@ -53,8 +53,9 @@ class MusicGenSampler:
             "required": {
                 "model": (wires.MODEL, model),
                 "positive": (wires.CONDITIONING, positive),
-                **_length_and_seed(),
-                **_drawing(),
+                "duration": _duration(),
+                "seed": seed_input(),
+                **drawing_inputs(),
                 **_variations(),
             },
             "optional": {
@@ -116,7 +117,7 @@ class MusicGenSampler:
         if negative is not None:
             negative = wires.read_steady(negative, "negative")
         moves = Automation.parse(automation)
-        _check_heard(negative, moves.guides(cfg))
+        check_heard(negative, moves.guides(cfg))
         _check_batch(len(heard), variations)
         config = model.config
         generation = Generation(
@@ -125,7 +126,7 @@ class MusicGenSampler:
         prompt, open_end = None, False
         if audio_prompt is not None:
             prompt, described = wires.read_tokens(audio_prompt)
-            _check_same_codec(described, config)
+            check_same_codec(described, config, "audio prompt")
             open_end = described.get("open_end", False)
         items = len(heard)
         if prompt is not None and 1 < prompt.shape[0] == items:
@@ -138,33 +139,33 @@ class MusicGenSampler:
             host.say(f"no {what}: the model follows the text alone")
         rows = rows_of(config, *score_of(config, generation, heard, negative, moves))
         picture = picture_for(model, len(heard), generation.frames)
-        engine = model.source.ready(_working_bytes(model, rows, [heard, negative]))
+        engine = model.source.ready(working_bytes(model, rows, [heard, negative]))
         frames = stream(engine, generation, heard, negative, prompt, open_end, moves)
         return (_gathered(frames, generation.frames, config, picture),)
 
 
-def _length_and_seed() -> dict[str, Any]:
+def _duration() -> tuple[str, dict[str, Any]]:
     duration = {"default": 10.0, "min": 0.1, "max": MAX_DURATION_S, "step": 0.1}
+    return (
+        "FLOAT",
+        duration
+        | {
+            "tooltip": "Length of the result in seconds, an audio prompt included. Beyond "
+            "what the model sees at once (30 s for the official ones) it continues itself in "
+            "overlapping windows."
+        },
+    )
+
+
+def seed_input() -> tuple[str, dict[str, Any]]:
     seed = {"default": 0, "min": 0, "max": 2**64 - 1, "control_after_generate": True}
-    return {
-        "duration": (
-            "FLOAT",
-            duration
-            | {
-                "tooltip": "Length of the result in seconds, an audio prompt included. Beyond "
-                "what the model sees at once (30 s for the official ones) it continues itself in "
-                "overlapping windows."
-            },
-        ),
-        "seed": (
-            "INT",
-            seed
-            | {"tooltip": "The same seed gives the same music; item i of a batch uses seed + i."},
-        ),
-    }
+    return (
+        "INT",
+        seed | {"tooltip": "The same seed gives the same music; item i of a batch uses seed + i."},
+    )
 
 
-def _drawing() -> dict[str, Any]:
+def drawing_inputs() -> dict[str, Any]:
     cfg = {"default": 3.0, "min": 0.0, "max": 20.0, "step": 0.1}
     temperature = {"default": 1.0, "min": 0.0, "max": 10.0, "step": 0.05, "advanced": True}
     top_k = {"default": 250, "min": 1, "max": 65536, "advanced": True}
@@ -226,7 +227,7 @@ def _automation() -> dict[str, Any]:
     }
 
 
-def _check_heard(negative: AnyMix | None, is_guided: bool) -> None:
+def check_heard(negative: AnyMix | None, is_guided: bool) -> None:
     if negative is not None and not is_guided:
         raise Refused(
             "negative",
@@ -246,11 +247,11 @@ def _check_batch(prompts: int, variations: int) -> None:
         )
 
 
-def _check_same_codec(described: dict[str, Any], config: LMConfig) -> None:
+def check_same_codec(described: dict[str, Any], config: LMConfig, what: str) -> None:
     for name in ("codebook_size", "sample_rate", "channels"):
         if described[name] != getattr(config, name):
             raise Refused(
-                "audio prompt",
+                what,
                 got=f"tokens of {name} {described[name]}",
                 expected=str(getattr(config, name)),
                 remedy="encode the audio with this model's own codec",
@@ -298,7 +299,7 @@ def _gathered(
     return tokens
 
 
-def _working_bytes(model: wires.Model, rows: int, heard: Sequence[AnyMix | Timeline | None]) -> int:
+def working_bytes(model: wires.Model, rows: int, heard: Sequence[AnyMix | Timeline | None]) -> int:
     """Keys and values of a prefix and a whole window, for each row."""
     config = model.config
     width = 4 if model.choice.precision == "fp32" else 2

@@ -19,21 +19,39 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 TOKENS = "AUDIO_TOKENS"
+LENGTHS = frozenset({"duration", "candidates"})
+OPEN_REGION_S = 30.0
+"""of music that is made anew up to its end, wherever that is: no region is longer than a window"""
 
 
 def composes(spec: NodeSpec) -> bool:
-    """Whether a node makes music of a length that it is told: a sampler."""
-    return TOKENS in spec.output_types and "duration" in spec.inputs
+    """Whether a node makes music, or a part of it anew: a sampler, a repainter."""
+    return TOKENS in spec.output_types and not LENGTHS.isdisjoint(spec.inputs)
 
 
 def music_asked_s(inputs: Mapping[str, Any]) -> float:
-    """Duration times variations of a sampler's literals; what is linked or no number counts as
-    nothing yet.
+    """Duration times variations of a sampler's literals, or a region's length times its candidates;
+    what is linked or no number counts as nothing yet.
     """
-    duration, variations = inputs.get("duration"), inputs.get("variations", 1)
-    if not all(isinstance(value, (int, float)) for value in (duration, variations)):
-        return 0.0
-    return float(duration * variations)
+    if "candidates" in inputs:
+        return _product(_remade_s(inputs), inputs["candidates"])
+    return _product(inputs.get("duration"), inputs.get("variations", 1))
+
+
+def _remade_s(inputs: Mapping[str, Any]) -> float | None:
+    """A region's length, and of a loop that of its bridge; None: it is not known yet."""
+    if "bridge" in inputs:
+        beats, bpm = inputs["bridge"], inputs.get("bpm")
+        return _product(beats, 60 / bpm) if isinstance(bpm, (int, float)) and bpm > 0 else None
+    begin, end = inputs.get("begin"), inputs.get("end")
+    if not (isinstance(begin, (int, float)) and isinstance(end, (int, float))):
+        return None
+    return end - begin if end > begin else OPEN_REGION_S
+
+
+def _product(one: Any, other: Any) -> float:
+    numbers = isinstance(one, (int, float)) and isinstance(other, (int, float))
+    return float(one * other) if numbers else 0.0
 
 
 class Ledger:

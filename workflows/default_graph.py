@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from .default_sound import with_loop, with_recording
 from .default_texts import Wanted, moved, new_node, with_texts
 from .graph import Graph, Link, Node
 from .reader import Document
@@ -53,6 +54,10 @@ def workflow_for(request: Request, specs: NodeSpecs) -> Workflow:
         graph = _with_sound(graph, STYLE, request.style, wishes, specs)
     if request.audio_prompt:
         graph = _with_audio_prompt(graph, request.audio_prompt, specs)
+    if request.recording:
+        graph = with_recording(graph, request, specs)
+    if request.loop:
+        graph = with_loop(graph, request, specs)
     for place, lora in enumerate(request.loras):
         graph = _with_lora(graph, lora, place, specs)
     if request.fade_s:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ..models.bars import Bars
 from ..models.quoting import shown
 from ..models.refused import Refused
 from .inputs import BadInput, InputSpec
@@ -165,6 +166,16 @@ class Request:
     """on the model; other folders than those in `loras/` only at a terminal, where a person names
     their own
     """
+    recording: str = ""
+    """the same, to be continued or, with `repaint`, made anew in part"""
+    continue_from_s: float = 0.0
+    """of the recording: where the new music begins"""
+    repaint: tuple[float, float] | None = None
+    """the seconds of the recording between which it is made anew"""
+    loop: Bars | None = None
+    """the music is a loop, so long"""
+    candidates: int = 4
+    """that are drawn of a region, or of a loop's end"""
     save_as: str = "flac"
     """the format of the last node: `Format.save_as` of `media/formats.py`"""
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ...nodes import wires
 from ...workflows import api_format
+from ...workflows.bounds import LENGTHS
 from ...workflows.events import Event, Listener, NodeProgress, NodeStarted
 from .job import Job, JobResult
 
@@ -90,7 +91,7 @@ class _Stopwatch:
         """By what stands in the graph: to ask the class for its inputs may look into folders."""
         told = self._job.graph[node]
         is_sampler = wires.TOKENS in self._classes[told["class_type"]].RETURN_TYPES
-        return is_sampler and "duration" in told["inputs"]
+        return is_sampler and not LENGTHS.isdisjoint(told["inputs"])
 
     def seconds(self) -> float:
         return time.perf_counter() - self._began

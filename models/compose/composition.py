@@ -406,10 +406,14 @@ class Composition:
             self._follow_at(step, window)
             voices.listen(self._heard)
             logits = voices.read(unread)
+            self._heed(step, logits)
             drawn = draw(logits, self._next_noise(self._sampling), self._sampling)
             unread = torch.where(new[step], drawn, steps[step]).unsqueeze(0)
             self._mark(step)
             yield unread[0], logit_sums(logits)
+
+    def _heed(self, step: int, logits: Tensor) -> None:
+        """What a step is drawn from, `[B, K, V]`: for those who ask more of it than a draw."""
 
     def _follow_at(self, step: int, window: Window) -> None:
         """Takes up what was announced for what a step draws; steps behind the last frame finish

@@ -29,8 +29,3 @@ def delayed(tokens: Tensor, delays: tuple[int, ...], special: int) -> Tensor:
     for k, delay in enumerate(delays):
         steps[:, k, 1 + delay : 1 + delay + T] = tokens[:, k]
     return steps
-
-
-def defined_at(step: int, frames: int, delays: tuple[int, ...]) -> list[bool]:
-    """Which codebooks hold a frame at this step; the others hold the special token."""
-    return [0 <= step - 1 - delay < frames for delay in delays]

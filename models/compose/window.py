@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..config import LMConfig
-from .delay import defined_at, delayed
+from .delay import delayed
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,13 @@ class Bounds:
     """frames of the window, the prompt's included"""
     first_frame: int
     """which frame of all is the window's first"""
+    after: Tensor | None = None
+    """`[B, K, T1]`: the frames that it ends with, where these are given too"""
+
+    @property
+    def given_from(self) -> int:
+        """The window's first frame behind all that is to be drawn."""
+        return self.length - (0 if self.after is None else self.after.shape[2])
 
     @property
     def known(self) -> int:
@@ -59,7 +66,9 @@ class Window:
     def __init__(self, bounds: Bounds, config: LMConfig, steps: Tensor | None = None):
         """`steps` `[S0, B, K]`: the `steps_so_far` of another one with the same bounds."""
         self.bounds, self._config = bounds, config
-        longer = F.pad(bounds.prompt, (0, bounds.length - bounds.known))
+        longer = F.pad(bounds.prompt, (0, bounds.given_from - bounds.known))
+        if bounds.after is not None:
+            longer = torch.cat([longer, bounds.after], dim=2)
         laid_out = delayed(longer, config.delays, config.special_token)
         self.steps = laid_out.permute(2, 0, 1).contiguous()  # a step is one piece of memory
         self.arrived = bounds.known
@@ -82,19 +91,14 @@ class Window:
 
     @property
     def to_draw(self) -> Tensor:
-        """bool `[S, K]`: where a step holds a frame that the prompt does not settle."""
-        bounds, delays = self.bounds, self._config.delays
-        return torch.tensor(
-            [
-                [
-                    defined and step - 1 - delay >= bounds.settled
-                    for defined, delay in zip(
-                        defined_at(step, bounds.length, delays), delays, strict=True
-                    )
-                ]
-                for step in range(len(self.steps))
-            ]
-        )
+        """bool `[S, K]`: where a step holds a frame that is settled by nothing."""
+        return self.holds(self.bounds.settled, self.bounds.given_from)
+
+    def holds(self, begin: int, end: int) -> Tensor:
+        """bool `[S, K]`: where a step holds one of the window's frames from `begin` to `end`."""
+        delays = torch.tensor(self._config.delays)
+        frames = torch.arange(len(self.steps)).unsqueeze(1) - 1 - delays
+        return (frames >= begin) & (frames < end)
 
     def whole_at(self, step: int) -> int:
         """The window's frame that this step makes whole."""

@@ -27,11 +27,13 @@ from ...models.disk.files import (
 from ...models.quoting import shown
 from ...models.refused import Refused
 from ...nodes.host import check_stop, current_run
-from .encode import CODINGS, LAYOUTS, Encoder, write_encoded
+from .encode import CODINGS, LAYOUTS, Encoder, append_chunks, write_encoded
 from .id3 import check_id3
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from ...models.bars import Bars
 
 log = logging.getLogger("musicgraph")
 
@@ -220,8 +222,11 @@ def write_audio(
     *,
     tags: Mapping[str, str] | None = None,
     quality: str | None = None,
+    loop: Bars | None = None,
 ) -> float:
     """Writes float `[C, T]` in the format that the suffix names. WAV (16 bits) carries no tags.
+
+    `loop`: all of it is one, so long; the file says so, as samplers and players look for it.
 
     Returns what every sample was multiplied by: 1.0, or less where the peak was above full scale,
     so that nothing is clipped and the balance within the file stays. Raises Refused for what cannot
@@ -231,7 +236,7 @@ def write_audio(
     check_writable(path)
     with written_whole(path) as part, open(part, "wb") as file:
         factor = _encode(
-            file, path.suffix.lower(), waveform, sample_rate, tags=tags, quality=quality
+            file, path.suffix.lower(), waveform, sample_rate, loop, tags=tags, quality=quality
         )
     if factor < 1:
         loud = -20 * math.log10(factor)
@@ -240,20 +245,39 @@ def write_audio(
 
 
 def audio_bytes(
-    suffix: str, waveform: Tensor, sample_rate: int, tags: Mapping[str, str] | None = None
+    suffix: str,
+    waveform: Tensor,
+    sample_rate: int,
+    tags: Mapping[str, str] | None = None,
+    loop: Bars | None = None,
 ) -> bytes:
     """What `write_audio` writes."""
     file = io.BytesIO()
-    _encode(file, suffix, waveform, sample_rate, tags=tags)
+    _encode(file, suffix, waveform, sample_rate, loop, tags=tags)
     return file.getvalue()
 
 
-def _encode(file: BinaryIO, suffix: str, waveform: Tensor, sample_rate: int, **more: Any) -> float:
+def _encode(
+    file: BinaryIO,
+    suffix: str,
+    waveform: Tensor,
+    sample_rate: int,
+    loop: Bars | None,
+    *,
+    tags: Mapping[str, str] | None,
+    quality: str | None = None,
+) -> float:
     """All of it into a file that is empty. Scaled as it is encoded, since resampling adds peaks."""
     samples, sample_rate = _at_fitting_rate(_checked_samples(waveform), sample_rate, suffix)
     factor = full_scale_factor(samples)
-    encoder = Encoder(suffix, sample_rate, samples.shape[0], can_rewind=True, **more)
+    if loop is not None:
+        tags = {**(tags or {}), **loop.tags(samples.shape[1])}
+    encoder = Encoder(
+        suffix, sample_rate, samples.shape[0], can_rewind=True, tags=tags, quality=quality
+    )
     write_encoded(file, encoder, _chunks(samples, factor))
+    if loop is not None and suffix == ".wav":
+        append_chunks(file, loop.riff_chunks(samples.shape[1], sample_rate))
     return factor
 
 

@@ -137,6 +137,15 @@ def write_encoded(file: BinaryIO, encoder: Encoder, pieces: Iterable[Tensor]) ->
         file.write(correction)
 
 
+def append_chunks(file: BinaryIO, chunks: bytes) -> None:
+    """To a WAV file that is whole, behind its samples."""
+    size = file.seek(0, 2)
+    file.write(b"\0" * (size % 2) + chunks)  # chunks begin at even places
+    file.seek(WAV_LENGTHS_AT[0])
+    file.write(struct.pack("<I", size + size % 2 + len(chunks) - 8))
+    file.seek(0, 2)
+
+
 def _resampler(from_rate: int, to_rate: int, channels: int) -> Any:
     if from_rate == to_rate:
         return None
