@@ -30,7 +30,8 @@ DOORS = {
     "page": page_fields(SETTINGS),
 }
 SOUNDS = {"melody", "style"}  # files, which each door reads in its own way
-ASKED = {field.name for field in dataclass_fields(Request)} - {"save_as", "loras"} - SOUNDS
+JOINS = {"recording", "continue_from_s", "repaint", "loop", "candidates"}  # the same
+ASKED = {field.name for field in dataclass_fields(Request)} - {"save_as", "loras"} - SOUNDS - JOINS
 
 
 def declared(node_class):

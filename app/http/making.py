@@ -13,6 +13,7 @@ from fastapi import Request as HttpRequest
 from fastapi.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from ...models.bars import Bars
 from ...nodes.host import Interrupted
 from ...nodes.made_with import MadeWith
 from ...workflows.events import AudioChunk, Event, NodeComposes
@@ -40,6 +41,8 @@ class ApiJob:
     seed: int
     model_name: str
     """as the client calls it"""
+    loop: Bars | None = None
+    """what is made is one, so long"""
 
     @property
     def media_type(self) -> str:
@@ -81,8 +84,9 @@ class SoundSender:
     def _whole(self, music: Music) -> bytes:
         format, waveform, rate = self._wanted.format, music.waveform, music.sample_rate
         if self._wanted.takes > 1:
-            return zipped(format, waveform, rate, music.tags)
-        return audio_bytes(format.suffix, waveform[0], rate, *music.tags)
+            return zipped(format, waveform, rate, music.tags, self._wanted.loop)
+        (tags,) = music.tags
+        return audio_bytes(format.suffix, waveform[0], rate, tags, self._wanted.loop)
 
     def _send(self, ready: bytes) -> None:
         if ready:

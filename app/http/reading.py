@@ -19,10 +19,12 @@ from ...workflows.media.formats import FORMATS, ZIP_TYPE
 from ..studio.sounds import SOUNDS
 from .answers import ApiError
 from .door import host_name, is_loopback_name
+from .joins import RECORDING
 
 MAX_BODY_BYTES = 64 * 1024
 """of fields"""
 MAX_SOUND_BYTES = 32 * 2**20
+PARTS = frozenset({*SOUNDS, RECORDING})
 FORM_TYPE, FIELDS_PART = "multipart/form-data", "request"
 FORWARDED = frozenset({"forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip"})
 FORMAT_OF_TYPE = {
@@ -120,20 +122,20 @@ def _object(body: bytes) -> dict[str, Any]:
 async def _read_form(http: Request) -> Sent:
     limited = Request(http.scope, _limited(http.receive, MAX_BODY_BYTES + MAX_SOUND_BYTES))
     try:
-        form = await limited.form(max_files=len(SOUNDS), max_fields=1, max_part_size=MAX_BODY_BYTES)
+        form = await limited.form(max_files=len(PARTS), max_fields=1, max_part_size=MAX_BODY_BYTES)
     except ClientDisconnect:
         raise _incomplete() from None
     except HTTPException as error:
         message = f"body: got a form that cannot be read ({error.detail}), expected a part "
-        message += f"{FIELDS_PART} with the fields as JSON, and a file as melody or style"
+        message += f"{FIELDS_PART} with the fields as JSON, and files as melody, style or audio"
         raise ApiError(400, "not_a_form", message) from None
     parts = form.multi_items()
     told = [value for name, value in parts if name == FIELDS_PART and isinstance(value, str)]
     sounds = {name: value for name, value in parts if isinstance(value, UploadFile)}
-    if len(told) != 1 or len(told) + len(sounds) != len(parts) or not sounds.keys() <= {*SOUNDS}:
+    if len(told) != 1 or len(told) + len(sounds) != len(parts) or not sounds.keys() <= PARTS:
         got = ", ".join(shown(name) for name, _ in parts) or "none"
         message = f"body: got the parts {got}, expected {FIELDS_PART}, the fields as JSON, once, "
-        message += "and a file as melody or as style"
+        message += "and files as melody, style or audio"
         raise ApiError(400, "not_a_form", message)
     return Sent(_object(told[0].encode()), sounds)
 

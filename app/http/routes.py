@@ -48,6 +48,7 @@ from .juce import HEALTH, Plugin
 from .keys import KeyStore, Reservation
 from .live import ENDING, EVENTS_TYPE, LiveRoutes
 from .making import ApiJob, CancellingResponse, SoundSender, first_piece, pieces_from
+from .joins import RECORDING, joins_of
 from .reading import is_local, read_body, read_sent, wanted_format
 
 COMPATIBLE_PATH = "/v1/meta-musicgen-medium"
@@ -218,13 +219,18 @@ class _Api:
         format = values["format"] or wanted_format(http.headers.get("accept", ""))
         melody, style = (sent.sounds.get(how) for how in SOUNDS)
         how, sound = followed(melody, style, values["style_guidance"])
-        if sound is None:
+        parts = {how: sound, "recording": sent.sounds.get(RECORDING)}
+        files = {name: file for name, file in parts.items() if file is not None}
+        if not files:
             wanted = await run_in_threadpool(self._job, values, format)
             return await self._make(http, owner, key, wanted)
         # it has been read when the answer begins: sound comes after all that it follows
         with tempfile.TemporaryDirectory(prefix="musicgraph-", ignore_cleanup_errors=True) as own:
-            name = await run_in_threadpool(taken_in, sound.file, sound.filename or "", Path(own))
-            wanted = await run_in_threadpool(self._job, {**values, how: name}, format, own)
+            for name, file in files.items():
+                values[name] = await run_in_threadpool(
+                    taken_in, file.file, file.filename or "", Path(own)
+                )
+            wanted = await run_in_threadpool(self._job, values, format, own)
             return await self._make(http, owner, key, wanted)
 
     async def models(self, http: Request) -> Response:
@@ -282,22 +288,21 @@ class _Api:
         model that cannot follow the sound in `input_dir`.
         """
         stream, variations = values.get("stream", False), values.get("variations", 1)
-        if stream and (variations > 1 or values.get("loudness_lufs") is not None):
-            several = "several variations"
-            loud = "a loudness, which needs all of the sound first"
-            got = several if variations > 1 else loud
-            message = f"stream: got {got}, expected neither; leave it or stream out"
-            raise ApiError(422, "invalid_field", message)
+        if stream:
+            _check_streams(values)
         follows = next((how for how in SOUNDS if values.get(how)), "")
         offer = permitted(self.settings, values.get("model", ""), follows=follows)
         check_loras(values.get("loras", ()))
-        format = FORMATS[format_name]
-        request = request_of({**values, "model": offer.name}, save_as=format.save_as)
+        format, recording = FORMATS[format_name], values.get("recording")
+        joins = joins_of(
+            values, Path(input_dir) / recording if recording else None, self.all["duration_s"]
+        )
+        request = request_of({**values, **joins, "model": offer.name}, save_as=format.save_as)
         named = {offer.name: offer.source}
         job = music_job(
             request, self.classes, named_models=named, input_dir=input_dir, stream=stream
         )
-        return ApiJob(job, format, variations, request.seed, offer.name)
+        return ApiJob(job, format, variations, request.seed, offer.name, request.loop)
 
     async def _make(self, http: Request, owner: str, key: str | None, wanted: ApiJob) -> Response:
         stream, charge = JobStream[bytes](), Charge()
@@ -341,6 +346,22 @@ class _Api:
             handle.when_done(lambda: charge.settle(keys, reserved, handle))
         handle.when_done(stream.end)
         return handle, reserved.remaining if reserved is not None else None
+
+
+def _check_streams(values: Mapping[str, Any]) -> None:
+    """Raises ApiError for what is there only when all of the sound is."""
+    late = {
+        "several variations": values.get("variations", 1) > 1,
+        "a loudness": values.get("loudness_lufs") is not None,
+        "audio": bool(values.get("recording")),
+        "a loop": bool(values.get("bars")),
+    }
+    for got, is_there in late.items():
+        if is_there:
+            message = (
+                f"stream: got {got} too, which needs all of the sound first, expected it alone"
+            )
+            raise ApiError(422, "invalid_field", f"{message}; leave one of them out")
 
 
 @dataclass

@@ -17,11 +17,16 @@ from ...workflows.media.formats import Format
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from ...models.bars import Bars
     from ...models.dsp import StreamLimiter
 
 
 def zipped(
-    format: Format, waveform: Tensor, sample_rate: int, tags: Sequence[Mapping[str, str]]
+    format: Format,
+    waveform: Tensor,
+    sample_rate: int,
+    tags: Sequence[Mapping[str, str]],
+    loop: Bars | None = None,
 ) -> bytes:
     """Several items, float `[B, C, T]`, each with its tags, as music_1.wav … in a ZIP file.
 
@@ -31,7 +36,8 @@ def zipped(
     with zipfile.ZipFile(buffer, "w") as archive:
         for take, (item, own) in enumerate(zip(waveform, tags, strict=True), start=1):
             archive.writestr(
-                f"music_{take}{format.suffix}", audio_bytes(format.suffix, item, sample_rate, own)
+                f"music_{take}{format.suffix}",
+                audio_bytes(format.suffix, item, sample_rate, own, loop),
             )
     return buffer.getvalue()
 

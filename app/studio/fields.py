@@ -68,7 +68,34 @@ def all_fields(settings: AppSettings) -> dict[str, InputSpec]:
         tooltip="Send the sound while it is being made. One variation, loudness as decoded. A WAV "
         "or FLAC leaves its length open then, and some programs cannot read such a FLAC whole.",
     )  # fmt: skip
+    fields |= _join_fields()
     return _named(fields, "duration_s blend_s")
+
+
+def _join_fields() -> dict[str, InputSpec]:
+    """Of a recording that comes along, and of a loop: `http/joins.py` reads them."""
+    number = InputSpec(
+        "", "FLOAT", required=False, default=None, has_default=True, may_be_null=True, minimum=0
+    )
+    text = InputSpec("", "STRING", required=False, default="", has_default=True, max_characters=20)
+    return {
+        "continue_from": replace(
+            number, name="continue_from", tooltip="With a recording (the part audio of a form): "
+            "the second from which the music is new; left out: its end.",
+        ),
+        "region": replace(
+            text, name="repaint", tooltip="BEGIN:END in seconds, such as 4:8: make this part of "
+            "the recording anew and leave the rest as it is.",
+        ),
+        "bars": replace(
+            text, name="loop", tooltip="Make a loop of so many bars, such as 4bars, to the sample; "
+            "the file has its points.",
+        ),
+        "bpm": replace(
+            number, name="bpm", minimum=20.0, maximum=400.0, tooltip="Of the loop; left out: as "
+            "the prompt names it, such as 120 bpm.",
+        ),
+    }  # fmt: skip
 
 
 def live_fields(settings: AppSettings) -> dict[str, InputSpec]:
