@@ -124,7 +124,11 @@ class AudioSplice:
                     {"tooltip": "What the part is taken from: begins with the original, such as "
                      "from EnCodec Decode. Its rate and channels are converted."},
                 ),
-                "begin": ("FLOAT", {**seconds, "tooltip": "Where the part begins, in seconds."}),
+                "begin": (
+                    "FLOAT",
+                    {**seconds, "tooltip": "Where the part begins, in seconds; if the end is 0, 0 "
+                     "is the original's end."},
+                ),
                 "end": (
                     "FLOAT",
                     {**seconds, "tooltip": "Where it ends, in seconds: crossfades lie within. 0: "

@@ -142,6 +142,9 @@ def test_several_takes_go_into_one_recording():
     torch.testing.assert_close(result["waveform"][:1], sound)
 
 
-def test_without_a_place_before_it_a_continuation_is_all_new():
-    (result,) = AudioSplice().splice(audio(tone(220)[None]), audio(tone(330)[None]), 0, 0)
-    assert torch.equal(result["waveform"], tone(330)[None])
+def test_without_times_it_goes_on_from_the_originals_end():
+    (result,) = AudioSplice().splice(audio(tone(220, 2)[None]), audio(tone(330)[None]), 0, 0)
+    assert torch.equal(result["waveform"][0, :, :14000], tone(220, 2)[:, :14000])
+    torch.testing.assert_close(
+        result["waveform"][0, :, 16000:], tone(330)[:, 16000:], atol=1e-3, rtol=0
+    )

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from .default_sound import with_loop, with_recording
+from .default_sound import SAVER, with_loop, with_recording
 from .default_texts import Wanted, moved, new_node, with_texts
 from .graph import Graph, Link, Node
 from .reader import Document
@@ -24,7 +24,6 @@ from .widget_values import settled
 from .workflow import Workflow
 
 DEFAULT_GRAPH = Path(__file__).with_name("text_to_music.json")
-SAVER = "SaveAudioAdvanced"
 SHIPPED, FURTHER_TEXTS = (LOADER, TEXT, SAMPLER), ("negative", "schedule")
 MELODY, SOUND = "MusicGenMelody", "LoadAudio"
 ENCODE, CODEC_SLOT = "EnCodecEncode", 2

@@ -13,6 +13,7 @@ from .registry import NodeSpecs
 from .request import LOADER, SAMPLER, Request
 from .ui_writer import NODE_GAP, NODE_WIDTH
 
+SAVER = "SaveAudioAdvanced"
 SOUND, ENCODER, DECODER = "LoadAudio", "EnCodecEncode", "EnCodecDecode"
 REPAINT, SPLICE, LOOP = "MusicGenRepaint", "AudioSplice", "AudioTokensLoop"
 DOWN = 480
@@ -21,7 +22,7 @@ DOWN = 480
 def with_recording(graph: Graph, request: Request, specs: NodeSpecs) -> Graph:
     """With the recording that is continued or repainted, and what puts the two together."""
     (loader,), (sampler,) = graph.of_class(LOADER), graph.of_class(SAMPLER)
-    (saver,) = graph.of_class(request.save_as)
+    (saver,) = graph.of_class(SAVER)
     sound = new_node(graph.fresh_id(), SOUND, specs).with_input("audio", request.recording)
     graph = graph.with_node(replace(sound, pos=moved(sampler, -NODE_WIDTH - NODE_GAP, DOWN)))
     wires = {"codec": Link(loader.id, 2), "audio": Link(sound.id, 0)}
@@ -56,7 +57,7 @@ def with_loop(graph: Graph, request: Request, specs: NodeSpecs) -> Graph:
     """With a node that makes a loop of the music, and its sound, in the decoder's place."""
     assert request.loop is not None
     (loader,), (sampler,) = graph.of_class(LOADER), graph.of_class(SAMPLER)
-    (saver,), (decoder,) = graph.of_class(request.save_as), graph.of_class(DECODER)
+    (saver,), (decoder,) = graph.of_class(SAVER), graph.of_class(DECODER)
     kept = {name: value for name, value in sampler.inputs.items() if name in specs[LOOP].inputs}
     own = {
         "codec": Link(loader.id, 2),

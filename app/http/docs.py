@@ -15,6 +15,7 @@ from typing import Any
 from ..studio.fields import Fields, body_schema
 from ..studio.sounds import WORDS
 from .answers import ERROR_SCHEMA
+from .joins import RECORDING, RECORDING_WORDS
 from .reading import FIELDS_PART, FORM_TYPE
 
 JSON_TYPE = "application/json"
@@ -56,11 +57,11 @@ def body_of(fields: Fields) -> dict[str, Any]:
 
 
 def with_sounds(route: dict[str, Any]) -> dict[str, Any]:
-    """The same body also as a form, beside a file that the music follows."""
+    """The same body also as a form, beside files that the music follows or goes on from."""
     content = route["openapi_extra"]["requestBody"]["content"]
     sounds = {
         name: {"type": "string", "format": "binary", "description": words}
-        for name, words in WORDS.items()
+        for name, words in {**WORDS, RECORDING: RECORDING_WORDS}.items()
     }
     fields = {**content[JSON_TYPE]["schema"], "description": "The fields, as JSON."}
     form = {"type": "object", "required": [FIELDS_PART], "properties": {FIELDS_PART: fields}}

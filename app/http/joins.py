@@ -13,6 +13,9 @@ from ..studio.recordings import check_alone, continued, looped, repainted
 
 RECORDING = "audio"
 """the part of a form that is continued or repainted"""
+RECORDING_WORDS = (
+    "A recording that the music goes on from; with repaint, what a part is made anew of."
+)
 
 
 def joins_of(

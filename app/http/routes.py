@@ -44,11 +44,11 @@ from ..studio.sounds import SOUNDS, followed, taken_in
 from ..studio.stage import Stage
 from .answers import ApiError, explained, not_found, unauthorized
 from .docs import JSON_TYPE, MEANINGS, answers, body_of, page, with_sounds
+from .joins import RECORDING, joins_of
 from .juce import HEALTH, Plugin
 from .keys import KeyStore, Reservation
 from .live import ENDING, EVENTS_TYPE, LiveRoutes
 from .making import ApiJob, CancellingResponse, SoundSender, first_piece, pieces_from
-from .joins import RECORDING, joins_of
 from .reading import is_local, read_body, read_sent, wanted_format
 
 COMPATIBLE_PATH = "/v1/meta-musicgen-medium"

@@ -41,11 +41,13 @@ class Region:
 
     @classmethod
     def between(cls, begin_s: float, end_s: float, rate: int, samples: int) -> Region:
-        """Of a sound of so many samples; 0 as end: open.
+        """Of a sound of so many samples; 0 as end: open, and 0 as both: open, from its end on.
 
         Raises Refused for times outside it.
         """
         length_s = samples / rate
+        if begin_s == end_s == 0:
+            return cls(samples, None)
         if not (
             0 <= begin_s <= length_s and (end_s == 0 or begin_s < end_s <= length_s + 1 / rate)
         ):
