@@ -80,7 +80,7 @@ def test_a_loop_takes_its_tempo_from_the_prompt_and_has_its_points(client):
 
 
 BAD = (
-    ({"audio": b"no sound"}, "audio: got Invalid data"),
+    ({"audio": b"no sound"}, "expected WAV, FLAC, MP3"),
     ({"continue_from": 1}, "continue_from: got no audio"),
     ({"repaint": "0:1"}, "repaint: got no audio"),
     ({"bpm": 120}, "bpm: got no loop"),
