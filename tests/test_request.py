@@ -29,9 +29,10 @@ DOORS = {
     "HTTP": all_fields(SETTINGS),
     "page": page_fields(SETTINGS),
 }
-SOUNDS = {"melody", "style"}  # files, which each door reads in its own way
+SOUNDS = {"melody", "style", "audio_prompt"}  # files, which each door reads in its own way
 JOINS = {"recording", "continue_from_s", "repaint", "loop", "candidates"}  # the same
-ASKED = {field.name for field in dataclass_fields(Request)} - {"save_as", "loras"} - SOUNDS - JOINS
+FURTHER = {"save_as", "loras", "fade_s"}  # nodes that are there where they are asked for
+ASKED = {field.name for field in dataclass_fields(Request)} - FURTHER - SOUNDS - JOINS
 
 
 def declared(node_class):
