@@ -49,12 +49,12 @@ class SharedList:
             while any(thread.is_alive() for thread in threads):
                 with self._changed:
                     self._changed.wait(TICK_S)
+            for number in self._waiting:  # nobody is left who could
+                self._done(number, self._lost[-1])
         finally:
             self._end()
             for thread in threads:
                 thread.join()
-        for number in self._waiting:
-            self._done(number, self._lost[-1])
         return self.outcomes
 
     def _serve(self, worker: Worker) -> None:
