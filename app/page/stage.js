@@ -74,7 +74,8 @@
   }
   connection.addEventListener("lost", () => {
     if (isPressed) { clearTimeout(arrival); neverArrived(); }
-    if (run) show(note("Connection lost, trying again", "What is being made goes on meanwhile."));
+    if (run) show(note("Connection lost, trying again", "If the server is still there, "
+      + "what is being made goes on."));
     showButtons();
   });
   connection.addEventListener("back", showButtons);
@@ -132,7 +133,9 @@
     showButtons();
     while (run === mine) {
       let now = null;
-      try { now = await ask(`runs/${id}`); } catch (error) { if (!error.isLost) throw error; }
+      if (!MusicGraph.isLost()) {
+        try { now = await ask(`runs/${id}`); } catch (error) { if (!error.isLost) throw error; }
+      }
       if (run !== mine) return;
       if (now) see(now);
       await pause(LOOK_MS);
