@@ -50,9 +50,10 @@
     if (!target) return;
     if (target.id === "mg-stop") { stop(); return; }
     if (target.id !== "mg-generate" && !(event.key === "Enter" && event.shiftKey)) return;
-    if (isPressed || (run && !MusicGraph.isLost())) {
+    if (isPressed || run || MusicGraph.isLost()) {
       event.stopImmediatePropagation();
       event.preventDefault();
+      if (MusicGraph.isLost()) neverArrived();
       return;
     }
     isPressed = true;
