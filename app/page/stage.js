@@ -226,6 +226,8 @@
     ask("runs").then(found => { if (found.run && !run) follow(found.run, false); }).catch(() => {});
   });
 
+  whenThere("mg-stop", showButtons);
+
   const bar = at => 8 + 30 * Math.abs(Math.sin(at * .37) * Math.sin(at * .11 + .6))
     + 14 * Math.abs(Math.sin(at * 1.7));
   const bars = [...Array(53).keys()].map(at => `<rect x="${4 + 6 * at}" y="${45 - bar(at) / 2}"
