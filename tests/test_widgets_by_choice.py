@@ -88,3 +88,23 @@ def test_a_widget_that_the_choice_does_not_have_cannot_be_set():
     workflow = opened(document("SaveAudioAdvanced", ["x", "flac"]), CLASSES)
     with pytest.raises(WorkflowError, match="only where format is one of mp3, opus"):
         with_overrides(workflow, [Override.parse("2.format.quality=V0")])
+
+
+def test_a_choice_that_is_none_brings_nothing():
+    """A stranger's file may have anything in its place."""
+    for odd in (["mp3"], {"mp3": 1}, None, 3):
+        assert told(opened(document("SaveAudioAdvanced", ["x", odd, "V0"]), CLASSES)).keys() == {
+            "format"
+        }
+
+
+def test_what_comes_with_a_linked_choice_stays():
+    saver = {"format": ["1", 0], "format.quality": "320k", "filename_prefix": "x"}
+    graph = {
+        "1": {"class_type": "CustomCombo", "inputs": {}},
+        "2": {"class_type": "SaveAudioAdvanced", "inputs": saver},
+    }
+    workflow = opened(graph, CLASSES)
+    for text, quality in (("2.filename_prefix=y", "320k"), ("2.format.quality=V0", "V0")):
+        changed = with_overrides(workflow, [Override.parse(text)])
+        assert changed.graph["2"].inputs["format.quality"] == quality

@@ -150,13 +150,13 @@ class InputSpec:
 
     def comes_with(self, values: Mapping[str, Any]) -> bool:
         """Whether the page draws it beside these values of the widgets before it."""
-        return self.by_choice is None or values.get(self._chosen_by) in self.by_choice
+        return self.by_choice is None or values.get(self._chosen_by) in tuple(self.by_choice)
 
     def default_with(self, values: Mapping[str, Any]) -> Any:
         """What a fresh node has in it beside these values."""
-        if self.by_choice is None:
-            return self.default
-        return self.by_choice.get(values.get(self._chosen_by), self.default)
+        chosen = values.get(self._chosen_by)  # a stranger's may be a list, which no mapping finds
+        found = (one for choice, one in (self.by_choice or {}).items() if choice == chosen)
+        return next(found, self.default)
 
     @property
     def _chosen_by(self) -> str:

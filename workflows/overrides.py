@@ -86,12 +86,16 @@ def _settled(before: Node, node: Node, asked: Collection[str], specs: NodeSpecs)
     }
     shown = settled(inputs, fresh)
     for name in asked:
-        if name not in shown:
+        if name not in shown and name.rpartition(".")[0] not in node.links:
             brings = ", ".join(map(str, inputs[name].by_choice or ()))
             chooser = name.rpartition(".")[0]
             detail = f"node {node.id} has {name} only where {chooser} is one of {brings}"
             raise refused("this value cannot be set", detail)
-    came = {name for name, spec in inputs.items() if spec.by_choice is not None}
+    came = {
+        name
+        for name, spec in inputs.items()
+        if spec.by_choice is not None and name.rpartition(".")[0] not in node.links
+    }
     kept = {name: value for name, value in node.inputs.items() if name not in came}
     return replace(node, inputs=kept | {name: shown[name] for name in shown if name in came})
 
