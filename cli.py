@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .app.again_cli import again
+from .app.batch_cli import batch
 from .app.convert_cli import convert
 from .app.http.keys_cli import keys
 from .app.info_cli import info
@@ -82,6 +83,7 @@ app.command()(demo)
 app.command()(convert)
 app.command()(run)
 app.command()(tune)
+app.command()(batch)
 app.command()(info)
 app.command()(live)
 app.command()(again)

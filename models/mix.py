@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from .conditioning import Conditioning, Melody, Style
 from .config import MAX_PARTS, LMConfig
@@ -12,6 +13,17 @@ from .refused import Refused
 
 Shares = tuple[tuple[Conditioning | None, float], ...]
 """what one item hears on one side (nothing among it), and how much each counts; they sum to 1"""
+NOTHING: Shares = ((None, 1.0),)
+
+
+class Items(Protocol):
+    """What a batch of items hears on one side."""
+
+    def __len__(self) -> int: ...
+
+    def shares(self, index: int, /) -> Shares: ...
+
+    def check_fits(self, config: LMConfig) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -38,8 +50,8 @@ class Mix:
         """Tokens of the longest text."""
         return max(one.text_length for one, _ in self.parts)
 
-    def shares(self, item: int) -> Shares:
-        return tuple((one.item(item), share) for one, share in self.parts)
+    def shares(self, index: int) -> Shares:
+        return tuple((one.item(index), share) for one, share in self.parts)
 
     def repeated(self, times: int) -> Mix:
         return Mix(tuple((one.repeated(times), share) for one, share in self.parts))
@@ -53,6 +65,29 @@ class Mix:
     def check_fits(self, config: LMConfig) -> None:
         for one, _ in self.parts:
             one.check_fits(config)
+
+
+@dataclass(frozen=True)
+class InRow:
+    """Items of several batches, one batch after the other: each as it is by itself."""
+
+    batches: tuple[tuple[Items | None, int], ...]
+    """what a batch hears (one for all, one for each, or nothing), and how many items it has"""
+
+    def __len__(self) -> int:
+        return sum(count for _, count in self.batches)
+
+    def shares(self, index: int, /) -> Shares:
+        for heard, count in self.batches:
+            if index < count:
+                return NOTHING if heard is None else heard.shares(index % len(heard))
+            index -= count
+        raise IndexError(index)
+
+    def check_fits(self, config: LMConfig) -> None:
+        for heard, _ in self.batches:
+            if heard is not None:
+                heard.check_fits(config)
 
 
 AnyMix = Conditioning | Mix

@@ -13,7 +13,7 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -26,6 +26,8 @@ from ..models.weights import places
 if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
+
+    from ..models.compose.company import SamplerCall
 
 log = logging.getLogger("musicgraph")
 
@@ -81,6 +83,8 @@ class Run:
     """called with (item, of how many): the graph, and what goes beside it, of a file that holds
     this one item; None: those of all
     """
+    compose: Callable[[SamplerCall], Generator[Tensor, None, None]] | None = None
+    """gives a piece's frames, which may be made in company; None: each by itself"""
 
 
 _run: contextvars.ContextVar[Run | None] = contextvars.ContextVar("musicgraph_run", default=None)
@@ -255,6 +259,12 @@ def report_tokens(block: TokenBlock) -> None:
     """
     if not inside_comfyui():
         current_run().on_tokens(block)
+
+
+def composed(piece: SamplerCall) -> Generator[Tensor, None, None]:
+    """The frames of a piece. A runner of several graphs may have made it beside others."""
+    compose = None if inside_comfyui() else current_run().compose
+    return piece.stream() if compose is None else compose(piece)
 
 
 # ---------------------------------------------------------------- folders

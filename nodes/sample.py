@@ -109,7 +109,7 @@ class MusicGenSampler:
         automation: str = "",
     ) -> tuple[dict[str, Any]]:
         from ..models.automation import Automation
-        from ..models.compose.composition import stream
+        from ..models.compose.company import SamplerCall
         from ..models.compose.rows import rows_of
         from ..models.compose.timeline import score_of, timeline_of
 
@@ -140,8 +140,8 @@ class MusicGenSampler:
         rows = rows_of(config, *score_of(config, generation, heard, negative, moves))
         picture = picture_for(model, len(heard), generation.frames)
         engine = model.source.ready(working_bytes(model, rows, [heard, negative]))
-        frames = stream(engine, generation, heard, negative, prompt, open_end, moves)
-        return (_gathered(frames, generation.frames, config, picture),)
+        call = SamplerCall(engine, generation, heard, negative, prompt, open_end, moves)
+        return (_gathered(host.composed(call), generation.frames, config, picture),)
 
 
 def _duration() -> tuple[str, dict[str, Any]]:

@@ -14,13 +14,14 @@ import logging
 import secrets
 import tempfile
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from ..models.compose.company import SamplerCall
 from ..models.limits import Limits
 from ..models.refused import Refused
 from ..nodes.host import Interrupted, Run, TokenBlock, running
@@ -56,6 +57,9 @@ from .streaming import NodeStream, plan_streams
 from .validate import Validation, validate
 
 log = logging.getLogger("musicgraph")
+
+Compose = Callable[[SamplerCall], Generator[torch.Tensor, None, None]]
+"""see `host.Run.compose`"""
 
 
 @dataclass(frozen=True)
@@ -93,8 +97,9 @@ class Runner:
     again.
     """
 
-    def __init__(self, classes: NodeClasses | None = None):
+    def __init__(self, classes: NodeClasses | None = None, compose: Compose | None = None):
         self.classes = node_classes() if classes is None else classes
+        self._compose = compose
         self._kept: dict[str, Outcome] = {}
         self._lock = threading.Lock()
 
@@ -137,6 +142,7 @@ class Runner:
             named_models=named_models or {},
             named_adapters=named_adapters,
             limits=limits or Limits(),
+            compose=self._compose,
         )
         with self._lock, torch.inference_mode(), running(run):
             if isinstance(work, Graph):
@@ -145,6 +151,13 @@ class Runner:
             job = _Job(work, targets, run, listener or _ignore, extra_pnginfo, metadata)
             self._kept = job.still_good(self._kept)
             return job.work(self._kept, stream)
+
+    def beside(self, compose: Compose) -> Runner:
+        """Another one, which need not compute what this one keeps, and so shares its models."""
+        with self._lock:
+            other = Runner(self.classes, compose)
+            other._kept = dict(self._kept)
+        return other
 
     def forget(self) -> None:
         """Drops every kept result, and with them the loaded models."""

@@ -17,6 +17,7 @@ from ...models.config import MAX_DURATION_S, MAX_PARTS
 from ...models.quoting import one_line, shown
 from ...workflows.inputs import BadInput, InputSpec
 from ...workflows.media.formats import FORMATS
+from ...workflows.registry import NodeSpecs
 from ...workflows.request import Request, request_inputs, seed_for
 from .settings import AppSettings
 
@@ -45,6 +46,26 @@ def terminal_fields() -> dict[str, InputSpec]:
     del fields["prompt"]  # an argument, which may be empty
     del fields["loras"]  # --lora, as often as wanted
     return _named(fields, "duration_s blend_s loudness_lufs")
+
+
+def row_fields() -> dict[str, InputSpec]:
+    """Of a row of `musicgraph batch`: what `musicgraph generate` takes, by the same names."""
+    from ...nodes import NODE_CLASS_MAPPINGS
+
+    fields = _fields(model_words="pocket, a folder, or a hub id such as facebook/musicgen-small.")
+    guidance = NodeSpecs(NODE_CLASS_MAPPINGS)["MusicGenStyle"].inputs["style_guidance"]
+    fields["prompt"] = replace(fields["prompt"], required=False, default="")
+    fields["melody"] = _file("melody", "A sound whose tune the music follows.")
+    fields["style"] = _file("style", "A sound to sound like.")
+    fields["style_guidance"] = replace(
+        guidance, required=False, default=None, has_default=True, may_be_null=True
+    )
+    fields["format"] = choice("format", tuple(FORMATS), "The kind of file.")
+    return _named(fields, "duration_s blend_s loudness_lufs")
+
+
+def _file(name: str, words: str) -> InputSpec:
+    return InputSpec(name, "STRING", required=False, default="", has_default=True, tooltip=words)
 
 
 def all_fields(settings: AppSettings) -> dict[str, InputSpec]:

@@ -23,7 +23,7 @@ from ..refused import Refused
 from .checks import checked_batch, checked_overlap, checked_prompt
 from .direction import Direction, Schedule, Turn, check_blends
 from .rows import Room, Rows, rows_for, rows_of
-from .sampling import Noise, NoiseMark, draw, logit_sums
+from .sampling import Noise, NoiseMark, Seeds, draw, logit_sums
 from .timeline import Timeline, score_of
 from .voices import Voices
 from .window import Bounds, Window
@@ -64,7 +64,7 @@ class State:
     window are not among them; they are read again.
     """
 
-    seed: int
+    seed: Seeds
     overlap_frames: int
     count: int | None
     """how many frames there will be in all; None: no end"""
@@ -92,7 +92,7 @@ class Composition:
         engine: Engine,
         direction: Direction,
         *,
-        seed: int = 0,
+        seed: Seeds = 0,
         overlap_frames: int | None = None,
         prompt: Tensor | None = None,
         open_end: bool = False,
@@ -101,7 +101,7 @@ class Composition:
     ):
         """
         Args:
-            seed: item i draws from a generator of its own, seeded seed + i.
+            seed: item i draws from a generator of its own, seeded seed + i or by its own of these.
             overlap_frames: how much of the last window the next one hears; None: 40 % of a window.
             prompt: `[B or 1, K, T0]` tokens to continue.
             open_end: the prompt was itself generated. The delayed codebooks of its last `max_delay`

@@ -7,7 +7,7 @@ from functools import cached_property
 
 from ..automation import STEADY, Automation
 from ..config import LMConfig, Sampling
-from ..mix import AnyMix
+from ..mix import Items
 from ..refused import Refused
 from .guidance import Sides, sides_of
 
@@ -16,8 +16,8 @@ from .guidance import Sides, sides_of
 class Direction:
     """What the music follows from some frame on."""
 
-    positive: AnyMix
-    negative: AnyMix | None = None
+    positive: Items
+    negative: Items | None = None
     sampling: Sampling = Sampling()
     automation: Automation = STEADY
     """of the sampling, by the time since the music's beginning"""

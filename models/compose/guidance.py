@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from ..conditioning import Conditioning
-from ..mix import AnyMix, Shares
+from ..mix import NOTHING, Items, Shares
 from ..refused import Refused
 
 
@@ -49,10 +49,7 @@ class Sides:
         return all(one is None for one, _ in (*self.positive, *self.negative))
 
 
-NOTHING: Shares = ((None, 1.0),)
-
-
-def sides_of(positive: AnyMix, negative: AnyMix | None) -> tuple[Sides, ...]:
+def sides_of(positive: Items, negative: Items | None) -> tuple[Sides, ...]:
     """Of each item.
 
     Raises Refused if the negative conditioning has neither one item nor as many as the positive
@@ -72,7 +69,7 @@ def sides_of(positive: AnyMix, negative: AnyMix | None) -> tuple[Sides, ...]:
     return tuple(Sides(positive.shares(i), away[i % len(away)]) for i in range(B))
 
 
-def branches_for(positive: AnyMix, negative: AnyMix | None, cfg: float) -> tuple[Branches, ...]:
+def branches_for(positive: Items, negative: Items | None, cfg: float) -> tuple[Branches, ...]:
     """The branches of each item: its prompts and, with guidance, the negatives or nothing.
 
     Guidance is left out where it has no effect: with cfg 1, and where neither side hears anything.

@@ -15,6 +15,9 @@ from torch import Tensor
 
 from ..config import Sampling
 
+Seeds = int | tuple[int, ...]
+"""of a batch: item i has seed + i; or each has its own"""
+
 
 @dataclass(frozen=True)
 class NoiseMark:
@@ -33,7 +36,7 @@ class Noise:
 
     def __init__(
         self,
-        seed: int,
+        seed: Seeds,
         batch: int,
         num_codebooks: int,
         codebook_size: int,
@@ -48,7 +51,9 @@ class Noise:
             mark: of another one, with the same seed, that this one goes on from.
         """
         self.seed = seed
-        self._generators = [torch.Generator().manual_seed((seed + i) % 2**64) for i in range(batch)]
+        seeds = tuple(seed + i for i in range(batch)) if isinstance(seed, int) else seed
+        assert len(seeds) == batch, (seeds, batch)
+        self._generators = [torch.Generator().manual_seed(one % 2**64) for one in seeds]
         self._shape = (steps_at_once, batch, num_codebooks, codebook_size)
         self._device = device
         self._ready: Iterator[Tensor] = iter(())
