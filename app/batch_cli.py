@@ -21,6 +21,7 @@ from .streams import FAILED, print_line
 if TYPE_CHECKING:
     from tqdm import tqdm
 
+    from .batch.crew import Crew
     from .batch.jobs import BatchJob
     from .batch.manifest import ManifestLine
 
@@ -36,13 +37,13 @@ List = Annotated[
     ),
 ]
 Output = Annotated[
-    Path,
+    str,
     typer.Option(
         "--output",
         "-o",
         metavar="DIR",
-        help="Where files and manifest.jsonl go. The folder of a batch that was stopped goes on "
-        "with it.",
+        help="Where files and manifest.jsonl go: a folder, or a place such as s3://bucket/pieces. "
+        "That of a batch that was stopped goes on with it.",
     ),
 ]
 WorkflowFile = Annotated[
@@ -75,6 +76,14 @@ Input = Annotated[
         "--input", metavar="DIR", help="Where LoadAudio finds its files, with --workflow."
     ),
 ]
+OnRay = Annotated[
+    str | None,
+    typer.Option(
+        "--ray",
+        metavar="ADDRESS",
+        help="Have the workers on a Ray cluster: local, auto, or its address.",
+    ),
+]
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Check everything, time a trial, and say the cost.")
 ]
@@ -88,13 +97,13 @@ def batch(
     together: Together = 8,
     set_: Common = [],  # noqa: B006
     input: Input = Path("input"),
+    ray: OnRay = None,
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
     """Make music for every row of a list, and go on where it was stopped."""
     from ..models.config import MAX_BATCH
     from .batch.course import run_batch
-    from .batch.crew import LocalCrew
     from .batch.table import read_table
 
     _check_count("--workers", workers, MAX_WORKERS)
@@ -110,11 +119,12 @@ def batch(
 
         jobs = workflow_jobs_of(list_, rows, common, workflow, input)
     if dry_run:
-        _say_cost(jobs, output, workers, together, as_json)
+        _say_cost(jobs, output, workers, together, ray, as_json)
         return
     began, told = time.monotonic(), _Told()
     try:
-        result = run_batch(jobs, output, LocalCrew(workers, str(output)), together, workers, told)
+        crew = _crew(ray, workers, output)
+        result = run_batch(jobs, output, crew, together, workers, told)
     finally:
         told.close()
     seconds = time.monotonic() - began
@@ -125,7 +135,7 @@ def batch(
         f"({hourly:,.0f} an hour)",
         err=True,
     )
-    manifest = str(output / "manifest.jsonl")
+    manifest = f"{output.rstrip('/')}/manifest.jsonl"
     outcome = {**vars(result), "manifest": manifest, "seconds": round(seconds, 3)}
     print_line(json.dumps({"ok": not result.failed, **outcome}) if as_json else manifest)
     if result.failed:
@@ -146,18 +156,32 @@ def _common(text: str) -> tuple[str, str]:
     return column.strip(), value
 
 
+def _crew(ray: str | None, workers: int, output: str) -> Crew:
+    """`output`: nothing for a trial."""
+    from .batch.crew import LocalCrew
+    from .batch.destination import MARK
+
+    absolute = output if MARK in output or not output else str(Path(output).absolute())
+    if ray is None:
+        return LocalCrew(workers, absolute)
+    from .batch.ray_crew import RayCrew
+
+    return RayCrew(ray, workers, absolute)
+
+
 def _say_cost(
-    jobs: Sequence[BatchJob], output: Path, workers: int, together: int, as_json: bool
+    jobs: Sequence[BatchJob],
+    output: str,
+    workers: int,
+    together: int,
+    ray: str | None,
+    as_json: bool,
 ) -> None:
     from .batch.cost import cost_of
-    from .batch.crew import LocalCrew
 
-    typer.echo("timing a trial of each kind, without keeping it", err=True)
-    cost = cost_of(jobs, output, lambda: LocalCrew(workers, ""), together, workers)
-    if as_json:
-        print_line(json.dumps(cost.as_json()))
-    else:
-        print_line(cost.words())
+    typer.echo("timing a trial, which is not kept", err=True)
+    cost = cost_of(jobs, output, lambda: _crew(ray, workers, ""), together, workers)
+    print_line(json.dumps(cost.as_json()) if as_json else cost.words())
 
 
 def _time(seconds: float) -> str:
@@ -172,7 +196,7 @@ class _Told:
     def __init__(self) -> None:
         self._bar: tqdm | None = None
         self._jobs = self._done = self._failed = 0
-        self._music_s = self._made_s = 0.0
+        self._music_s = self._made_s = self._first_s = 0.0
         self._began = self._said = time.monotonic()
 
     def begun(self, left: Sequence[BatchJob], earlier: int) -> None:
@@ -187,8 +211,8 @@ class _Told:
         )
 
     def made(self, music_s: float) -> None:
-        if not self._made_s:
-            self._began = time.monotonic()  # the workers have started
+        if not self._made_s:  # the workers have started; rates are of what comes from now on
+            self._began, self._first_s = time.monotonic(), music_s
         self._made_s += music_s
         self._show(music_s)
 
@@ -216,8 +240,8 @@ class _Told:
         words = f"{finished}/{self._jobs} jobs"
         if finished and took > 0:
             words += f", {finished / took * 3600:,.0f} an hour"
-        if self._made_s and self._music_s and took > 0:
-            rate = self._made_s / took
+        if self._music_s and self._made_s > self._first_s:
+            rate = (self._made_s - self._first_s) / took
             left = max(0.0, self._music_s - self._made_s) / rate
             words += f", {rate:.1f} × real time, {_time(left)} left"
         return words

@@ -18,9 +18,11 @@ from musicgraph import cli
 from musicgraph.app.batch import crew as crews
 from musicgraph.app.batch.course import groups_of, run_batch
 from musicgraph.app.batch.crew import LocalCrew, Retries
-from musicgraph.app.batch.destination import FolderDestination
+from musicgraph.app.batch.destination import FolderDestination, destination_at, output_at
 from musicgraph.app.batch.jobs import BatchJob
 from musicgraph.app.batch.maker import Maker
+from musicgraph.app.batch.manifest import RemoteManifest
+from musicgraph.app.batch.ray_crew import RayCrew
 from musicgraph.app.batch.rows import jobs_of
 from musicgraph.app.batch.table import read_table
 from musicgraph.models.refused import Refused
@@ -51,7 +53,7 @@ class Here:
     """A crew of nobody but this process."""
 
     def __init__(self, count, place):
-        self._maker = Maker(FolderDestination(Path(place)))
+        self._maker = Maker(destination_at(str(place)))
 
     def outcomes(self, groups, on_music):
         for group in groups:
@@ -182,7 +184,7 @@ def course(tmp_path, model, monkeypatch):
         common = {"model": model, "duration": "0.1", "top_k": "50", **dict(common)}
         jobs = jobs_of(path, read_table(path), common)
         Counting.made.clear()
-        run_batch(jobs, out, Counting(1, out), 8, 1, Quiet())
+        run_batch(jobs, str(out), Counting(1, out), 8, 1, Quiet())
         return list(Counting.made)
 
     return run
@@ -257,6 +259,59 @@ def test_two_batches_at_one_folder_are_refused(course, tmp_path):
         pytest.raises(Refused, match="another"),
     ):
         course(*ROWS)
+
+
+# ---------------------------------------------------------------- places that are no folders
+
+
+@pytest.fixture
+def bucket():
+    """A place in this process's memory."""
+    fsspec = pytest.importorskip("fsspec")
+    files = fsspec.filesystem("memory")
+    yield files
+    files.rm("/", recursive=True)
+
+
+def test_a_store_of_objects_gets_the_same_files_and_one_manifest(course, tmp_path, bucket):
+    course(*ROWS)
+    course(*ROWS, out="memory://bucket/pieces")
+    there = {name.rpartition("/")[2] for name in bucket.find("/bucket/pieces")}
+    assert there == {"a.flac", "b.flac", "c.flac", "manifest.jsonl"}
+    for name in ("a.flac", "c.flac"):
+        same = bucket.cat_file(f"/bucket/pieces/{name}")
+        assert same == (tmp_path / "out" / name).read_bytes()
+    lines = [
+        json.loads(x)["id"] for x in bucket.cat_file("/bucket/pieces/manifest.jsonl").splitlines()
+    ]
+    assert sorted(lines) == ["a", "b", "c"]
+    assert course(*ROWS, out="memory://bucket/pieces") == []
+
+
+def test_a_store_of_objects_goes_on_after_a_kill(course, bucket, monkeypatch):
+    monkeypatch.setattr(RemoteManifest, "close", lambda _: None)
+    assert course(*ROWS[:2], out="memory://bucket/x") == ["a", "b"]
+    monkeypatch.undo()
+    assert course(*ROWS, out="memory://bucket/x") == ["c"]
+    assert bucket.cat_file("/bucket/x/manifest.jsonl").count(b"\n") == 3
+    assert not bucket.exists("/bucket/x/.manifest")
+
+
+def test_a_workflows_folder_goes_to_a_store_of_objects(bucket):
+    place = destination_at("memory://bucket/flows")
+    with place.folder("one") as folder:
+        (folder / "audio").mkdir()
+        (folder / "audio/x.flac").write_bytes(b"x")
+    assert bucket.cat_file("/bucket/flows/one/audio/x.flac") == b"x"
+
+
+def test_a_file_url_is_a_folder_and_an_unknown_one_is_refused(tmp_path):
+    assert output_at(f"file://{tmp_path}/x").path == tmp_path / "x"
+    with pytest.raises(Refused, match="nowhere://x"):
+        output_at("nowhere://x")
+
+
+# ---------------------------------------------------------------- groups
 
 
 def test_groups_are_of_one_kind_full_and_shared_out():
@@ -350,3 +405,29 @@ def children():
         if int(fields[1]) == os.getpid() and fields[0] != "Z":
             found.append(int(entry.parent.name))
     return found
+
+
+@pytest.mark.slow  # a cluster takes a while to start
+def test_on_a_ray_cluster_a_worker_is_killed_and_every_job_is_done_once(
+    tmp_path, model, reference_engine
+):
+    ray = pytest.importorskip("ray")
+    rows = [{"prompt": f"a {i}", "model": model, "duration": 1, "top_k": 50} for i in range(8)]
+    path = listed(tmp_path, *rows)
+    jobs, out = jobs_of(path, read_table(path), {}), tmp_path / "out"
+    out.mkdir()
+    made, killed = [], []
+    try:
+        crew = RayCrew("local", 2, str(out))
+        for one in crew.outcomes([jobs[:2], jobs[2:4], jobs[4:6], jobs[6:]], lambda _: None):
+            assert not one.error
+            made.append(one.id)
+            if not killed:
+                from ray.util.state import list_actors
+
+                killed = [actor.pid for actor in list_actors() if actor.state == "ALIVE"]
+                os.kill(killed[-1], signal.SIGKILL)
+    finally:
+        ray.shutdown()
+    assert sorted(made) == sorted(job.id for job in jobs)
+    assert {p.name for p in out.iterdir()} == {f"{job.id}.flac" for job in jobs}

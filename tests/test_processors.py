@@ -62,3 +62,10 @@ def test_openmp_gets_no_more_threads_than_the_quota_pays_for(groups, monkeypatch
     monkeypatch.setenv("OMP_NUM_THREADS", "5")
     processors.prepare_threads()
     assert os.environ["OMP_NUM_THREADS"] == "5", "the user's word comes first"
+
+
+@pytest.mark.parametrize(("share", "own"), [("2", 2), ("0", 1), ("99", 8), ("", 8), ("many", 8)])
+def test_a_process_beside_others_has_a_share(monkeypatch, share, own):
+    monkeypatch.setattr(processors, "usable_processors", lambda: 8)
+    monkeypatch.setenv(processors.SHARE, share)
+    assert processors.own_processors() == own

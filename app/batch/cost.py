@@ -6,15 +6,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from ...models.refused import Refused
 from .course import groups_of, left_of
 from .crew import Crew
-from .destination import FolderDestination
+from .destination import output_at
 from .jobs import BatchJob, RequestWork
-from .manifest import Manifest
 
 TRIAL_S, WARM_UP_S = 3.0, 0.5
 """of music in each piece of a trial, and before it"""
@@ -42,13 +40,13 @@ class Cost:
 
 
 def cost_of(
-    jobs: Sequence[BatchJob], folder: Path, crew: Callable[[], Crew], together: int, workers: int
+    jobs: Sequence[BatchJob], output: str, crew: Callable[[], Crew], together: int, workers: int
 ) -> Cost:
     """`crew` makes one whose results go nowhere.
 
     Raises Refused for workflows, whose music nobody can shorten, and what `left_of` raises.
     """
-    left, earlier = left_of(jobs, Manifest(folder), FolderDestination(folder), str(folder))
+    left, earlier = left_of(jobs, output_at(output))
     seconds = 0.0
     for alike in _by_model(left).values():
         rate = _music_a_second(alike, crew(), together, workers)

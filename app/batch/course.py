@@ -5,20 +5,17 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 from ...models.config import MAX_BATCH
 from ...models.disk.file_lock import locked
 from ...models.refused import Refused
 from .crew import Crew, Group
-from .destination import FolderDestination
+from .destination import FolderDestination, RemoteDestination, output_at
 from .jobs import BatchJob
-from .manifest import DONE, Manifest, ManifestLine, check_same_list
+from .manifest import DONE, ManifestLine, check_same_list, manifest_at
 
 LOCK = ".mg-batch.lock"
-TOGETHER = 8
-"""items side by side at most, where nobody says"""
 
 
 class CourseListener(Protocol):
@@ -40,18 +37,19 @@ class BatchResult:
 
 
 def run_batch(
-    jobs: Sequence[BatchJob], folder: Path, crew: Crew, together: int, workers: int,
+    jobs: Sequence[BatchJob], output: str, crew: Crew, together: int, workers: int,
     listener: CourseListener,
 ) -> BatchResult:  # fmt: skip
     """What is left of the jobs, and `manifest.jsonl`.
 
-    Raises Refused: a folder that cannot be written or is another list's, a second process at it.
+    `output`: as `destination.output_at` takes it. Raises Refused: a place that cannot be written or
+    has another list's results, a second process at a folder.
     """
-    place = FolderDestination(folder)
+    place = output_at(output)
     place.prepare()
-    with _only_one(folder):
-        manifest = Manifest(folder)
-        left, earlier = left_of(jobs, manifest, place, str(folder))
+    with _only_one(place):
+        manifest = manifest_at(place)
+        left, earlier = left_of(jobs, place)
         listener.begun(left, earlier)
         done = failed = 0
         by_id = {job.id: job for job in left}
@@ -65,15 +63,17 @@ def run_batch(
 
 
 def left_of(
-    jobs: Sequence[BatchJob], manifest: Manifest, place: FolderDestination, where: str
+    jobs: Sequence[BatchJob], place: FolderDestination | RemoteDestination
 ) -> tuple[list[BatchJob], int]:
     """What is not done yet, or has lost a file since; and how many are done."""
+    manifest = manifest_at(place)
     entries = manifest.entries()
-    check_same_list(where, entries, jobs)
+    check_same_list(manifest.where, entries, jobs)
+    there = place.names() if entries else set()
     made = {
         entry.id
         for entry in entries.values()
-        if entry.status == DONE and all(map(place.has, entry.files))
+        if entry.status == DONE and there.issuperset(entry.files)
     }
     left = [job for job in jobs if job.id not in made]
     return left, len(jobs) - len(left)
@@ -98,10 +98,15 @@ def groups_of(jobs: Sequence[BatchJob], together: int, workers: int) -> Iterator
 
 
 @contextlib.contextmanager
-def _only_one(folder: Path) -> Iterator[None]:
+def _only_one(place: FolderDestination | RemoteDestination) -> Iterator[None]:
+    """Stores of objects have no locks."""
+    if not isinstance(place, FolderDestination):
+        yield
+        return
+
     def refuse() -> None:
         got = "a folder that another batch is writing to"
-        raise Refused(str(folder), got=got, expected="one at a time", remedy="wait for it")
+        raise Refused(str(place.path), got=got, expected="one at a time", remedy="wait for it")
 
-    with locked(folder / LOCK, refuse):
+    with locked(place.path / LOCK, refuse):
         yield

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from ...models.engines.processors import usable_processors
+from ...models.engines.processors import SHARE, usable_processors
 from .jobs import BatchJob, JobOutcome
 from .together import OnMusic
 
@@ -110,16 +110,14 @@ class _Process:
         """`count`: how many share this machine's processors."""
         name = __name__.split(".app.")[0]
         init = Path(__file__).parents[2] / "__init__.py"
-        threads = (
-            {} if count == 1 else {"OMP_NUM_THREADS": str(max(1, usable_processors() // count))}
-        )
+        share = str(max(1, usable_processors() // count))
         self._process = subprocess.Popen(
             [sys.executable, "-c", START, name, str(init), place],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
             encoding="utf-8",
-            env={**os.environ, **threads},
+            env={**os.environ, SHARE: share},
         )
         self._has_started = False
         threading.Thread(target=self._listen, args=(told,), daemon=True).start()

@@ -1,4 +1,8 @@
-"""Where results of a batch go. Files and folders appear there whole or not at all."""
+"""Where results of a batch go: a folder, or any place that fsspec knows (`s3://bucket/pieces`).
+
+In a folder files and folders appear whole or not at all; elsewhere files do, if it is a store of
+objects.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from ...models.disk import part_files
 from ...models.disk.files import check_folder_writable, replace_file
@@ -25,20 +29,18 @@ class Destination(Protocol):
         """A folder to fill, which becomes `name` if the block ends well. Raises Refused."""
         ...
 
-    def has(self, name: str) -> bool: ...
-
 
 class FolderDestination:
     def __init__(self, folder: Path):
-        self._folder = folder
+        self.path = folder
 
     def write(self, name: str, content: bytes) -> None:
-        replace_file(self._folder / name, content)
+        replace_file(self.path / name, content)
 
     @contextlib.contextmanager
     def folder(self, name: str) -> Iterator[Path]:
-        target = self._folder / name
-        with tempfile.TemporaryDirectory(prefix=".mg-", suffix=".made", dir=self._folder) as held:
+        target = self.path / name
+        with tempfile.TemporaryDirectory(prefix=".mg-", suffix=".made", dir=self.path) as held:
             made = Path(held) / "made"
             made.mkdir()
             yield made
@@ -49,19 +51,69 @@ class FolderDestination:
             except OSError as error:
                 raise Refused(f"cannot write {target}", got=error.strerror or error) from error
 
-    def has(self, name: str) -> bool:
-        return (self._folder / name).exists()
+    def names(self) -> set[str]:
+        """Of what is there."""
+        return {path.name for path in self.path.iterdir()} if self.path.is_dir() else set()
 
     def prepare(self) -> None:
         """Makes the folder, and removes what killed processes have left in it. Raises Refused."""
-        check_folder_writable(self._folder)
+        check_folder_writable(self.path)
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
+            self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise Refused(f"cannot make {self._folder}", got=error.strerror or error) from error
-        part_files.sweep(self._folder)
-        for left in self._folder.glob(".mg-*.made"):
+            raise Refused(f"cannot make {self.path}", got=error.strerror or error) from error
+        part_files.sweep(self.path)
+        for left in self.path.glob(".mg-*.made"):
             shutil.rmtree(left, ignore_errors=True)
+
+
+class RemoteDestination:
+    """Raises Refused for what fsspec does not know, or lacks a library for."""
+
+    def __init__(self, url: str):
+        from fsspec.core import url_to_fs
+
+        try:
+            self.files, self.root = url_to_fs(url)
+        except (ImportError, ValueError) as error:
+            expected = "a folder, or a place that fsspec knows"
+            raise Refused(url, got=error, expected=expected) from error
+        self.url = url
+
+    def write(self, name: str, content: bytes) -> None:
+        with self.refusing():
+            self.files.pipe_file(f"{self.root}/{name}", content)
+
+    @contextlib.contextmanager
+    def folder(self, name: str) -> Iterator[Path]:
+        with tempfile.TemporaryDirectory(prefix="musicgraph-") as held:
+            yield Path(held)
+            with self.refusing():
+                for path in Path(held).rglob("*"):
+                    if path.is_file():
+                        target = path.relative_to(held).as_posix()
+                        self.files.pipe_file(f"{self.root}/{name}/{target}", path.read_bytes())
+
+    def names(self) -> set[str]:
+        """Of what is there."""
+        with self.refusing():
+            self.files.invalidate_cache()
+            there: list[Any] = self.files.ls(self.root, detail=False)
+        return {str(path).rstrip("/").rpartition("/")[2] for path in there}
+
+    def prepare(self) -> None:
+        """Makes the place, if such places are made."""
+        with self.refusing():
+            self.files.makedirs(self.root, exist_ok=True)
+
+    @contextlib.contextmanager
+    def refusing(self) -> Iterator[None]:
+        """Whatever the place does not do is a Refused."""
+        try:
+            yield
+        except OSError as error:
+            got = error.strerror or error
+            raise Refused(f"cannot use {self.url}", got=got, remedy="check its rights") from error
 
 
 class Nowhere:
@@ -75,10 +127,17 @@ class Nowhere:
         with tempfile.TemporaryDirectory(prefix="musicgraph-") as held:
             yield Path(held)
 
-    def has(self, name: str) -> bool:
-        return False
+
+def output_at(text: str) -> FolderDestination | RemoteDestination:
+    """A folder's path or a URL. Raises Refused for a URL that nobody knows."""
+    if MARK not in text:
+        return FolderDestination(Path(text).absolute())
+    remote = RemoteDestination(text)
+    protocols = remote.files.protocol
+    is_local = "file" in ((protocols,) if isinstance(protocols, str) else protocols)
+    return FolderDestination(Path(remote.root)) if is_local else remote
 
 
 def destination_at(text: str) -> Destination:
-    """A folder's path, or nothing for a trial."""
-    return FolderDestination(Path(text)) if text else Nowhere()
+    """As `output_at`; nothing is for a trial."""
+    return output_at(text) if text else Nowhere()

@@ -7,18 +7,20 @@ next one cuts off; the last line of an id counts.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from ...models.disk.files import open_file
 from ...models.quoting import shown
 from ...models.refused import Refused
+from .destination import FolderDestination, RemoteDestination
 from .jobs import BatchJob, JobOutcome
 
-NAME = "manifest.jsonl"
+NAME, PARTS = "manifest.jsonl", ".manifest"
 DONE, ERROR = "done", "failed"
 ANOTHER = "choose another --output"
 
@@ -52,39 +54,92 @@ class ManifestLine:
         return entry
 
     @property
-    def line(self) -> str:
+    def text(self) -> str:
         return json.dumps(asdict(self), ensure_ascii=False) + "\n"
 
 
-class Manifest:
-    """Of a folder. One process at a time."""
+class Manifest(Protocol):
+    """One process at a time."""
+
+    where: str
+
+    def entries(self) -> dict[str, ManifestLine]:
+        """By id. Raises Refused for a file of something else."""
+        ...
+
+    def add(self, line: ManifestLine) -> None:
+        """Raises Refused where it cannot be written."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class FolderManifest:
+    """A file that lines are added to."""
 
     def __init__(self, folder: Path):
         self._path = folder / NAME
+        self.where = str(self._path)
 
     def entries(self) -> dict[str, ManifestLine]:
-        """By id; cuts off half a line. Raises Refused for a file of something else."""
+        """Cuts off half a line."""
         if not self._path.exists():
             return {}
         with open_file(self._path) as file:
             content = file.read()
         whole = content[: content.rfind(b"\n") + 1]
-        found = entries_of(str(self._path), whole)
+        found = entries_of(self.where, whole)
         if len(whole) < len(content):
             with open(self._path, "r+b") as file:
                 file.truncate(len(whole))
         return found
 
-    def add(self, entry: ManifestLine) -> None:
-        """Raises Refused where it cannot be written."""
+    def add(self, line: ManifestLine) -> None:
         try:
             with open(self._path, "ab") as file:
-                file.write(entry.line.encode())
+                file.write(line.text.encode())
         except OSError as error:
             raise Refused(f"cannot write {self._path}", got=error.strerror or error) from error
 
     def close(self) -> None:
         """All that was added is there already."""
+
+
+class RemoteManifest:
+    """Where nothing can be added to a file: an object for each line, and one of all at the end."""
+
+    def __init__(self, place: RemoteDestination):
+        self._place, self._files = place, place.files
+        self._whole, self._parts = f"{place.root}/{NAME}", f"{place.root}/{PARTS}"
+        self.where = f"{place.url}/{NAME}"
+
+    def entries(self) -> dict[str, ManifestLine]:
+        with self._place.refusing():
+            self._files.invalidate_cache()
+            exists = self._files.exists(self._whole)
+            content = self._files.cat_file(self._whole) if exists else b""
+            there = self._files.exists(self._parts)
+            parts = self._files.ls(self._parts, detail=False) if there else []
+            content += b"".join(self._files.cat_file(part) for part in parts)
+        return entries_of(self.where, content)
+
+    def add(self, line: ManifestLine) -> None:
+        name = hashlib.sha256(line.id.encode()).hexdigest()[:32]
+        with self._place.refusing():
+            self._files.pipe_file(f"{self._parts}/{name}.json", line.text.encode())
+
+    def close(self) -> None:
+        content = "".join(line.text for line in self.entries().values())
+        with self._place.refusing():
+            self._files.pipe_file(self._whole, content.encode())
+            if self._files.exists(self._parts):
+                self._files.rm(self._parts, recursive=True)
+
+
+def manifest_at(place: FolderDestination | RemoteDestination) -> Manifest:
+    if isinstance(place, FolderDestination):
+        return FolderManifest(place.path)
+    return RemoteManifest(place)
 
 
 def entries_of(where: str, content: bytes) -> dict[str, ManifestLine]:

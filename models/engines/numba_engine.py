@@ -27,7 +27,7 @@ from .machine_code import Function
 from .numba_job import CACHE, JOB, LINE_BYTES, PHASES, ROOM, TEXT_ROOM, operand_room, scratch_room
 from .numba_sizes import TILE
 from .numba_weights import Float32Matrices, Int8Matrices, OnProgress, Parameters
-from .processors import usable_processors
+from .processors import own_processors
 from .session import PREFIX_STEPS, Admitting, Heard, drained
 from .slots import Slots
 
@@ -81,7 +81,7 @@ def _thread_count(config: LMConfig) -> int:
     """More threads than heads would find nothing to do in half of the phases; more than processors,
     no time.
     """
-    wanted, usable = torch.get_num_threads(), usable_processors()
+    wanted, usable = torch.get_num_threads(), own_processors()
     count = min(wanted, usable, config.num_heads)
     if usable < wanted:
         log.info("%d threads: this process may use %d processors, not %d", count, usable, wanted)

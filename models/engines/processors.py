@@ -11,6 +11,8 @@ from pathlib import Path
 
 CGROUPS = Path("/sys/fs/cgroup")
 OWN_GROUPS = Path("/proc/self/cgroup")
+SHARE = "MUSICGRAPH_PROCESSORS"
+"""environment: for how many of the processors this process has work, beside others of ours"""
 
 
 def usable_processors() -> int:
@@ -21,6 +23,16 @@ def usable_processors() -> int:
         there = os.cpu_count() or 1
     quota = quota_processors()
     return there if quota is None else max(1, min(there, int(quota)))
+
+
+def own_processors() -> int:
+    """This process's share of the usable ones.
+
+    torch is not told of it: its results depend on its number of threads, which stays what it is in
+    a process by itself.
+    """
+    share, usable = os.environ.get(SHARE, ""), usable_processors()
+    return max(1, min(int(share), usable)) if share.isdecimal() else usable
 
 
 def quota_processors() -> float | None:
