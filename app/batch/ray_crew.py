@@ -90,7 +90,7 @@ def _share(ray: Any, count: int) -> dict[str, float]:
     GPU where there is one for each.
     """
     machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    smallest = min(node.get("CPU", 1.0) for node in machines)
+    smallest = min((node["CPU"] for node in machines if node.get("CPU")), default=1.0)
     total = sum(node.get("CPU", 0.0) for node in machines)
     share = max(1.0, min(smallest, total // count)) if total >= count else total / count
     gpus = sum(node.get("GPU", 0.0) for node in machines)
