@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ...models.engines.processors import SHARE, usable_processors
-from .jobs import BatchJob, JobOutcome
-from .together import OnMusic
+from .jobs import BatchJob, JobOutcome, OnMusic
 
 START = (
     "import importlib, importlib.util as u, sys; name, init, place = sys.argv[1:]; "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -13,6 +13,8 @@ from ...workflows.overrides import Override
 from ...workflows.request import Lora, Request
 
 MAX_NAMED = 3
+OnMusic = Callable[[float], None]
+"""called with the seconds of music that were just made"""
 
 
 @dataclass(frozen=True)

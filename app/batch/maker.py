@@ -23,8 +23,8 @@ from ...workflows.validate import validate
 from ...workflows.workflow import Workflow
 from ..studio.music import make_music
 from .destination import Destination
-from .jobs import BatchJob, JobOutcome, RequestWork, WorkflowWork
-from .together import OnMusic, run_together
+from .jobs import BatchJob, JobOutcome, OnMusic, RequestWork, WorkflowWork
+from .together import run_together
 
 log = logging.getLogger("musicgraph")
 
@@ -59,8 +59,8 @@ class Maker:
         self, job: BatchJob, work: RequestWork, runner: Runner, listener: Listener
     ) -> None:
         music = make_music(runner, work.request, listener=listener, input_dir=work.input_dir)
-        for name, sound in zip(job.files, music.waveform, strict=True):
-            content = audio_bytes(Path(name).suffix, sound, music.sample_rate, music.tags)
+        for name, sound, tags in zip(job.files, music.waveform, music.tags, strict=True):
+            content = audio_bytes(Path(name).suffix, sound, music.sample_rate, tags)
             self._place.write(name, content)
 
     def _run_workflow(

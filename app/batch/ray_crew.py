@@ -14,8 +14,7 @@ from typing import Any
 from ...models.engines.processors import SHARE, prepare_threads
 from ...models.refused import Refused
 from .crew import Group, Retries
-from .jobs import BatchJob, JobOutcome
-from .together import OnMusic
+from .jobs import BatchJob, JobOutcome, OnMusic
 
 LOCAL = "local"
 

@@ -23,12 +23,11 @@ from ...nodes.host import Interrupted
 from ...workflows.events import Event, Listener, NodeStarted
 from ...workflows.executor import Runner
 from ...workflows.problems import NodeError
+from .jobs import OnMusic
 
 Result = TypeVar("Result")
 Attempt = Callable[[Runner, Listener], Result]
 """does the work in a runner, whose events go to the listener"""
-OnMusic = Callable[[float], None]
-"""called with the seconds of music that were just made"""
 
 
 class _Deferred(Interrupted):

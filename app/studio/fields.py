@@ -53,15 +53,13 @@ def row_fields() -> dict[str, InputSpec]:
     from ...nodes import NODE_CLASS_MAPPINGS
 
     fields = _fields(model_words="pocket, a folder, or a hub id such as facebook/musicgen-small.")
-    guidance = NodeSpecs(NODE_CLASS_MAPPINGS)["MusicGenStyle"].inputs["style_guidance"]
+    fade = NodeSpecs(NODE_CLASS_MAPPINGS)["AudioFade"].inputs["fade_out"]
     fields["prompt"] = replace(fields["prompt"], required=False, default="")
     fields["melody"] = _file("melody", "A sound whose tune the music follows.")
     fields["style"] = _file("style", "A sound to sound like.")
-    fields["style_guidance"] = replace(
-        guidance, required=False, default=None, has_default=True, may_be_null=True
-    )
+    fields["fade_s"] = replace(fade, name="fade_s", required=False, default=0.0, has_default=True)
     fields["format"] = choice("format", tuple(FORMATS), "The kind of file.")
-    return _named(fields, "duration_s blend_s loudness_lufs")
+    return _named(fields, "duration_s blend_s loudness_lufs fade_s")
 
 
 def _file(name: str, words: str) -> InputSpec:

@@ -459,7 +459,7 @@ class Composition:
             self._noise = self._new_noise(seed)
         return self._noise.draw()
 
-    def _new_noise(self, seed: int, mark: NoiseMark | None = None) -> Noise:
+    def _new_noise(self, seed: Seeds, mark: NoiseMark | None = None) -> Noise:
         shape = self._items, self._config.num_codebooks, self._config.codebook_size
         at_once = max(1, lag_on(self._engine.device))
         return Noise(seed, *shape, self._engine.device, steps_at_once=at_once, mark=mark)

@@ -27,8 +27,7 @@ class NoiseMark:
 
     generators: tuple[Tensor, ...]
     drawn: int
-    seed: int
-    """of the first item"""
+    seed: Seeds
 
 
 class Noise:
