@@ -16,10 +16,11 @@ from test_generate_command import generate
 
 from musicgraph import cli
 from musicgraph.app.batch import crew as crews
+from musicgraph.app.batch.cost import cost_of
 from musicgraph.app.batch.course import groups_of, run_batch
 from musicgraph.app.batch.crew import LocalCrew, Retries
 from musicgraph.app.batch.destination import FolderDestination, destination_at, output_at
-from musicgraph.app.batch.jobs import BatchJob
+from musicgraph.app.batch.jobs import BatchJob, JobOutcome
 from musicgraph.app.batch.maker import Maker
 from musicgraph.app.batch.manifest import RemoteManifest
 from musicgraph.app.batch.ray_crew import RayCrew
@@ -332,6 +333,23 @@ def test_jobs_of_a_lost_worker_are_tried_again_by_themselves_and_given_up_then()
     assert [work.next(), work.next(), work.next()] == [[first], [second], None]
     (outcome,) = work.lost([first], "signal 9")
     assert outcome.id == "a" and "signal 9" in outcome.error
+
+
+def test_a_trial_says_what_the_rest_will_cost(tmp_path, model):
+    class HalfASecond:
+        """For each second of music, once the model is loaded, which takes a minute."""
+
+        def outcomes(self, groups, on_music):
+            for job in (job for group in groups for job in group):
+                seconds = 60 if job.id.startswith("warm-up") else job.music_s / 2
+                yield JobOutcome(job.id, job.files, "", seconds)
+
+    path = listed(tmp_path, *[{"prompt": f"a {i}", "model": model} for i in range(10)])
+    jobs = jobs_of(path, read_table(path), {"duration": "36"})
+    cost = cost_of(jobs, str(tmp_path / "out"), HalfASecond, 8, 2)
+    assert (cost.jobs, cost.music_h, cost.x_real_time) == (10, 0.1, pytest.approx(4))
+    assert cost.hours == pytest.approx(0.025)
+    assert not (tmp_path / "out").exists()
 
 
 # ---------------------------------------------------------------- processes

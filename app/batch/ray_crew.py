@@ -50,7 +50,10 @@ class RayCrew:
         import ray
 
         try:
-            ray.init(address=address, include_dashboard=False, logging_level="ERROR")
+            ray.init(
+                address=address, include_dashboard=False, logging_level="ERROR",
+                ignore_reinit_error=True,
+            )  # fmt: skip
         except (ConnectionError, ValueError, RuntimeError) as error:
             expected = "local, auto, or the address of a Ray cluster"
             raise Refused(f"--ray {address}", got=error, expected=expected) from error
@@ -59,7 +62,7 @@ class RayCrew:
     def outcomes(self, groups: Iterable[Group], on_music: OnMusic) -> Iterator[JobOutcome]:
         """Music is told of when a group is done."""
         import ray
-        from ray.exceptions import RayActorError
+        from ray.exceptions import OutOfMemoryError, RayActorError, WorkerCrashedError
 
         work, busy = Retries(groups), dict[Any, tuple[Any, Group]]()
         share = _share(ray, self._count)
@@ -79,7 +82,7 @@ class RayCrew:
             try:
                 yield from map(JobOutcome.read, ray.get(told))
                 on_music(sum(job.music_s for job in group))
-            except RayActorError as error:
+            except (RayActorError, OutOfMemoryError, WorkerCrashedError) as error:
                 yield from work.lost(group, type(error).__name__)
             engage(actor)
 
