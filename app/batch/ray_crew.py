@@ -6,6 +6,7 @@ again. Groups are taken from the list when an actor is free, so nothing piles up
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterable, Iterator
 from importlib.util import find_spec
@@ -51,7 +52,7 @@ class RayCrew:
 
         try:
             ray.init(
-                address=address, include_dashboard=False, logging_level="ERROR",
+                address=address, include_dashboard=False, logging_level=logging.ERROR,
                 ignore_reinit_error=True,
             )  # fmt: skip
         except (ConnectionError, ValueError, RuntimeError) as error:
