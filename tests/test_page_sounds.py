@@ -71,7 +71,7 @@ def test_the_music_follows_an_upload(visitors, shelf, hummed, how, model):
     assert last.music.waveform.equal(again)
     plain = replace(asked, **{how: ""})
     assert not again.equal(waveform_of(compose(visitors, shelf, SETTINGS, "anna", plain)))
-    graph = json.loads(last.music.tags["prompt"])
+    graph = json.loads(last.music.tags[0]["prompt"])
     (load,) = (node for node in graph.values() if node["class_type"] == "LoadAudio")
     assert load["inputs"]["audio"].startswith("hummed-tune-"), "a name, and no path"
 
