@@ -128,9 +128,7 @@ def test_generate_refuses_an_adapter_that_is_none_in_one_plain_line(
 ):
     (tmp_path / "empty").mkdir()
     monkeypatch.chdir(tmp_path)
-    code, out, err = called(
-        capsys, monkeypatch, "generate", "x", "-m", mono.folder, "--lora", lora
-    )
+    code, out, err = called(capsys, monkeypatch, "generate", "x", "-m", mono.folder, "--lora", lora)
     assert (code, out, err.count("\n")) == (2, "", 1) and "custom_validation_failed" not in err
     assert lora in err and ", expected " in err
 

@@ -398,18 +398,16 @@ def test_a_worker_that_is_killed_is_replaced(tmp_path, model, reference_engine):
     path = listed(tmp_path, *rows)
     jobs, out = jobs_of(path, read_table(path), {}), tmp_path / "out"
     out.mkdir()
-    killed, made = [], {}
 
-    def kill(_):
-        if not killed:
-            (child,) = children()
-            killed.append(child)
-            os.kill(child, signal.SIGKILL)
+    def groups():
+        yield jobs[:1]
+        (child,) = children()
+        os.kill(child, signal.SIGKILL)
+        yield jobs[1:]
 
-    for one in LocalCrew(1, str(out)).outcomes([jobs], kill):
-        made[one.id] = one.error
+    made = {one.id: one.error for one in LocalCrew(1, str(out)).outcomes(groups(), lambda _: None)}
     assert made == {"1": "", "2": "", "3": ""}
-    assert killed and len(list(out.glob("*.flac"))) == 3
+    assert len(list(out.glob("*.flac"))) == 3
 
 
 def children():

@@ -166,10 +166,10 @@ def test_a_take_is_made_with_it_and_another_folder_is_not_opened(offered, tango,
     asked = replace(REQUEST, duration_s=1.0, loras=(Lora("tango", 0.5),))
     *_, last = compose(visitors, shelf, SETTINGS, "anna", asked)
     (loader,) = [
-        node for node in json.loads(last.music.tags["prompt"]).values()
+        node for node in json.loads(last.music.tags[0]["prompt"]).values()
         if node["class_type"] == "MusicGenLoraLoader"
     ]  # fmt: skip
-    assert (loader["inputs"]["lora"], loader["inputs"]["strength"]) == ("tango", 0.5)
+    assert (loader["inputs"]["adapter"], loader["inputs"]["strength"]) == ("tango", 0.5)
     with pytest.raises(ModelNotOffered, match="loras: got"):
         next(compose(visitors, shelf, SETTINGS, "anna", replace(asked, loras=(Lora(str(tango)),))))
     queue.close()

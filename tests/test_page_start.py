@@ -105,7 +105,7 @@ def test_every_option_of_the_server_reaches_it(monkeypatch, tmp_path):
     )
     hosts, library = ("a.example", "b.example"), tmp_path / "music"
     assert opened and settings == AppSettings(
-        "::1", 0, "tiny", True, tmp_path, 3, 60.0, True, hosts, library
+        "::1", 0, "tiny", True, tmp_path, 3, 60.0, mcp=True, allowed_hosts=hosts, takes_dir=library
     )
 
 
