@@ -90,7 +90,9 @@ def build_server(
         _settle_mcp(page, settings)
     if settings.api_keys is not None:  # or the page would be a way around the credits
         server.add_middleware(PageOnlyHere)
-    server.add_middleware(Door, hosts=hosts or Hosts.of(settings), on_leave=visitors.leave)
+    server.add_middleware(
+        Door, hosts=hosts or Hosts.of(settings), on_leave=visitors.leave, files=shelf.files
+    )
     return server
 
 

@@ -15,9 +15,9 @@ from gradio.utils import get_upload_folder
 from starlette.websockets import WebSocketDisconnect
 from workers import AnyWorker
 
-from musicgraph.app.http import door
 from musicgraph.app.http.door import Door, Hosts, named_paths
 from musicgraph.app.serve import build_server
+from musicgraph.app.studio import sounds
 from musicgraph.app.studio.queue import JobQueue
 from musicgraph.app.studio.settings import AppSettings
 from musicgraph.models.refused import Refused
@@ -175,11 +175,11 @@ def test_an_upload_with_a_long_name_is_known_though_its_answer_could_be_compress
 
 
 def test_of_very_many_uploads_the_oldest_are_forgotten(monkeypatch):
-    monkeypatch.setattr(door, "MAX_NAMED_UPLOADS", 2)
+    monkeypatch.setattr(sounds, "MAX_KNOWN_FILES", 2)
     one = Door(app=None, hosts=Hosts(None))
     for paths in (["/a", "/b"], ["/a", "/c"]):
         one._note(json.dumps(paths).encode())
-    assert list(one.uploads) == ["/a", "/c"]
+    assert list(one.files) == ["/a", "/c"]
 
 
 @pytest.mark.parametrize(

@@ -173,7 +173,7 @@ def test_a_visitor_uploads_a_tune_sees_it_and_makes_another_to_it(site, browser,
     visitor.wait_for(".done")
     page.get_by_role("button", name="More like this").click()
     page.wait_for_function("document.querySelectorAll('#mg-takes .mg-take').length === 2")
-    assert page.locator("text=melody: hummed-tune").count() == 1
+    assert page.locator("text=melody: hummed-tune").count() == 2, "each take says so"
     page.wait_for_selector("#mg-tune img")
     page.click("#mg-model input")
     page.get_by_role("option", name="tiny").click()

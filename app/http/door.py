@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..studio.calls import Calls
 from ..studio.settings import AppSettings
+from ..studio.sounds import KnownFiles
 from .answers import ApiError
 
 PAGE_CALLS = "/gradio_api/"
@@ -28,7 +29,6 @@ FETCHING = re.compile(r"/gradio_api/(?:proxy=|file[=/]\s*[a-z][a-z0-9+.-]+:/)", 
 """Gradio would fetch from another server for whoever asks"""
 MAX_CALL_BYTES = 4 * 2**20
 """of a call of the page; files are uploaded by themselves"""
-MAX_NAMED_UPLOADS = 100_000
 
 
 @dataclass
@@ -79,8 +79,8 @@ class Door:
     hosts: Hosts
     on_leave: Callable[[str], None] = lambda _: None
     """is told the name of an assistant's call whose answer nobody waits for any more"""
-    uploads: dict[str, None] = field(default_factory=dict)
-    """paths that were uploaded in this process, the newest last"""
+    files: KnownFiles = field(default_factory=KnownFiles)
+    """what a call of the page may name"""
 
     def __post_init__(self) -> None:
         self._calls = Calls(self.app, self.on_leave)
@@ -122,7 +122,7 @@ class Door:
             if body is None:
                 message = f"got more, expected at most {MAX_CALL_BYTES >> 20} MB; upload files"
                 await _refuse(ApiError(413, "too_large", message), scope, receive, send)
-            elif not all(path in self.uploads for path in named_paths(body)):
+            elif not all(path in self.files for path in named_paths(body)):
                 message = "got a file that was not uploaded here, expected one that was; upload it"
                 await _refuse(ApiError(403, "no_upload", message), scope, receive, send)
             elif scope["path"].startswith(ASSISTANTS):
@@ -150,10 +150,7 @@ class Door:
             return
         for path in paths if isinstance(paths, list) else ():
             if isinstance(path, str):
-                self.uploads.pop(path, None)
-                self.uploads[path] = None
-        while len(self.uploads) > MAX_NAMED_UPLOADS:
-            del self.uploads[next(iter(self.uploads))]
+                self.files.add(path)
 
 
 def named_paths(body: bytes) -> Iterator[Any]:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio.processing_utils import save_file_to_cache
 
 from ...models.refused import Refused
 from ...workflows.registry import node_classes
@@ -185,7 +187,13 @@ def remember_form(page: gr.Blocks, form: Form, shelf: Shelf) -> None:
         library, folder = shelf.takes_of(owner), shelf.folder(owner, "input")
         found = {how: library.sound(take_id, how) if take_id else None for how in sounds}
         copies = {how: path and folder / uploaded(str(path), folder) for how, path in found.items()}
-        return {sounds[how]: gr.update(value=path and str(path)) for how, path in copies.items()}
+        return {sounds[how]: gr.update(value=path and given(path)) for how, path in copies.items()}
+
+    def given(path: Path) -> str:
+        """Where Gradio keeps it, which the page names when it generates."""
+        kept = save_file_to_cache(path, cache_dir=page.GRADIO_CACHE)
+        shelf.files.add(kept)
+        return kept
 
     sounds = {how: form.widgets[how] for how in SOUNDS}
     kept = form.kept()

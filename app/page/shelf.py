@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from ..studio.sounds import KnownFiles
 from .take_library import Library
 
 KEEP_S = 24 * 3600.0
@@ -33,6 +34,7 @@ class Shelf:
     ):
         """`library`: everybody's takes lie in this folder, and stay."""
         self.keep_s, self._now = keep_s, now
+        self.files = KnownFiles()
         self._root = root
         self._lock = threading.Lock()
         self._folders: dict[str, Path] = {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
@@ -21,7 +22,30 @@ WORDS = {
     "style": "A sound to sound like; for style models.",
 }
 
+MAX_KNOWN_FILES = 100_000
+
 Sound = TypeVar("Sound")
+
+
+class KnownFiles:
+    """Paths that a page may name: what was uploaded in this process, and what it gave to a page
+    itself. The oldest go.
+    """
+
+    def __init__(self) -> None:
+        self._paths: dict[str, None] = {}
+
+    def __contains__(self, path: object) -> bool:
+        return path in self._paths
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._paths)
+
+    def add(self, path: str) -> None:
+        self._paths.pop(path, None)
+        self._paths[path] = None
+        while len(self._paths) > MAX_KNOWN_FILES:
+            del self._paths[next(iter(self._paths))]
 
 
 def followed(
