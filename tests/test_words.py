@@ -154,6 +154,18 @@ def test_what_a_wish_says_stands_in_its_caption(seed):
         assert "solo" in caption
 
 
+@pytest.mark.parametrize("seed", range(100))
+def test_of_accompaniment_and_key_a_prompt_stands_for_what_it_says_and_no_more(seed):
+    wish = draw_wish(random.Random(seed))
+    facts, told = pocket.piece_for(wish), pocket.caption_for(wish)
+    beside_the_lead = {name for kin in pocket.wanted_of(wish).others for name in kin}
+    assert (facts.backing in beside_the_lead) == (" chords" in told)
+    assert f"{facts.tempo_bpm} bpm" in told
+    if facts.mode:
+        key = f"{facts.tonic} {facts.mode}" if wish.tonic else facts.mode
+        assert f"in {key}" in told
+
+
 def test_natural_prompts_keep_their_genre_and_get_what_they_name():
     """As people put them together."""
     for genre, instruments, said in (

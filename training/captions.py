@@ -32,9 +32,7 @@ def near_tempi(bpm: int) -> range:
 
 
 def canonical(facts: Facts) -> str:
-    """Every fact, in one form: the caption that free wordings of the same piece are to be
-    understood as.
-    """
+    """Every fact that there is, in one form."""
     genre = phrases.GENRES[facts.style][0]
     if facts.lead is None:
         said = [f"{genre} drum beat", "drums only"]
@@ -47,7 +45,7 @@ def canonical(facts: Facts) -> str:
         said += [_usual(name) for name in (facts.second, facts.bass) if name]
         said += ["drums" if facts.drums else "no drums"]
     said += [f"{facts.tempo_bpm} bpm"]
-    said += [f"in {facts.tonic} {facts.mode}"] if facts.mode else []
+    said += [" ".join(w for w in ("in", facts.tonic, facts.mode) if w)] if facts.mode else []
     said += [facts.dynamic] if facts.dynamic != "normal" else []
     if facts.density != "medium" and facts.lead:
         said += [phrases.DENSITIES[facts.density][1]]

@@ -31,7 +31,7 @@ from muon import Muon
 from text_tokenizer import extend
 from torch import Tensor, nn
 from transformers import AutoTokenizer, MusicgenForConditionalGeneration
-from words.pocket import piece_for
+from words.pocket import caption_for
 from words.spelling import irrelevant_words
 from words.wishes import TABLES, draw_wish, put_into_words, vocabulary
 from world import phrases
@@ -78,7 +78,7 @@ class Prompts:
     def free(self, seed: int) -> tuple[str, str]:
         rng = random.Random(seed)
         wish = draw_wish(rng)
-        return put_into_words(wish, rng, self.words), canonical(piece_for(wish))
+        return put_into_words(wish, rng, self.words), caption_for(wish)
 
     def draw(self, seed: int) -> tuple[str, str]:
         return (
@@ -112,7 +112,7 @@ def record_queries(
     float32 [layers, N, hidden].
     """
     captions = [
-        canonical(piece_for(draw_wish(random.Random(HELD_OUT_FROM - 1 - i))))
+        caption_for(draw_wish(random.Random(HELD_OUT_FROM - 1 - i)))
         for i in range(settings.recorded_rows)
     ]
     recorded: list[list[Tensor]] = [[] for _ in model.decoder.model.decoder.layers]

@@ -1,8 +1,7 @@
 """Pocket's sound world as its text encoder is to see it: a wish -> the piece that it stands for.
 
-Not run by itself. Its caption is `captions.canonical(piece_for(wish))`. Facts that a wish leaves
-out take the defaults of its genre, use or mood: told half, the decoder plays the mean of several
-answers as mush. The piece is always one that the composer can compose; where a wish asks for what
+Not run by itself. Facts that a wish leaves out take the defaults of its genre, use or mood: told
+half, the decoder plays the mean of several answers as mush. The piece is always one that the composer can compose; where a wish asks for what
 is never played together, the piece that comes nearest is taken: in the genre itself, or in one
 that is related to it.
 """
@@ -12,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 
-from captions import hides_genre, typical
+from captions import canonical, hides_genre, typical
 from compose import WITH_BACKING, WITH_BASS, WITH_DRUMS, Facts, beside
 from sound_world import FRAME_RATE, INSTRUMENTS, TONICS
 from world import phrases
@@ -359,3 +358,22 @@ def piece_for(wish: Wish) -> Facts:
         for cost, said in _pieces(style, wanted)
     )
     return typical(**min(made, key=lambda one: one[0])[1])
+
+
+def caption_for(wish: Wish) -> str:
+    """What a prompt is to be understood as: of the piece, genre, mood, lead, drums, tempo and mode;
+    who accompanies, the tonic, how loud and how dense only where the wish tells them.
+
+    All of these together are more than a small encoder can guess from a few words, and a decoder
+    that hears half of a guess plays mush; of captions without them it has learnt many.
+    """
+    facts, wanted = piece_for(wish), wanted_of(wish)
+    named = {name for kin in (*wanted.others, wanted.basses) for name in kin}
+    told = {
+        name: one if (one := getattr(facts, name)) in named else None
+        for name in ("backing", "second", "bass")
+    }
+    told["tonic"] = facts.tonic if wanted.tonic else None
+    told["dynamic"] = facts.dynamic if wanted.dynamic_said else "normal"
+    told["density"] = facts.density if wanted.density else "medium"
+    return canonical(replace(facts, **told))
