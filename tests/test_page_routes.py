@@ -10,10 +10,10 @@ from starlette.testclient import TestClient
 from workers import AnyWorker
 
 from musicgraph.app.page import browser
-from musicgraph.app.page.take_library import Note
 from musicgraph.app.page.routes import build_routes
 from musicgraph.app.page.runs import Runs
 from musicgraph.app.page.shelf import Shelf
+from musicgraph.app.page.take_library import Note
 from musicgraph.app.studio.queue import JobQueue
 from musicgraph.workflows.media.audio import read_audio
 from musicgraph.workflows.media.tags import read_tags

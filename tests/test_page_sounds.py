@@ -18,10 +18,10 @@ from workers import AnyWorker
 
 from musicgraph.app.page.create import build_create, compose, page_job
 from musicgraph.app.page.form import request_from, usual_style_guidance, values_of
-from musicgraph.app.page.take_library import Library
 from musicgraph.app.page.runs import PageRun, Runs
 from musicgraph.app.page.shelf import Shelf
 from musicgraph.app.page.sound_inputs import draw_tune, followed_by
+from musicgraph.app.page.take_library import Library
 from musicgraph.app.studio.fields import page_fields
 from musicgraph.app.studio.queue import JobQueue
 from musicgraph.app.studio.settings import AppSettings

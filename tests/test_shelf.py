@@ -7,8 +7,8 @@ import time
 
 import torch
 
-from musicgraph.app.page.take_library import Note
 from musicgraph.app.page.shelf import Shelf
+from musicgraph.app.page.take_library import Note
 
 SOUND = torch.rand(1, 800) - 0.5
 

@@ -42,10 +42,10 @@ from ..studio.settings import AppSettings
 from . import browser
 from .graph_form import LOADER_INPUT, Field, overrides, sections
 from .graph_picture import draw_graph
-from .take_library import Library
 from .model_menu import model_choices
 from .shelf import Shelf
 from .status import JobStatus, explain, note
+from .take_library import Library
 from .visitors import Visitors, visitor_of
 from .widgets import widget
 

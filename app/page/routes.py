@@ -33,10 +33,10 @@ from ...workflows.media.formats import BY_SUFFIX, FORMATS, ZIP_TYPE
 from ...workflows.media.retag import all_tags
 from ..studio.failures import failure_of
 from . import browser
-from .take_library import Library
 from .live import MEDIA_TYPE
 from .runs import PageRun, Runs
 from .shelf import Shelf
+from .take_library import Library
 
 FORMATS_GIVEN = ("flac", "wav", "mp3")
 NOT_KEPT = {"cache-control": "no-store"}

@@ -22,9 +22,9 @@ from ..studio.job import Job, JobResult
 from ..studio.music import music_of, tags_of
 from ..studio.queue import JobHandle, JobQueue
 from ..studio.sounds import SOUNDS
-from .take_library import Library, Note, Take
 from .live import LiveSound
 from .status import JobStatus, note
+from .take_library import Library, Note, Take
 from .words import trouble_of
 
 if TYPE_CHECKING:
