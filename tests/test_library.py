@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from musicgraph.app.page import library as module
+from musicgraph.app.page import take_library as module
 from musicgraph.app.page.take_library import NOTE_TAG, Library, Note
 from musicgraph.models.refused import Refused
 from musicgraph.workflows.media.audio import read_audio, write_audio

@@ -1,9 +1,9 @@
 """Pocket's sound world as its text encoder is to see it: a wish -> the piece that it stands for.
 
 Not run by itself. Facts that a wish leaves out take the defaults of its genre, use or mood: told
-half, the decoder plays the mean of several answers as mush. The piece is always one that the composer can compose; where a wish asks for what
-is never played together, the piece that comes nearest is taken: in the genre itself, or in one
-that is related to it.
+half, the decoder plays the mean of several answers as mush. The piece is always one that the
+composer can compose; where a wish asks for what is never played together, the piece that comes
+nearest is taken: in the genre itself, or in one that is related to it.
 """
 
 import math
