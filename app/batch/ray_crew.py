@@ -1,7 +1,8 @@
 """Workers on the machines of a Ray cluster: actors that are given groups of jobs.
 
-An actor that is lost, with its machine or without it, is started anew by Ray; its jobs are tried
-again. Groups are taken from the list when an actor is free, so nothing piles up.
+For an actor that is lost, with its machine or without it, another one is started, and its jobs are
+tried again: one that Ray itself starts anew refuses what is asked of it until it is there. Groups
+are taken from the list when an actor is free, so nothing piles up.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ class RayCrew:
 
         work, busy = Retries(groups), dict[Any, tuple[Any, Group]]()
         share = _share(ray, self._count)
-        kind = ray.remote(RayMaker).options(max_restarts=-1, **share)
+        kind = ray.remote(RayMaker).options(**share)
         processors = max(1, int(share["num_cpus"]))
 
         def engage(actor: Any) -> None:
@@ -85,6 +86,7 @@ class RayCrew:
                 on_music(sum(job.music_s for job in group))
             except (RayActorError, OutOfMemoryError, WorkerCrashedError) as error:
                 yield from work.lost(group, type(error).__name__)
+                actor = None
             engage(actor)
 
 
