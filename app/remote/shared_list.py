@@ -5,6 +5,7 @@ back.
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -47,8 +48,7 @@ class SharedList:
             for thread in threads:
                 thread.start()
             while any(thread.is_alive() for thread in threads):
-                with self._changed:
-                    self._changed.wait(TICK_S)
+                time.sleep(TICK_S)  # Ctrl-C comes here: this thread holds no lock then
             for number in self._waiting:  # nobody is left who could
                 self._done(number, self._lost[-1])
         finally:
