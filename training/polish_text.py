@@ -44,6 +44,7 @@ HELD_OUT_FROM = 10**9  # seeds of the prompts that are only looked at
 
 @dataclass(frozen=True)
 class PolishSettings:
+    text_layers: int = 4  # of the polished encoder; those beyond the teacher's begin as nothing
     rows: int = 64
     pooled: int = 4  # batches drawn together and sorted by length, so that little is padding
     plain_share: float = 0.2  # captions as the decoder learnt them: they go on meaning the same
@@ -204,6 +205,18 @@ def widen_embeddings(
         table[row] = torch.randn(table.shape[1]) * spread if found is None else found
 
 
+@torch.no_grad()
+def deepen(model: MusicgenForConditionalGeneration, layers: int) -> None:
+    """More layers for the text encoder; what they add to their inputs is nothing at first."""
+    blocks = model.text_encoder.encoder.block
+    while len(blocks) < layers:
+        block = copy.deepcopy(blocks[-1])
+        block.layer[0].SelfAttention.o.weight.zero_()
+        block.layer[-1].DenseReluDense.wo.weight.zero_()
+        blocks.append(block)
+    model.config.text_encoder.num_layers = model.text_encoder.config.num_layers = len(blocks)
+
+
 def _pieces(tokenizer) -> list[str]:
     return tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
 
@@ -227,6 +240,7 @@ class Polisher:
         self.prompts = Prompts(self.settings.plain_share)
         self.variances = self._variances()
         self.model = copy.deepcopy(self.teacher)
+        deepen(self.model, self.settings.text_layers)
         self._widen(_pieces(self.teacher_tokenizer), self.teacher.text_encoder.shared.weight)
         self.weights = {n: p for n, p in self.model.named_parameters() if n.startswith(TRAINED)}
         self.average = {n: p.detach().clone() for n, p in self.weights.items()}
@@ -288,7 +302,7 @@ class Polisher:
     @torch.no_grad()
     def _start_from(self, state: dict) -> None:
         for name, parameter in self.weights.items():
-            if name != "text_encoder.shared.weight":
+            if name != "text_encoder.shared.weight" and name in state["average"]:
                 parameter.copy_(state["average"][name])
         self._widen(state["pieces"], state["average"]["text_encoder.shared.weight"])
         for name, parameter in self.weights.items():
