@@ -27,6 +27,7 @@ from captions import canonical, thorough
 from common import Budget, CsvLog, Every, Stop, fast_precision, save_atomically
 from compose import facts_of
 from export import save_model
+from guided_kl import GuidedMusic, HeardSettings, record_music
 from muon import Muon
 from text_tokenizer import extend
 from torch import Tensor, nn
@@ -36,10 +37,11 @@ from words.spelling import irrelevant_words
 from words.wishes import TABLES, draw_wish, put_into_words, vocabulary
 from world import phrases
 
-COLUMNS = ("step", "minutes", "lr", "unexplained", "val_free", "val_plain")
+COLUMNS = ("step", "minutes", "lr", "unexplained", "nats", "val_free", "val_plain", "val_nats")
 TRAINED = ("text_encoder.", "enc_to_dec_proj.")
 STATE_EVERY_S = 600
 HELD_OUT_FROM = 10**9  # seeds of the prompts that are only looked at
+MUSIC_FROM = 10**8  # seeds of the wishes whose music is recorded
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,7 @@ class PolishSettings:
     warmup_steps: int = 100
     weight_decay: float = 0.01
     ema: float = 0.998
+    nats_weight: float = 0.3
     seed: int = 0
 
 
@@ -235,6 +238,7 @@ class Polisher:
         self.listener = Listener(
             [layer.encoder_attn for layer in self.teacher.decoder.model.decoder.layers]
         )
+        self.music = self._music(source)
         self.taught: dict[str, Tensor] = {}
         self.all_layers = list(range(len(self.listener.layers)))
         self.prompts = Prompts(self.settings.plain_share)
@@ -273,6 +277,13 @@ class Polisher:
                 record_queries(self.teacher, self.teacher_tokenizer, self.settings), path
             )
         return torch.load(path, weights_only=True)
+
+    def _music(self, source: Path) -> GuidedMusic:
+        path, settings = self.folder / "music.pt", HeardSettings()
+        if not path.exists():
+            save_atomically(record_music(source, settings, MUSIC_FROM), path)
+        tokens = torch.load(path, weights_only=True)
+        return GuidedMusic(self.teacher.decoder, tokens, MUSIC_FROM, settings)
 
     def _optimizers(self) -> list[torch.optim.Optimizer]:
         """Muon for the matrices inside the layers, AdamW for the rest."""
@@ -340,11 +351,15 @@ class Polisher:
 
     @torch.no_grad()
     def _wanted(self, captions: Sequence[str], queries: Tensor, listener: Listener) -> list[Tensor]:
+        return listener.hear(*self._states_of(captions), queries)
+
+    @torch.no_grad()
+    def _states_of(self, captions: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """What the old encoder makes of captions: [B, L, H] and their mask."""
         self._remember(sorted(set(captions) - set(self.taught)))
         states = nn.utils.rnn.pad_sequence([self.taught[c] for c in captions], True).float()
         lengths = torch.tensor([len(self.taught[c]) for c in captions])
-        mask = torch.arange(states.shape[1]) < lengths[:, None]
-        return listener.hear(states, mask, queries)
+        return states, (torch.arange(states.shape[1]) < lengths[:, None]).long()
 
     def _remember(self, captions: list[str]) -> None:
         """The old encoder's states of captions; a few thousand come again and again."""
@@ -376,13 +391,23 @@ class Polisher:
             random.Random(first).shuffle(self.waiting)
         return self.waiting.pop()
 
-    def train_step(self) -> float:
+    def nats(self, rng: random.Random, held_out: bool = False) -> Tensor:
+        """How far the decoder's music is from what it plays by the captions, in nats a frame."""
+        pairs, columns = self.music.draw(rng, self.prompts.words, held_out)
+        texts, captions = zip(*pairs, strict=True)
+        with fast_precision("cpu"):
+            read = encode(self.model, self.tokenizer, texts, self.settings.max_tokens, self.shared)
+            return self.music.divergence(read, self._states_of(captions), columns)
+
+    def train_step(self) -> tuple[float, float]:
         s = self.settings
         layers = torch.randperm(len(self.all_layers))[: s.layers].tolist()
-        loss = self.loss(self._batch(), layers)
         for optimizer in self.optimizers:
             optimizer.zero_grad(set_to_none=True)
+        loss = self.loss(self._batch(), layers)
         loss.backward()
+        nats = self.nats(random.Random(-self.step))
+        (s.nats_weight * nats).backward()
         nn.utils.clip_grad_norm_(self.weights.values(), 1.0)
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
@@ -392,7 +417,7 @@ class Polisher:
         for name, parameter in self.weights.items():
             self.average[name].lerp_(parameter.detach(), 1 - decay)
         self.step += 1
-        return float(loss.detach())
+        return float(loss.detach()), float(nats.detach())
 
     def learning_rate(self) -> float:
         s = self.settings
@@ -414,6 +439,9 @@ class Polisher:
                 for f in firsts
             ]
             figures[name] = float(torch.stack(losses).mean())
+        rng = random.Random("held out")
+        nats = [self.nats(rng, held_out=True) for _ in range(batches)]
+        figures["val_nats"] = float(torch.stack(nats).mean())
         torch.set_rng_state(state)
         self._use(kept)
         return figures
@@ -430,7 +458,10 @@ class Polisher:
             losses.append(self.train_step())
             if self.step % every == 0:
                 checked = self.validate() if self.step % check_every == 0 else {}
-                self._report(unexplained=sum(losses) / len(losses), **checked)
+                unexplained, nats = (
+                    sum(column) / len(losses) for column in zip(*losses, strict=True)
+                )
+                self._report(unexplained=unexplained, nats=nats, **checked)
                 losses = []
             if state_due.due():
                 self.save()

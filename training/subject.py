@@ -46,15 +46,21 @@ class Pocket:
     def generate(
         self, texts: list[str], seconds: float, sampling: Sampling, seed: int, precision: str
     ) -> list[np.ndarray]:
-        """One clip a text; the seeds of further batches follow on the first's."""
-        clips = []
+        """One clip a text."""
+        tokens = self.tokens(texts, seconds, sampling, seed, precision)
+        batches = tokens.split(MAX_BATCH)
+        return [clip for some in batches for clip in self.codec.decode(some, 1)[:, 0].numpy()]
+
+    def tokens(
+        self, texts: list[str], seconds: float, sampling: Sampling, seed: int, precision: str
+    ) -> torch.Tensor:
+        """[B, K, T], one row a text; the seeds of further batches follow on the first's."""
+        made = []
         for start in range(0, len(texts), MAX_BATCH):
             wanted = Generation(round(seconds * FRAME_RATE), seed + start, sampling)
-            frames = stream(
-                self.engines[precision], wanted, self.text.encode(texts[start : start + MAX_BATCH])
-            )
-            clips += list(self.codec.decode(torch.cat(list(frames), dim=2), 1)[:, 0].numpy())
-        return clips
+            heard = self.text.encode(texts[start : start + MAX_BATCH])
+            made.append(torch.cat(list(stream(self.engines[precision], wanted, heard)), dim=2))
+        return torch.cat(made)
 
 
 def load(folder: Path) -> Pocket:
