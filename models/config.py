@@ -80,6 +80,16 @@ class StyleConfig:
 
 
 @dataclass(frozen=True)
+class MagnetConfig:
+    """Of a model that makes a piece at once, by filling in what is masked, and not step by step."""
+
+    span: int
+    """frames that are masked, and kept, together"""
+    reach: int | None
+    """frames on either side that codebooks after the first attend to; None: all"""
+
+
+@dataclass(frozen=True)
 class LMConfig:
     """The decoder's shape, and how its tokens relate to time and sound."""
 
@@ -110,6 +120,8 @@ class LMConfig:
     """steps by which each codebook lags, where a checkpoint says so"""
     always_projects_text: bool = False
     """whether text is projected even where its states are as wide as the model"""
+    magnet: MagnetConfig | None = None
+    """of a MAGNeT, whose pieces are a window long and whose codebooks do not lag"""
 
     @property
     def special_token(self) -> int:

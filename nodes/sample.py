@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ..models.config import MAX_BATCH, MAX_DURATION_S, Generation, LMConfig, Sampling
 from ..models.refused import Refused
 from . import host, wires
+from .at_once import tokens_at_once
 from .live_picture import DECODED, LivePicture, picture_for
 
 if TYPE_CHECKING:
@@ -123,11 +124,7 @@ class MusicGenSampler:
         generation = Generation(
             config.frames(duration), seed, Sampling(temperature, top_k, top_p, cfg)
         )
-        prompt, open_end = None, False
-        if audio_prompt is not None:
-            prompt, described = wires.read_tokens(audio_prompt)
-            check_same_codec(described, config, "audio prompt")
-            open_end = described.get("open_end", False)
+        prompt, open_end = _read_prompt(audio_prompt, config)
         items = len(heard)
         if prompt is not None and 1 < prompt.shape[0] == items:
             prompt = prompt.repeat_interleave(variations, dim=0)
@@ -137,11 +134,24 @@ class MusicGenSampler:
         if config.sound_size and heard.melody is heard.style is None:
             what = "melody" if config.chroma else "style"
             host.say(f"no {what}: the model follows the text alone")
+        if config.magnet is not None:
+            return (tokens_at_once(model, generation, heard, negative, prompt, moves),)
         rows = rows_of(config, *score_of(config, generation, heard, negative, moves))
         picture = picture_for(model, len(heard), generation.frames)
         engine = model.source.ready(working_bytes(model, rows, [heard, negative]))
         call = SamplerCall(engine, generation, heard, negative, prompt, open_end, moves)
         return (_gathered(host.composed(call), generation.frames, config, picture),)
+
+
+def _read_prompt(
+    audio_prompt: dict[str, Any] | None, config: LMConfig
+) -> tuple[Tensor | None, bool]:
+    """`[B, K, T]` to continue, and whether its end is open. Raises Refused."""
+    if audio_prompt is None:
+        return None, False
+    prompt, described = wires.read_tokens(audio_prompt)
+    check_same_codec(described, config, "audio prompt")
+    return prompt, described.get("open_end", False)
 
 
 def _duration() -> tuple[str, dict[str, Any]]:

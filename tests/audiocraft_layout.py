@@ -72,8 +72,30 @@ def codec_state(codec) -> dict[str, torch.Tensor]:
     return state
 
 
-def lm_settings(model, text_encoder: str = "t5-base", segment_s: float = 30) -> dict:
-    """What audiocraft's xp.cfg says of such a model, with the references that it has."""
+def lm_settings(
+    model, text_encoder: str = "t5-base", segment_s: float = 30, magnet: dict | None = None
+) -> dict:
+    """What audiocraft's xp.cfg says of such a model, with the references that it has; `magnet`: of
+    its layers in a MAGNeT, with these settings of its own.
+    """
+    settings = _lm_settings(model, text_encoder, segment_s)
+    return settings if magnet is None else _of_magnet(settings, **magnet)
+
+
+def _of_magnet(settings: dict, span_len: int = 3, subcodes_context: int = 5, **others) -> dict:
+    lm = settings["transformer_lm"] | {
+        "causal": False, "subcodes_context": subcodes_context, "compression_model_framerate": 50,
+        "segment_duration": 0, "span_len": -1,
+    }  # fmt: skip
+    pattern = {"modeling": "parallel", "parallel": {"empty_initial": -1}}
+    return settings | {
+        "solver": "magnet", "lm_model": "transformer_lm_magnet", "transformer_lm": lm,
+        "codebooks_pattern": settings["codebooks_pattern"] | pattern,
+        "masking": {"span_len": span_len},
+    } | others  # fmt: skip
+
+
+def _lm_settings(model, text_encoder: str, segment_s: float) -> dict:
     decoder = model.config.decoder
     stereo = decoder.audio_channels == 2
     melody = "melody" in model.config.model_type

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ...models.weights.places import POCKET, makes_sound
+from ...models.weights.places import POCKET, official_of
 from ..studio.models import Offer, offers
 from ..studio.settings import AppSettings
 
@@ -26,7 +26,9 @@ def model_choices(settings: AppSettings) -> list[ModelChoice]:
 
 def _label(offer: Offer) -> str:
     licence = offer.licence + (" (not for commercial use)" if "-NC-" in offer.licence else "")
-    sound = "sound effects, " if makes_sound(offer.name) else ""
+    known = official_of(offer.name)
+    sound = "sound effects, " if known and known.sound else ""
+    sound += f"{known.piece_s:g} s at once, " if known and known.piece_s else ""
     if not offer.size_bytes:
         return f"{offer.name} · not on this machine" if offer.name == POCKET else offer.name
     if not offer.on_disk:

@@ -58,3 +58,30 @@ def checked_overlap(overlap: int | None, config: LMConfig) -> int:
             remedy="choose a value in that range",
         )
     return overlap
+
+
+def check_composes(config: LMConfig) -> None:
+    """Raises Refused for a model that does not compose step by step."""
+    if config.magnet is not None:
+        raise Refused(
+            "model",
+            got="a MAGNeT, which makes a piece at once",
+            expected="a model that composes step by step",
+            remedy="load a MusicGen, or connect MusicGen Sampler",
+        )
+
+
+def no_numbers(where: str, sums: Tensor, precision: str) -> Refused:
+    """Of logits whose sums `[B]` are not all numbers."""
+    items = [str(item) for item, fine in enumerate(sums.isfinite().tolist(), 1) if not fine]
+    wider = {
+        "fp16": "choose precision bf16 or fp32, whose range is larger",
+        "bf16": "choose precision fp32; if that fails too, download the checkpoint again",
+    }
+    damaged = "the weights are damaged: download the checkpoint again"
+    return Refused(
+        f"{where} of item {', '.join(items)} (precision {precision})",
+        got="logits that are NaN or infinite",
+        expected="numbers",
+        remedy=wider.get(precision, damaged),
+    )

@@ -20,7 +20,7 @@ from ..engines.readback import LAG_STEPS, bring_back, lag_on
 from ..engines.session import Engine
 from ..mix import AnyMix
 from ..refused import Refused
-from .checks import checked_batch, checked_overlap, checked_prompt
+from .checks import check_composes, checked_batch, checked_overlap, checked_prompt, no_numbers
 from .direction import Direction, Schedule, Turn, check_blends
 from .rows import Room, Rows, rows_for, rows_of
 from .sampling import Noise, NoiseMark, Seeds, draw, logit_sums
@@ -113,6 +113,7 @@ class Composition:
             Refused: settings out of range, or a prompt that does not fit the model.
         """
         config = engine.config
+        check_composes(config)
         self._engine, self._config, self._seed = engine, config, seed
         self._items = checked_batch(len(direction.positive))
         self._overlap = checked_overlap(overlap_frames, config)
@@ -358,7 +359,8 @@ class Composition:
         read = sums.numpy()  # the same memory: a look at it takes a tenth of a tensor's
         for arrived in bring_back(drawn, (steps, sums), given + 1, lag_on(device)):
             if arrived > given and not math.isfinite(sum(read[arrived].tolist())):
-                raise _no_numbers(self._engine, bounds.first_frame + arrived, sums[arrived])
+                where = f"step {bounds.first_frame + arrived}"
+                raise no_numbers(where, sums[arrived], self._engine.precision)
             window.arrived = max(arrived, given)
             whole = window.whole_at(arrived)
             new = arrived > given and whole >= bounds.settled
@@ -463,21 +465,6 @@ class Composition:
         shape = self._items, self._config.num_codebooks, self._config.codebook_size
         at_once = max(1, lag_on(self._engine.device))
         return Noise(seed, *shape, self._engine.device, steps_at_once=at_once, mark=mark)
-
-
-def _no_numbers(engine: Engine, step: int, sums: Tensor) -> Refused:
-    items = [str(item) for item, fine in enumerate(sums.isfinite().tolist(), 1) if not fine]
-    wider = {
-        "fp16": "choose precision bf16 or fp32, whose range is larger",
-        "bf16": "choose precision fp32; if that fails too, download the checkpoint again",
-    }
-    damaged = "the weights are damaged: download the checkpoint again"
-    return Refused(
-        f"step {step} of item {', '.join(items)} (precision {engine.precision})",
-        got="logits that are NaN or infinite",
-        expected="numbers",
-        remedy=wider.get(engine.precision, damaged),
-    )
 
 
 def in_blocks(frames: Iterable[Tensor], size: int) -> Iterator[Tensor]:

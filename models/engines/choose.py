@@ -28,6 +28,7 @@ AUTO, TORCH, NUMBA, CUDA_GRAPH = "auto", "torch", "numba", "cuda-graph"
 ENGINES = (AUTO, TORCH, NUMBA, CUDA_GRAPH)
 ENGINE_VARIABLE = "MUSICGRAPH_ENGINE"
 INT8 = "int8"
+STEPWISE = "a model that composes step by step, no MAGNeT"
 PRECISIONS = ("auto", "fp32", INT8, "fp16", "bf16")
 
 
@@ -67,7 +68,7 @@ def choose(
             remedy="unset it for auto",
         )
     if wanted == CUDA_GRAPH:
-        return _on_cuda_graphs(precision, device, supports_fp16)
+        return _on_cuda_graphs(precision, device, config, supports_fp16)
     if wanted in (AUTO, NUMBA) and device == "cpu" and precision in ("auto", "fp32", INT8):
         trouble = _numba_trouble(config)
         if trouble is None:
@@ -96,6 +97,8 @@ def _numba_trouble(config: LMConfig | None) -> tuple[str, str] | None:
         return "Numba to be installed", "pip install 'musicgraph[cpu]'"
     if config is None:
         return None
+    if config.magnet is not None:
+        return STEPWISE, "take a MusicGen"
     uneven = [f"{name} {size}" for name, size in uneven_sizes(config).items()]
     if uneven:
         expected = f"a model whose sizes are multiples of {MULTIPLES}, not {', '.join(uneven)}"
@@ -103,14 +106,17 @@ def _numba_trouble(config: LMConfig | None) -> tuple[str, str] | None:
     return None
 
 
-def _on_cuda_graphs(precision: str, device: str, supports_fp16: bool) -> EngineChoice:
-    if device != "cuda":
-        raise Refused(
-            ENGINE_VARIABLE,
-            got=f"{CUDA_GRAPH} on {device}",
-            expected="cuda",
-            remedy="unset the variable",
-        )
+def _on_cuda_graphs(
+    precision: str, device: str, config: LMConfig | None, supports_fp16: bool
+) -> EngineChoice:
+    stepwise = config is None or config.magnet is None
+    for fine, got, expected in (
+        (device == "cuda", f"{CUDA_GRAPH} on {device}", "cuda"),
+        (stepwise, f"{CUDA_GRAPH} for a MAGNeT", STEPWISE),
+    ):
+        if not fine:
+            remedy = "unset the variable"
+            raise Refused(ENGINE_VARIABLE, got=got, expected=expected, remedy=remedy)
     return EngineChoice(CUDA_GRAPH, _torch_precision(precision, device, supports_fp16), device)
 
 

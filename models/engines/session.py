@@ -19,6 +19,7 @@ from ..config import LMConfig
 from ..lm import MusicGenLM, Reading, TextKV, seen_from, together
 from ..precision import NAMES
 from .slots import Slots
+from .whole import WholePiece
 
 Heard = Sequence[Conditioning | None]
 """what each branch of a slot listens to: a conditioning of one item, or nothing"""
@@ -104,6 +105,10 @@ class TorchEngine:
     @property
     def precision(self) -> str:
         return NAMES[self.lm.norm.weight.dtype]
+
+    def whole(self, heard: Heard, frames: int) -> WholePiece:
+        """Rows, one for each of `heard`, that read pieces of so many frames at once."""
+        return WholePiece(self.lm, heard, frames)
 
     def open(self, rows: int = 0, max_steps: int = 0) -> TorchSession:
         return TorchSession(self.lm, rows, max_steps)

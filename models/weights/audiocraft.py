@@ -272,6 +272,7 @@ def _model_config(
         style_size=settings.style and settings.style.hidden_size,
         own_delays=None if settings.delays == usual.delays else settings.delays,
         always_projects_text=usual.text_size == usual.hidden_size,
+        magnet=settings.magnet,
     )
     makes = SOUND if settings.makes_sound else MUSIC
     return ModelConfig(lm, text_config(text), codec_config(codec, lm.levels), makes)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..config import ChromaConfig, MERTConfig, StyleConfig
+from ..config import ChromaConfig, MagnetConfig, MERTConfig, StyleConfig
 from ..quoting import shown
 from ..refused import Refused
 from . import checkpoint_config as known
@@ -30,7 +30,7 @@ CODEC_NAME, PRETRAINED = "compression_model_checkpoint", "//pretrained/"
 SOUNDS = "chroma_stem", "style"
 SOUND_HEARD = "self_wav"
 """What audiocraft calls the sound that a model listens to."""
-MUSIC, SOUND = "musicgen", "audiogen"
+MUSIC, SOUND, MAGNET_SOUND = "musicgen", "audiogen", "audio_magnet"
 
 
 @dataclass(frozen=True)
@@ -87,6 +87,19 @@ LM: Mapping[str, Rule | Text] = {
 """Defaults are those of audiocraft's classes; what these would do without a word, and we cannot,
 has to be there.
 """
+
+MAGNET_LM = "transformer_lm_magnet"
+MAGNET: Mapping[str, Rule | Text] = {
+    **LM,
+    "solver": OneOf(("magnet", MAGNET_SOUND), "magnet"),
+    "lm_model": OneOf((MAGNET_LM,), MAGNET_LM),
+    "transformer_lm.causal": OneOf((False,), REQUIRED),
+    "transformer_lm.subcodes_context": Number(-1, 65536, default=5),
+    "codebooks_pattern.modeling": OneOf(("parallel",), REQUIRED),
+    "interleave_stereo_codebooks.use": _NO,
+    "masking.span_len": Number(1, 64),
+}
+"""What is other in a MAGNeT, which makes a piece at once."""
 
 TEXT: Mapping[str, Rule | Text] = {
     "name": Text(),
@@ -185,6 +198,8 @@ class LMSettings:
     """of a melody model"""
     style: StyleSettings | None
     """of a style model"""
+    magnet: MagnetConfig | None
+    """of a model that makes a piece at once"""
     codec: str
     """the name of a published codec, or nothing"""
     makes_sound: bool
@@ -257,7 +272,8 @@ def read_lm_settings(path: Path, text: object) -> LMSettings:
     """
     settings = _parsed(path, text)
     _check_kind(settings)
-    found = settings.read(LM)
+    at_once = settings.value("lm_model")[0] == MAGNET_LM
+    found = settings.read(MAGNET if at_once else LM)
     width, codebooks = found["transformer_lm.dim"], found["transformer_lm.n_q"]
     segment_s, codec = float(found["dataset.segment_duration"]), found[CODEC_NAME]
     conditioner, sound = _conditioners(settings)
@@ -272,7 +288,7 @@ def read_lm_settings(path: Path, text: object) -> LMSettings:
             "num_codebooks": codebooks,
             "audio_channels": 2 if found["interleave_stereo_codebooks.use"] else 1,
         },
-        delays=_delays(settings, found, codebooks),
+        delays=(0,) * codebooks if at_once else _delays(settings, found, codebooks),
         sample_rate=found["sample_rate"],
         segment_s=segment_s,
         text_encoder=text["name"],
@@ -281,20 +297,26 @@ def read_lm_settings(path: Path, text: object) -> LMSettings:
         if sound == "chroma_stem"
         else None,
         style=_style(settings, found["sample_rate"]) if sound == "style" else None,
+        magnet=_magnet(settings, found, sound) if at_once else None,
         codec=codec.removeprefix(PRETRAINED) if codec.startswith(PRETRAINED) else "",
-        makes_sound=found["solver"] == SOUND,
+        makes_sound=found["solver"] in (SOUND, MAGNET_SOUND),
     )
 
 
 def _check_kind(settings: _Settings) -> None:
-    """Raises Refused for models that need another way of composing than one step after another."""
-    kind, _ = settings.value("lm_model")
-    solver, _ = settings.value("solver")
-    for name, said in (("MAGNeT", "magnet"), ("JASCO", "jasco")):
-        if any(said in one for one in (kind, solver) if isinstance(one, str)):
-            raise settings.refused(
-                "lm_model", f"a {name} model", "a MusicGen or an AudioGen", "choose another model"
-            )
+    """Raises Refused for models that need another way of composing than those that are here."""
+    said = (settings.value(name)[0] for name in ("lm_model", "solver"))
+    if any("jasco" in one for one in said if isinstance(one, str)):
+        expected = "a MusicGen, an AudioGen or a MAGNeT"
+        raise settings.refused("lm_model", "a JASCO model", expected, "choose another model")
+
+
+def _magnet(settings: _Settings, found: dict[str, Any], sound: str) -> MagnetConfig:
+    """Raises Refused if it hears a sound, too."""
+    if sound:
+        raise settings.refused("conditioners", sound, "a text alone", "choose another model")
+    reach = found["transformer_lm.subcodes_context"]
+    return MagnetConfig(span=found["masking.span_len"], reach=None if reach < 0 else reach)
 
 
 def _delays(settings: _Settings, found: dict[str, Any], codebooks: int) -> tuple[int, ...]:

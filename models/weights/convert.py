@@ -191,11 +191,12 @@ def _length_and_direction(weight: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _config_json(config: ModelConfig) -> dict[str, Any]:
-    """Raises Refused for what it cannot say: other delays, a projection of text that transformers
+    """Raises Refused for what it cannot say: a MAGNeT, other delays, a projection of text that transformers
     leaves out, chroma of another window.
     """
     lm = config.lm
     for what, got, fine in (
+        ("way of composing", "a piece at once", lm.magnet is None),
         ("delays of the codebooks", lm.own_delays, lm.own_delays in (None, lm.usual_delays)),
         ("width of the text", lm.text_size, not lm.always_projects_text),
         ("style", "what hears it", config.style is None),

@@ -11,7 +11,7 @@ from ..refused import Refused
 from .audiocraft_config import LMSettings, read_lm_settings
 from .folder_kinds import COMPRESSION, STATE_DICT, is_audiocraft
 from .parts import CODEC, MERT_95M
-from .places import Found, makes_sound
+from .places import Found, official_of
 from .torch_archive import texts
 
 LARGEST_POINTER_BYTES = 64 * 1024  # a codec that is there is far larger
@@ -24,12 +24,15 @@ class ModelKind:
     melody: bool = False
     style: bool = False
     """whether it can follow one"""
+    piece_s: float | None = None
+    """how long all its pieces are, if it makes a piece at once"""
     needs: tuple[str, ...] = ()
     """parts that lie elsewhere, by the names that the checkpoint gives them"""
 
     def __str__(self) -> str:
         words = [self.makes or "unknown"]
         words += ["follows a melody"] * self.melody + ["follows a style"] * self.style
+        words += [f"{self.piece_s:g} s at once"] * (self.piece_s is not None)
         words += [f"needs {one}" for one in self.needs]
         return ", ".join(words)
 
@@ -37,8 +40,7 @@ class ModelKind:
 def kind_of(model: Found) -> ModelKind:
     """`open_checkpoint` is the judge of whether it is one at all."""
     if model.folder is None:
-        makes = SOUND if makes_sound(model.name) else MUSIC
-        return ModelKind(makes, "-melody" in model.name, "-style" in model.name)
+        return _of_name(model.name)
     if is_audiocraft(model.folder):
         return _of_audiocraft(model.folder)
     try:
@@ -49,6 +51,14 @@ def kind_of(model: Found) -> ModelKind:
         return ModelKind("")
 
 
+def _of_name(name: str) -> ModelKind:
+    known = official_of(name)
+    if known is None:
+        return ModelKind(MUSIC, "-melody" in name, "-style" in name)
+    makes = SOUND if known.sound else MUSIC
+    return ModelKind(makes, known.melody, known.style, known.piece_s)
+
+
 def _of_audiocraft(folder: Path) -> ModelKind:
     settings = _settings(folder / STATE_DICT)
     if settings is None:
@@ -56,7 +66,8 @@ def _of_audiocraft(folder: Path) -> ModelKind:
     makes = SOUND if settings.makes_sound else MUSIC
     style = settings.style is not None
     needs = settings.text_encoder, *_pointer(folder), *[MERT_95M] * style
-    return ModelKind(makes, settings.chroma is not None, style, needs)
+    piece_s = settings.segment_s if settings.magnet else None
+    return ModelKind(makes, settings.chroma is not None, style, piece_s, needs)
 
 
 def _settings(path: Path) -> LMSettings | None:

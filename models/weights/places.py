@@ -45,6 +45,8 @@ class Official:
     """whether it can follow a style; without one, again, the text models are better"""
     sound: bool = False
     """whether it makes sound effects, and no music"""
+    piece_s: float | None = None
+    """of a MAGNeT: how long all its pieces are"""
 
 
 # Text models in the order of preference when nobody names one: the last of them that is on disk.
@@ -61,6 +63,13 @@ OFFICIAL = (
     Official("facebook/musicgen-stereo-melody-large", round(10.64 * GB), melody=True),
     Official("facebook/musicgen-style", round(4.35 * GB), style=True),  # with its T5 and MERT
     Official("facebook/audiogen-medium", round(6.9 * GB), sound=True),  # with its T5
+    # MAGNeT, each with its T5
+    Official("facebook/magnet-small-10secs", round(2.0 * GB), piece_s=10),
+    Official("facebook/magnet-small-30secs", round(2.0 * GB), piece_s=30),
+    Official("facebook/magnet-medium-10secs", round(4.8 * GB), piece_s=10),
+    Official("facebook/magnet-medium-30secs", round(4.8 * GB), piece_s=30),
+    Official("facebook/audio-magnet-small", round(4.0 * GB), sound=True, piece_s=10),
+    Official("facebook/audio-magnet-medium", round(6.9 * GB), sound=True, piece_s=10),
 )
 
 
@@ -127,7 +136,7 @@ def default_model(
         return named, "MUSICGRAPH_MODEL names it"
     known = known_models(folders) if known is None else known
     on_disk = {model.name for model in known if model.on_disk}
-    music = [one for one in reversed(OFFICIAL) if not one.sound]
+    music = [one for one in reversed(OFFICIAL) if not one.sound and one.piece_s is None]
     fitting = [one for one in music if not follows or getattr(one, follows)]
     for official in sorted(fitting, key=lambda one: one.melody or one.style):
         for name in (official.id, official.id.rpartition("/")[2]):
@@ -185,9 +194,9 @@ def folder_name(hub_id: str) -> str:
     return name if is_official(hub_id) else f"{owner}--{name}"
 
 
-def makes_sound(name: str) -> bool:
-    """Whether this is a published model for sound effects, by its id or its folder's name."""
-    return any(one.sound and name in (one.id, folder_name(one.id)) for one in OFFICIAL)
+def official_of(name: str) -> Official | None:
+    """The published model of this id or folder's name."""
+    return next((one for one in OFFICIAL if name in (one.id, folder_name(one.id))), None)
 
 
 def is_official(name: str) -> bool:
