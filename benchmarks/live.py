@@ -2,10 +2,12 @@
 
     long      a steered performance, as fast as it goes: is its graph the same samples; how much
               memory after 30 s and at the end; the level of each 30 s
-    company   whether it is the same samples beside three others
+    company   whether it is the same samples beside others
     latency   performances in time: from the call to the first changed sample, with 1 and 4 of them
     quiet     the same where nobody else computes: its clock is the processor time that was spent,
               and what would be waited for is skipped
+    onset     where, beside the announced frame, the sound begins to be another one, by a twin that
+              is not told: the first sample that differs, and where the difference is loud
 
 Run: `python benchmarks/live.py long company latency`, some minutes. The last line is one JSON
 document.
@@ -29,7 +31,7 @@ import torch
 from musicgraph.app.studio.music import make_music, music_job
 from musicgraph.app.studio.performance import Performance, loaded_model
 from musicgraph.app.studio.said import Said
-from musicgraph.app.studio.stage import AHEAD_S, LivePlace, Stage
+from musicgraph.app.studio.stage import LivePlace, Stage
 from musicgraph.models.engines.processors import prepare_threads
 from musicgraph.workflows.executor import Runner
 from musicgraph.workflows.request import Request
@@ -126,26 +128,21 @@ def measure_long(model: str, length_s: float) -> dict[str, Any]:
     }
 
 
-def measure_company(model: str, length_s: float) -> dict[str, Any]:
+def measure_company(model: str, length_s: float, others: int) -> dict[str, Any]:
+    """The long performance among others."""
     runner = Runner()
-    request = Request(TEXTS[0], model=model, blend_s=2.0)
+    request = Request(TEXTS[0], model=model, seed=1, blend_s=2.0)
     loaded = loaded_model(runner, music_job(request, runner.classes, named_models={}), bool)
     frames = round(length_s * loaded.engine.config.frame_rate)
-    requests = [replace(request, prompt=text, seed=i) for i, text in enumerate(TEXTS)]
-
-    def begun(seed: int) -> Measured:
-        return Measured(Performance(loaded, requests[seed], frames=frames), length_s, seed)
-
-    alone = [begun(seed) for seed in range(len(TEXTS))]
-    for one in alone:
-        while one.play_some():
-            pass
-    together = playing = [begun(seed) for seed in range(len(TEXTS))]
+    playing = together = [
+        Measured(Performance(loaded, one, frames=frames), length_s, one.seed)
+        for one in (
+            replace(request, prompt=TEXTS[i % len(TEXTS)], seed=1 + i) for i in range(1 + others)
+        )
+    ]
     while playing:
         playing = [one for one in playing if one.play_some()]
-    pairs = zip(alone, together, strict=True)
-    same = [one.digest.hexdigest() == other.digest.hexdigest() for one, other in pairs]
-    return {"seconds": length_s, "performances": len(TEXTS), "the same as alone": same}
+    return {"seconds": length_s, "others": others, "sha256": together[0].digest.hexdigest()}
 
 
 # ---------------------------------------------------------------- latency
@@ -236,48 +233,105 @@ def measure_quiet(model: str, listeners: int, length_s: float) -> dict[str, Any]
             said = Said(text=dice.choice(TEXTS), cfg=dice.choice([2.5, 3.0, 3.5]))
             announced = places[number].say(said)
             now += time.process_time() - began
-            told.append((places[number], at, announced.frame * hop / rate))
+            made_s = places[number].heard_s
+            told.append((places[number], at, announced.frame * hop / rate, made_s))
             continue
-        now, began = max(now, place.due_at()), time.process_time()
+        due_at = place.due_at()
+        now, began = max(now, due_at), time.process_time()
         place.performance.play()
         spent_s.append(time.process_time() - began)
         now += spent_s[-1]
-        late_s += place.note_played(now)
-    heard = [place.due_at() - place.heard_s + AHEAD_S + second - at for place, at, second in told]
+        late_s += place.note_played(now, due_at)
+    heard = [_began(place) + second - at for place, at, second, _ in told]
+    first = [_began(place) + second - at for place, at, _, second in told]
     return {
         "listeners": listeners,
         "calls": len(told),
         "changed sound heard after s": _spread(heard),
+        "first sample that may differ heard after s": _spread(first),
+        "ahead at the end s": [round(place.ahead_s, 3) for place in places],
         "late_s": round(late_s, 2),
         "processor time": round(sum(spent_s) / length_s / listeners, 3),
     }
+
+
+def _began(place: LivePlace) -> float:
+    """When the first sample was heard, or would have been."""
+    return place.due_at() - place.heard_s + place.ahead_s
+
+
+# ---------------------------------------------------------------- where the sound is another one
+
+LOUD_DB = -20.0
+"""of the difference, beside the music"""
+STEP_S = 0.01
+
+
+def measure_onset(model: str, calls: int) -> dict[str, Any]:
+    """In seconds of music, from what was made when it was told, and from the announced frame."""
+    runner, dice = Runner(), random.Random(2)
+    request = Request(TEXTS[0], model=model, blend_s=0.0)
+    loaded = loaded_model(runner, music_job(request, runner.classes, named_models={}), bool)
+    found: dict[str, list[float]] = {"first": [], "loud": [], "loud beside announced": []}
+    for seed in range(calls):
+        one, other = (Performance(loaded, replace(request, seed=seed)) for _ in range(2))
+        pieces = dice.randint(10, 30)
+        for performance in (one, other):
+            for _ in range(pieces):
+                performance.play()
+        made_s = one.samples / one.sample_rate
+        announced = one.say(Said(text=dice.choice(TEXTS[1:]), cfg=dice.choice([2.5, 3.5])))
+        sounds = [torch.cat([p.play() for _ in range(20)], dim=1)[0] for p in (one, other)]
+        first, loud = _differs(*sounds, one.sample_rate)
+        found["first"].append(first)
+        found["loud"].append(loud)
+        found["loud beside announced"].append(made_s + loud - announced.second)
+    return {"calls": calls, **{name: _spread(values) for name, values in found.items()}}
+
+
+def _differs(one: torch.Tensor, other: torch.Tensor, rate: int) -> tuple[float, float]:
+    """When two sounds `[samples]` first differ, and when they differ loudly, in seconds."""
+    apart, step = one - other, round(STEP_S * rate)
+    first = int((apart != 0).nonzero()[0]) / rate
+    levels = apart[: len(apart) // step * step].unflatten(0, (-1, step)).square().mean(dim=1)
+    loud = levels > other.square().mean() * 10 ** (LOUD_DB / 10)
+    return first, int(loud.nonzero()[0]) * STEP_S
 
 
 def _spread(values: list[float]) -> dict[str, float]:
     ordered = sorted(values)
     return {
         "median": round(statistics.median(ordered), 3),
-        "p90": round(ordered[int(0.9 * (len(ordered) - 1))], 3),
+        "p95": round(ordered[round(0.95 * (len(ordered) - 1))], 3),
         "most": round(ordered[-1], 3),
     }
 
 
+WHAT = ["long", "company", "latency", "quiet", "onset"]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Live music measured.")
-    parser.add_argument("what", nargs="+", choices=["long", "company", "latency", "quiet"])
+    parser.add_argument("what", nargs="+", choices=WHAT)
     parser.add_argument("--model", default="pocket")
     parser.add_argument("--seconds", type=float, default=600.0)
     parser.add_argument("--calls", type=int, default=12)
+    parser.add_argument("--others", type=int, default=3, help="beside the long performance")
     asked = parser.parse_args()
     found: dict[str, Any] = {}
     if "long" in asked.what:
         found["long"] = measure_long(asked.model, asked.seconds)
     if "company" in asked.what:
-        found["company"] = measure_company(asked.model, asked.seconds)
+        found["company"] = measure_company(asked.model, asked.seconds, asked.others)
+    if "long" in found and "company" in found:
+        same = found["company"]["sha256"] == found["long"]["sha256"]
+        found["company"]["the same samples as alone"] = same
     if "latency" in asked.what:
         found["latency"] = [measure_latency(asked.model, n, asked.calls) for n in (1, 4)]
     if "quiet" in asked.what:
         found["quiet"] = [measure_quiet(asked.model, n, 24.0) for n in (1, 4)]
+    if "onset" in asked.what:
+        found["onset"] = measure_onset(asked.model, asked.calls)
     print(json.dumps(found))
 
 

@@ -21,7 +21,7 @@ from torch.nn import functional as F
 
 from . import codec_layers, onednn
 
-_ROWS = 10  # frames that the slowest transposed convolution gets with each push
+_ROWS = 5  # frames that the slowest transposed convolution gets with each push
 
 
 def _without(x: Tensor, count: int) -> Tensor:

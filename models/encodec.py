@@ -21,7 +21,7 @@ from .config import CodecConfig
 from .refused import Refused
 
 OWN_CODEC = "use the codec that the tokens were made for"
-BLOCK_FRAMES = 10
+BLOCK_FRAMES = 5
 """sound is made of tokens in blocks of this size, so that streaming or not gives the same result"""
 ENCODED_FRAMES = 50
 """and tokens of sound in blocks of this one"""
@@ -143,11 +143,15 @@ class CodecStream:
         self._decoder = LayerStream(codec.decoder)
         self._held: Tensor | None = None
 
-    def push(self, tokens: Tensor) -> Tensor:
-        """`[B, K, t]` → the samples that are certain by now, `[B, C, n]`; n may be 0."""
+    def push(self, tokens: Tensor, *, goes_on: bool = False) -> Tensor:
+        """`[B, K, t]` → the samples that are certain by now, `[B, C, n]`; n may be 0.
+
+        A whole block waits until something follows it, since the last one is decoded otherwise;
+        where the caller knows that it `goes_on`, it need not wait.
+        """
         held = tokens if self._held is None else torch.cat([self._held, tokens], dim=2)
-        pieces = []
-        while held.shape[2] > BLOCK_FRAMES:
+        pieces, least = [], BLOCK_FRAMES + (not goes_on)
+        while held.shape[2] >= least:
             pieces.append(self._decode(held[:, :, :BLOCK_FRAMES], final=False))
             held = held[:, :, BLOCK_FRAMES:]
         self._held = held
@@ -155,7 +159,7 @@ class CodecStream:
 
     def close(self) -> Tensor:
         """The samples that were still held back."""
-        if self._held is None:
+        if self._held is None or not self._held.shape[2]:
             raise Refused(
                 "tokens",
                 got="no frames",

@@ -8,6 +8,7 @@ import json
 import sys
 import threading
 from dataclasses import replace
+from types import SimpleNamespace
 
 import httpx
 import pytest
@@ -23,7 +24,16 @@ from musicgraph.app.studio.performance import Performance, loaded_model
 from musicgraph.app.studio.queue import JobQueue
 from musicgraph.app.studio.said import Said, Words, read_said
 from musicgraph.app.studio.settings import AppSettings
-from musicgraph.app.studio.stage import Stage, StageFull
+from musicgraph.app.studio.stage import (
+    CALMER,
+    LEAST_AHEAD_S,
+    MOST_AHEAD_S,
+    SPARE,
+    LivePlace,
+    Stage,
+    StageFull,
+)
+from musicgraph.models.encodec import BLOCK_FRAMES, CodecStream
 from musicgraph.models.refused import Refused
 from musicgraph.workflows.executor import Runner
 from musicgraph.workflows.inputs import BadInput
@@ -60,11 +70,14 @@ def loaded(runner, request_):
 
 
 def played(performance, sayings, blocks=16):
-    """Its sound, while things are said or done after so many blocks; it ends after the last."""
-    sound, after = [], 0
+    """Its sound, while things are said or done after so many times two blocks; it ends after the
+    last of them.
+    """
+    sound, pieces = [], 0
     while (piece := performance.play()) is not None:
         sound.append(piece)
-        after += 1
+        pieces += 1
+        after = pieces / 2
         if after in sayings:
             sayings[after](performance)
         if after == blocks and not performance.is_over:
@@ -128,7 +141,7 @@ def test_a_performance_is_the_same_alone_and_among_others(loaded, request_):
     alone = [played(Performance(loaded, replace(request_, seed=i)), w) for i, w in enumerate(ways)]
     together = [Performance(loaded, replace(request_, seed=i)) for i in range(3)]
     sounds = [[], [], []]
-    for block in range(1, 20):
+    for block in (piece / 2 for piece in range(1, 40)):
         for performance, sound, sayings in zip(together, sounds, ways, strict=True):
             piece = performance.play()
             sound += [] if piece is None else [piece]
@@ -146,16 +159,33 @@ def test_the_graph_of_what_still_plays_is_what_was_played_so_far(runner, loaded,
     performance.say(Said(text="loud drums"))
     sound += [performance.play() for _ in range(3)]
     again = make_music(runner, performance.score()).waveform[0]
-    settled = 8 * 10 * 160  # samples: blocks that no end of the piece can reach
+    settled = 7 * BLOCK_FRAMES * 160  # samples: blocks that no end of the piece can reach
     assert torch.equal(torch.cat(sound, dim=1)[:, :settled], again[:, :settled])
 
 
-def test_it_ends_by_itself_where_that_was_agreed(loaded, request_):
-    performance = Performance(loaded, request_, frames=37)
+@pytest.mark.parametrize("frames", [37, 8 * BLOCK_FRAMES, 8 * BLOCK_FRAMES + 1])
+def test_it_ends_by_itself_where_that_was_agreed(runner, loaded, request_, frames):
+    performance = Performance(loaded, request_, frames=frames)
     sound = []
     while (piece := performance.play()) is not None:
         sound.append(piece)
-    assert torch.cat(sound, dim=1).shape == (1, 37 * 160)
+    assert torch.equal(torch.cat(sound, dim=1), make_music(runner, performance.score()).waveform[0])
+    assert performance.samples == frames * 160
+
+
+def test_what_is_said_holds_from_the_next_frame_on_and_all_before_it_is_sound_already(
+    loaded, request_
+):
+    performance, config = Performance(loaded, request_), loaded.engine.config
+    alone = CodecStream(loaded.codec, config.channels)
+    for block in range(1, 5):
+        performance.play()
+        assert performance.frames == block * BLOCK_FRAMES
+    frames = torch.zeros(1, config.num_codebooks, performance.frames, dtype=torch.int64)
+    certain = alone.push(frames, goes_on=True).shape[2]
+    assert performance.samples == certain, "nothing is held back that no frame can change"
+    announced = performance.say(Said(text="loud drums"))
+    assert announced.frame == performance.frames + config.max_delay
 
 
 # ---------------------------------------------------------------- what cannot be said
@@ -203,7 +233,7 @@ def test_what_cannot_be_is_refused_and_changes_nothing(loaded, request_, said, w
     with pytest.raises(Refused, match=words):
         performance.say(said)
     sound = torch.cat([first, played(performance, {})], dim=1)
-    assert torch.equal(sound, played(Performance(loaded, request_), {}, 17))
+    assert torch.equal(sound, played(Performance(loaded, request_), {}, 16.5))
 
 
 def test_there_is_nothing_to_undo_or_to_write_down_at_first(loaded, request_):
@@ -294,6 +324,26 @@ def test_a_listener_who_does_not_take_its_sound_is_let_go():
         listener(torch.zeros(1, 1600))
     pieces = [piece for batch in listener.stream.batches() for piece in batch]
     assert MAX_BACKLOG < len(pieces) <= MAX_BACKLOG + 2 and listener.stream.over
+
+
+def test_sound_is_made_earlier_where_that_takes_longer_and_later_when_it_is_quick_again():
+    performance = SimpleNamespace(samples=0, sample_rate=1000)
+    place, now = LivePlace(None, "", performance, print, {}), 1.0
+
+    def ahead_after(*pieces_s):
+        nonlocal now
+        for took_s in pieces_s:
+            due_at = place.due_at()
+            now = max(now, due_at) + took_s
+            performance.samples += 100
+            place.note_played(now, due_at)
+        return place.ahead_s
+
+    assert ahead_after(0.01, 0.02, 0.03) == LEAST_AHEAD_S
+    assert ahead_after(0.08) == pytest.approx(SPARE * 0.08)
+    assert ahead_after(0.02) == pytest.approx(CALMER * SPARE * 0.08)
+    assert ahead_after(0.4) == MOST_AHEAD_S
+    assert ahead_after(*[0.02] * 200) == LEAST_AHEAD_S
 
 
 def test_there_are_only_so_many_places_and_a_closed_stage_sends_all_home(runner, request_):

@@ -55,7 +55,7 @@ EVENTS_TYPE = "text/event-stream"
 TICK_S = 1.0
 PATIENCE_S = 60.0
 """after which a performance that nobody listens to gives its place to others"""
-MAX_BACKLOG = 150
+MAX_BACKLOG = 300
 """pieces that a listener has not taken: some 30 s; who is further behind is let go"""
 LAST = ("over", "closed", "failed")
 

@@ -153,7 +153,8 @@ class Performance:
                 if self.is_over:
                     return None
                 tokens, is_over, fading = self._next_tokens(), self.is_over, self._fading
-            pieces = [] if tokens is None else [self._sound.push(tokens)]
+            # an end is never told nearer than a frame behind these
+            pieces = [] if tokens is None else [self._sound.push(tokens, goes_on=not is_over)]
             if is_over:
                 pieces.append(self._sound.close())
             sound = torch.cat(pieces, dim=2)[0]
@@ -163,13 +164,12 @@ class Performance:
         return sound
 
     def _next_tokens(self) -> Tensor | None:
-        """As many as make the next block of sound certain, `[1, K, t]`."""
+        """As many as the next block of sound is made of, `[1, K, t]`."""
         import torch
 
         from ...models.encodec import BLOCK_FRAMES
 
-        held = self.frames - 1  # one more than whole blocks: what follows a block makes it certain
-        wanted = BLOCK_FRAMES - held % BLOCK_FRAMES if self.frames else BLOCK_FRAMES + 1
+        wanted = BLOCK_FRAMES - self.frames % BLOCK_FRAMES
         pieces, count = [], 0
         while count < wanted and (piece := next(self._pieces, None)) is not None:
             if piece.shape[2]:

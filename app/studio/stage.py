@@ -26,8 +26,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("musicgraph")
 
-AHEAD_S = 0.2
-"""of sound that is there before it is heard"""
+LEAST_AHEAD_S, MOST_AHEAD_S = 0.05, 0.3
+"""of sound that is there before it is heard: what is said cannot change it any more"""
+SPARE = 1.5
+"""times as long as a piece took to come, from when it was due, the next ones are begun early"""
+CALMER = 0.98
+"""by how much less early with each piece that came in time"""
 LATE_S = 0.5
 """so much later than it was due, sound leaves a gap that is heard, and said"""
 FULL_RETRY_S = 60
@@ -65,6 +69,9 @@ class LivePlace:
         self._stage, self.on_news, self._named_models = stage, on_news, named_models
         self.listeners: list[OnSound] = []
         self._began: float | None = None
+        self.ahead_s = LEAST_AHEAD_S
+        """how long before it is heard its sound is made: longer where that takes longer"""
+        self._played_at = 0.0
         self._paused_at: float | None = time.monotonic()
 
     def say(self, said: Said) -> Announced:
@@ -117,7 +124,7 @@ class LivePlace:
         """When its next sound has to be made."""
         if self._began is None:
             return 0.0
-        return self._began + self.heard_s - AHEAD_S
+        return self._began + self.heard_s - self.ahead_s
 
     def go_on(self, now: float) -> None:
         if self._began is not None and self._paused_at is not None:
@@ -127,11 +134,15 @@ class LivePlace:
     def pause(self, now: float) -> None:
         self._paused_at = now
 
-    def note_played(self, now: float) -> float:
+    def note_played(self, now: float, was_due_at: float) -> float:
         """Its clock begins with its first sound. How late that was which has just been made."""
+        took_s = now - max(was_due_at, self._played_at)
+        self._played_at = now
         if self._began is None:
             self._began = now if self.heard_s else None
             return 0.0
+        ahead_s = max(SPARE * took_s, CALMER * self.ahead_s, LEAST_AHEAD_S)
+        self.ahead_s = min(MOST_AHEAD_S, ahead_s)
         late = now - (self._began + self.heard_s)
         if late > LATE_S:
             self._began += late
@@ -277,11 +288,12 @@ class Stage:
         return None
 
     def _play_some(self, place: LivePlace) -> None:
+        due_at = place.due_at()
         sound = place.performance.play()
         if sound is None or self._closed:
             return
         with self._changed:
-            listeners, late_s = list(place.listeners), place.note_played(time.monotonic())
+            listeners, late_s = list(place.listeners), place.note_played(time.monotonic(), due_at)
         for listener in listeners if sound.shape[1] else ():
             listener(sound)
         if late_s:
