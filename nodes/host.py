@@ -298,6 +298,17 @@ def data_folders() -> dict[str, Path]:
     return {"input": run.input_dir, "output": run.output_dir, "temp": run.temp_dir}
 
 
+def keeps_graphs() -> bool:
+    """Whether files carry the graph that made them; a runner of ours that wants none hands none
+    out.
+    """
+    if inside_comfyui():
+        from comfy.cli_args import args  # pyright: ignore[reportMissingImports]
+
+        return not args.disable_metadata
+    return True
+
+
 def model_folders() -> list[Path]:
     """Folders whose subfolders are checkpoints, in order of preference."""
     if inside_comfyui():

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 from ..models.disk.files import replace_file
 from ..models.refused import Refused
 from . import host, names, wires
+from .graph_tags import HIDDEN, item_tags
 
 log = logging.getLogger("musicgraph")
 
@@ -45,7 +47,8 @@ class AudioLoopSave:
                     {"default": "audio/loop", "tooltip": "Folder and name within the output "
                      "folder; a number follows."},
                 ),
-            }
+            },
+            "hidden": HIDDEN,
         }  # fmt: skip
 
     @classmethod
@@ -57,7 +60,14 @@ class AudioLoopSave:
         return True
 
     def save(
-        self, audio: dict[str, Any], bars: int, bpm: float, beats: int, filename_prefix: str
+        self,
+        audio: dict[str, Any],
+        bars: int,
+        bpm: float,
+        beats: int,
+        filename_prefix: str,
+        prompt: Mapping[str, Any] | None = None,
+        extra_pnginfo: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
         from ..models.bars import Bars
         from ..models.loop_file import loop_wav
@@ -69,10 +79,11 @@ class AudioLoopSave:
         if peak > 1:
             log.warning("Audio Loop Save: peaks above full scale; scaled by %.3f", 1 / peak)
         folder = host.data_folders()["output"]
-        for sound in waveform / peak:
+        for item, sound in enumerate(waveform / peak):
+            tags = item_tags(prompt, extra_pnginfo, item, len(waveform))
             directory, subfolder, name, number = names.save_place(filename_prefix, folder, SUFFIX)
             filename = f"{name}_{number:05}{SUFFIX}"
-            replace_file(directory / filename, loop_wav(sound.T.numpy(), rate, length))
+            replace_file(directory / filename, loop_wav(sound.T.numpy(), rate, length, tags))
             saved.append({"filename": filename, "subfolder": subfolder, "type": "output"})
         return {"ui": {"audio": saved}, "result": (audio,)}
 

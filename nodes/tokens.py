@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..models.config import MAX_DURATION_S
 from ..models.disk.files import open_file, replace_file
-from ..models.disk.json_file import strict_json
 from ..models.refused import Refused
 from . import host, names, wires
+from .graph_tags import HIDDEN, item_tags
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -52,7 +52,7 @@ class AudioTokensSave:
                     },
                 ),
             },
-            "hidden": {"prompt": "PROMPT", "extra_pnginfo": "EXTRA_PNGINFO"},
+            "hidden": HIDDEN,
         }
 
     @classmethod
@@ -78,9 +78,7 @@ class AudioTokensSave:
         folder = host.data_folders()["output"]
         directory, subfolder, name, number = names.save_place(filename_prefix, folder, SUFFIX)
         filename = f"{name}_{number:05}{SUFFIX}"
-        graph = {**({"prompt": prompt} if prompt else {}), **(extra_pnginfo or {})}
-        tags = {key: strict_json(one) for key, one in graph.items()}
-        content = token_bytes(described, ready, tags)
+        content = token_bytes(described, ready, item_tags(prompt, extra_pnginfo))
         replace_file(directory / filename, content)
         saved = {"filename": filename, "subfolder": subfolder, "type": "output"}
         return {"ui": {"tokens": [saved]}}

@@ -20,6 +20,8 @@ from musicgraph.nodes.loop_file import AudioLoopSave
 from musicgraph.nodes.sample import MusicGenSampler
 from musicgraph.nodes.text import MusicGenTextEncode
 from musicgraph.workflows.media.audio import read_audio
+from musicgraph.workflows.media.tags import read_tags
+from musicgraph.workflows.reader import read_document
 
 DRAWING = {"cfg": 3.0, "temperature": 1.0, "top_k": 50, "top_p": 0.0}
 RATE = 8000
@@ -190,6 +192,22 @@ def test_a_saved_loop_holds_the_samples_and_its_points(loaded, take, tmp_path):
     assert rate == RATE and np.abs(samples - audio["waveform"][0, 0].numpy()).max() <= 0.5 / 32768
     assert torch.equal(read_audio(path)[0], torch.from_numpy(samples)[None])
     assert path.read_bytes().endswith(Bars(1, 240.0).riff_chunks(8000, RATE))
+
+
+def test_a_saved_loop_carries_the_graph_of_its_take_and_is_a_loop_all_the_same(tmp_path):
+    one = {"1": {"class_type": "X", "inputs": {}}}
+    takes = {"waveform": torch.rand(2, 1, 8000) - 0.5, "sample_rate": RATE}
+
+    def take(item, items):
+        return ({f"{item}{items}": one["1"]}, {"workflow": {"nodes": [item]}})
+
+    with running(Run(output_dir=tmp_path, take=take)):
+        AudioLoopSave().save(takes, 1, 240.0, 4, "two", one, {"workflow": {"nodes": []}})
+    for item, path in enumerate(sorted(tmp_path.glob("*.wav"))):
+        assert read_document(path).api == {f"{item}2": one["1"]}
+        assert json.loads(read_tags(path)["workflow"]) == {"nodes": [item]}
+        assert soundfile.info(path).frames == 8000
+        assert path.read_bytes().endswith(Bars(1, 240.0).riff_chunks(8000, RATE))
 
 
 def test_what_a_tempo_is_named_as(tmp_path):

@@ -13,6 +13,7 @@ import torch
 from musicgraph.models.disk import cache
 from musicgraph.models.refused import Refused
 from musicgraph.nodes import host
+from musicgraph.nodes.graph_tags import item_tags
 
 
 class PressedStop(Exception):
@@ -47,9 +48,12 @@ class Comfy:
         )
         folders.get_folder_paths = lambda key: self.folders[key]
         folders.get_user_directory = lambda: "/comfy/user"
+        options = types.ModuleType("comfy.cli_args")
+        options.args = types.SimpleNamespace(disable_metadata=False)
         comfy = types.ModuleType("comfy")
         comfy.model_management, comfy.model_patcher, comfy.utils = memory, patcher, utils
-        for module in (comfy, memory, patcher, utils, folders):
+        comfy.cli_args = options
+        for module in (comfy, memory, patcher, utils, folders, options):
             monkeypatch.setitem(sys.modules, module.__name__, module)
 
     def _throw(self):
@@ -119,6 +123,13 @@ def test_inside_comfyui_what_is_kept_to_save_time_lies_in_its_user_folder(comfy,
     monkeypatch.setattr(cache, "_chosen", [])
     host.register_model_folder()
     assert cache.folder() == Path("/comfy/user/musicgraph")
+
+
+def test_a_file_saved_inside_comfyui_carries_its_graph_unless_comfyui_was_told_not_to(comfy):
+    graph, picture = {"1": {"class_type": "X", "inputs": {}}}, {"workflow": {"nodes": []}}
+    assert item_tags(graph, picture, 1, 2).keys() == {"prompt", "workflow"}
+    sys.modules["comfy.cli_args"].args.disable_metadata = True
+    assert item_tags(graph, picture) == {}
 
 
 def test_inside_comfyui_modules_are_under_its_memory_manager(comfy):

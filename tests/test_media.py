@@ -11,10 +11,11 @@ import torch
 from musicgraph.models.disk import files
 from musicgraph.models.limits import Limits
 from musicgraph.models.refused import Refused
+from musicgraph.nodes.graph_tags import workflow_tags
 from musicgraph.nodes.host import Interrupted, Run, running
 from musicgraph.workflows.media import audio as media
 from musicgraph.workflows.media.encode import CODINGS
-from musicgraph.workflows.media.tags import read_tags, workflow_tags
+from musicgraph.workflows.media.tags import read_tags
 
 
 def tone(rate=32000, seconds=0.5, channels=1):

@@ -11,10 +11,10 @@ import pytest
 import torch
 from fakes import checked, node, opened
 
+from musicgraph.nodes.graph_tags import workflow_tags
 from musicgraph.workflows import reader
 from musicgraph.workflows.media.audio import write_audio
 from musicgraph.workflows.media.id3 import MAX_TAG_BYTES
-from musicgraph.workflows.media.tags import workflow_tags
 from musicgraph.workflows.problems import WorkflowError
 
 API = {"1": node("Number", value=2), "3": node("Show", value=["1", 0], label="é")}

@@ -125,6 +125,17 @@ def test_a_note_says_what_it_is_for_and_no_node_is_out_of_date(path, classes):
     assert not any("DEPRECATED" in title for title in titles)
 
 
+def test_the_default_graph_is_an_app_too_of_values_and_a_result_that_are_there(classes):
+    ui = loaded(FOLDER / "text_to_music.json")
+    kinds = {str(node["id"]): node["type"] for node in ui["nodes"]}
+    shown, results = ui["extra"]["linearData"]["inputs"], ui["extra"]["linearData"]["outputs"]
+    assert [name for _, name in shown] == ["text", "duration", "seed", "model"]
+    for node_id, name in shown:
+        assert NodeSpec.of(kinds[node_id], classes[kinds[node_id]]).inputs[name].is_widget
+    assert results == ["5"] and classes[kinds["5"]].OUTPUT_NODE
+    assert ui["extra"]["linearMode"] is False, "it opens as the graph that it is"
+
+
 # ---------------------------------------------------------------- runs
 
 

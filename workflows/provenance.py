@@ -36,6 +36,7 @@ ONE_BY_ONE = {
     "SaveAudioMP3": "audio",
     "SaveAudioOpus": "audio",
     "SaveAudioAdvanced": "audio",
+    "AudioLoopSave": "audio",
     "PreviewAudio": "audio",
     "AudioSpectrogram": "audio",
     "SaveImage": "images",

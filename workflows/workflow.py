@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+from ..nodes.graph_tags import workflow_tags
 from . import api_format, ui_format, ui_writer
 from .canvas import Canvas, graph_of, with_page_tokens
 from .graph import Graph
-from .media.tags import workflow_tags
 from .problems import WorkflowError
 from .reader import Document
 from .registry import NodeSpecs

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ...nodes.graph_tags import workflow_tags
 from ...nodes.host import Run, running
 from ...workflows import api_format
 from ...workflows.default_graph import SAVER, workflow_for
 from ...workflows.media.audio import full_scale_factor
-from ...workflows.media.tags import workflow_tags
 from ...workflows.provenance import MadeWiths, Provenance
 from ...workflows.registry import NodeClasses, NodeSpecs, node_classes
 from ...workflows.request import Request

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 import numpy as np
 
+from ...models.id3_chunk import id3_chunk
 from ...models.quoting import shown
 from ...models.refused import Refused
-from .id3 import id3_chunk
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -1,11 +1,10 @@
-"""ID3 tags: written into WAV files, and looked at before FFmpeg reads them, which unpacks
-compressed frames before anybody can bound them.
+"""ID3 tags, looked at before FFmpeg reads them, which unpacks compressed frames before anybody can
+bound them.
 """
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Literal
 
@@ -76,29 +75,6 @@ def _id3_claims(tag: bytes, version: int) -> Iterator[int]:
         elif version == 3 and tag[place + 9] & 0x80:
             yield max(int.from_bytes(claim, "big"), size)
         place += 10 + size
-
-
-# ---------------------------------------------------------------- writing
-
-
-def id3_chunk(tags: Mapping[str, str]) -> bytes:
-    """A chunk of a WAV file with these texts (ID3v2.4, a TXXX frame in UTF-8 for each); empty
-    without any.
-    """
-    if not tags:
-        return b""
-    frames = b"".join(_text_frame(name, text) for name, text in tags.items())
-    tag = b"ID3\x04\0\0" + _as_syncsafe(len(frames)) + frames
-    return b"id3 " + struct.pack("<I", len(tag)) + tag + b"\0" * (len(tag) % 2)
-
-
-def _text_frame(name: str, text: str) -> bytes:
-    body = b"\x03" + f"{name}\0{text}".encode("utf-8", "replace")
-    return b"TXXX" + _as_syncsafe(len(body)) + b"\0\0" + body
-
-
-def _as_syncsafe(number: int) -> bytes:
-    return bytes(number >> bits & 0x7F for bits in (21, 14, 7, 0))
 
 
 def _syncsafe(four: bytes) -> int:

@@ -1,5 +1,5 @@
-"""The tags in which ComfyUI keeps the graph that made a file, and ours beside them: read from
-strangers' files, and made for ours.
+"""The tags in which ComfyUI keeps the graph that made a file, and ours beside them, read from
+strangers' files.
 
 Only the tags that are wanted are unpacked, and no further than a workflow may be long.
 """
@@ -7,12 +7,11 @@ Only the tags that are wanted are unpacked, and no further than a workflow may b
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from ...models.disk.files import open_file
-from ...models.disk.json_file import strict_json
 from .audio import open_container
 from .id3 import MAX_TAG_BYTES, too_large
 
@@ -37,14 +36,6 @@ def read_tags(path: str | Path) -> dict[str, str]:
         if len(text) > MAX_TAG_BYTES:
             raise too_large(path, f"the tag {name} of {len(text) >> 20} MB")
     return wanted
-
-
-def workflow_tags(prompt: object, extra_pnginfo: Mapping[str, Any] | None) -> dict[str, str]:
-    """The tags by which ComfyUI finds the graph again: each value as strict JSON text, NaN as null,
-    as a page writes.
-    """
-    tags = {} if prompt is None else {"prompt": prompt}
-    return {name: strict_json(value) for name, value in {**tags, **(extra_pnginfo or {})}.items()}
 
 
 # ---------------------------------------------------------------- PNG

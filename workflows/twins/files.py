@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 from ...models.disk.files import open_file
 from ...models.quoting import shown
 from ...models.refused import Refused
+from ...nodes.graph_tags import HIDDEN, item_tags
 from ...nodes.host import current_run
 from ...nodes.names import input_path
 from ..media.encode import CODINGS
 from .rates import check_made, resampled
-from .saving import HIDDEN, item_tags, places, prefix_answer, temporary_prefix
+from .saving import places, prefix_answer, temporary_prefix
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ...models.disk.files import replace_file
+from ...nodes.graph_tags import HIDDEN, item_tags
 from ...nodes.host import check_stop
-from .saving import HIDDEN, item_tags, places, prefix_answer, temporary_prefix
+from .saving import places, prefix_answer, temporary_prefix
 
 if TYPE_CHECKING:
     from torch import Tensor

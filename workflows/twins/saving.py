@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import secrets
 import string
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from ...models.refused import Refused
 from ...nodes.host import current_run
 from ...nodes.names import check_prefix, save_place
-from ..media.tags import workflow_tags
-
-HIDDEN = {"prompt": "PROMPT", "extra_pnginfo": "EXTRA_PNGINFO"}
 
 
 def prefix_answer(prefix: str | None, ending: str) -> bool | str:
@@ -38,17 +35,6 @@ def places(
             directory / filename,
             {"filename": filename, "subfolder": subfolder, "type": folder_type},
         )
-
-
-def item_tags(
-    prompt: Mapping[str, Any] | None,
-    extra_pnginfo: Mapping[str, Any] | None,
-    item: int,
-    items: int,
-) -> dict[str, str]:
-    """Of the file of one item, which has a graph of its own if it was made beside others."""
-    own = current_run().take(item, items) if prompt is not None and items > 1 else None
-    return workflow_tags(*(own or (prompt, extra_pnginfo)))
 
 
 def temporary_prefix() -> str:

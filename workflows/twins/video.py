@@ -8,11 +8,11 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from ...models.refused import Refused
+from ...nodes.graph_tags import HIDDEN, item_tags
 from ...nodes.host import current_run
 from ...nodes.names import input_path
-from ..media.tags import workflow_tags
 from .files import files_of_kinds
-from .saving import HIDDEN, places, prefix_answer
+from .saving import places, prefix_answer
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -211,7 +211,7 @@ class SaveVideo:
 
         encodes = codec == "h264" and others.get("codec.encoding") == "re-encode"
         crf = others.get("codec.encoding.crf", 23.0) if encodes else None
-        tags = workflow_tags(prompt, extra_pnginfo)
+        tags = item_tags(prompt, extra_pnginfo)
         ((path, entry),) = places(filename_prefix, "output", ENDING, 1, size(video))
         write_video(path, video, tags=tags, container=format, codec=codec, crf=crf)
         return {"ui": {"images": [entry], "animated": (True,)}, "result": (video,)}
