@@ -13,7 +13,7 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Callable, Collection, Generator, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
-    from ..models.compose.company import SamplerCall
 
 log = logging.getLogger("musicgraph")
 
@@ -83,8 +82,6 @@ class Run:
     """called with (item, of how many): the graph, and what goes beside it, of a file that holds
     this one item; None: those of all
     """
-    compose: Callable[[SamplerCall], Generator[Tensor, None, None]] | None = None
-    """gives a piece's frames, which may be made in company; None: each by itself"""
 
 
 _run: contextvars.ContextVar[Run | None] = contextvars.ContextVar("musicgraph_run", default=None)
@@ -132,6 +129,17 @@ def check_stop() -> None:
         comfy.model_management.throw_exception_if_processing_interrupted()
     elif current_run().stopped():
         raise Interrupted("stopped by the user")
+
+
+@contextlib.contextmanager
+def held(lock: threading.Lock) -> Iterator[None]:
+    """While a lock is held. Raises if the user pressed stop before it could be taken."""
+    while not lock.acquire(timeout=TICK_S):
+        check_stop()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 class Progress:
@@ -259,12 +267,6 @@ def report_tokens(block: TokenBlock) -> None:
     """
     if not inside_comfyui():
         current_run().on_tokens(block)
-
-
-def composed(piece: SamplerCall) -> Generator[Tensor, None, None]:
-    """The frames of a piece. A runner of several graphs may have made it beside others."""
-    compose = None if inside_comfyui() else current_run().compose
-    return piece.stream() if compose is None else compose(piece)
 
 
 # ---------------------------------------------------------------- folders

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from typing import TYPE_CHECKING, Protocol
 
 from ..models.engines.choose import CUDA_GRAPH, NUMBA, EngineChoice, first_time
@@ -52,12 +53,15 @@ class _OnTorch:
 
 
 class _OnNumba:
-    """Weights stay where their files are mapped, which nobody has to manage."""
+    """Weights stay where their files are mapped, which nobody has to manage; runs that compose at
+    once share its steps.
+    """
 
     def __init__(self, weights: Weights, choice: EngineChoice, on_progress: host.OnProgress):
         from ..models.engines.numba_engine import NumbaEngine
+        from ..models.engines.shared import SharedEngine
 
-        self._engine = NumbaEngine(weights, choice.precision, on_progress)
+        self._engine = SharedEngine(NumbaEngine(weights, choice.precision, on_progress))
 
     def ready(self, working_bytes: int) -> Engine:
         return self._engine
@@ -71,13 +75,15 @@ class WaitingEngine:
     def __init__(self, weights: Weights, choice: EngineChoice, device: torch.device, name: str):
         self._weights, self._choice, self._device, self._name = weights, choice, device, name
         self._loaded: ResidentEngine | None = None
+        self._loading = threading.Lock()
 
     def ready(self, working_bytes: int) -> Engine:
         """Raises Refused if a weight is no number."""
-        if self._loaded is None:
-            host.say(f"loading {self._name}: {self._choice}{first_time(self._choice)}")
-            self._loaded = host.stoppable(self._load)
-            host.show(f"{self._name}: {self._choice}")
+        with host.held(self._loading):  # of runs that begin at once, one loads
+            if self._loaded is None:
+                host.say(f"loading {self._name}: {self._choice}{first_time(self._choice)}")
+                self._loaded = host.stoppable(self._load)
+                host.show(f"{self._name}: {self._choice}")
         return self._loaded.ready(working_bytes)
 
     def _load(self, on_progress: host.OnProgress) -> ResidentEngine:

@@ -110,7 +110,7 @@ class MusicGenSampler:
         automation: str = "",
     ) -> tuple[dict[str, Any]]:
         from ..models.automation import Automation
-        from ..models.compose.company import SamplerCall
+        from ..models.compose.composition import stream
         from ..models.compose.rows import rows_of
         from ..models.compose.timeline import score_of, timeline_of
 
@@ -139,8 +139,8 @@ class MusicGenSampler:
         rows = rows_of(config, *score_of(config, generation, heard, negative, moves))
         picture = picture_for(model, len(heard), generation.frames)
         engine = model.source.ready(working_bytes(model, rows, [heard, negative]))
-        call = SamplerCall(engine, generation, heard, negative, prompt, open_end, moves)
-        return (_gathered(host.composed(call), generation.frames, config, picture),)
+        frames = stream(engine, generation, heard, negative, prompt, open_end, moves)
+        return (_gathered(frames, generation.frames, config, picture),)
 
 
 def _read_prompt(

@@ -104,20 +104,23 @@ def test_each_file_is_what_generate_makes_of_its_row(tmp_path, capsys, monkeypat
     assert made == alone and len(made) == 7
 
 
-def test_rows_of_a_kind_go_side_by_side_and_one_that_fails_harms_none(tmp_path, monkeypatch, model):
+def test_rows_go_side_by_side_and_one_that_fails_harms_none(tmp_path, monkeypatch, model):
     rows = [{"prompt": f"a {i}", "model": model, "duration": 0.3, "top_k": 50} for i in range(3)]
     rows[1] |= {"negative": "x", "cfg": 1}  # which the sampler refuses
     path = listed(tmp_path, *rows)
     jobs = jobs_of(path, read_table(path), {})
-    steps = []
-    from musicgraph.app.batch import together
+    at_work, whole, begin = set(), maker.make_music, threading.Barrier(3)
 
-    whole = together.side_by_side
-    monkeypatch.setattr(together, "side_by_side", lambda g: steps.append(len(g)) or whole(g))
+    def watched(*told, **more):
+        at_work.add(threading.get_ident())
+        begin.wait(20)
+        return whole(*told, **more)
+
+    monkeypatch.setattr(maker, "make_music", watched)
     outcomes = Maker(FolderDestination(tmp_path / "out")).make(jobs, lambda _: None)
     assert [bool(one.error) for one in outcomes] == [False, True, False]
     assert "cfg 1" in outcomes[1].error
-    assert steps == [2]
+    assert len(at_work) == 3
     assert len(list((tmp_path / "out").iterdir())) == 2
 
 

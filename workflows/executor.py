@@ -13,15 +13,13 @@ import json
 import logging
 import secrets
 import tempfile
-import threading
-from collections.abc import Callable, Collection, Generator, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from ..models.compose.company import SamplerCall
 from ..models.limits import Limits
 from ..models.refused import Refused
 from ..nodes.host import Interrupted, Run, TokenBlock, running
@@ -49,6 +47,7 @@ from .events import (
     TokensFinished,
 )
 from .graph import Graph, Link
+from .kept import KeptResults
 from .node_check import CLASS_FAULTS
 from .problems import NodeError
 from .provenance import Provenance
@@ -57,9 +56,6 @@ from .streaming import NodeStream, plan_streams
 from .validate import Validation, validate
 
 log = logging.getLogger("musicgraph")
-
-Compose = Callable[[SamplerCall], Generator[torch.Tensor, None, None]]
-"""see `host.Run.compose`"""
 
 
 @dataclass(frozen=True)
@@ -93,15 +89,14 @@ def _ignore(_: Event) -> None:
 
 
 class Runner:
-    """Runs graphs one at a time; keep it, and unchanged parts of the next graph are not computed
-    again.
+    """Runs graphs; keep it, and unchanged parts of the next graph are not computed again.
+
+    From several threads it may run several at once: they share what they have in common.
     """
 
-    def __init__(self, classes: NodeClasses | None = None, compose: Compose | None = None):
+    def __init__(self, classes: NodeClasses | None = None):
         self.classes = node_classes() if classes is None else classes
-        self._compose = compose
-        self._kept: dict[str, Outcome] = {}
-        self._lock = threading.Lock()
+        self._kept = KeptResults()
 
     def run(
         self,
@@ -142,27 +137,18 @@ class Runner:
             named_models=named_models or {},
             named_adapters=named_adapters,
             limits=limits or Limits(),
-            compose=self._compose,
         )
-        with self._lock, torch.inference_mode(), running(run):
+        with torch.inference_mode(), running(run):
             if isinstance(work, Graph):
                 work = validate(work, NodeSpecs(self.classes))
             work.raise_if_refused()
             job = _Job(work, targets, run, listener or _ignore, extra_pnginfo, metadata)
-            self._kept = job.still_good(self._kept)
-            return job.work(self._kept, stream)
-
-    def beside(self, compose: Compose) -> Runner:
-        """Another one, which need not compute what this one keeps, and so shares its models."""
-        with self._lock:
-            other = Runner(self.classes, compose)
-            other._kept = dict(self._kept)
-        return other
+            with self._kept.in_use(frozenset(job.keys.values())):
+                return job.work(self._kept, stream)
 
     def forget(self) -> None:
-        """Drops every kept result, and with them the loaded models."""
-        with self._lock:
-            self._kept = {}
+        """Drops every kept result, and with them the loaded models that no run is using."""
+        self._kept.drop_all()
 
 
 class _Job:
@@ -192,22 +178,12 @@ class _Job:
         self.ledger = Ledger(run.limits)
         self.users = self.graph.consumers(self.order)
 
-    def still_good(self, kept: Mapping[str, Outcome]) -> dict[str, Outcome]:
-        """The results that this run can use; the others are let go before it, to make room."""
-        keys = self.keys.values()
-        return {
-            key: kept[key]
-            for key in keys
-            if key in kept and all(file.exists() for file in kept[key].files)
-        }
-
-    def work(self, kept: dict[str, Outcome], stream: bool) -> RunResult:
+    def work(self, kept: KeptResults, stream: bool) -> RunResult:
         """Computes every output; results go into `kept` as they come, so that a failed run loses
         none.
         """
         for node_id in self.order:
-            if self.keys[node_id] in kept:
-                self._reuse(node_id, kept)
+            self._reuse(node_id, kept)
         if stream:
             self.consumers, self.earlier = plan_streams(
                 self.graph, self.specs, self.order, set(self.cached)
@@ -217,26 +193,38 @@ class _Job:
             node_id = waiting[-1]
             if node_id in self.done:
                 waiting.pop()
-            elif self.keys[node_id] in kept:  # another node of this graph does just the same
-                self._reuse(node_id, kept)
+            elif self._reuse(node_id, kept):  # another node, or another run, does just the same
+                continue
             elif needs := [up for up in self._needs(node_id) if up not in self.done]:
                 waiting += reversed(needs)
             elif not self._wants_more(node_id):
-                outcome = self._compute(node_id)
-                self._make_room(node_id, outcome, kept)
-                self._finish(node_id, outcome)
-                kept[self.keys[node_id]] = outcome
+                self._make(node_id, kept)
         return self._result()
 
-    def _reuse(self, node_id: str, kept: dict[str, Outcome]) -> None:
+    def _reuse(self, node_id: str, kept: KeptResults) -> bool:
+        """Whether there was a result."""
+        outcome = kept.get(self.keys[node_id])
+        if outcome is None:
+            return False
         self.cached.append(node_id)
         self.emit(NodeCached(node_id))
-        outcome = kept[self.keys[node_id]]
         self._tell_made_with(node_id, outcome.made_with)
         self._make_room(node_id, outcome, kept)
         self._finish(node_id, outcome)
+        return True
 
-    def _make_room(self, node_id: str, outcome: Outcome, kept: dict[str, Outcome]) -> None:
+    def _make(self, node_id: str, kept: KeptResults) -> None:
+        """What composes nobody waits for: its sound is to be heard while it is made."""
+        key, alone = self.keys[node_id], composes(self._spec(node_id))
+        with contextlib.nullcontext() if alone else kept.making(key, self.run.stopped):
+            if not alone and self._reuse(node_id, kept):
+                return
+            outcome = self._compute(node_id)
+            self._make_room(node_id, outcome, kept)
+            self._finish(node_id, outcome)
+            kept.keep(key, outcome)
+
+    def _make_room(self, node_id: str, outcome: Outcome, kept: KeptResults) -> None:
         """Counts a new result.
 
         If all together is too much, those go that no node of this run still needs.
@@ -247,7 +235,7 @@ class _Job:
                 users = self.users.get(earlier, set()) - self.done.keys() - {node_id}
                 if earlier in self.ledger and earlier not in self.outputs and not users:
                     self.ledger.drop(earlier)
-                    kept.pop(self.keys[earlier], None)
+                    kept.drop(self.keys[earlier])
                     self.done[earlier] = replace(self.done[earlier], outputs=())
             self.ledger.check()
 

@@ -6,7 +6,7 @@ one that has a GPU for a minute, or on another machine.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -75,10 +75,17 @@ class JobResult:
 
 
 class Worker(Protocol):
-    """Runs jobs, one after another."""
+    """Runs jobs."""
 
     def run(self, job: Job, listener: Listener, stopped: Callable[[], bool]) -> JobResult:
-        """Raises WorkflowError, NodeError, Refused, Interrupted, or JobFailed in their place."""
+        """From a thread of its own for each job that runs at once.
+
+        Raises WorkflowError, NodeError, Refused, Interrupted, or JobFailed in their place.
+        """
+        ...
+
+    def has_room(self, job: Job, running: Sequence[Job]) -> bool:
+        """Whether this job may run beside those that run now, one or more. Answers at once."""
         ...
 
     def forget(self) -> None:

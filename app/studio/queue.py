@@ -1,9 +1,8 @@
-"""The queue in front of the worker: one job at a time, for everybody: page, API, Gradio's own
-endpoints.
+"""The queue in front of the worker, for everybody: page, API, Gradio's own endpoints.
 
-Who asked for a job is its owner (a browser session, an API key); the next one is taken from the
-owners in turn, so ten jobs of one do not hold up another. The worker keeps the model until nobody
-has asked for anything for a while.
+As many jobs run at once as the worker has room for. Who asked for a job is its owner (a browser
+session, an API key); the next one is taken from the owners in turn, so ten jobs of one do not hold
+up another. The worker keeps the model until nobody has asked for anything for a while.
 """
 
 from __future__ import annotations
@@ -30,6 +29,8 @@ log = logging.getLogger("musicgraph")
 T = TypeVar("T")
 FIRST_GUESS_S = 10.0
 """how long a job takes, before any has been seen"""
+LOOK_S = 0.1
+"""how often the worker is asked for room while somebody waits for it"""
 
 
 class QueueFull(Exception):
@@ -72,7 +73,7 @@ class JobHandle(Generic[T]):
         self._future: Future[T] = Future()
 
     def position(self) -> int:
-        """0: running (or done); n: the n-th in the queue."""
+        """0: running (or done); n: the n-th in the queue, behind those that run."""
         return self._queue._position(self)
 
     def cancel(self) -> None:
@@ -126,14 +127,18 @@ class JobHandle(Generic[T]):
 
 
 class JobQueue:
-    """Jobs, and the thread that has the worker run them; it starts with the first one."""
+    """Jobs, and the threads in which the worker runs them; they start when they are needed."""
 
     def __init__(self, worker: Worker, *, max_waiting: int = 16, idle_unload_s: float = 600.0):
         self.worker, self.max_waiting, self.idle_unload_s = worker, max_waiting, idle_unload_s
         self._changed = threading.Condition()  # guards all that follows
         self._lines: dict[str, deque[JobHandle[Any]]] = {}  # in the order of the owners' turns
-        self._running: JobHandle[Any] | None = None
-        self._thread: threading.Thread | None = None
+        self._running: list[JobHandle[Any]] = []
+        self._threads: list[threading.Thread] = []
+        self._free_threads = 0
+        self._is_loaded = False
+        """whether the worker has run anything since it was told to forget"""
+        self._idle_since = 0.0
         self._closed = False
         self._at_close: list[Callable[[], None]] = []
         self._usual_s = FIRST_GUESS_S
@@ -150,7 +155,7 @@ class JobQueue:
 
         Raises QueueFull, or QueueClosed.
 
-        The queue's thread calls both `listener` and `then`.
+        The thread in which the job runs calls both `listener` and `then`.
         """
         handle = JobHandle(self, owner, job, listener, then)
         with self._changed:
@@ -159,22 +164,22 @@ class JobQueue:
             if self._is_full_for(owner):
                 raise QueueFull(self._waiting(), self._wait_s())
             self._line_up(handle)
-            if self._thread is None:
-                self._thread = threading.Thread(
-                    target=self._serve, name="musicgraph-queue", daemon=True
-                )
-                self._thread.start()
+            if not self._free_threads:
+                self._start_thread()
             self._changed.notify_all()
         return handle
 
     def waiting(self) -> int:
-        """How many are in the queue, the running one left out."""
+        """How many are in the queue, those that run left out."""
         with self._changed:
             return self._waiting()
 
-    def busy(self) -> bool:
+    def running(self) -> int:
         with self._changed:
-            return self._running is not None
+            return len(self._running)
+
+    def busy(self) -> bool:
+        return self.running() > 0
 
     def when_closed(self, callback: Callable[[], None]) -> None:
         """Calls back when the queue is closed, for what else is to end then."""
@@ -182,22 +187,21 @@ class JobQueue:
             self._at_close.append(callback)
 
     def close(self, timeout_s: float | None = None) -> bool:
-        """Stops what runs, sends all home, and ends the thread. Whether it has ended in time."""
+        """Stops what runs, sends all home, and ends the threads. Whether they have ended in
+        time.
+        """
         with self._changed:
             self._closed = True
             left = [handle for line in self._lines.values() for handle in line]
             self._lines.clear()
-            running, thread = self._running, self._thread
+            running, threads = list(self._running), list(self._threads)
             callbacks, self._at_close = self._at_close, []
             self._changed.notify_all()
         for callback in callbacks:
             callback()
-        for handle in (*left, *([running] if running is not None else [])):
+        for handle in (*left, *running):
             handle._send_home()
-        if thread is None or thread is threading.current_thread():
-            return True
-        thread.join(timeout_s)
-        return not thread.is_alive()
+        return _ended(threads, timeout_s)
 
     # -------------------------------------------------------- the lines, all with the lock held
 
@@ -209,20 +213,20 @@ class JobQueue:
         often.
         """
         places = self._waiting() if owner in self._lines else len(self._lines)
-        return places >= self.max_waiting + (self._running is None)
+        return places >= self.max_waiting + (not self._running)
 
     def _wait_s(self) -> int:
         """A guess at when a place gets free."""
-        return max(1, math.ceil(self._usual_s))
+        return max(1, math.ceil(self._usual_s / max(1, len(self._running))))
 
     def _line_up(self, handle: JobHandle[Any]) -> None:
         is_new = handle.owner not in self._lines
         self._lines.setdefault(handle.owner, deque()).append(handle)
-        at_work = self._running.owner if self._running else None
-        if is_new and at_work != handle.owner and at_work in self._lines:
-            self._lines[at_work] = self._lines.pop(
-                at_work
-            )  # who is having a turn comes after those who had none
+        at_work = dict.fromkeys(one.owner for one in self._running)
+        if is_new and handle.owner not in at_work:
+            for owner in at_work:  # who is having a turn comes after those who had none
+                if owner in self._lines:
+                    self._lines[owner] = self._lines.pop(owner)
 
     def _in_order(self) -> list[JobHandle[Any]]:
         """The queue as it will be served: one of each owner, then the second of each …"""
@@ -234,9 +238,15 @@ class JobQueue:
             if i < len(line)
         ]
 
-    def _next(self) -> JobHandle[Any]:
-        owner = next(iter(self._lines))
-        line = self._lines.pop(owner)
+    def _next(self) -> JobHandle[Any] | None:
+        """None while nobody waits, or there is no room."""
+        if not self._lines:
+            return None
+        owner, line = next(iter(self._lines.items()))
+        running = [one.job for one in self._running]
+        if running and not self.worker.has_room(line[0].job, running):
+            return None
+        del self._lines[owner]
         handle = line.popleft()
         if line:
             self._lines[owner] = line
@@ -244,7 +254,7 @@ class JobQueue:
 
     def _position(self, handle: JobHandle[Any]) -> int:
         with self._changed:
-            order, ahead = self._in_order(), int(self._running is not None)
+            order, ahead = self._in_order(), int(bool(self._running))
         return order.index(handle) + ahead if handle in order else 0
 
     def _leave(self, handle: JobHandle[Any]) -> None:
@@ -256,35 +266,67 @@ class JobQueue:
             if not line:
                 del self._lines[handle.owner]
 
-    # ------------------------------------------------------------ the thread
+    # ------------------------------------------------------------ the threads
+
+    def _start_thread(self) -> None:
+        """With the lock held. It counts as free from now on, so that nobody starts another."""
+        thread = threading.Thread(target=self._serve, name="musicgraph-queue", daemon=True)
+        self._threads.append(thread)
+        self._free_threads += 1
+        thread.start()
 
     def _serve(self) -> None:
         while (handle := self._take()) is not None:
             started = time.monotonic()
             handle._run(self.worker)
             with self._changed:
-                self._running = None
-                self._usual_s += (time.monotonic() - started - self._usual_s) / 4
+                self._running.remove(handle)
+                self._free_threads += 1
+                self._idle_since = time.monotonic()
+                self._usual_s += (self._idle_since - started - self._usual_s) / 4
+                self._changed.notify_all()
 
     def _take(self) -> JobHandle[Any] | None:
         """Waits for the next to run; None when the queue is closed.
 
-        Forgets the model on the way.
+        Has the model forgotten on the way.
         """
         with self._changed:
-            is_idle = not self._changed.wait_for(self._has_news, timeout=self.idle_unload_s)
-        if is_idle:
-            self._unload()
-        with self._changed:
-            self._changed.wait_for(self._has_news)
-            if self._closed:
-                return None
-            self._running = handle = self._next()
-        return handle
+            while not self._closed:
+                if (handle := self._next()) is not None:
+                    self._running.append(handle)
+                    self._is_loaded = True
+                    self._free_threads -= 1
+                    if self._lines and not self._free_threads:
+                        self._start_thread()
+                    return handle
+                wait_s = LOOK_S if self._lines else self._until_unload_s()
+                if wait_s is None or wait_s > 0:
+                    self._changed.wait(wait_s)
+                else:
+                    self._unload()
+        return None
 
-    def _has_news(self) -> bool:
-        return self._closed or bool(self._lines)
+    def _until_unload_s(self) -> float | None:
+        if self._running or not self._is_loaded:
+            return None
+        return self._idle_since + self.idle_unload_s - time.monotonic()
 
     def _unload(self) -> None:
-        log.info("idle for %g s: the model is unloaded", self.idle_unload_s)
-        self.worker.forget()
+        """With the lock held, which is let go meanwhile: who comes now need not wait."""
+        self._is_loaded = False
+        self._changed.release()
+        try:
+            log.info("idle for %g s: the model is unloaded", self.idle_unload_s)
+            self.worker.forget()
+        finally:
+            self._changed.acquire()
+
+
+def _ended(threads: list[threading.Thread], timeout_s: float | None) -> bool:
+    """Whether all end in time; whoever asks is not waited for."""
+    until = None if timeout_s is None else time.monotonic() + timeout_s
+    others = [one for one in threads if one is not threading.current_thread()]
+    for thread in others:
+        thread.join(None if until is None else max(0.0, until - time.monotonic()))
+    return not any(thread.is_alive() for thread in others)

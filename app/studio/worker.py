@@ -1,39 +1,60 @@
-"""The worker of this process: one runner, which keeps the model between jobs."""
+"""The worker of this process: one runner, which keeps the model between jobs and for those that
+run at once.
+"""
 
 from __future__ import annotations
 
 import gc
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from ...models.engines.choose import NUMBA, choose
+from ...models.refused import Refused
 from ...nodes import wires
 from ...workflows import api_format
 from ...workflows.bounds import LENGTHS
 from ...workflows.events import Event, Listener, NodeProgress, NodeStarted
 from .job import Job, JobResult
+from .pace import Pace
 
 if TYPE_CHECKING:
     from ...workflows.executor import Runner, RunResult
 
 
 class LocalWorker:
-    """Runs jobs here."""
+    """Runs jobs here: side by side where the engine has their rows share its steps, and so one
+    another's results to the last bit; elsewhere one after the other.
+    """
 
     def __init__(self, runner: Runner | None = None):
-        self._runner = runner
+        self._runner, self._lock = runner, threading.Lock()
+        self._pace = Pace()
+        self._shares_steps = False
 
     @property
     def runner(self) -> Runner:
         """Made when it is first needed: with it comes torch."""
         from ...workflows.executor import Runner
 
-        if self._runner is None:
-            self._runner = Runner()
-        return self._runner
+        with self._lock:
+            if self._runner is None:
+                self._runner = Runner()
+            return self._runner
 
     def run(self, job: Job, listener: Listener, stopped: Callable[[], bool]) -> JobResult:
-        return run_job(self.runner, job, listener, stopped)
+        self._shares_steps = shares_steps()
+        progress = self._pace.join(job.stream)
+        try:
+            return run_job(
+                self.runner, job, listener, stopped, lambda s: self._pace.note(progress, s)
+            )
+        finally:
+            self._pace.leave(progress)
+
+    def has_room(self, job: Job, running: Sequence[Job]) -> bool:
+        return self._shares_steps and self._pace.has_room(job.stream)
 
     def forget(self) -> None:
         if self._runner is None:
@@ -46,9 +67,34 @@ class LocalWorker:
             torch.cuda.empty_cache()
 
 
-def run_job(runner: Runner, job: Job, listener: Listener, stopped: Callable[[], bool]) -> JobResult:
-    """Raises what `Runner.run` raises: WorkflowError, NodeError, Interrupted."""
-    watch = _Stopwatch(job, runner, listener)
+def shares_steps() -> bool:
+    """Whether pieces that are composed at once take little more than one, on this machine's
+    usual engine.
+    """
+    from ...nodes.host import default_device
+
+    try:
+        return choose("auto", default_device().type, None, supports_fp16=False).engine == NUMBA
+    except Refused:  # an engine was named that there is not; the loader says so
+        return False
+
+
+def _ignore(_: float) -> None:
+    pass
+
+
+def run_job(
+    runner: Runner,
+    job: Job,
+    listener: Listener,
+    stopped: Callable[[], bool],
+    on_music: Callable[[float], None] = _ignore,
+) -> JobResult:
+    """`on_music` is told how many seconds of its music are made by now.
+
+    Raises what `Runner.run` raises: WorkflowError, NodeError, Interrupted.
+    """
+    watch = _Stopwatch(job, runner, listener, on_music)
     result = runner.run(
         job.checked or api_format.read(job.graph),
         extra_pnginfo=job.extra_pnginfo,
@@ -75,16 +121,21 @@ def _engine_of(result: RunResult) -> str:
 class _Stopwatch:
     """Passes events on, and measures from when the first node that composes has its model."""
 
-    def __init__(self, job: Job, runner: Runner, listener: Listener):
+    def __init__(
+        self, job: Job, runner: Runner, listener: Listener, on_music: Callable[[float], None]
+    ):
         self._job, self._classes, self._listener = job, runner.classes, listener
+        self._on_music = on_music
         self._began = time.perf_counter()
         self._composer = ""
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, NodeStarted) and not self._composer and self._is_composer(event.node):
             self._began, self._composer = time.perf_counter(), event.node
-        if isinstance(event, NodeProgress) and (event.node, event.done) == (self._composer, 0):
-            self._began = time.perf_counter()
+        if isinstance(event, NodeProgress) and event.node == self._composer:
+            if not event.done:
+                self._began = time.perf_counter()
+            self._on_music(event.done / max(1, event.total) * self._job.music_s)
         self._listener(event)
 
     def _is_composer(self, node: str) -> bool:

@@ -11,7 +11,7 @@ import functools
 import queue
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,6 +64,10 @@ class ZeroGpuWorker:
                     raise JobFailed(value)
             assert result is not None, "a run ends with a result or a failure"
             return result
+
+    def has_room(self, job: Job, running: Sequence[Job]) -> bool:
+        """A GPU is lent for one call."""
+        return False
 
     def forget(self) -> None:
         """The other process ends, and its model with it."""

@@ -348,22 +348,32 @@ class Composition:
         voices = Voices(self._engine, self._heard, len(steps) - 1, begin_s)
         # the prompt is read as it was begun; what is said later never holds for what is past
         self._next_frame = max(self._next_frame, bounds.position + 1)
-        for _ in voices.begin():
-            yield nothing
-        for piece in on_device[:known].split(READ_STEPS) if known else ():
-            voices.read(piece)
-            yield nothing
-        for _ in self._read_again(voices, on_device[: given + 1], window):
-            yield nothing
+        try:
+            for _ in voices.begin():
+                yield nothing
+            for piece in on_device[:known].split(READ_STEPS) if known else ():
+                voices.read(piece)
+                yield nothing
+            for _ in self._read_again(voices, on_device[: given + 1], window):
+                yield nothing
+            yield from self._new_frames(voices, on_device, (steps, sums), window)
+        finally:
+            voices.leave()
+
+    def _new_frames(
+        self, voices: Voices, on_device: Tensor, places: tuple[Tensor, Tensor], window: Window
+    ) -> Iterator[Tensor]:
+        """Draws the steps behind those that are there, into `places`."""
+        given, sums, nothing = window.arrived, places[1], window.bounds.prompt[:, :, :0]
         drawn = self._drawn(voices, on_device[given : given + 1], given + 1, window)
         read = sums.numpy()  # the same memory: a look at it takes a tenth of a tensor's
-        for arrived in bring_back(drawn, (steps, sums), given + 1, lag_on(device)):
+        for arrived in bring_back(drawn, places, given + 1, lag_on(on_device.device)):
             if arrived > given and not math.isfinite(sum(read[arrived].tolist())):
-                where = f"step {bounds.first_frame + arrived}"
+                where = f"step {window.bounds.first_frame + arrived}"
                 raise no_numbers(where, sums[arrived], self._engine.precision)
             window.arrived = max(arrived, given)
             whole = window.whole_at(arrived)
-            new = arrived > given and whole >= bounds.settled
+            new = arrived > given and whole >= window.bounds.settled
             yield window.frame(whole) if new else nothing
 
     def _read_again(self, voices: Voices, steps: Tensor, window: Window) -> Iterator[None]:

@@ -37,6 +37,11 @@ class Voices:
                 slot = yield from self._session.admitting(self._heard(group), self._max_steps)
                 self._slots.append(slot)
 
+    def leave(self) -> None:
+        """Ends its slots, for others to have their room."""
+        while self._slots:
+            self._session.leave(self._slots.pop())
+
     def hears(self, items: Sequence[Groups]) -> bool:
         """Whether this is what the rows are listening to, whatever its weights."""
         return all(

@@ -20,9 +20,10 @@ if TYPE_CHECKING:
     from .cuda_graphs import CudaGraphEngine
     from .numba_engine import NumbaEngine
     from .session import Engine, TorchEngine
+    from .shared import SharedEngine
 
     # each has to be an Engine, whose sessions are Sessions: `make lint` compares
-    _ENGINES: tuple[type[Engine], ...] = (TorchEngine, NumbaEngine, CudaGraphEngine)
+    _ENGINES: tuple[type[Engine], ...] = (TorchEngine, NumbaEngine, CudaGraphEngine, SharedEngine)
 
 AUTO, TORCH, NUMBA, CUDA_GRAPH = "auto", "torch", "numba", "cuda-graph"
 ENGINES = (AUTO, TORCH, NUMBA, CUDA_GRAPH)

@@ -34,6 +34,8 @@ from .slots import Slots
 log = logging.getLogger("musicgraph")
 
 NOTEWORTHY_S = 2
+MOST_PLANS = 64
+"""that a session keeps: in company who takes part changes"""
 
 
 class Threads:
@@ -239,11 +241,15 @@ class NumbaSession:
         slot = self._slots.admit(len(heard))
         for row in self._slots.rows(slot):
             self._pasts[row] = RowKV(self._engine.config, steps, kind)
-        self.listen(slot, heard)
-        for piece in () if prefix is None else prefix.split(PREFIX_STEPS, dim=1):
-            plan = self._plan((slot,))
-            self._read(plan, self._slots.advance([slot], piece.shape[1]), piece[plan.order])
-            yield
+        try:
+            self.listen(slot, heard)
+            for piece in () if prefix is None else prefix.split(PREFIX_STEPS, dim=1):
+                plan = self._plan((slot,))
+                self._read(plan, self._slots.advance([slot], piece.shape[1]), piece[plan.order])
+                yield
+        except BaseException:  # whoever stopped it does not know its number
+            self.leave(slot)
+            raise
         return slot
 
     def listen(self, slot: int, heard: Heard) -> None:
@@ -255,7 +261,8 @@ class NumbaSession:
     def leave(self, slot: int) -> None:
         self._plans.clear()
         for row in self._slots.leave(slot):
-            del self._pasts[row], self._texts[row]
+            self._pasts.pop(row, None)
+            self._texts.pop(row, None)
 
     def step(self, slots: Sequence[int], tokens: Tensor) -> Tensor:
         plan = self._plan(tuple(slots))
@@ -264,6 +271,8 @@ class NumbaSession:
 
     def _plan(self, slots: tuple[int, ...]) -> Plan:
         if slots not in self._plans:
+            if len(self._plans) >= MOST_PLANS:
+                self._plans.clear()
             self._plans[slots] = self._made_plan(slots)
         return self._plans[slots]
 

@@ -1,0 +1,186 @@
+"""One engine for compositions of several threads: each has the tokens that it has by itself."""
+
+import threading
+from dataclasses import replace
+
+import pytest
+import torch
+
+from musicgraph.models.automation import Automation
+from musicgraph.models.compose.composition import stream
+from musicgraph.models.compose.timeline import Change, Timeline
+from musicgraph.models.config import Generation, Sampling
+from musicgraph.models.engines.numba_engine import NumbaEngine, Threads
+from musicgraph.models.engines.session import TorchEngine
+from musicgraph.models.engines.shared import SharedEngine
+from musicgraph.models.mix import combined
+from musicgraph.models.refused import Refused
+
+SOON = 20.0
+FEW = Sampling(top_k=50)
+
+
+def engine_of(tiny, precision="int8"):
+    """With one thread for its own work: here others are what is looked at."""
+    engine = NumbaEngine(tiny.checkpoint, precision)
+    engine.threads = Threads(1)
+    return engine
+
+
+@pytest.fixture(scope="module")
+def engine(mono):
+    return engine_of(mono)
+
+
+@pytest.fixture(scope="module")
+def piece(mono):
+    """A way to make pieces, to be composed on whatever engine."""
+
+    def make(*texts, frames=30, seed=0, negative=None, sampling=FEW, positive=None, **more):
+        away = None if negative is None else mono.text.encode([negative])
+        heard = mono.text.encode(texts) if positive is None else positive
+        generation = Generation(frames, seed, sampling)
+        return lambda engine: stream(engine, generation, heard, away, **more)
+
+    return make
+
+
+def tokens(frames):
+    return torch.cat(list(frames), dim=2)
+
+
+class Counted(SharedEngine):
+    """Notes how many take part in each step."""
+
+    def __init__(self, engine):
+        super().__init__(engine)
+        self.companies = []
+
+    def _step_together(self, wishes):
+        self.companies.append(len(wishes))
+        super()._step_together(wishes)
+
+
+def in_company(engine, pieces):
+    """What came of each, composed by a thread of its own: tokens, or an error."""
+    made = [None] * len(pieces)
+    begin = threading.Barrier(len(pieces))
+
+    def compose(i):
+        begin.wait(SOON)
+        try:
+            made[i] = tokens(pieces[i](engine))
+        except Exception as error:
+            made[i] = error
+
+    threads = [threading.Thread(target=compose, args=(i,)) for i in range(len(pieces))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(SOON)
+    return made
+
+
+def assert_as_alone(engine, pieces):
+    shared = Counted(engine)
+    for piece, beside in zip(pieces, in_company(shared, pieces), strict=True):
+        assert torch.equal(tokens(piece(engine)), beside)
+    assert max(shared.companies) > 1, "they have met"
+    assert not shared._own._slots._slots, "nobody is left behind"
+
+
+def test_each_has_its_own_tokens_whatever_its_neighbours_are(mono, piece):
+    now, then = mono.text.encode(["drums"]), mono.text.encode(["pads"])
+    pieces = [
+        piece("drums", seed=5),
+        piece("a slow piano", seed=2**64 - 1, frames=45),
+        piece("one", "another", seed=5, negative="noise", sampling=replace(FEW, cfg=2.0)),
+        piece("", seed=9, sampling=replace(FEW, temperature=0)),
+        piece(positive=combined([(now, 1), (then, 2)]), seed=3),
+        piece(positive=Timeline(now, (Change(0.3, then),)), frames=40),
+        piece("b", automation=Automation.parse("cfg 0: 1, 0.4: 4"), frames=40),
+        piece("go on", prompt=torch.randint(0, 64, (1, 4, 12)), frames=40),
+    ]
+    assert_as_alone(engine_of(mono), pieces)
+    assert_as_alone(engine_of(mono, "fp32"), pieces)
+
+
+def test_music_of_several_windows_is_the_same_in_company(mono, piece):
+    short = engine_of(mono, "fp32")
+    short.config = replace(short.config, window_frames=20)
+    assert_as_alone(short, [piece("drums", frames=50, seed=i) for i in (3, 8, 4)])
+
+
+def test_a_model_that_reads_a_prefix_keeps_company_as_well(melody_mono, piece):
+    engine = engine_of(melody_mono)
+    heard = melody_mono.text.encode(["drums"])
+    pieces = [piece(positive=heard, seed=i, frames=20 + 10 * i) for i in range(3)]
+    assert_as_alone(engine, pieces)
+
+
+def test_who_comes_and_goes_at_any_step_disturbs_nobody(engine, piece):
+    shared = Counted(engine)
+    patient = piece("drums", frames=120, seed=1)
+    alone = tokens(patient(engine))
+    frames = patient(shared)
+    made, threads = [], []
+    for i, some in enumerate(frames):
+        made.append(some)
+        if i % 20 == 10:
+            other = piece("pads", seed=i, frames=5 + i % 7)
+            threads.append(threading.Thread(target=lambda o=other: list(o(shared))))
+            threads[-1].start()
+        if i % 30 == 15:
+            leaver = piece("gone", seed=i, frames=200)(shared)
+            next(leaver), next(leaver), leaver.close()
+    for thread in threads:
+        thread.join(SOON)
+    assert torch.equal(alone, tokens(made))
+    assert not shared._own._slots._slots
+
+
+def test_one_thread_may_play_several_in_turn(engine, piece):
+    """As live performances do, whose steps then are by themselves."""
+    shared = SharedEngine(engine)
+    pieces = [piece("drums", seed=i, frames=20) for i in range(3)]
+    under_way, made = [one(shared) for one in pieces], [[], [], []]
+    while any(under_way):
+        for i, frames in enumerate(under_way):
+            if frames is not None and (some := next(frames, None)) is not None:
+                made[i].append(some)
+            else:
+                under_way[i] = None
+    for one, own in zip(pieces, made, strict=True):
+        assert torch.equal(tokens(one(engine)), tokens(own))
+
+
+def test_logits_that_are_no_numbers_are_only_their_owners_trouble(mono, engine, piece):
+    broken = mono.text.encode(["broken"])
+    broken = replace(broken, states=torch.full_like(broken.states, float("nan")))
+    pieces = [piece("drums", seed=1), piece(positive=broken, seed=2), piece("pads", seed=3)]
+    first, failed, last = in_company(Counted(engine), pieces)
+    assert isinstance(failed, Refused) and "NaN" in str(failed)
+    assert torch.equal(first, tokens(pieces[0](engine)))
+    assert torch.equal(last, tokens(pieces[2](engine)))
+
+
+def test_a_step_that_fails_fails_for_those_in_it_and_the_next_go_on(engine, piece):
+    shared = SharedEngine(engine)
+    whole, failures = shared._own.step, [MemoryError("too much")]
+
+    def breaks(slots, tokens):
+        if failures and len(slots) > 1:
+            raise failures.pop()
+        return whole(slots, tokens)
+
+    shared._own.step = breaks
+    pieces = [piece("drums", seed=i) for i in range(2)]
+    made = in_company(shared, pieces)
+    assert all(isinstance(one, MemoryError) for one in made)
+    again = in_company(shared, pieces)
+    assert torch.equal(again[0], tokens(pieces[0](engine)))
+
+
+def test_an_engine_whose_rows_depend_on_their_neighbours_is_not_shared(mono):
+    with pytest.raises(AssertionError, match="neighbours"):
+        SharedEngine(TorchEngine(mono.lm))
