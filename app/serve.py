@@ -76,7 +76,7 @@ def build_server(
     queue, shelf = queue or _queue(settings), shelf or Shelf(library=settings.takes_dir)
     server = build_api(queue, settings, stage)
     visitors, runs = Visitors(queue), Runs(queue)
-    server.include_router(build_routes(runs, shelf))
+    server.include_router(build_routes(runs, shelf, settings))
     page = build_page(visitors, settings, shelf, runs)
     gr.mount_gradio_app(
         server, page, path="/", server_name=settings.host, server_port=settings.port,

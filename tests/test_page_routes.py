@@ -7,6 +7,7 @@ import pytest
 import torch
 from fastapi import FastAPI
 from starlette.testclient import TestClient
+from page_settings import SETTINGS
 from workers import AnyWorker
 
 from musicgraph.app.page import browser
@@ -31,7 +32,7 @@ def shelf(tmp_path):
 @pytest.fixture
 def asking(shelf):
     app = FastAPI()
-    app.include_router(build_routes(Runs(JobQueue(AnyWorker())), shelf))
+    app.include_router(build_routes(Runs(JobQueue(AnyWorker())), shelf, SETTINGS))
     return lambda number: TestClient(app, cookies={browser.COOKIE: number} if number else None)
 
 

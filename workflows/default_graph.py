@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from .default_sound import SAVER, with_loop, with_recording
+from .default_sound import SAVER, with_cut, with_loop, with_recording
 from .default_texts import Wanted, moved, new_node, with_texts
 from .graph import Graph, Link, Node
 from .reader import Document
@@ -34,11 +34,13 @@ def workflow_for(request: Request, specs: NodeSpecs) -> Workflow:
     """The default graph for this request.
 
     Unlike the shipped one it may have more texts, a melody, a style, a sound that it continues,
-    adapters, a fade, a loudness.
+    adapters, a fade, a loudness; or it only cuts a recording.
     """
     wanted = Wanted.of(request)
     shipped = Document(ui=json.loads(DEFAULT_GRAPH.read_text(encoding="utf-8")))
     workflow = Workflow.of(shipped, specs)
+    if request.kept is not None:
+        return _cut(workflow, request, specs)
     graph = workflow.graph
     graph = _saved_as(graph, request.save_as, specs)
     graph = _filled_in(graph, replace(request, prompt=wanted.prompt[0][0]))
@@ -53,17 +55,28 @@ def workflow_for(request: Request, specs: NodeSpecs) -> Workflow:
         graph = _with_sound(graph, STYLE, request.style, wishes, specs)
     if request.audio_prompt:
         graph = _with_audio_prompt(graph, request.audio_prompt, specs)
-    if request.recording:
-        graph = with_recording(graph, request, specs)
     if request.loop:
         graph = with_loop(graph, request, specs)
+    elif request.recording:
+        graph = with_recording(graph, request, specs)
     for place, lora in enumerate(request.loras):
         graph = _with_lora(graph, lora, place, specs)
-    if request.fade_s:
-        graph = _with_fade(graph, request.fade_s, specs)
+    return workflow.with_graph(_finished(graph, request, specs))
+
+
+def _cut(workflow: Workflow, request: Request, specs: NodeSpecs) -> Workflow:
+    """No model is asked: the graph has no other nodes than those for the recording."""
+    graph = _saved_as(workflow.graph, request.save_as, specs)
+    return workflow.with_graph(_finished(with_cut(graph, request, specs), request, specs))
+
+
+def _finished(graph: Graph, request: Request, specs: NodeSpecs) -> Graph:
+    """With what is done to the sound of any graph before it is saved."""
+    if request.fade_in_s or request.fade_s:
+        graph = _with_fade(graph, request, specs)
     if request.loudness_lufs is not None:
         graph = _with_loudness(graph, request.loudness_lufs, specs)
-    return workflow.with_graph(graph)
+    return graph
 
 
 def _filled_in(graph: Graph, request: Request) -> Graph:
@@ -151,8 +164,9 @@ def _with_loudness(graph: Graph, target_lufs: float, specs: NodeSpecs) -> Graph:
     return _before_saver(graph, node)
 
 
-def _with_fade(graph: Graph, fade_s: float, specs: NodeSpecs) -> Graph:
-    node = new_node(graph.fresh_id(), "AudioFade", specs).with_input("fade_out", fade_s)
+def _with_fade(graph: Graph, request: Request, specs: NodeSpecs) -> Graph:
+    node = new_node(graph.fresh_id(), "AudioFade", specs)
+    node = node.with_input("fade_in", request.fade_in_s).with_input("fade_out", request.fade_s)
     return _before_saver(graph, node)
 
 

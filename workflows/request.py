@@ -152,6 +152,8 @@ class Request:
     """in which each change takes over"""
     loudness_lufs: float | None = None
     """None: as decoded"""
+    fade_in_s: float = 0.0
+    """in which it comes out of silence"""
     fade_s: float = 0.0
     """in which it falls silent at its end"""
     melody: str = ""
@@ -174,6 +176,10 @@ class Request:
     """the seconds of the recording between which it is made anew"""
     loop: Bars | None = None
     """the music is a loop, so long"""
+    loop_from_s: float = 0.0
+    """of the recording, if it is of one: where the loop begins"""
+    kept: tuple[float, float] | None = None
+    """the seconds of the recording that are all there is: nothing new is made"""
     candidates: int = 4
     """that are drawn of a region, or of a loop's end"""
     save_as: str = "flac"

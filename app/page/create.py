@@ -21,7 +21,7 @@ from ..studio.job import Job
 from ..studio.models import check_loras, permitted
 from ..studio.music import Music, music_job, music_of
 from ..studio.settings import AppSettings
-from ..studio.sounds import SOUNDS, followed, uploaded
+from ..studio.sounds import HEARD, SOUNDS, followed, uploaded
 from . import browser
 from .form import Form, FormBuilder
 from .runs import PageRun, Runs
@@ -63,24 +63,25 @@ def page_job(
 ) -> tuple[Request, Job]:
     """The default graph for a visitor's request, and the request with its model's full name.
 
-    A melody or a style is the path of an upload. Raises ModelNotOffered for a model or a LoRA that
-    is not on the menu, Refused for sounds that the model cannot follow, and WorkflowError.
+    Its sounds are paths. Raises ModelNotOffered for a model or a LoRA that is not on the menu,
+    Refused for sounds that the model cannot follow, and WorkflowError.
     """
     how, _ = followed(request.melody or None, request.style or None, request.style_guidance)
     offer = permitted(settings, request.model, follows=how, downloads=True)
     check_loras(request.loras)
     request, named = replace(request, model=offer.name), {offer.name: offer.source}
-    return request, _job(request, how, shelf, visitor, named)
+    return request, _job(request, shelf, visitor, named)
 
 
-def _job(request: Request, how: str, shelf: Shelf, visitor: str, named: dict[str, str]) -> Job:
-    """With a copy of the sound to follow in the visitor's own folder, until that is swept."""
-    if not how:
+def _job(request: Request, shelf: Shelf, visitor: str, named: dict[str, str]) -> Job:
+    """With copies of the sounds in the visitor's own folder, until that is swept."""
+    paths = {how: path for how in HEARD if (path := getattr(request, how))}
+    if not paths:
         return music_job(request, node_classes(), named_models=named, stream=True)
     folder = shelf.folder(visitor, "input")
-    name = uploaded(getattr(request, how), folder)
+    names = {how: uploaded(path, folder) for how, path in paths.items()}
     return music_job(
-        replace(request, **{how: name}), node_classes(), named_models=named,
+        replace(request, **names), node_classes(), named_models=named,
         input_dir=str(folder), stream=True,
     )  # fmt: skip
 

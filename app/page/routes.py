@@ -6,6 +6,7 @@
     GET  page/takes               all of them      GET page/takes.zip
     GET  page/takes/ID/sound, …/picture, …/as/FORMAT
     POST page/takes/ID/rename, …/favour, …/remove, …/restore
+    POST page/takes/ID/make       what is done with it: answers with the run that begins
 
 Who asks is told by the browser's number. All of it lies behind the door of the server, which lets
 no other site's page in.
@@ -32,20 +33,24 @@ from ...workflows.media.audio import audio_bytes, read_audio
 from ...workflows.media.formats import BY_SUFFIX, FORMATS, ZIP_TYPE
 from ...workflows.media.retag import all_tags
 from ..studio.failures import failure_of
+from ..studio.settings import AppSettings
 from . import browser
+from .create import page_job
+from .from_take import loop_of, wanted_of
 from .live import MEDIA_TYPE
 from .runs import PageRun, Runs
 from .shelf import Shelf
 from .take_library import Library
+from .words import trouble_of
 
 FORMATS_GIVEN = ("flac", "wav", "mp3")
 NOT_KEPT = {"cache-control": "no-store"}
 MAX_BODY_BYTES = 16 * 1024
 
 
-def build_routes(runs: Runs, shelf: Shelf) -> APIRouter:
+def build_routes(runs: Runs, shelf: Shelf, settings: AppSettings) -> APIRouter:
     """To be included in the server in front of the page."""
-    pages = _Pages(runs, shelf)
+    pages = _Pages(runs, shelf, settings)
     router = APIRouter(prefix="/page", include_in_schema=False)
     for path, answer in (
         ("/runs", pages.going_on),
@@ -61,6 +66,7 @@ def build_routes(runs: Runs, shelf: Shelf) -> APIRouter:
     for path, answer in (
         ("/runs/{id}/stop", pages.stop),
         ("/runs/{id}/leave", pages.leave),
+        ("/takes/{id}/make", pages.make),
         ("/takes/{id}/{change}", pages.change),
     ):
         router.add_api_route(path, _explained(answer), methods=["POST"])
@@ -72,9 +78,9 @@ def _explained(answer: Callable[[Request], Any]) -> Callable[[Request], Any]:
         try:
             return await answer(http)
         except Exception as error:  # also what nobody foresaw: see failure_of
-            failure = failure_of(error)
-            status = 500 if failure.kind == "fault" else 409
-            words = f"{failure.title}: {failure.text}"
+            status = 500 if failure_of(error).kind == "fault" else 409
+            trouble = trouble_of(error, frozenset())
+            words = f"{trouble.title}: {trouble.text}"
             return JSONResponse({"trouble": words}, status, headers=NOT_KEPT)
 
     return explained
@@ -83,8 +89,8 @@ def _explained(answer: Callable[[Request], Any]) -> Callable[[Request], Any]:
 class _Pages:
     """The answers, each for whoever asks."""
 
-    def __init__(self, runs: Runs, shelf: Shelf):
-        self._runs, self._shelf = runs, shelf
+    def __init__(self, runs: Runs, shelf: Shelf, settings: AppSettings):
+        self._runs, self._shelf, self._settings = runs, shelf, settings
 
     # ------------------------------------------------------------ runs
 
@@ -155,7 +161,8 @@ class _Pages:
             return FileResponse(take.path, media_type=format.media_type, filename=name)
 
         def made() -> bytes:
-            return audio_bytes(format.suffix, *read_audio(take.path), all_tags(take.path))
+            sound, tags = read_audio(take.path), all_tags(take.path)
+            return audio_bytes(format.suffix, *sound, tags, loop=loop_of(take))
 
         headers = {"content-disposition": f"attachment; filename*=utf-8''{quote(name)}"}
         return Response(await run_in_threadpool(made), 200, headers, format.media_type)
@@ -180,6 +187,19 @@ class _Pages:
         if name not in changes:
             return JSONResponse({"trouble": "no such change"}, 404)
         return JSONResponse({"take": await run_in_threadpool(changes[name])}, headers=NOT_KEPT)
+
+    async def make(self, http: Request) -> Response:
+        given = await _body(http)
+        run = await run_in_threadpool(self._made, browser.of(http), http.path_params["id"], given)
+        return JSONResponse({"run": run.id}, headers=NOT_KEPT)
+
+    def _made(self, owner: str, id: str, given: dict[str, Any]) -> PageRun:
+        library = self._shelf.takes_of(owner)
+        wanted = wanted_of(library, library.take(id), given, self._settings)
+        request, job = page_job(self._shelf, self._settings, owner, wanted.request)
+        settings = {**wanted.settings, "model": request.model} if wanted.settings else {}
+        run = PageRun(owner, request, job, settings, library, wanted.origin, wanted.begin_s)
+        return self._runs.start(run)
 
     def _library(self, http: Request) -> Library:
         return self._shelf.takes_of(browser.of(http))

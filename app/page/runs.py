@@ -21,10 +21,10 @@ from ...workflows.request import Request
 from ..studio.job import Job, JobResult
 from ..studio.music import music_of, tags_of
 from ..studio.queue import JobHandle, JobQueue
-from ..studio.sounds import SOUNDS
+from ..studio.sounds import HEARD
 from .live import LiveSound
 from .status import JobStatus, note
-from .take_library import Library, Note, Take
+from .take_library import Library, Note, Origin, Take
 from .words import trouble_of
 
 if TYPE_CHECKING:
@@ -53,6 +53,10 @@ class PageRun:
     settings: Mapping[str, Any]
     """what stood in the form"""
     kept_in: Library
+    origin: Origin | None = None
+    """the take that it begins with; None for one of the form"""
+    begin_s: float = 0.0
+    """where one begins to listen"""
     id: str = field(default_factory=lambda: secrets.token_hex(16))
 
     def __post_init__(self) -> None:
@@ -104,9 +108,14 @@ class PageRun:
             "peaks": self.live.peaks(),
             "x_real_time": x_real_time,
             "duration_s": self.request.duration_s,
-            "title": self.request.prompt,
+            "begin_s": self.begin_s,
+            "title": self.title,
             **shown,
         }
+
+    @property
+    def title(self) -> str:
+        return self.request.prompt.strip() if self.origin is None else self.origin.title
 
     # ------------------------------------------------------------ in the queue's thread
 
@@ -210,19 +219,22 @@ def keep(
     """Each item of `[B, C, T]` as a take of its own. Item i is what seed + i makes by itself."""
     takes = []
     request = run.request
-    uploads = {how: path for how in SOUNDS if (path := getattr(request, how))}
+    uploads = {how: path for how in HEARD if (path := getattr(request, how))}
     sounds = {how: run.kept_in.keep_sound(path) for how, path in uploads.items()}
     for index, (sound, own) in enumerate(zip(waveform, tags, strict=True)):
         settings = {**run.settings, "seed": request.seed + index, "variations": 1}
         said = Note(
-            title=request.prompt.strip(),
+            title=run.title,
             duration_s=sound.shape[-1] / sample_rate,
             settings=settings,
             engine=engine,
             sounds=sounds,
             was_stopped=was_stopped,
+            of=run.origin.of if run.origin else "",
+            doing=run.origin.doing if run.origin else {},
         )
-        takes.append(run.kept_in.add(sound, sample_rate, said, own))
+        loop = None if was_stopped else request.loop
+        takes.append(run.kept_in.add(sound, sample_rate, said, own, loop))
     return tuple(takes)
 
 

@@ -28,6 +28,8 @@ from ..studio.sounds import plain, uploaded
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from ...models.bars import Bars
+
 log = logging.getLogger("musicgraph")
 
 NOTE_TAG = "musicgraph_take"
@@ -53,7 +55,13 @@ class Note:
     """what stood in the form, by the page's names; empty for what a graph has made"""
     engine: str = ""
     sounds: Mapping[str, str] = field(default_factory=dict)
-    """what it follows: one of SOUNDS → the name of a copy in the library"""
+    """what it follows, or was made around: one of SOUNDS, or `recording` → the name of a copy in
+    the library
+    """
+    of: str = ""
+    """the id of the take that it was made of"""
+    doing: Mapping[str, Any] = field(default_factory=dict)
+    """what was done with that one, as `from_take.read_doing` reads it"""
     is_favourite: bool = False
     was_stopped: bool = False
     """whether it ends where somebody pressed Stop"""
@@ -80,7 +88,9 @@ class Note:
             and isinstance(self.engine, str)
             and isinstance(self.is_favourite, bool)
             and isinstance(self.was_stopped, bool)
+            and isinstance(self.of, str)
             and isinstance(self.settings, dict)
+            and isinstance(self.doing, dict)
             and isinstance(self.sounds, dict)
             and all(isinstance(one, str) and SOUND.fullmatch(one) for one in self.sounds.values())
         )
@@ -88,6 +98,15 @@ class Note:
     def tags(self) -> dict[str, str]:
         date = time.strftime("%Y-%m-%d", time.localtime(self.made_at))
         return {"title": self.title, "date": date, NOTE_TAG: json.dumps(asdict(self))}
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The take that another is made of, what is done with it, and what the other is called."""
+
+    of: str
+    doing: Mapping[str, Any]
+    title: str
 
 
 @dataclass(frozen=True)
@@ -158,7 +177,7 @@ class Library:
         return path
 
     def sound(self, id: str, how: str) -> Path | None:
-        """The melody or the style that a take follows; None if it follows none, or it has gone."""
+        """What a take follows, or was made around; None if there is none, or it has gone."""
         name = self.take(id).note.sounds.get(how)
         path = self.folder / HIDDEN / "sounds" / name if name else None
         return path if path is not None and path.is_file() else None
@@ -171,11 +190,18 @@ class Library:
         folder.mkdir(parents=True, exist_ok=True)
         return uploaded(path, folder)
 
-    def add(self, sound: Tensor, sample_rate: int, note: Note, tags: Mapping[str, str]) -> Take:
+    def add(
+        self,
+        sound: Tensor,
+        sample_rate: int,
+        note: Note,
+        tags: Mapping[str, str],
+        loop: Bars | None = None,
+    ) -> Take:
         """Writes float `[C, T]`. Raises Refused for what cannot be written."""
         with self._lock:
             path = self._free_path(note, ".flac")
-            write_audio(path, sound, sample_rate, tags={**tags, **note.tags()})
+            write_audio(path, sound, sample_rate, tags={**tags, **note.tags()}, loop=loop)
         return Take(note, path)
 
     def take_in(self, source: Path, title: str) -> Take:

@@ -47,11 +47,18 @@ def repainted(path: Path, region: str) -> dict[str, Any]:
     if read is None:
         expected, remedy = "BEGIN:END in seconds", "such as 4:8"
         raise Refused("repaint", got=shown(region), expected=expected, remedy=remedy)
-    length_s, begin_s = _length_s(path), float(read[1])
-    end_s = float(read[2]) if read[2] else length_s
+    return region_of(path, float(read[1]), float(read[2]) if read[2] else None)
+
+
+def region_of(
+    path: Path, begin_s: float, end_s: float | None, what: str = "repaint"
+) -> dict[str, Any]:
+    """`repainted`, of numbers; without an end, up to the recording's. `what`: the word for it."""
+    length_s = _length_s(path)
+    end_s = length_s if end_s is None else end_s
     if not begin_s < end_s <= length_s:
         raise Refused(
-            "repaint",
+            what,
             got=f"{begin_s:g} to {end_s:.4g} s",
             expected=f"a part of 0 to {length_s:.4g} s",
             remedy="choose times within the recording",

@@ -17,6 +17,9 @@ MAX_SUFFIX_CHARACTERS = 8
 SOUNDS = ("melody", "style")
 """the ways in which a sound may be followed: each a field of a Request, and of a model's kind"""
 
+HEARD = (*SOUNDS, "recording")
+"""with the sound that music is made around: fields of a Request that name a sound"""
+
 WORDS = {
     "melody": "A sound whose tune the music follows; for melody models.",
     "style": "A sound to sound like; for style models.",
