@@ -22,6 +22,12 @@ STRETCHES = 0x04
 """of an acid chunk: a loop with a tempo, not a single sound"""
 
 
+def named_tempo(text: str) -> float | None:
+    """Beats a minute, as in "techno, 128 bpm"; None where no tempo is named."""
+    named = re.search(r"([0-9]{2,3}(?:\.[0-9]+)?)\s*bpm\b", text, re.IGNORECASE)
+    return float(named[1]) if named is not None else None
+
+
 @dataclass(frozen=True)
 class Bars:
     """How long a loop is."""
@@ -56,11 +62,10 @@ class Bars:
         if read is None:
             expected, remedy = "a number of bars", "such as 4bars"
             raise Refused("loop", got=shown(text), expected=expected, remedy=remedy)
-        named = re.search(r"([0-9]{2,3}(?:\.[0-9]+)?)\s*bpm\b", prompt, re.IGNORECASE)
-        if bpm is None and named is None:
+        tempo = named_tempo(prompt) if bpm is None else bpm
+        if tempo is None:
             remedy = "name it in the prompt, such as 120 bpm, or give bpm"
             raise Refused("loop", got="no tempo", expected="beats a minute", remedy=remedy)
-        tempo = bpm if bpm is not None else float(named[1]) if named else 0.0
         return cls(int(read[1]), tempo)
 
     @property

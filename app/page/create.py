@@ -199,9 +199,10 @@ def remember_form(page: gr.Blocks, form: Form, shelf: Shelf) -> None:
     sounds = {how: form.widgets[how] for how in SOUNDS}
     kept = form.kept()
     widgets = [*kept.values()]
+    models = [value for _, value in form.widgets["model"].choices]
     page.load(
         None, widgets, widgets,
-        js=f"(...values) => MusicGraph.restored({[*kept]!r}, values)", **QUIET,
+        js=f"(...values) => MusicGraph.restored({[*kept]!r}, values, {models!r})", **QUIET,
     )  # fmt: skip
     gr.on(
         [widget.change for widget in widgets], None, widgets, None,

@@ -14,10 +14,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ...models.bars import Bars
+from ...models.bars import Bars, named_tempo
 from ...models.config import MAX_DURATION_S
 from ...models.refused import Refused
 from ...workflows.inputs import InputSpec
+from ...workflows.media.audio import read_audio
 from ...workflows.registry import NodeSpecs, node_classes
 from ...workflows.request import Request, request_inputs
 from ..studio.fields import page_fields
@@ -97,6 +98,17 @@ def loop_of(take: Take) -> Bars | None:
         is_whole = doing["how"] == "loop" and not take.note.was_stopped
         return Bars(doing["bars"], doing["bpm"]) if is_whole else None
     return None
+
+
+def tempo_of(take: Take) -> float | None:
+    """Beats a minute: as its words say, else as it is heard; None where none is."""
+    from ...models.analysis import analyse
+
+    named = named_tempo(f"{take.note.title} {take.note.settings.get('prompt')}")
+    if named is not None:
+        return named
+    tempo = analyse(*read_audio(take.path)).tempo
+    return round(tempo.bpm, 2) if tempo is not None else None
 
 
 def wanted_of(

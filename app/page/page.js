@@ -101,12 +101,19 @@
     try { return JSON.parse(localStorage.getItem(FORM)) || {}; } catch (error) { return {}; }
   };
   const before = stored();
-  let isRestored = false;
+  let isRestored = false, usual = {};
 
-  /** What stood in the form when it was last seen, in the order of its names. */
-  function restored(names, values) {
+  /** What the address asks for, else what stood in the form when it was last seen, in the order of
+      its names. `models`: those on the menu; another one may have gone meanwhile. */
+  function restored(names, values, models) {
     isRestored = true;
-    return names.map((name, at) => name in before ? before[name] : values[at]);
+    usual = Object.fromEntries(names.map((name, at) => [name, values[at]]));
+    const wanted = {...before, ...MusicGraph.sent(names, values)};
+    if (!models.includes(wanted.model)) {
+      if (wanted.model) say(`The model ${wanted.model} is not here: ${usual.model} is chosen.`);
+      delete wanted.model;
+    }
+    return names.map((name, at) => name in wanted ? wanted[name] : values[at]);
   }
 
   function remember(names, values) {
@@ -132,12 +139,8 @@
   const keepSeed = seed => localStorage.setItem(SEED, String(seed));
   const lastSeed = now => Number(localStorage.getItem(SEED) ?? now);
 
-  function openTab(name) {
-    [...document.querySelectorAll("[role=tab]")].find(tab => tab.innerText.trim() === name)?.click();
-  }
-
   Object.assign(MusicGraph, {
-    address, ask, connection, lose, say, element, whenThere, pause, openTab,
+    address, ask, connection, lose, say, element, whenThere, pause, usual: () => usual,
     restored, remember, fill, filled, filledFrom, afterFilling, keepSeed, lastSeed, isLost: () => isLost,
   });
 })(window.MusicGraph = window.MusicGraph || {});

@@ -66,8 +66,8 @@
     get position() { return this.audio ? this.audio.currentTime : 0; }
     is(key) { return this.key === key; }
 
-    play({key, url, grows}, at = null) {
-      if (!this.is(key)) this._take(key, this._made(url, grows));
+    play({key, url, grows, loops}, at = null) {
+      if (!this.is(key)) this._take(key, this._made(url, grows, loops));
       if (at !== null) this._seek(at);
       return this.audio.play().catch(() => this._tell());  // a browser may ask for a press first
     }
@@ -81,8 +81,8 @@
     seek(at) { if (this.audio) { this._seek(at); this._tell(); } }
 
     /** The same music from another address, at the same place: the live sound becomes the take's. */
-    moveTo({key, url}) {
-      const old = this.audio, next = this._made(url);
+    moveTo({key, url, loops}) {
+      const old = this.audio, next = this._made(url, false, loops);
       if (!this.isPlaying) { this._take(key, next); return; }
       const come = () => {
         if (this.audio !== old) { next.remove(); return; }
@@ -91,7 +91,7 @@
           this._take(key, next);
           if (goesOn) next.play().catch(() => this._tell());
         }, {once: true});
-        next.currentTime = at;
+        next.currentTime = Math.min(at, next.duration - .05);
       };
       next.addEventListener("canplay", come, {once: true});
     }
@@ -101,8 +101,8 @@
       if (audio.readyState > 0) audio.currentTime = at;
       else audio.addEventListener("loadedmetadata", () => { audio.currentTime = at; }, {once: true});
     }
-    _made(url, grows = false) {
-      const audio = element("audio", {class: "mg-sound", hidden: true, preload: "auto"});
+    _made(url, grows = false, loops = false) {
+      const audio = element("audio", {class: "mg-sound", hidden: true, preload: "auto", loop: loops});
       if (grows) grow(audio, url); else audio.src = url;
       for (const name of ["play", "pause", "ended", "seeked", "timeupdate"]) {
         audio.addEventListener(name, () => audio === this.audio && this._tell());
@@ -117,8 +117,14 @@
       this._tell();
     }
     _tell() {
-      if (this.loop && this.position >= this.loop[1]) this._seek(this.loop[0]);
+      this._round();
       this.dispatchEvent(new Event("change"));
+    }
+    _round() {  // at each picture: events about the time come four times a second
+      if (!this.loop) return;
+      if (this.position >= this.loop[1]) this._seek(this.loop[0]);
+      cancelAnimationFrame(this.rounds);
+      if (this.isPlaying) this.rounds = requestAnimationFrame(() => this._round());
     }
   }
   const sound = new Sound();
@@ -163,12 +169,14 @@
       "aria-label": `Position in: ${source.title}`});
     const time = element("span", {class: "mg-time"});
     const unloop = element("button", {type: "button", class: "mg-unloop", hidden: true,
-      click: () => { sound.loop = null; draw(); }}, "Loop: end");
+      click: () => { sound.loop = shown = null; draw(); }}, "Loop: end");
     const whole = element("div", {class: "mg-wave"}, canvas, unloop, time);
     const image = source.picture ? Object.assign(new Image(), {src: source.picture}) : null;
     const isOwn = () => sound.is(source.key);
     const at = () => isOwn() ? Math.min(sound.position, source.duration) : 0;
-    let dragged = null;
+    let dragged = null, shown = null;
+    whole.show = part => { shown = part; draw(); };
+    whole.region = () => shown || (isOwn() && sound.loop);
 
     function draw() {
       const width = canvas.clientWidth, scale = devicePixelRatio || 1;
@@ -179,7 +187,7 @@
       const x = width * at() / source.duration;
       if (image?.complete && image.naturalWidth) drawPicture(pen, width, x);
       else drawBars(pen, width, x);
-      const marked = dragged || (isOwn() && sound.loop);
+      const marked = dragged || whole.region();
       if (marked) drawLoop(pen, width, marked);
       pen.fillStyle = "#000";
       pen.fillRect(x - 2, 0, 4, HEIGHT);
@@ -221,6 +229,17 @@
       const share = (event.clientX - box.left) / box.width;
       return Math.max(0, Math.min(1, share)) * source.duration;
     };
+    function loopPart(part) {
+      sound.play(source, part[0]);
+      sound.loop = part;
+      whole.dispatchEvent(new CustomEvent("mark", {detail: part}));
+    }
+    /** A part without a mouse: it begins where the sound is, and grows or shrinks. */
+    function stretch(seconds) {
+      const [from, to] = whole.region() || [at(), at()];
+      const end = Math.max(from + LEAST_LOOP_S, Math.min(source.duration, to + seconds));
+      if (end <= source.duration) loopPart([from, end]);
+    }
     canvas.addEventListener("pointerdown", event => {
       if (event.button) return;
       const begin = place(event);
@@ -230,10 +249,8 @@
           ["pointercancel", end]]) canvas.removeEventListener(name, one);
         const marked = ended.type === "pointerup" ? dragged : null;
         dragged = null;
-        if (marked && marked[1] - marked[0] >= LEAST_LOOP_S) {
-          sound.play(source, marked[0]);
-          sound.loop = marked;
-        } else if (ended.type === "pointerup") sound.play(source, begin);
+        if (marked && marked[1] - marked[0] >= LEAST_LOOP_S) loopPart(marked);
+        else if (ended.type === "pointerup") sound.play(source, begin);
         draw();
       };
       canvas.setPointerCapture(event.pointerId);
@@ -245,6 +262,8 @@
       const to = {ArrowLeft: at() - STEP_S, ArrowRight: at() + STEP_S, Home: 0,
         End: source.duration - .1}[event.key];
       if (event.key === " ") sound.toggle(source);
+      else if (event.shiftKey && event.key === "ArrowRight") stretch(1);
+      else if (event.shiftKey && event.key === "ArrowLeft") stretch(-1);
       else if (to === undefined) return;
       else if (isOwn()) sound.seek(Math.max(0, Math.min(source.duration - .1, to)));
       event.preventDefault();
@@ -256,5 +275,5 @@
     return whole;
   }
 
-  Object.assign(MusicGraph, {sound, playButton, wave, clock});
+  Object.assign(MusicGraph, {sound, playButton, wave, clock, followSound: follow});
 })(window.MusicGraph);

@@ -4,7 +4,7 @@
     GET  page/runs/ID             how it is        GET page/runs/ID/sound     as it grows
     POST page/runs/ID/stop, …/leave
     GET  page/takes               all of them      GET page/takes.zip
-    GET  page/takes/ID/sound, …/picture, …/as/FORMAT
+    GET  page/takes/ID/sound, …/picture, …/tempo, …/as/FORMAT
     POST page/takes/ID/rename, …/favour, …/remove, …/restore
     POST page/takes/ID/make       what is done with it: answers with the run that begins
 
@@ -36,7 +36,7 @@ from ..studio.failures import failure_of
 from ..studio.settings import AppSettings
 from . import browser
 from .create import page_job
-from .from_take import loop_of, wanted_of
+from .from_take import loop_of, tempo_of, wanted_of
 from .live import MEDIA_TYPE
 from .runs import PageRun, Runs
 from .shelf import Shelf
@@ -60,6 +60,7 @@ def build_routes(runs: Runs, shelf: Shelf, settings: AppSettings) -> APIRouter:
         ("/takes.zip", pages.all_takes),
         ("/takes/{id}/sound", pages.sound),
         ("/takes/{id}/picture", pages.picture),
+        ("/takes/{id}/tempo", pages.tempo),
         ("/takes/{id}/as/{format}", pages.as_format),
     ):
         router.add_api_route(path, _explained(answer), methods=["GET"])
@@ -149,6 +150,11 @@ class _Pages:
     async def picture(self, http: Request) -> Response:
         path = await run_in_threadpool(self._library(http).picture, http.path_params["id"])
         return FileResponse(path, headers={"cache-control": "private"})
+
+    async def tempo(self, http: Request) -> Response:
+        """In beats a minute, as it is heard; null where none is."""
+        take = await run_in_threadpool(self._library(http).take, http.path_params["id"])
+        return JSONResponse({"bpm": await run_in_threadpool(tempo_of, take)}, headers=NOT_KEPT)
 
     async def as_format(self, http: Request) -> Response:
         """The file itself where it is of this format, else one made of it, with the same tags."""

@@ -2,7 +2,7 @@
    shows depends on a connection that must not break. */
 (MusicGraph => {
   "use strict";
-  const {address, ask, element, pause, sound, playButton, wave, whenThere, connection} = MusicGraph;
+  const {address, ask, element, pause, say, sound, playButton, wave, whenThere, connection} = MusicGraph;
   const LOOK_MS = 400, ARRIVES_MS = 10000, SPOKEN_MS = 5000, MAX_SHOWN = 5, LEAST_S = .4;
   let run = null;      // {id, heard, live}: the one that is followed
   let made = null;     // ids of what this page made last
@@ -93,6 +93,34 @@
     showButtons();
   }
 
+  /** Has something done with a take; answers whether it has begun. */
+  async function make(take, how, values) {
+    if (isPressed || run || MusicGraph.isLost()) {
+      say(MusicGraph.isLost() ? "There is no connection at the moment."
+        : "One thing at a time: something is being made. Stop it, or wait for it.");
+      return false;
+    }
+    isPressed = true;
+    markField("");
+    show(note("Starting", "", "busy"));
+    showButtons();
+    try {
+      started(await ask(`takes/${take.id}/make`, {how, ...values}));
+    } catch (error) {
+      isPressed = false;
+      if (error.isLost) neverArrived(); else refused(error.message);
+      return false;
+    }
+    MusicGraph.openTab("create");
+    document.getElementById("mg-status")?.scrollIntoView({block: "nearest"});
+    return true;
+  }
+  function refused(words) {
+    show(note("This cannot be done", words, "error"));
+    showButtons();
+    say(words);
+  }
+
   // ------------------------------------------------------------------ at the field
   function markField(name, words = "") {
     document.querySelectorAll(".mg-field-trouble").forEach(one => one.remove());
@@ -170,7 +198,7 @@
     }
     if (run.isOwn && !run.heard && mayBegin(now)) {
       run.heard = true;
-      sound.play(run.source);
+      sound.play(run.source, now.begin_s || null);
     }
     run.live.wave.draw();
   }
@@ -178,7 +206,7 @@
       enough of it must be there first. */
   function mayBegin(now) {
     const made = now.peaks.length / 10, left = Math.max(0, now.duration_s - made);
-    return made >= LEAST_S && left / Math.max(now.x_real_time, 1e-3) <= now.duration_s - LEAST_S;
+    return made >= now.begin_s + LEAST_S && left / Math.max(now.x_real_time, 1e-3) <= now.duration_s - LEAST_S;
   }
   function liveRow(source) {
     const drawn = wave(source);
@@ -195,8 +223,12 @@
     made = now.takes.map(take => take.id);
     if (first.settings.seed !== undefined) MusicGraph.keepSeed(first.settings.seed);
     if (sound.is(source.key)) sound.moveTo(next);
-    else if (isOwn && !run.heard) sound.play(next);  // it was done before it sounded
-    MusicGraph.takesChanged().then(() => rowsOf(made[0])?.open(true));
+    else if (isOwn && !run.heard) sound.play(next, now.begin_s || null);  // done before it sounded
+    MusicGraph.takesChanged().then(() => {
+      document.querySelectorAll("#mg-takes .mg-take[data-take]").forEach(
+        one => { if (one.isOpen && !one.querySelector(".mg-panels form")) one.open(false); });
+      rowsOf(made[0])?.open(true);
+    });
   }
   function end() {
     run?.live?.remove();
@@ -240,5 +272,5 @@
     <p>Write a few words about style, instruments and mood, or take one of the ideas, and press
     <b>Generate</b>. You hear the music while it is being made.</p></div>`;
 
-  Object.assign(MusicGraph, {started});
+  Object.assign(MusicGraph, {started, make});
 })(window.MusicGraph);

@@ -23,11 +23,11 @@ def build_page(visitors: Visitors, settings: AppSettings, shelf: Shelf, runs: Ru
     ) as page:
         gr.HTML(theme.HEADER)
         with gr.Tabs():
-            with gr.Tab("Create", id="create"):
+            with gr.Tab("Create", id="create", elem_id="mg-tab-create"):
                 form = build_create(runs, shelf, settings)
-            with gr.Tab("Graph", id="graph"):
+            with gr.Tab("Graph", id="graph", elem_id="mg-tab-graph"):
                 build_graph(visitors, shelf, settings)
-            with gr.Tab("Takes", id="takes"):
+            with gr.Tab("Takes", id="takes", elem_id="mg-tab-takes"):
                 gr.HTML('<div id="mg-library"></div>')  # filled by `takes.js`
 
         build_endpoints(visitors, shelf, settings)

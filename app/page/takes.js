@@ -35,22 +35,27 @@
   // ------------------------------------------------------------------ a row
   const source = take => ({key: `take ${take.id}`, url: address(`takes/${take.id}/sound`),
     picture: address(`takes/${take.id}/picture`), duration: Math.max(.1, take.duration_s),
-    title: take.title.slice(0, 60)});
+    title: take.title.slice(0, 60), loops: take.doing.how === "loop" && !take.was_stopped});
 
   function when(seconds) {
     const made = new Date(seconds * 1000), isToday = made.toDateString() === new Date().toDateString();
     const time = made.toLocaleTimeString([], {hour: "2-digit", minute: "2-digit"});
     return isToday ? time : `${made.toLocaleDateString()} ${time}`;
   }
+  const WAYS = {"continue": "goes on", "repaint": "a part anew", "loop": "loop", "cut": "cut",
+    "vary": "other words", "more": "another"};
   function facts(take) {
     return [`${take.duration_s.toFixed(1)} s`, when(take.made_at),
+      ...(take.doing.how in WAYS ? [WAYS[take.doing.how]] : []),
       ...(take.was_stopped ? ["stopped"] : [])].join(" · ");
   }
+  const titleOf = id => takes.find(one => one.id === id)?.title.slice(0, 40) || "a take that has gone";
   function chips(take) {
     const s = take.settings;
-    if (!("prompt" in s)) return ["made by a graph"];
-    const sounds = Object.entries(take.sounds).map(([how, name]) => `${how}: ${name}`);
-    return [s.model?.split("/").pop(), ...sounds, ...(s.loras || []).map(one => `LoRA ${one}`), take.engine,
+    if (!("prompt" in s)) return [take.of ? `of ${titleOf(take.of)}` : "made by a graph"];
+    const sounds = Object.entries(take.sounds).filter(([how]) => how !== "recording")
+      .map(([how, name]) => `${how}: ${name}`);
+    return [take.of && `of ${titleOf(take.of)}`, s.model?.split("/").pop(), ...sounds, ...(s.loras || []).map(one => `LoRA ${one}`), take.engine,
       `seed ${s.seed}`, `guidance ${s.guidance}`, `temperature ${s.temperature}`,
       s.top_p ? `top-p ${s.top_p}` : `top-k ${s.top_k}`, s.negative?.trim() && `not: ${s.negative}`,
       s.loud ? `${s.loudness} LUFS` : "loudness as made"].filter(Boolean);
@@ -79,31 +84,24 @@
 
   function body(take, whole) {
     const press = (words, click, more = {}) => element("button", {type: "button", click, ...more}, words);
-    const actions = element("div", {class: "mg-actions"}, ...FORMATS.map(format => element("a", {
+    const drawn = wave(source(take)), panels = element("div", {class: "mg-panels"});
+    const others = FORMATS.map(format => element("a", {
       href: address(`takes/${take.id}/as/${format}`), download: true,
       "aria-label": `Download ${format.toUpperCase()}: ${take.title.slice(0, 60)}`,
-    }, format.toUpperCase())));
-    if ("prompt" in take.settings) {
-      actions.append(press("More like this", () => moreLike(take)),
-        press("Use these settings", () => use(take)));
-    }
-    actions.append(press("Rename", () => rename(take, whole)), press("Delete", () => remove(take)));
+    }, format.toUpperCase()));
+    if ("prompt" in take.settings) others.push(press("Use these settings", () => use(take)));
+    others.push(press("Rename", () => rename(take, whole)), press("Delete", () => remove(take)));
     const list = element("div", {class: "mg-settings-list"},
       ...chips(take).map(fact => element("span", {}, String(fact))));
-    return element("div", {class: "mg-row-body"}, wave(source(take)), actions, list);
+    const actions = MusicGraph.doings({take, wave: drawn, panels}, others);
+    return element("div", {class: "mg-row-body"}, drawn, panels, actions, list);
   }
 
-  // ------------------------------------------------------------------ what one does with it
+  // ------------------------------------------------------------------ what changes no sound
   function use(take) {
     MusicGraph.fill(take.settings, take.id, () => {
-      MusicGraph.openTab("Create");
+      MusicGraph.openTab("create");
       say("The settings are in the form.");
-    });
-  }
-  function moreLike(take) {
-    MusicGraph.fill({...take.settings, seed: -1, variations: 1}, take.id, () => {
-      MusicGraph.openTab("Create");
-      document.getElementById("mg-generate").click();
     });
   }
   async function remove(take) {

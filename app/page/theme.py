@@ -131,7 +131,7 @@ HEADER = f"""<header class="mg-head">{LOGO}<div><h1>MusicGraph</h1>
 
 HERE = Path(__file__).parent
 STYLES = [HERE / "style.css", HERE / "takes.css"]
-SCRIPTS = ("page.js", "player.js", "takes.js", "stage.js")
+SCRIPTS = ("page.js", "share.js", "player.js", "doings.js", "takes.js", "stage.js")
 """in this order"""
 
 

@@ -1,0 +1,197 @@
+/* What one does with a take: buttons and small panels in its row, and the run that begins. */
+(MusicGraph => {
+  "use strict";
+  const {ask, element, say, sound} = MusicGraph;
+  const LEAST_PART_S = .3;
+
+  const press = (words, click, more = {}) => element("button", {type: "button", click, ...more}, words);
+  const twoDigits = seconds => Math.floor(seconds * 100 + 1e-6) / 100;
+
+  // ------------------------------------------------------------------ small parts of panels
+  function field(words, input) {
+    return element("label", {class: "mg-small-field"}, element("span", {}, words), input);
+  }
+  function number(value, least, most, step = .01) {
+    return element("input", {type: "number", value: String(twoDigits(value)), min: String(least),
+      max: String(most), step: String(step), inputmode: "decimal"});
+  }
+  function words(text) {
+    return element("textarea", {rows: "2", maxlength: "2000"}, text);
+  }
+
+  /** A form in the row, in the place of the one before; `done` answers whether it has gone well. */
+  function panel(row, title, fields, act, done) {
+    const go = element("button", {type: "submit", class: "mg-do"}, act);
+    const close = press("Close", shut);
+    const form = element("form", {class: "mg-panel", "aria-label": title},
+      element("b", {}, title), ...fields, element("div", {class: "mg-actions"}, go, close));
+    form.addEventListener("submit", async event => {
+      event.preventDefault();
+      go.disabled = true;
+      if (await done()) shut(); else go.disabled = false;
+    });
+    form.addEventListener("keydown", event => { if (event.key === "Escape") shut(); });
+    function shut() {
+      form.remove();
+      row.wave.show(null);
+      row.opener?.focus();
+    }
+    row.panels.replaceChildren(form);
+    form.scrollIntoView({block: "nearest"});
+    form.querySelector("textarea, input")?.focus();
+    return form;
+  }
+
+  /** Two numbers and the marked part of the wave, which say the same. */
+  function part(row, from, to) {
+    const most = twoDigits(row.take.duration_s);
+    const begin = number(from, 0, most), end = number(to, 0, most);
+    const value = () => [begin, end].map(one => Number(one.value));
+    const mark = () => row.wave.show(value());
+    begin.addEventListener("input", mark);
+    end.addEventListener("input", mark);
+    row.marks = ([a, b]) => {
+      [begin.value, end.value] = [String(twoDigits(a)), String(twoDigits(Math.min(b, most)))];
+      mark();
+    };
+    mark();
+    return {begin, end, value, fields: element("div", {class: "mg-two"},
+      field("From second", begin), field("to second", end))};
+  }
+  const marked = row => row.wave.region() || null;
+
+  // ------------------------------------------------------------------ each
+  const make = (row, how, values) => MusicGraph.make(row.take, how, values);
+
+  function goOn(row) {
+    const seconds = number(30, 1, 120, 1), text = words(row.take.settings.prompt || row.take.title);
+    panel(row, "Go on with other words", [field("How it goes on", text),
+      field("for so many seconds", seconds)], "Go on",
+    () => make(row, "continue", {seconds: Number(seconds.value), prompt: text.value}));
+  }
+
+  function anew(row) {
+    const length = row.take.duration_s, [from, to] = marked(row) || [length / 3, length * 2 / 3];
+    const where = part(row, from, to), text = words(row.take.settings.prompt || row.take.title);
+    panel(row, "Make a part anew", [where.fields, element("p", {}, "Drag on the wave, or type the "
+      + "seconds. What is outside stays as it is."), field("What it should be", text)], "Make it anew",
+    () => make(row, "repaint",
+      {begin: where.value()[0], end: where.value()[1], prompt: text.value}));
+  }
+
+  async function loop(row) {
+    const [from] = marked(row) || [0];
+    const begin = number(from, 0, twoDigits(row.take.duration_s));
+    const bars = number(2, 1, 64, 1), bpm = number(120, 20, 400), said = element("p", {}, "");
+    const mark = () => {
+      const long = bars.value * 4 * 60 / bpm.value, start = Number(begin.value);
+      row.wave.show([start, start + long]);
+      said.textContent = `${long.toFixed(1)} s. Its last beats are made anew, so that it leads into `
+        + "its beginning.";
+    };
+    for (const one of [begin, bars, bpm]) one.addEventListener("input", mark);
+    row.marks = ([a]) => { begin.value = String(twoDigits(a)); mark(); };
+    const form = panel(row, "Make a loop of it", [element("div", {class: "mg-two"},
+      field("Bars", bars), field("Beats a minute", bpm), field("From second", begin)), said],
+    "Make the loop", () => make(row, "loop",
+      {begin: Number(begin.value), bars: Number(bars.value), bpm: Number(bpm.value)}));
+    mark();
+    const heard = await MusicGraph.tempo(row.take);
+    if (!heard || !form.isConnected) return;
+    bpm.value = String(twoDigits(heard));
+    const fitting = [4, 2, 1].find(count => count * 240 / heard <= row.take.duration_s - begin.value);
+    bars.value = String(fitting || 1);
+    mark();
+  }
+
+  function cut(row) {
+    const [from, to] = marked(row) || [0, row.take.duration_s];
+    const where = part(row, from, to);
+    const rise = number(0, 0, 60, .1), fall = number(0, 0, 60, .1);
+    const isLoud = element("input", {type: "checkbox"}), loudness = number(-16, -70, 0, .5);
+    const level = () => isLoud.checked ? Number(loudness.value) : null;
+    panel(row, "Trim, fade, loudness", [where.fields, element("div", {class: "mg-two"},
+      field("Fade in, s", rise), field("Fade out, s", fall)),
+    element("div", {class: "mg-two"}, element("label", {class: "mg-check"}, isLoud,
+      element("span", {}, "Bring it to a loudness")), field("of so many LUFS", loudness))],
+    "Keep it as a new take", () => make(row, "cut", {begin: where.value()[0], end: where.value()[1],
+      fade_in: Number(rise.value), fade_out: Number(fall.value), loudness: level()}));
+  }
+
+  /** The prompt's words as buttons: one of them becomes a field. */
+  function vary(row) {
+    const parts = row.take.settings.prompt.split(/(\s+)/);
+    const said = element("div", {class: "mg-words"});
+    const text = () => [...said.children].map(one => one.value ?? one.textContent).join(" ");
+    parts.filter(one => one.trim()).forEach(word => {
+      const button = press(word, () => {
+        const input = element("input", {type: "text", value: word, "aria-label": `Instead of ${word}`,
+          size: String(Math.max(6, word.length + 2)), maxlength: "100"});
+        button.replaceWith(input);
+        input.select();
+      });
+      said.append(button);
+    });
+    panel(row, "Change a word", [element("p", {}, "Press the word that should be another one. The seed "
+      + "stays, so as little as possible changes."), said], "Play it so",
+    () => make(row, "vary", {prompt: text()}));
+    said.querySelector("button")?.focus();
+  }
+
+  // ------------------------------------------------------------------ A and B
+  /** The take that this one was made of; else the one before it. */
+  function before(take) {
+    const all = MusicGraph.takes();
+    return all.find(one => one.id === take.of)
+      || all.filter(one => one.made_at < take.made_at).sort((a, b) => b.made_at - a.made_at)[0];
+  }
+  function compare(row) {
+    const other = before(row.take);
+    if (!other) return null;
+    const [a, b] = [row.take, other].map(MusicGraph.takeSource);
+    const button = press("A/B", () => {
+      if (sound.is(a.key)) sound.moveTo(b); else if (sound.is(b.key)) sound.moveTo(a); else sound.play(a);
+      if (!sound.isPlaying) sound.play(sound.is(b.key) ? b : a);
+    }, {title: `The same place in: ${other.title.slice(0, 60)}`});
+    MusicGraph.followSound(button, () => {
+      const which = sound.is(b.key) ? "B, the one before" : sound.is(a.key) ? "A, this one" : "";
+      button.textContent = which ? `A/B: ${which}` : "A/B with the one before";
+      button.setAttribute("aria-pressed", String(sound.is(b.key)));
+    });
+    return button;
+  }
+
+  // ------------------------------------------------------------------ the buttons
+  /** Of an open row: {take, wave, panels}. `others` are those that change no sound. */
+  function doings(row, others) {
+    const opens = (name, open) => press(name, event => {
+      row.opener = event.currentTarget;
+      row.marks = null;
+      open(row);
+    });
+    const hasWords = Boolean(row.take.settings.prompt?.trim());
+    row.wave.addEventListener("mark", event => row.marks ? row.marks(event.detail) : ask_part(event));
+    function ask_part({detail}) {  // a part was marked, and no panel is open that takes it
+      if (detail[1] - detail[0] < LEAST_PART_S || row.panels.querySelector("form")) return;
+      row.panels.replaceChildren(element("div", {class: "mg-actions mg-part"},
+        element("span", {}, `${detail.map(one => one.toFixed(1)).join(" to ")} s:`),
+        opens("Make this part anew", anew), opens("Loop from here", loop), opens("Keep only this", cut)));
+    }
+    const once = () => hasWords && press("More like this", () => make(row, "more", {}));
+    const longer = seconds => press(`+${seconds} s`, () => make(row, "continue", {seconds}),
+      {"aria-label": `Go on for ${seconds} seconds`});
+    const main = [once(), longer(10), longer(30), opens("Go on with other words …", goOn),
+      hasWords && opens("Change a word …", vary), opens("Make a part anew …", anew),
+      opens("Loop …", loop), opens("Trim, fade, loudness …", cut)];
+    const rest = [compare(row), opens("Share …", MusicGraph.share), ...others];
+    return element("div", {class: "mg-doings"},
+      ...[main, rest].map(all => element("div", {class: "mg-actions"}, ...all.filter(Boolean))));
+  }
+
+  /** What the server hears of a take's tempo; null where it hears none. */
+  async function tempo(take) {
+    try { return (await ask(`takes/${take.id}/tempo`)).bpm; } catch (error) { return null; }
+  }
+
+  Object.assign(MusicGraph, {doings, tempo, panelIn: panel, smallField: field, pressable: press});
+})(window.MusicGraph);
