@@ -4,7 +4,7 @@
     GET  page/runs/ID             how it is        GET page/runs/ID/sound     as it grows
     POST page/runs/ID/stop, …/leave
     GET  page/takes               all of them      GET page/takes.zip
-    GET  page/takes/ID/sound, …/picture, …/tempo, …/as/FORMAT
+    GET  page/takes/ID/sound, …/picture, …/tempo, …/video, …/as/FORMAT
     POST page/takes/ID/rename, …/favour, …/remove, …/restore
     POST page/takes/ID/make       what is done with it: answers with the run that begins
 
@@ -30,20 +30,23 @@ from starlette.concurrency import run_in_threadpool
 
 from ...models.refused import Refused
 from ...workflows.media.audio import audio_bytes, read_audio
+from ...workflows.media.cover import with_cover
 from ...workflows.media.formats import BY_SUFFIX, FORMATS, ZIP_TYPE
 from ...workflows.media.retag import all_tags
 from ..studio.failures import failure_of
 from ..studio.settings import AppSettings
 from . import browser
+from .cards import cover_of, write_video_of
 from .create import page_job
 from .from_take import loop_of, tempo_of, wanted_of
 from .live import MEDIA_TYPE
 from .runs import PageRun, Runs
 from .shelf import Shelf
-from .take_library import Library
+from .take_library import Library, Take
 from .words import trouble_of
 
 FORMATS_GIVEN = ("flac", "wav", "mp3")
+WITH_COVER = (".mp3",)
 NOT_KEPT = {"cache-control": "no-store"}
 MAX_BODY_BYTES = 16 * 1024
 
@@ -61,6 +64,7 @@ def build_routes(runs: Runs, shelf: Shelf, settings: AppSettings) -> APIRouter:
         ("/takes/{id}/sound", pages.sound),
         ("/takes/{id}/picture", pages.picture),
         ("/takes/{id}/tempo", pages.tempo),
+        ("/takes/{id}/video", pages.video),
         ("/takes/{id}/as/{format}", pages.as_format),
     ):
         router.add_api_route(path, _explained(answer), methods=["GET"])
@@ -157,21 +161,38 @@ class _Pages:
         return JSONResponse({"bpm": await run_in_threadpool(tempo_of, take)}, headers=NOT_KEPT)
 
     async def as_format(self, http: Request) -> Response:
-        """The file itself where it is of this format, else one made of it, with the same tags."""
+        """The file itself where it is of this format, else one made of it, with the same tags; an
+        MP3 with a picture.
+        """
         format = FORMATS.get(http.path_params["format"])
         if format is None or format.name not in FORMATS_GIVEN:
             raise Refused("format", got="another one", expected=" ".join(FORMATS_GIVEN))
-        take = await run_in_threadpool(self._library(http).take, http.path_params["id"])
-        name = take.path.with_suffix(format.suffix).name
-        if take.path.suffix == format.suffix:
-            return FileResponse(take.path, media_type=format.media_type, filename=name)
+        library = self._library(http)
+        take = await run_in_threadpool(library.take, http.path_params["id"])
+        if take.path.suffix == format.suffix and format.suffix not in WITH_COVER:
+            return FileResponse(take.path, media_type=format.media_type, filename=take.path.name)
+        content = await run_in_threadpool(_as_format, library, take, format.suffix)
+        headers = _named(take.path.with_suffix(format.suffix).name)
+        return Response(content, 200, headers, format.media_type)
 
-        def made() -> bytes:
-            sound, tags = read_audio(take.path), all_tags(take.path)
-            return audio_bytes(format.suffix, *sound, tags, loop=loop_of(take))
+    async def video(self, http: Request) -> Response:
+        """Its wave, playing."""
+        library = self._library(http)
+        take = await run_in_threadpool(library.take, http.path_params["id"])
+        path = _own_file("musicgraph-", ".mp4")
 
-        headers = {"content-disposition": f"attachment; filename*=utf-8''{quote(name)}"}
-        return Response(await run_in_threadpool(made), 200, headers, format.media_type)
+        def draw() -> None:
+            try:
+                write_video_of(take, library.picture(take.id), path)
+            except BaseException:
+                path.unlink(missing_ok=True)
+                raise
+
+        await run_in_threadpool(draw)
+        return FileResponse(
+            path, media_type="video/mp4", filename=take.path.with_suffix(".mp4").name,
+            background=BackgroundTask(path.unlink, missing_ok=True),
+        )  # fmt: skip
 
     async def all_takes(self, http: Request) -> Response:
         path = await run_in_threadpool(_zipped, self._library(http))
@@ -224,10 +245,31 @@ async def _body(http: Request) -> dict[str, Any]:
     return given if isinstance(given, dict) else {}
 
 
+def _as_format(library: Library, take: Take, suffix: str) -> bytes:
+    tags, cover = all_tags(take.path), suffix in WITH_COVER
+    if take.path.suffix == suffix:
+        content = take.path.read_bytes()
+    else:
+        content = audio_bytes(suffix, *read_audio(take.path), tags, loop=loop_of(take))
+    if not cover:
+        return content
+    return with_cover(content, suffix, cover_of(take, library.picture(take.id)), tags)
+
+
+def _named(name: str) -> dict[str, str]:
+    return {"content-disposition": f"attachment; filename*=utf-8''{quote(name)}"}
+
+
+def _own_file(prefix: str, suffix: str) -> Path:
+    handle, name = tempfile.mkstemp(prefix=prefix, suffix=suffix)
+    os.close(handle)
+    return Path(name)
+
+
 def _zipped(library: Library) -> Path:
     """Sound does not shrink, so it is stored as it is. Whoever sends the file deletes it."""
-    handle, name = tempfile.mkstemp(prefix="musicgraph-", suffix=".zip")
-    with os.fdopen(handle, "wb") as file, zipfile.ZipFile(file, "w") as archive:
+    path = _own_file("musicgraph-", ".zip")
+    with zipfile.ZipFile(path, "w") as archive:
         for take in library.takes():
             archive.write(take.path, take.path.name)
-    return Path(name)
+    return path

@@ -92,6 +92,25 @@ def write_video(
             _encode(part, _pictures(video), video.audio, tags, crf)
 
 
+def write_drawn(
+    path: Path,
+    pictures: Iterable[np.ndarray],
+    size: tuple[int, int],
+    rate: Fraction,
+    sound: Audio,
+    tags: Mapping[str, str],
+) -> None:
+    """As MP4, of pictures `[height, width, 3]` of bytes that are drawn one after the other, each of
+    this width and height. Raises Refused for what cannot be written.
+    """
+    import av
+
+    frames = (av.VideoFrame.from_ndarray(one, format="rgb24") for one in pictures)
+    stream = _Stream(frames, *size, rate, 8, ends_sound=False)
+    with written_whole(path) as part, _explained(path):
+        _encode(part, stream, sound, tags, None)
+
+
 def _may_be_copied(clip: Clip, container: str, codec: str) -> bool:
     facts = probe_video(clip.path)
     return (
