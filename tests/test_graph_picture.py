@@ -2,9 +2,19 @@
 
 import pytest
 from fakes import CLASSES, node, opened
+from page_settings import SETTINGS
 
-from musicgraph.app.page.graph_picture import MAX_DRAWN, MAX_SOCKETS, draw_graph
+from musicgraph.app.page.graph import shipped_workflow, shipped_workflows
+from musicgraph.app.page.graph_picture import (
+    MAX_DRAWN,
+    MAX_SOCKETS,
+    boxes_of,
+    draw_graph,
+    wires_of,
+)
+from musicgraph.app.page.graph_wires import Rect, wire
 from musicgraph.workflows.reader import Document
+from musicgraph.workflows.registry import node_classes
 
 
 def ui(*positions):
@@ -47,3 +57,30 @@ def test_a_large_graph_is_drawn_in_part():
 def test_what_a_stranger_wrote_is_escaped():
     drawn = draw_graph(opened({"<b>": node("Number", "<script>", value="<i>")}).graph, CLASSES)
     assert "<script>" not in drawn and "<i>" not in drawn and "<b>" not in drawn
+
+
+SHIPPED = [name for _, name in shipped_workflows()]
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_no_wire_of_a_shipped_graph_runs_behind_a_box(name):
+    graph = shipped_workflow(name, SETTINGS, node_classes()).graph
+    boxes = boxes_of(graph, node_classes())
+    for one in wires_of(graph, boxes):
+        others = [box for key, box in boxes.items() if key not in (one.source, one.target)]
+        behind = [box.title for box in others for at in one.wire.along() if box.rect.holds(at)]
+        assert not behind, f"{one.source} to {one.target} behind {set(behind)}"
+
+
+def test_a_wire_goes_around_what_lies_in_its_way():
+    wall = Rect(100, -200, 200, 200)
+    free, around = wire((0, 0), (300, 0), []), wire((0, 0), (300, 0), [wall])
+    assert free.is_curve and not around.is_curve
+    assert not any(wall.holds(point) for point in around.along())
+    assert (around.points[0], around.points[-1]) == ((0, 0), (300, 0))
+
+
+def test_an_unknown_node_is_marked_and_its_wires_are_drawn():
+    graph = {"1": node("Nobody's", a=1), "2": node("Number", value=["1", 1])}
+    drawn = draw_graph(opened(graph).graph, CLASSES)
+    assert drawn.count('class="unknown"') == 1 and drawn.count("<path d=") == 1

@@ -122,7 +122,8 @@
   function vary(row) {
     const parts = row.take.settings.prompt.split(/(\s+)/);
     const said = element("div", {class: "mg-words"});
-    const text = () => [...said.children].map(one => one.value ?? one.textContent).join(" ");
+    const text = () => [...said.children].map(
+      one => one.matches("input") ? one.value : one.textContent).join(" ");
     parts.filter(one => one.trim()).forEach(word => {
       const button = press(word, () => {
         const input = element("input", {type: "text", value: word, "aria-label": `Instead of ${word}`,

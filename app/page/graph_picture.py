@@ -7,12 +7,13 @@ Everything from the graph is escaped; colours come from the page's theme.
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ...models.quoting import shown
 from ...workflows.graph import Graph, Node
 from ...workflows.registry import NodeClasses
+from .graph_wires import MOST_ROUTED, Rect, Wire, wire
 
 MAX_DRAWN = 200
 WIDTH, HEAD, ROW, PAD = 230, 34, 22, 12
@@ -30,6 +31,8 @@ WIRE_COLOURS = {
     "IMAGE": "#5b9e3c",
 }
 OTHER_WIRE = "#8d8598"
+UNKNOWN = "?"
+"""the type of what an unknown node gives"""
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,11 @@ class Box:
     """what stands in the widgets"""
     x: float = 0.0
     y: float = 0.0
+    is_known: bool = True
+
+    @property
+    def rect(self) -> Rect:
+        return Rect(self.x, self.y, self.x + WIDTH, self.y + self.height)
 
     @property
     def height(self) -> float:
@@ -55,26 +63,52 @@ def draw_graph(graph: Graph, classes: NodeClasses, marks: Mapping[str, str] | No
     if not len(graph):
         return "<p>The workflow has no active nodes to draw.</p>"
     drawn = Graph.of(list(graph)[:MAX_DRAWN])
-    boxes = _placed({node.id: _box(node, classes) for node in drawn}, drawn)
-    wires = [_wire(boxes, *end) for end in _ends(drawn, boxes)]
+    boxes = boxes_of(drawn, classes)
+    wires = wires_of(drawn, boxes)
     shapes = [_draw_box(box, (marks or {}).get(box.id, "")) for box in boxes.values()]
-    left, top = min(b.x for b in boxes.values()) - PAD, min(b.y for b in boxes.values()) - PAD
-    wide = max(b.x for b in boxes.values()) + WIDTH + PAD - left
-    high = max(b.y + b.height for b in boxes.values()) + PAD - top
     names = html.escape(f"The graph: {', '.join(b.title for b in boxes.values())}"[:400])
-    view = f"{left:.0f} {top:.0f} {wide:.0f} {high:.0f}"
     more = (
         f"<p>{len(graph) - MAX_DRAWN} more nodes are not drawn.</p>"
         if len(graph) > MAX_DRAWN
         else ""
     )
     return (
-        f'<div class="mg-graph" tabindex="0" role="img" aria-label="{names}"><svg viewBox="{view}" '
-        f'style="min-width:{0.62 * wide:.0f}px">{"".join(wires)}{"".join(shapes)}</svg></div>{more}'
+        f'<div class="mg-graph" tabindex="0" role="img" aria-label="{names}">'
+        f'<svg viewBox="{_view(boxes, wires)}">{"".join(map(_draw_wire, wires))}'
+        f"{''.join(shapes)}</svg></div>{more}"
     )
 
 
-def _box(node: Node, classes: NodeClasses) -> Box:
+def boxes_of(graph: Graph, classes: NodeClasses) -> dict[str, Box]:
+    """Each node's, in its place."""
+    used = _used_slots(graph)
+    return _placed({one.id: _box(one, classes, used.get(one.id, 0)) for one in graph}, graph)
+
+
+def _view(boxes: Mapping[str, Box], wires: Sequence[ColouredWire]) -> str:
+    """All of it."""
+    rects = [box.rect for box in boxes.values()]
+    corners = [point for one in wires for point in one.wire.points]
+    xs = [x for rect in rects for x in (rect.left, rect.right)] + [x for x, _ in corners]
+    ys = [y for rect in rects for y in (rect.top, rect.bottom)] + [y for _, y in corners]
+    left, top = min(xs) - PAD, min(ys) - PAD
+    return f"{left:.0f} {top:.0f} {max(xs) + PAD - left:.0f} {max(ys) + PAD - top:.0f}"
+
+
+def _used_slots(graph: Graph) -> dict[str, int]:
+    """How many outputs of each node something is linked to, counted up to the last such one."""
+    used: dict[str, int] = {}
+    for link in (link for node in graph for link in node.links.values()):
+        if 0 <= link.slot < MAX_SOCKETS:
+            used[link.node] = max(used.get(link.node, 0), link.slot + 1)
+    return used
+
+
+def _box(node: Node, classes: NodeClasses, used_slots: int) -> Box:
+    known = classes.get(node.class_type)
+    outputs = tuple(map(str, getattr(known, "RETURN_TYPES", ())))
+    if known is None:
+        outputs = (UNKNOWN,) * used_slots
     values = list(node.widgets.items())
     drawn = values if len(values) <= MAX_LINES else values[: MAX_LINES - 1]
     lines = [
@@ -86,8 +120,9 @@ def _box(node: Node, classes: NodeClasses) -> Box:
         node.id,
         node.name,
         tuple(node.links)[:MAX_SOCKETS],
-        tuple(map(str, getattr(classes.get(node.class_type), "RETURN_TYPES", ()))),
+        outputs,
         tuple(lines),
+        is_known=known is not None,
     )
 
 
@@ -149,24 +184,37 @@ def _layers(boxes: Mapping[str, Box], graph: Graph) -> dict[str, tuple[float, fl
 # ---------------------------------------------------------------- drawing
 
 
-def _ends(graph: Graph, boxes: Mapping[str, Box]) -> list[tuple[str, int, str, int]]:
-    return [
+@dataclass(frozen=True)
+class ColouredWire:
+    source: str
+    target: str
+    wire: Wire
+    colour: str
+
+
+def wires_of(graph: Graph, boxes: Mapping[str, Box]) -> list[ColouredWire]:
+    """None of them behind a box, where there is a way around and they are not too many."""
+    ends = [
         (link.node, link.slot, node.id, place)
         for node in graph
         for place, link in enumerate(list(node.links.values())[:MAX_SOCKETS])
         if link.node in boxes and 0 <= link.slot < len(boxes[link.node].outputs)
     ]
+    rects = {name: box.rect for name, box in boxes.items()} if len(ends) <= MOST_ROUTED else {}
+    found = []
+    for number, (source, slot, target, place) in enumerate(ends):
+        a, b = boxes[source], boxes[target]
+        between = [rect for name, rect in rects.items() if name not in (source, target)]
+        way = wire((a.x + WIDTH, _row(a, slot)), (b.x, _row(b, place)), between, number)
+        colour = WIRE_COLOURS.get(a.outputs[slot], OTHER_WIRE)
+        found.append(ColouredWire(source, target, way, colour))
+    return found
 
 
-def _wire(boxes: Mapping[str, Box], source: str, slot: int, target: str, place: int) -> str:
-    a, b = boxes[source], boxes[target]
-    x1, y1, x2, y2 = a.x + WIDTH, _row(a, slot), b.x, _row(b, place)
-    bend = max(40.0, abs(x2 - x1) / 2)
-    colour = WIRE_COLOURS.get(a.outputs[slot], OTHER_WIRE)
+def _draw_wire(one: ColouredWire) -> str:
     return (
-        f'<path d="M{x1:.0f} {y1:.0f} C{x1 + bend:.0f} {y1:.0f} '
-        f'{x2 - bend:.0f} {y2:.0f} {x2:.0f} {y2:.0f}" '
-        f'fill="none" stroke="{colour}" stroke-width="3" opacity=".85"/>'
+        f'<path d="{one.wire.path()}" fill="none" stroke="{one.colour}" stroke-width="3" '
+        'opacity=".85"/>'
     )
 
 
@@ -176,8 +224,9 @@ def _row(box: Box, index: int) -> float:
 
 def _draw_box(box: Box, mark: str) -> str:
     x, y = box.x, box.y
+    kind = mark if box.is_known else f"{mark} unknown".strip()
     parts = [
-        f'<g class="{html.escape(mark)}" data-node="{html.escape(box.id)}">'
+        f'<g class="{html.escape(kind)}" data-node="{html.escape(box.id)}">'
         f"<title>{html.escape(box.title)}</title>",
         f'<rect class="box" x="{x:.0f}" y="{y:.0f}" '
         f'width="{WIDTH}" height="{box.height:.0f}" rx="12"/>',
