@@ -3,6 +3,7 @@
     /musicgraph/text         a prompt or a mix
     /musicgraph/weights      a number for each part of the mix
     /musicgraph/drums        in, out or free; or 1 and 0
+    /musicgraph/energy       low, free or high
     /musicgraph/cfg  /temperature  /top_k
     /musicgraph/seed         a new idea, of this number or of one that is drawn
     /musicgraph/undo         takes back what was said last
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("musicgraph")
 
 ROOT = "/musicgraph/"
-ADDRESSES = ("text", "weights", "drums", *SETTINGS, "undo", "end")
+ADDRESSES = ("text", "weights", "drums", "energy", *SETTINGS, "undo", "end")
 GATHER_S = 0.03
 MAX_PACKET_BYTES = 65_535
 MAX_WAITING = 64

@@ -67,16 +67,20 @@ def build_server(
     from .http.reading import PageOnlyHere
     from .http.routes import build_api
     from .page import theme
+    from .page.play_routes import build_play_routes
     from .page.routes import build_routes
     from .page.runs import Runs
     from .page.shelf import Shelf
     from .page.tabs import build_page
     from .page.visitors import Visitors
+    from .studio.stage import Stage
 
     queue, shelf = queue or _queue(settings), shelf or Shelf(library=settings.takes_dir)
+    stage = stage or Stage(places=settings.live)
     server = build_api(queue, settings, stage)
     visitors, runs = Visitors(queue), Runs(queue)
     server.include_router(build_routes(runs, shelf, settings))
+    server.include_router(build_play_routes(stage, settings, shelf))
     page = build_page(visitors, settings, shelf, runs)
     gr.mount_gradio_app(
         server, page, path="/", server_name=settings.host, server_port=settings.port,

@@ -13,6 +13,7 @@ matrices whose result lies in order.
 
 from __future__ import annotations
 
+import copy
 from typing import Protocol
 
 import torch
@@ -268,3 +269,19 @@ class LayerStream:
         for layer in self._layers:
             x = layer.push(x, final)
         return x.transpose(1, 2)
+
+    def copied(self) -> LayerStream:
+        """Another one that goes on from where this one stands. What layers keep is never written
+        over, so both may share it.
+        """
+        twin = copy.copy(self)
+        twin._layers = [_copied(layer) for layer in self._layers]
+        return twin
+
+
+def _copied(layer: _Stateful) -> _Stateful:
+    twin = copy.copy(layer)
+    if isinstance(twin, _Residual):
+        twin._block = [copy.copy(one) for one in twin._block]
+        twin._shortcut = copy.copy(twin._shortcut)
+    return twin

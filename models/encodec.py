@@ -6,6 +6,7 @@ L1 R1 L2 R2 …
 
 from __future__ import annotations
 
+import copy
 import functools
 import hashlib
 import math
@@ -167,6 +168,12 @@ class CodecStream:
                 remedy="nothing can be decoded from nothing",
             )
         return self._decode(self._held, final=True)
+
+    def copied(self) -> CodecStream:
+        """Another one that goes on from where this one stands."""
+        twin = copy.copy(self)
+        twin._decoder = self._decoder.copied()
+        return twin
 
     @torch.inference_mode()
     def _decode(self, tokens: Tensor, final: bool) -> Tensor:

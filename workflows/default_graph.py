@@ -74,6 +74,8 @@ def _finished(graph: Graph, request: Request, specs: NodeSpecs) -> Graph:
     """With what is done to the sound of any graph before it is saved."""
     if request.fade_in_s or request.fade_s:
         graph = _with_fade(graph, request, specs)
+    if request.excerpt_s is not None:
+        graph = _with_excerpt(graph, request.excerpt_s, specs)
     if request.loudness_lufs is not None:
         graph = _with_loudness(graph, request.loudness_lufs, specs)
     return graph
@@ -167,6 +169,13 @@ def _with_loudness(graph: Graph, target_lufs: float, specs: NodeSpecs) -> Graph:
 def _with_fade(graph: Graph, request: Request, specs: NodeSpecs) -> Graph:
     node = new_node(graph.fresh_id(), "AudioFade", specs)
     node = node.with_input("fade_in", request.fade_in_s).with_input("fade_out", request.fade_s)
+    return _before_saver(graph, node)
+
+
+def _with_excerpt(graph: Graph, excerpt_s: tuple[float, float], specs: NodeSpecs) -> Graph:
+    begin_s, end_s = excerpt_s
+    node = new_node(graph.fresh_id(), "TrimAudioDuration", specs)
+    node = node.with_input("start_index", begin_s).with_input("duration", end_s - begin_s)
     return _before_saver(graph, node)
 
 

@@ -60,15 +60,21 @@ class _Side:
     """The graph while nodes are added, row by row."""
 
     def __init__(self, graph: Graph, specs: NodeSpecs):
-        self.graph, self._specs, self._row = graph, specs, FIRST_ROW
+        self.graph, self._specs = graph, specs
+        self._rows = [FIRST_ROW] * 3  # of each column, the next free one
         (self._loader,), self._first = graph.of_class(LOADER), graph.of_class(TEXT)[0]
+        self._known = {str(self._first.widgets["text"]): Link(self._first.id, 0)}
+        self._mixes: dict[Parts, Link] = {}
 
     def link(self, node_id: str, name: str, link: Link) -> None:
         self.graph = self.graph.with_input(node_id, name, link)
 
     def heard(self, parts: Parts) -> Link:
-        first = self._text(parts[0][0])
-        return first if len(parts) == 1 else self.mix(first, parts)
+        """What was heard before is the same node."""
+        if parts not in self._mixes:
+            first = self._text(parts[0][0])
+            self._mixes[parts] = first if len(parts) == 1 else self.mix(first, parts)
+        return self._mixes[parts]
 
     def mix(self, first: Link, parts: Parts) -> Link:
         """`first` is the text of the first part."""
@@ -82,14 +88,16 @@ class _Side:
         return self._put(SCHEDULE, inputs, column=2)
 
     def _text(self, text: str) -> Link:
-        inputs = {"text": text, "text_encoder": Link(self._loader.id, 1)}
-        self._row += 1
-        return self._put(TEXT, inputs, column=0)
+        if text not in self._known:
+            inputs = {"text": text, "text_encoder": Link(self._loader.id, 1)}
+            self._known[text] = self._put(TEXT, inputs, column=0)
+        return self._known[text]
 
     def _put(self, class_type: str, inputs: dict[str, object], column: int) -> Link:
         node = new_node(self.graph.fresh_id(), class_type, self._specs)
         height = size_of(self._specs[TEXT])[1]
-        right, down = column * (NODE_WIDTH + NODE_GAP), (self._row - 1) * (height + 2 * NODE_GAP)
+        right, down = column * (NODE_WIDTH + NODE_GAP), self._rows[column] * (height + 2 * NODE_GAP)
+        self._rows[column] += 1
         place = moved(self._first, right, down)
         self.graph = self.graph.with_node(
             replace(node, inputs={**node.inputs, **inputs}, pos=place)

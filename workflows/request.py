@@ -182,6 +182,8 @@ class Request:
     """the seconds of the recording that are all there is: nothing new is made"""
     candidates: int = 4
     """that are drawn of a region, or of a loop's end"""
+    excerpt_s: tuple[float, float] | None = None
+    """the seconds between which the music is kept; None: all of it"""
     save_as: str = "flac"
     """the format of the last node: `Format.save_as` of `media/formats.py`"""
 

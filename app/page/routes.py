@@ -67,19 +67,19 @@ def build_routes(runs: Runs, shelf: Shelf, settings: AppSettings) -> APIRouter:
         ("/takes/{id}/video", pages.video),
         ("/takes/{id}/as/{format}", pages.as_format),
     ):
-        router.add_api_route(path, _explained(answer), methods=["GET"])
+        router.add_api_route(path, explained(answer), methods=["GET"])
     for path, answer in (
         ("/runs/{id}/stop", pages.stop),
         ("/runs/{id}/leave", pages.leave),
         ("/takes/{id}/make", pages.make),
         ("/takes/{id}/{change}", pages.change),
     ):
-        router.add_api_route(path, _explained(answer), methods=["POST"])
+        router.add_api_route(path, explained(answer), methods=["POST"])
     return router
 
 
-def _explained(answer: Callable[[Request], Any]) -> Callable[[Request], Any]:
-    async def explained(http: Request) -> Response:
+def explained(answer: Callable[[Request], Any]) -> Callable[[Request], Any]:
+    async def asked(http: Request) -> Response:
         try:
             return await answer(http)
         except Exception as error:  # also what nobody foresaw: see failure_of
@@ -88,7 +88,7 @@ def _explained(answer: Callable[[Request], Any]) -> Callable[[Request], Any]:
             words = f"{trouble.title}: {trouble.text}"
             return JSONResponse({"trouble": words}, status, headers=NOT_KEPT)
 
-    return explained
+    return asked
 
 
 class _Pages:
@@ -203,7 +203,7 @@ class _Pages:
 
     async def change(self, http: Request) -> Response:
         library, id = self._library(http), http.path_params["id"]
-        given = await _body(http)
+        given = await json_body(http)
         changes: dict[str, Callable[[], Any]] = {
             "rename": lambda: library.rename(id, str(given.get("title", ""))).as_json(),
             "favour": lambda: library.favour(id, given.get("favourite") is True).as_json(),
@@ -232,7 +232,7 @@ class _Pages:
         return self._shelf.takes_of(browser.of(http))
 
 
-async def _body(http: Request) -> dict[str, Any]:
+async def json_body(http: Request) -> dict[str, Any]:
     body = b""
     async for piece in http.stream():
         body += piece

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import TYPE_CHECKING, Any
 
 from ...models.config import Sampling
@@ -22,17 +22,18 @@ from .said import Said, Words, checked_text
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ...models.compose.composition import Composition
+    from ...models.compose.composition import Composition, State
     from ...models.compose.direction import Direction
-    from ...models.encodec import Codec
+    from ...models.conditioning import Conditioning
+    from ...models.encodec import Codec, CodecStream
     from ...models.engines.session import Engine
     from ...models.mix import AnyMix
     from ...models.text import TextEncoder
     from ...workflows.executor import Runner
     from .job import Job
 
-MAX_SAID = 1000
-"""changes of a performance; one of its texts is some nodes of its graph"""
+MAX_SAID = 10_000
+"""changes of a performance; a graph holds fewer (`prompts.MAX_CHANGES`)"""
 LEAST_S = 0.1
 """as short as a sampler's music may be"""
 MOVING = ("cfg", "temperature", "top_k", "seed")
@@ -57,6 +58,20 @@ class Announced:
     """what is followed then"""
     settings: dict[str, Any]
     """how it is drawn"""
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A moment of a performance, from which it may go on as often as one likes."""
+
+    composition: State
+    sound: CodecStream
+    words: Words
+    sampling: Sampling
+    past: tuple[tuple[Words, Sampling], ...]
+    frames: int
+    samples: int
+    """how many had been made by then"""
 
 
 def loaded_model(runner: Runner, job: Job, stopped: Callable[[], bool]) -> LoadedModel:
@@ -108,8 +123,10 @@ class Performance:
 
         self._loaded, self._request = loaded, request
         self._saying = threading.Lock()  # held by who says something; one after the other
+        self._playing = threading.Lock()  # held while a piece is made
         self._lock = threading.Lock()  # guards all that follows
         self._known: dict[str, AnyMix] = {}
+        self._encoded_texts: dict[str, Conditioning] = {}
         config = loaded.engine.config
         self.frame_rate, self.sample_rate = config.frame_rate, loaded.codec.sample_rate
         self._blend_frames = round(request.blend_s * config.frame_rate)
@@ -123,7 +140,7 @@ class Performance:
             self._negative = self._encoded(parts_of(request.negative))
         heard = self._known[self._words.prompt] = self._heard(self._words)
         begun = Direction(heard, self._negative, self._sampling)
-        room = Room.for_all([begun]).widened(parts)
+        room = Room.for_all([begun]).widened(parts, blends=self._blend_frames > 0)
         self._begun, self._parts = begun, room.prompts
         self._composition: Composition = Composition(
             loaded.engine, begun, seed=request.seed, room=room
@@ -137,10 +154,17 @@ class Performance:
         """its first sample, and what each from there on is multiplied by"""
         self.frames = self.samples = 0
         """how many have been made"""
+        self.begun_at = self.taken_back = 0
+        """the first sample of the last piece; how many were made and taken back"""
 
     @property
     def is_over(self) -> bool:
         return self._end is not None and self.frames >= self._end
+
+    @property
+    def fades_from(self) -> int | None:
+        """The first sample of its end, once that was told."""
+        return None if self._fading is None else self._fading[0]
 
     # ------------------------------------------------------------ playing
 
@@ -148,7 +172,7 @@ class Performance:
         """The next samples, `[C, n]` on the CPU; None when it is over."""
         import torch
 
-        with torch.inference_mode():
+        with self._playing, torch.inference_mode():
             with self._lock:
                 if self.is_over:
                     return None
@@ -160,7 +184,8 @@ class Performance:
             sound = torch.cat(pieces, dim=2)[0]
             if fading is not None:
                 _fade(sound, self.samples, *fading)
-        self.samples += sound.shape[1]
+            self.begun_at = self.samples
+            self.samples += sound.shape[1]
         return sound
 
     def _next_tokens(self) -> Tensor | None:
@@ -285,18 +310,64 @@ class Performance:
         from ...models.mix import combined
 
         with torch.inference_mode():
-            each = [(self._loaded.text.encode([text]), weight) for text, weight in parts]
+            each = [(self._encoded_text(text), weight) for text, weight in parts]
         return each[0][0] if len(each) == 1 else combined(each)
+
+    def _encoded_text(self, text: str) -> Conditioning:
+        """Once: other weights for the same texts come with every move of a hand."""
+        if text not in self._encoded_texts:
+            self._encoded_texts[text] = self._loaded.text.encode([text])
+        return self._encoded_texts[text]
+
+    # ------------------------------------------------------------ going back
+
+    def mark(self) -> Mark:
+        """Where it stands. Raises Refused before the first frame."""
+        with self._saying, self._playing, self._lock:
+            return Mark(
+                self._composition.state(), self._sound.copied(), self._words, self._sampling,
+                tuple(self._past), self.frames, self.samples,
+            )  # fmt: skip
+
+    def go_back(self, mark: Mark) -> None:
+        """It goes on where it stood then, and what was made since is no part of it.
+
+        Meanwhile it plays on: what the model heard by then is read again first.
+        Raises Refused once it was told to end.
+        """
+        import torch
+
+        from ...models.compose.composition import Composition
+
+        with self._saying:
+            self._check_is_endless()
+            composition = Composition.resumed(self._loaded.engine, mark.composition)
+            pieces = composition.rest()
+            with torch.inference_mode():
+                first = next(piece for piece in pieces if piece.shape[2])
+            with self._playing, self._lock:
+                self._check_is_endless()
+                self._composition, self._pieces = composition, chain([first], pieces)
+                self._sound, self._past = mark.sound.copied(), list(mark.past)
+                self._words, self._sampling = mark.words, mark.sampling
+                self.taken_back += self.samples - mark.samples
+                self.frames, self.samples = mark.frames, mark.samples
+
+    def _check_is_endless(self) -> None:
+        if self._fading is not None:
+            expected = "one that goes on"
+            raise Refused("the performance", got="one that was told to end", expected=expected)
 
     # ------------------------------------------------------------ writing down
 
-    def score(self) -> Request:
-        """What plays it again: so far or, once it is to end, to its end.
+    def score(self, frames: int | None = None) -> Request:
+        """What plays it again: so far or, once it is to end, to its end; or only so many frames.
 
         Raises Refused before the first frame.
         """
         with self._lock:
-            frames = self.frames
+            is_whole = self.is_over and frames in (None, self.frames)
+            frames = min(self.frames, frames or self.frames)
             if frames < round(LEAST_S * self.frame_rate):
                 got = f"{frames} frames of music"
                 raise Refused("the graph", got=got, expected="some", remedy="let it play first")
@@ -313,7 +384,7 @@ class Performance:
                 top_k=drawn.top_k,
                 duration_s=frames / self.frame_rate,
                 blend_s=self._blend_frames / self.frame_rate,
-                fade_s=self._fade_frames / self.frame_rate if self.is_over else 0.0,
+                fade_s=self._fade_frames / self.frame_rate if is_whole else 0.0,
                 schedule="; ".join(self._texts(followed)),
                 automation=_automation(followed, self.frame_rate, own),
             )

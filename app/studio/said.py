@@ -18,6 +18,8 @@ from .fields import check_known, choice
 
 IN, OUT, FREE = DRUMS = "in", "out", "free"
 ENDINGS = {IN: ", drums", OUT: ", no drums", FREE: ""}
+LOW, HIGH = "low", "high"
+ENERGIES = {LOW: ", soft, low energy", FREE: "", HIGH: ", loud, high energy"}
 MAX_END_S = 60.0
 """from when the end is told, until it is there"""
 SETTINGS = ("cfg", "temperature", "top_k", "seed")
@@ -33,6 +35,8 @@ class Said:
     """of the parts of the mix that is heard, or of the one that is said with them"""
     drums: str | None = None
     """one of DRUMS"""
+    energy: str | None = None
+    """one of ENERGIES"""
     cfg: float | None = None
     temperature: float | None = None
     top_k: int | None = None
@@ -52,18 +56,20 @@ class Words:
 
     parts: Parts
     drums: str = FREE
+    energy: str = FREE
 
     def changed(self, said: Said) -> Words:
         """Raises Refused for what is no text of a schedule, and for weights that do not fit."""
         parts = self.parts if said.text is None else parts_of(checked_text(said.text))
         if said.weights is not None:
             parts = _weighed(parts, said.weights)
-        return replace(self, parts=parts, drums=said.drums or self.drums)
+        drums, energy = said.drums or self.drums, said.energy or self.energy
+        return replace(self, parts=parts, drums=drums, energy=energy)
 
     @property
     def prompt(self) -> str:
         """What `prompts.parts_of` reads as these parts."""
-        ending = ENDINGS[self.drums]
+        ending = ENDINGS[self.drums] + ENERGIES[self.energy]
         texts = [(text + ending).removeprefix(", ") for text, _ in self.parts]
         if len(texts) == 1:
             return texts[0]
@@ -134,6 +140,9 @@ def said_fields() -> Mapping[str, InputSpec]:
             tooltip="Other weights for the parts of the mix: [0.2, 0.8].",
         ),
         "drums": choice("drums", DRUMS, "in and out say so behind each text; free says nothing."),
+        "energy": choice(
+            "energy", tuple(ENERGIES), "low and high say so behind each text; free says nothing."
+        ),
         **{name: replace(inputs[name], **same) for name in SETTINGS},
     }  # fmt: skip
     words = "A new idea: other noise from now on. -1 draws the seed, and says which."

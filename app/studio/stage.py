@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from .music import music_job
-from .performance import Announced, Performance, loaded_model
+from .performance import Announced, Mark, Performance, loaded_model
 from .queue import QueueClosed, QueueFull
 from .said import Said
 
@@ -66,7 +66,7 @@ class LivePlace:
         named_models: Mapping[str, str],
     ):
         self.id, self.owner, self.performance = secrets.token_hex(8), owner, performance
-        self._stage, self.on_news, self._named_models = stage, on_news, named_models
+        self._stage, self.on_news, self.named_models = stage, on_news, named_models
         self.listeners: list[OnSound] = []
         self._began: float | None = None
         self.ahead_s = LEAST_AHEAD_S
@@ -87,10 +87,18 @@ class LivePlace:
         self.on_news({"event": "ends", "second": second})
         return second
 
+    def mark(self) -> Mark:
+        """A moment to come back to. Raises Refused before the first sound."""
+        return self.performance.mark()
+
+    def go_back(self, mark: Mark) -> None:
+        """It goes on where it stood then. Raises Refused once it was told to end."""
+        self.performance.go_back(mark)
+
     def workflow(self) -> Any:
         """What plays it again, as ComfyUI's page opens it. Raises Refused as `score` does."""
         request, classes = self.performance.score(), self._stage.runner.classes
-        job = music_job(request, classes, named_models=self._named_models)
+        job = music_job(request, classes, named_models=self.named_models)
         return (job.extra_pnginfo or {})["workflow"]
 
     def listen(self, listener: OnSound) -> None:
@@ -109,6 +117,12 @@ class LivePlace:
         return self.performance.samples / self.performance.sample_rate
 
     @property
+    def _played_s(self) -> float:
+        """The same with what was taken back since."""
+        made = self.performance.samples + self.performance.taken_back
+        return made / self.performance.sample_rate
+
+    @property
     def unheard_s(self) -> float:
         """For how long nobody has listened."""
         since = self._paused_at
@@ -124,7 +138,7 @@ class LivePlace:
         """When its next sound has to be made."""
         if self._began is None:
             return 0.0
-        return self._began + self.heard_s - self.ahead_s
+        return self._began + self._played_s - self.ahead_s
 
     def go_on(self, now: float) -> None:
         if self._began is not None and self._paused_at is not None:
@@ -139,11 +153,11 @@ class LivePlace:
         took_s = now - max(was_due_at, self._played_at)
         self._played_at = now
         if self._began is None:
-            self._began = now if self.heard_s else None
+            self._began = now if self._played_s else None
             return 0.0
         ahead_s = max(SPARE * took_s, CALMER * self.ahead_s, LEAST_AHEAD_S)
         self.ahead_s = min(MOST_AHEAD_S, ahead_s)
-        late = now - (self._began + self.heard_s)
+        late = now - (self._began + self._played_s)
         if late > LATE_S:
             self._began += late
             return late

@@ -58,13 +58,15 @@ class Room:
         negatives = tuple(max(_negatives(d, i) for d in directions) for i in range(first))
         return cls(prompts, negatives, max(_heard_as(direction) for direction in directions))
 
-    def widened(self, prompts: int) -> Room:
-        """For what nobody knows yet: so many prompts at once, guidance, and blends at any time."""
+    def widened(self, prompts: int, blends: bool = True) -> Room:
+        """For what nobody knows yet: so many prompts at once, guidance, and, where there are to be
+        `blends`, these at any time.
+        """
         return replace(
             self,
             prompts=max(prompts, self.prompts),
             negatives=tuple(max(1, count) for count in self.negatives),
-            blends=True,
+            blends=blends,
         )
 
     def check_holds(self, direction: Direction) -> None:
