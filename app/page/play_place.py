@@ -1,8 +1,8 @@
-"""A visitor's performance on the Play tab: who listens, moments to go back to, and what is recorded.
+"""A visitor's performance on the Play tab: who listens, moments to go back to, and a recording.
 
-Its sound and its news go down one stream, in order: a head of 16 bytes (what it is, how many bytes
-follow, and of sound the number of its first sample), and then samples as whole numbers of 16 bits,
-at half their height, or JSON.
+Its sound and its news go down one stream, in order: a head of 16 bytes (what it is, of sound how
+many channels, how many bytes follow, and of sound the number of its first sample), and then samples
+as whole numbers of 16 bits, at half their height, or JSON.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ..studio.performance import Mark
 
 SOUND, NEWS = 0, 1
-HEAD = struct.Struct("<B3xId")
+HEAD = struct.Struct("<BB2xId")
 HALF_SCALE = 2.0**14
 """so that peaks above full scale come through, for the player's limiter to turn down"""
 GONE_S, PAUSED_S = 20.0, 300.0
@@ -43,12 +43,12 @@ def packed_sound(begin: int, sound: Tensor) -> bytes:
 
     whole = (sound.T * HALF_SCALE).round().clamp(-32768, 32767).to(torch.int16)
     data = whole.contiguous().numpy().tobytes()
-    return HEAD.pack(SOUND, len(data), begin) + data
+    return HEAD.pack(SOUND, sound.shape[0], len(data), begin) + data
 
 
 def packed_news(told: dict[str, Any]) -> bytes:
     data = json.dumps(told).encode()
-    return HEAD.pack(NEWS, len(data), 0) + data
+    return HEAD.pack(NEWS, 0, len(data), 0) + data
 
 
 class PlayPlace:

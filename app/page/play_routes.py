@@ -94,8 +94,8 @@ class _Plays:
     async def change(self, http: Request) -> Response:
         playing, given = self._of(http), await json_body(http)
         changes: dict[str, Callable[[], Any]] = {
-            "say": lambda: vars(playing.place.say(read_said(given))),
-            "undo": lambda: vars(playing.place.undo()),
+            "say": lambda: vars(playing.place.performance.say(read_said(given))),
+            "undo": lambda: vars(playing.place.performance.undo()),
             "wait": lambda: playing.wait() or {},
             "mark": lambda: playing.mark(_number(given)),
             "back": lambda: playing.go_back(_number(given)),

@@ -12,7 +12,7 @@
   class PlaySound extends EventTarget {
     constructor() {
       super();
-      Object.assign(this, {context: null, pieces: [], dropped: 0, received: 0, isOn: false});
+      Object.assign(this, {context: null, pieces: [], unbroken: [], dropped: 0, received: 0, isOn: false});
       this.volume = 0.8;
     }
 
@@ -119,6 +119,7 @@
       const edge = new GainNode(context), joins = !isBroken && last?.begin + last?.count === begin;
       if (joins) last.edge.gain.cancelScheduledValues(last.end - 2 * EDGE_S);
       else {
+        this.unbroken = [];
         edge.gain.setValueAtTime(0, at);
         edge.gain.linearRampToValueAtTime(1, at + EDGE_S);
       }
@@ -128,6 +129,7 @@
       source.start(at);
       const piece = {begin, count: buffer.length, at, end, speed, source, edge};
       this.pieces = [...this.pieces, piece].slice(-KEPT);
+      this.unbroken = [...this.unbroken, piece].slice(-KEPT);
       this.next = end;
       this._tell("piece", piece);
     }

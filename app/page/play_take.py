@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ...models.config import MAX_DURATION_S
 from ...models.refused import Refused
 from ...workflows.registry import node_classes
 from ..studio.music import music_job, tags_of
@@ -34,11 +33,12 @@ class Recording:
     def __init__(self, performance: Performance):
         """Raises Refused where the performance has become too long for a graph."""
         self._performance = performance
-        if performance.samples / performance.sample_rate > MAX_DURATION_S - ROOM_S:
+        left_s = (performance.most_frames - performance.frames) / performance.frame_rate
+        if left_s < ROOM_S:
             raise Refused(
                 "the recording",
-                got=f"music that has played for {MAX_DURATION_S / 60:g} minutes",
-                expected="music that is not as old",
+                got="music that has played for long, or changed often",
+                expected="as much as a graph holds",
                 remedy="begin anew, and record that",
             )
         self._lock = threading.Lock()  # guards all that follows
@@ -70,8 +70,8 @@ class Recording:
         import torch
 
         performance = self._performance
-        rate, frame_rate = performance.sample_rate, performance.frame_rate
-        frames = min(performance.frames, round(MAX_DURATION_S * frame_rate))
+        rate = performance.sample_rate
+        frames = min(performance.frames, performance.most_frames)
         request = performance.score(frames)
         with self._lock:
             begin = self._begin or 0

@@ -1,4 +1,4 @@
-"""The whole page: three tabs over one studio and one shelf."""
+"""The whole page: four tabs over one studio and one shelf."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from . import theme
 from .create import build_create, remember_form
 from .endpoints import build_endpoints
 from .graph import build_graph
+from .play import build_play
 from .runs import Runs
 from .shelf import Shelf
 from .visitors import Visitors, visitor_of
@@ -25,6 +26,8 @@ def build_page(visitors: Visitors, settings: AppSettings, shelf: Shelf, runs: Ru
         with gr.Tabs():
             with gr.Tab("Create", id="create", elem_id="mg-tab-create"):
                 form = build_create(runs, shelf, settings)
+            with gr.Tab("Play", id="play", elem_id="mg-tab-play"):
+                build_play()
             with gr.Tab("Graph", id="graph", elem_id="mg-tab-graph"):
                 build_graph(visitors, shelf, settings)
             with gr.Tab("Takes", id="takes", elem_id="mg-tab-takes"):

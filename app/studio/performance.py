@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 from itertools import chain, pairwise
 from typing import TYPE_CHECKING, Any
 
-from ...models.config import Sampling
+from ...models.config import MAX_DURATION_S, Sampling
 from ...models.refused import Refused
 from ...nodes.host import Run, running
-from ...workflows.prompts import Parts, parts_of
+from ...workflows.prompts import MAX_CHANGES, Parts, parts_of
 from ...workflows.request import SAMPLER, TEXT, Request
 from .said import Said, Words, checked_text
 
@@ -165,6 +165,14 @@ class Performance:
     def fades_from(self) -> int | None:
         """The first sample of its end, once that was told."""
         return None if self._fading is None else self._fading[0]
+
+    @property
+    def most_frames(self) -> int:
+        """That a graph can hold: a piece may be so long, and change so often."""
+        longest = round(MAX_DURATION_S * self.frame_rate)
+        with self._lock:
+            changes = [frame for frame, _ in self._composition.schedule]
+        return min(longest, *changes[MAX_CHANGES : MAX_CHANGES + 1], longest)
 
     # ------------------------------------------------------------ playing
 
