@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 FLOOR_TESTS := tests/test_parity.py tests/test_generate.py tests/test_sampling.py tests/test_delay.py \
 	tests/test_codec.py tests/test_t5.py tests/test_checkpoint.py tests/test_places.py tests/test_dsp.py tests/test_nodes.py tests/test_pocket.py
 
-.PHONY: demo test test-browser test-slow test-floor lint format pocket bench setup clean
+.PHONY: demo test test-browser test-slow test-floor lint format pocket bench space setup clean
 
 demo: setup
 	$(BIN)/musicgraph demo --open
@@ -39,6 +39,10 @@ pocket: setup
 bench: setup
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[cpu,bench]"
 	$(BIN)/python benchmarks/bench.py $(ARGS)
+
+# make space SPACE=user/name, with ARGS=--gpu for a Space that has one
+space: setup
+	$(BIN)/python docs/space.py $(SPACE) $(ARGS)
 
 setup: $(VENV)/ready
 
