@@ -1,10 +1,11 @@
 """Does a piece come out of a MAGNeT as it does of audiocraft's own? Asked of audiocraft itself.
 
-    python benchmarks/magnet_parity.py CHECKOUT
+    python benchmarks/magnet_parity.py CHECKOUT [--keep]
 
 CHECKOUT is a checkout of facebookresearch/audiocraft; see `audiocraft_parity.py` for what has to be
 installed and what is stood in for. Small random weights, with one text and with another, fresh and
 with a prompt, taking the likeliest token and drawing with the same noise. Prints one JSON object.
+`--keep` writes what the tests keep of audiocraft's answers.
 """
 
 from __future__ import annotations
@@ -18,13 +19,8 @@ from unittest import mock
 import torch
 from audiocraft_parity import ROOT, TEXTS, audiocraft_of, with_local_t5
 
-SEGMENT_S, FRAME_RATE = 2, 50
+FRAME_RATE = 50
 SEED = 11
-DRAWS = {
-    "likeliest": {"temperature": 0.0},
-    "top-p 0.9": {"temperature": 3.0, "top_p": 0.9},
-    "top-k 20": {"temperature": 2.0, "top_k": 20},
-}
 SHAPES = {
     "span 3, reach 5": {},
     "span 4, reach 2": {"span_len": 4, "subcodes_context": 2},
@@ -41,10 +37,14 @@ def their_magnet(loaders, folder: Path, text_size: int):
     for layer in lm.transformer.layers:
         for attention in (layer.self_attn, layer.cross_attention):
             attention.memory_efficient, attention.custom = False, True
-    frames = SEGMENT_S * FRAME_RATE // lm.span_len * lm.span_len
+    frames = _length(lm) // lm.span_len * lm.span_len
     masks = [one if one is None else one[..., :frames, :frames] for one in lm.attn_mask_per_stage]
     lm.attn_mask_per_stage = masks
     return lm
+
+
+def _length(lm) -> int:
+    return int(lm.cfg.dataset.segment_duration * FRAME_RATE)
 
 
 class SameNoise:
@@ -77,7 +77,7 @@ class SameNoise:
 def their_piece(lm, text: str, draw: dict, prompt):
     from audiocraft.modules.conditioners import ConditioningAttributes
 
-    frames = SEGMENT_S * FRAME_RATE
+    frames = _length(lm)
     noise = SameNoise(frames // lm.span_len * lm.span_len, lm.card)
     heard = [ConditioningAttributes(text={"description": text})]
     settings = {"temp": draw["temperature"], "top_p": draw.get("top_p", 0.0),
@@ -96,28 +96,58 @@ def our_piece(parts, text: str, draw: dict, prompt):
 
     engine, encoder = parts
     sampling = Sampling(**({"top_k": 1} | draw), cfg=10.0)
-    generation = Generation(SEGMENT_S * FRAME_RATE, SEED, sampling)
+    generation = Generation(engine.config.window_frames, SEED, sampling)
     *_, tokens = piece_at_once(engine, generation, encoder.encode([text]), prompt=prompt)
     return tokens
 
 
-def logits_differ(lm, parts, tokens, text: str) -> float:
-    """The largest difference of a pass, over all codebooks, when nearly half is masked."""
+def half_masked(tokens, special: int):
+    masked = tokens.clone()
+    masked[:, :, 1::5] = masked[:, :, 2::5] = special
+    return masked
+
+
+def their_logits(lm, masked, text: str):
+    """`[K, T, V]`: of each codebook, as its stage reads."""
     from audiocraft.modules.conditioners import ConditioningAttributes
 
-    engine, encoder = parts
     heard = lm.condition_provider(
         lm.condition_provider.tokenize([ConditioningAttributes(text={"description": text})])
     )
-    reader, found = engine.whole([encoder.encode([text])], tokens.shape[2]), []
-    masked = tokens.clone()
-    masked[:, :, 1::5] = masked[:, :, 2::5] = lm.special_token_id
-    for codebook in range(lm.n_q):
-        with torch.no_grad():
-            theirs = lm(masked, [], heard, stage=codebook)[:, codebook]
-        reach = engine.config.magnet.reach if codebook else None
-        found.append(float((theirs - reader.logits(masked, codebook, reach)).abs().max()))
-    return max(found)
+    with torch.no_grad():
+        return torch.stack([lm(masked, [], heard, stage=k)[0, k] for k in range(lm.n_q)])
+
+
+def our_logits(parts, masked, text: str):
+    engine, encoder = parts
+    reader = engine.whole([encoder.encode([text])], masked.shape[2])
+    reach = engine.config.magnet.reach
+    books = range(engine.config.num_codebooks)
+    return torch.stack([reader.logits(masked, k, reach if k else None)[0] for k in books])
+
+
+def logits_differ(lm, parts, tokens, text: str) -> float:
+    """The largest difference of a pass, over all codebooks, when nearly half is masked."""
+    masked = half_masked(tokens, lm.special_token_id)
+    return float((their_logits(lm, masked, text) - our_logits(parts, masked, text)).abs().max())
+
+
+def keep(loaders, work: Path) -> None:
+    """Audiocraft's logits and tokens on weights that every machine has."""
+    from magnet_layout import DRAWS, EVERY, GOLDEN, PROMPT, write_golden_magnet
+    from safetensors.torch import save_file
+    from tiny import Tiny
+
+    twin = Tiny(work / "golden-twin", 1)
+    folder = write_golden_magnet(work / "golden", twin)
+    lm, kept = their_magnet(loaders, folder, twin.config.text_size), {}
+    for name, draw in DRAWS.items():
+        for begun, prompt in (("fresh", None), ("continued", PROMPT)):
+            kept[f"{begun} {name}"] = their_piece(lm, TEXTS[0], draw, prompt).to(torch.uint8)
+    masked = half_masked(kept["fresh likeliest"].long(), lm.special_token_id)
+    kept["masked"] = masked.to(torch.uint8)
+    kept["logits"] = their_logits(lm, masked, TEXTS[0])[:, ::EVERY]
+    save_file({name: one.contiguous() for name, one in kept.items()}, GOLDEN)
 
 
 def opened(folder: Path):
@@ -130,7 +160,9 @@ def opened(folder: Path):
 
 
 def compared(lm, parts) -> dict[str, dict[str, float]]:
-    whole = torch.randint(lm.card, (1, lm.n_q, SEGMENT_S * FRAME_RATE))
+    from magnet_layout import DRAWS
+
+    whole = torch.randint(lm.card, (1, lm.n_q, _length(lm)))
     results = {}
     for begun, known in PROMPTS.items():
         prompt = whole[:, :, :known] if known else None
@@ -147,7 +179,7 @@ def main() -> None:
     checkout = Path(sys.argv[1]).resolve()
     sys.path[:0] = [str(ROOT / "tests"), str(checkout)]
     import conftest  # noqa: F401 (binds the name of the package)
-    from audiocraft_layout import write_audiocraft
+    from magnet_layout import write_magnet
     from tiny import Tiny
 
     loaders, results = audiocraft_of(checkout), {}
@@ -155,10 +187,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as work:
         twin = Tiny(Path(work, "twin"), 1)
         for name, magnet in SHAPES.items():
-            folder = Path(work, name)
-            write_audiocraft(folder, twin.upstream, segment_s=SEGMENT_S, magnet=magnet)
+            folder = write_magnet(Path(work, name), twin, **magnet)
             lm = their_magnet(loaders, folder, twin.config.text_size)
             results[name] = compared(lm, opened(folder))
+        if "--keep" in sys.argv[2:]:
+            keep(loaders, Path(work))
     print(json.dumps(results, indent=1))
 
 

@@ -38,6 +38,7 @@ def tokens_at_once(
     engine = model.source.ready(_working_bytes(model, heard.first, negative))
     assert isinstance(engine, TorchEngine)  # no other is chosen for such a model
     passes = piece_at_once(engine, generation, heard.first, negative, prompt)
+    host.say("a piece at once: published with cfg 10, temperature 3 and top_p 0.9")
     progress = host.Progress(sum(passes_of(model.config)))
     progress.update(0)
     *_, tokens = (_counted(one, number, progress) for number, one in enumerate(passes, 1))

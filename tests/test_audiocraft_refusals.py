@@ -11,8 +11,32 @@ pytest_plugins = ["audiocraft_fixtures"]
 pytestmark = pytest.mark.usefixtures("bare_machine")
 
 
+def magnet_with(**changes):
+    def change(settings):
+        settings["transformer_lm"]["causal"] = False
+        settings.update(solver="magnet", lm_model="transformer_lm_magnet", **changes)
+
+    return change
+
+
 LM_CHANGES = {
-    "MAGNeT": (lambda s: s.update(lm_model="transformer_lm_magnet"), "a MAGNeT model"),
+    "a MAGNeT that looks back only": (
+        lambda s: s.update(lm_model="transformer_lm_magnet", solver="magnet"),
+        "causal: got true, expected False",
+    ),
+    "a MAGNeT whose codebooks lag": (magnet_with(), '"delay", expected .parallel'),
+    "a MAGNeT of spans of nothing": (
+        magnet_with(codebooks_pattern={"modeling": "parallel"}, masking={"span_len": 0}),
+        "span_len: got 0",
+    ),
+    "a stereo MAGNeT": (
+        magnet_with(
+            codebooks_pattern={"modeling": "parallel"},
+            masking={"span_len": 3},
+            interleave_stereo_codebooks={"use": True},
+        ),
+        "interleave_stereo_codebooks.use: got true",
+    ),
     "JASCO": (lambda s: s.update(solver="jasco"), "a JASCO model"),
     "unrolled": (lambda s: s["codebooks_pattern"].update(modeling="unroll"), '"unroll".*delay'),
     "parallel": (lambda s: s["codebooks_pattern"].update(modeling="parallel"), '"parallel"'),

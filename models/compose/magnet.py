@@ -122,7 +122,7 @@ class _Piece:
             sure = self._drawn(codebook, float(share), self._sampling.temperature * cooling)
             doubts = 1 - sure.unflatten(1, (self._spans, span)).amax(dim=2)
             doubts = doubts.masked_fill(~chosen, SETTLED)
-            yield self._tokens.cpu()
+            yield self._tokens.to("cpu", copy=True)
 
     def _mask(self, codebook: int, frames: Tensor) -> None:
         """A span that begins within the prompt is masked behind it."""

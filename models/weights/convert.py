@@ -191,8 +191,8 @@ def _length_and_direction(weight: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _config_json(config: ModelConfig) -> dict[str, Any]:
-    """Raises Refused for what it cannot say: a MAGNeT, other delays, a projection of text that transformers
-    leaves out, chroma of another window.
+    """Raises Refused for what it cannot say: a MAGNeT, other delays, a projection of text that
+    transformers leaves out, chroma of another window.
     """
     lm = config.lm
     for what, got, fine in (
