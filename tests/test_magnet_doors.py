@@ -8,9 +8,12 @@ import pytest
 import soundfile
 import torch
 from adapters import write_adapter
+from http_api import GENERATE, error_of, local, wav
 from magnet_layout import FRAMES, SEGMENT_S, SPAN, write_magnet
 
 from musicgraph import cli
+from musicgraph.app.http.routes import build_api
+from musicgraph.app.studio.settings import AppSettings
 from musicgraph.models.refused import Refused
 from musicgraph.models.weights import places
 from musicgraph.models.weights.kinds import ModelKind, kind_of
@@ -21,6 +24,8 @@ from musicgraph.nodes.melody import MusicGenMelody
 from musicgraph.nodes.sample import MusicGenSampler
 from musicgraph.nodes.text import MusicGenTextEncode
 from musicgraph.workflows.media.tags import read_tags
+
+pytest_plugins = ["http_api_fixtures"]
 
 DRAWING = {"cfg": 10.0, "temperature": 3.0, "top_k": 50, "top_p": 0.9, "variations": 1}
 KEPT = FRAMES - FRAMES % SPAN
@@ -145,7 +150,6 @@ def test_the_command_makes_a_file_that_carries_its_graph(folder, tmp_path, capsy
         (["-d", "1"], "the length that it was trained on"),
         (["--schedule", "1: drums"], "schedule: got one for a MAGNeT"),
         (["--automation", "temperature 0: 1, 1: 2"], "automation: got one for a MAGNeT"),
-        (["--loop", "1", "--bpm", "120"], "a MAGNeT, which makes a piece at once"),
     ],
 )
 def test_the_command_refuses_what_it_cannot_in_one_line(
@@ -156,3 +160,27 @@ def test_the_command_refuses_what_it_cannot_in_one_line(
     lines = [line for line in err.splitlines() if line.startswith("musicgraph:")]
     assert (code, len(lines)) == (2, 1) and said in lines[0], err
     assert not target.exists()
+
+
+# ---------------------------------------------------------------- over HTTP
+
+
+@pytest.fixture
+def client(queue, folder):
+    with local(build_api(queue, AppSettings(model=str(folder)))) as client:
+        yield client
+
+
+ASKED = {"prompt": "calm piano", "seed": 3, "cfg": 10, "temperature": 3, "top_p": 0.9, "top_k": 50}
+
+
+def test_a_program_gets_the_whole_piece_at_once_or_as_a_stream(client):
+    whole = client.post(GENERATE, json=ASKED | {"duration": SEGMENT_S})
+    assert wav(whole).shape == (KEPT * 160, 1)
+    pieces = client.post(GENERATE, json=ASKED | {"duration": SEGMENT_S, "stream": True})
+    assert len(pieces.content) > KEPT * 160 * 2
+
+
+def test_another_length_is_told_to_a_program_too(client):
+    message = error_of(client.post(GENERATE, json=ASKED | {"duration": 1}), 422)["message"]
+    assert "the length that it was trained on" in message
