@@ -150,6 +150,7 @@ def test_the_command_makes_a_file_that_carries_its_graph(folder, tmp_path, capsy
         (["-d", "1"], "the length that it was trained on"),
         (["--schedule", "1: drums"], "schedule: got one for a MAGNeT"),
         (["--automation", "temperature 0: 1, 1: 2"], "automation: got one for a MAGNeT"),
+        (["--loop", "1", "--bpm", "120"], "a MAGNeT, which makes a piece at once"),
     ],
 )
 def test_the_command_refuses_what_it_cannot_in_one_line(
