@@ -67,8 +67,16 @@ def test_a_region_at_either_end_and_one_of_four_samples(region):
 def test_the_fade_lies_where_the_two_differ_least():
     one, other = tone(220), tone(330)
     other[:, 9000:9200] = one[:, 9000:9200]
-    fade = best_fade(one, other, 8000, 10000, 160)
+    fade = best_fade(one, other, 8000, 10000, 160, 400)
     assert 9000 <= fade.begin and fade.end <= 9200 and fade.end - fade.begin == 160
+
+
+def test_the_fade_keeps_away_from_attacks():
+    one, other = 0.1 * tone(220), 0.1 * tone(330)
+    other[:, 9000:9200] = one[:, 9000:9200]  # alike, but within an attack
+    one[:, 9100:], other[:, 9100:] = 6 * one[:, 9100:], 6 * other[:, 9100:]
+    fade = best_fade(one, other, 8000, 10000, 160, 400)
+    assert fade.end + 350 < 9100 or fade.begin > 9100 + 350
 
 
 @pytest.mark.parametrize("likeness", [0.0, 0.5, 1.0])

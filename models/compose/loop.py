@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ..encodec import Codec
 from .filling import Gap
-from .splice import FADE_S, REACH_S, best_fade, faded
+from .splice import FADE_S, NEAR_S, REACH_S, best_fade, faded
 
 LEAD_FRAMES = 50
 """of the next round, which the decoder hears behind the end"""
@@ -44,7 +44,8 @@ def _shifted(sound: Tensor, into_beginning: Tensor, rate: int) -> Tensor:
     """`[C, samples]`: as the first, and at its end as the second."""
     samples = sound.shape[1]
     reach, width = min(samples, round(REACH_S * rate)), round(FADE_S * rate)
-    fade = best_fade(sound, into_beginning, samples - reach, samples, width)
+    near = round(NEAR_S * rate)
+    fade = best_fade(sound, into_beginning, samples - reach, samples, width, near)
     part = slice(fade.begin, fade.end)
     middle = faded(sound[:, part], into_beginning[:, part])
     return torch.cat([sound[:, : fade.begin], middle, into_beginning[:, fade.end :]], dim=1)

@@ -18,6 +18,10 @@ from ..refused import Refused
 REACH_S = 0.25
 """of a region's edge: how far a crossfade may be from it"""
 FADE_S = 0.02
+NEAR_S = 0.05
+"""before a crossfade, and behind it, where no sound should begin that the other lacks"""
+STEADY = 1.3
+"""times as much power behind as before is no attack"""
 LEVEL_S = 3.0
 """of what both sounds have in common beside an edge: by which they are levelled"""
 MOST_GAIN = 4.0
@@ -83,19 +87,20 @@ def spliced(original: Tensor, changed: Tensor, rate: int, region: Region) -> Ten
     """
     ceiling = max(1.0, float(original.abs().max()))
     changed = dsp.limit(changed * _gain(original, changed, rate, region), ceiling, rate)
+    near = round(NEAR_S * rate)
     if region.end is None:
         begin = max(0, region.begin - round(REACH_S * rate))
-        fade = best_fade(original, changed, begin, region.begin, round(FADE_S * rate))
+        fade = best_fade(original, changed, begin, region.begin, round(FADE_S * rate), near)
         return _joined(original, changed, fade, ceiling)
     _check_reaches(changed, region.end, rate)
     length = region.end - region.begin
     reach, width = min(round(REACH_S * rate), length // 2), min(round(FADE_S * rate), length // 4)
     result = changed[:, : region.end]
     if region.begin > 0:
-        fade = best_fade(original, changed, region.begin, region.begin + reach, width)
+        fade = best_fade(original, changed, region.begin, region.begin + reach, width, near)
         result = _joined(original, result, fade, ceiling)
     if region.end < original.shape[1]:
-        fade = best_fade(changed, original, region.end - reach, region.end, width)
+        fade = best_fade(changed, original, region.end - reach, region.end, width, near)
         result = _joined(result, original, fade, ceiling)
     return result
 
@@ -110,13 +115,36 @@ def _check_reaches(changed: Tensor, end: int, rate: int) -> None:
         )
 
 
-def best_fade(one: Tensor, other: Tensor, begin: int, end: int, width: int) -> Fade:
-    """The fade of `width` samples between `begin` and `end` over which the two differ least."""
-    apart = (one[:, begin:end] - other[:, begin:end]).double().square().sum(dim=0)
-    sums = torch.cat([apart.new_zeros(1), apart.cumsum(dim=0)])
-    width = min(width, len(apart))
-    place = begin + int((sums[width:] - sums[: len(sums) - width]).argmin())
+def best_fade(one: Tensor, other: Tensor, begin: int, end: int, width: int, near: int) -> Fade:
+    """The fade of `width` samples between `begin` and `end` over which the two differ least, of
+    those at which neither has an attack: at the worse half of them, if need be.
+    """
+    apart = _sums(one[:, begin:end] - other[:, begin:end])
+    width = min(width, len(apart) - 1)
+    differ = apart[width:] - apart[: len(apart) - width]
+    places = begin + torch.arange(len(differ))
+    rise = torch.maximum(*(_rise(sound, places, width, near) for sound in (one, other)))
+    differ[rise > max(STEADY, float(rise.median()))] = math.inf
+    place = begin + int(differ.argmin())
     return Fade(place, place + width)
+
+
+def _sums(sound: Tensor) -> Tensor:
+    """`[C, samples]` → `[samples + 1]`: the energy before each sample."""
+    energy = sound.double().square().sum(dim=0)
+    return torch.cat([energy.new_zeros(1), energy.cumsum(dim=0)])
+
+
+def _rise(sound: Tensor, places: Tensor, width: int, near: int) -> Tensor:
+    """How many times as much power there is from each of these samples on as before it."""
+    sums, samples = _sums(sound), sound.shape[1]
+    low, high = (places - near).clamp_min(0), (places + width + near).clamp_max(samples)
+    before, behind = (
+        (sums[end] - sums[begin]) / (end - begin).clamp_min(1) + 1e-9
+        for begin, end in ((low, places), (places, high))
+    )
+    there = (places > low) & (places < high)  # at a sound's ends nothing rises
+    return torch.where(there, behind / before, 1.0)
 
 
 def faded(one: Tensor, other: Tensor) -> Tensor:
