@@ -341,3 +341,7 @@ def _problems(file: Path, classes: NodeClasses) -> tuple[Problem, ...]:
         return validate(found.runnable, found.specs).problems
     except WorkflowError as error:
         return error.problems
+
+
+if __name__ == "__main__":  # as `python -m musicgraph.cli`, too
+    main()

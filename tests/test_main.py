@@ -54,6 +54,13 @@ def called(capsys, monkeypatch, *words):
     return caught.value.code, out.out, out.err
 
 
+def test_the_module_of_the_commands_can_be_run_too(flow):
+    script = "import runpy\nrunpy.run_module('musicgraph.cli', run_name='__main__')"
+    process = started("check", "flow.json", script=script, stdout=subprocess.PIPE)
+    out, err = process.communicate(timeout=120)
+    assert (process.returncode, bool(out)) == (0, True), err
+
+
 # ---------------------------------------------------------------- faults of ours
 
 

@@ -171,6 +171,7 @@ def test_requirements_ask_for_what_the_package_asks_for_and_bind_nothing_of_the_
     package = asked(
         re.search(r"^dependencies = \[\n(.*?)^\]", project, re.S | re.M)[1].splitlines()
     )
-    hosts = {"torch": "", "numpy": ""}
+    hosts = dict.fromkeys(("torch", "numpy", "filelock", "sentencepiece", "scipy", "pyyaml"), "")
+    hosts |= {"tqdm": "", "safetensors": ">=0.4.2", "tokenizers": ">=0.13.3"}
     fast = {"numba": '>=0.61; python_version < "3.15'}  # the extra `cpu`
     assert required == {**package, **hosts, **fast}

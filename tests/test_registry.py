@@ -2,8 +2,10 @@
 
 import ast
 import json
+import os
 import re
 import struct
+import subprocess
 import sys
 from pathlib import Path
 
@@ -80,6 +82,46 @@ def test_requirements_name_neither_torchs_companions_nor_upper_bounds():
     assert not any(line.startswith(("torchvision", "torchaudio")) for line in asked)
     assert not any(mark in line for line in asked for mark in ("==", "<", "~=", "@"))
     assert not (ROOT / "install.py").exists() and not (ROOT / "prestartup_script.py").exists()
+
+
+COMFYUI_ASKS_FOR = """
+    torch torchvision torchaudio numpy>=1.25.0 transformers>=4.50.3 tokenizers>=0.13.3 sentencepiece
+    safetensors>=0.4.2 aiohttp>=3.11.8 yarl>=1.18.0 pyyaml pillow scipy tqdm psutil filelock
+    av>=16.0.0 requests
+"""
+"""of its requirements (0.30.0) those that a pack could ask for too"""
+
+
+def asked_for(lines):
+    """name → the oldest version that will do, by its parts; () for any."""
+    asked = [re.fullmatch(r"([\w-]+)(?:>=([\d.]+))?(?:;.*)?", line.strip()) for line in lines]
+    return {
+        one[1].lower(): tuple(map(int, (one[2] or "").split(".") if one[2] else ()))
+        for one in asked
+    }
+
+
+def test_nothing_that_comfyui_brings_along_is_asked_for_in_a_newer_version():
+    """So whatever meets ComfyUI's requirements meets ours, and pip leaves it as it is."""
+    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    ours = asked_for(line for line in lines if line and not line.startswith("#"))
+    theirs = asked_for(COMFYUI_ASKS_FOR.split())
+    both = ours.keys() & theirs.keys()
+    assert len(both) > 8 and all(ours[name] <= theirs[name] for name in both)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("COMFYUI_PYTHON" not in os.environ, reason="COMFYUI_PYTHON names no Python")
+def test_pip_would_change_nothing_in_comfyuis_own_environment(tmp_path):
+    """A dry run; it may ask the package index."""
+    pip = [os.environ["COMFYUI_PYTHON"], "-m", "pip", "--disable-pip-version-check"]
+    listed = subprocess.run([*pip, "list", "--format=json"], capture_output=True, check=True)
+    there = {one["name"].lower().replace("_", "-") for one in json.loads(listed.stdout)}
+    report = tmp_path / "report.json"
+    wanted = ["--report", str(report), "-r", str(ROOT / "requirements.txt")]
+    subprocess.run([*pip, "install", "--quiet", "--dry-run", *wanted], check=True)
+    new = [one["metadata"]["name"] for one in json.loads(report.read_bytes())["install"]]
+    assert not there & {name.lower().replace("_", "-") for name in new}
 
 
 def test_nothing_is_evaluated_or_installed_while_it_runs():
