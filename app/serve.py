@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from .http.door import Hosts
     from .page.shelf import Shelf
     from .studio.queue import JobQueue
-    from .studio.stage import Stage
+    from .studio.stage import stage_beside
 
 log = logging.getLogger("musicgraph")
 
@@ -73,10 +73,10 @@ def build_server(
     from .page.shelf import Shelf
     from .page.tabs import build_page
     from .page.visitors import Visitors
-    from .studio.stage import Stage
+    from .studio.stage import stage_beside
 
     queue, shelf = queue or _queue(settings), shelf or Shelf(library=settings.takes_dir)
-    stage = stage or Stage(places=settings.live)
+    stage = stage or stage_beside(queue, settings.live)
     server = build_api(queue, settings, stage)
     visitors, runs = Visitors(queue), Runs(queue)
     server.include_router(build_routes(runs, shelf, settings))
@@ -143,12 +143,12 @@ def _serve(settings: AppSettings, files: Path, open_page: bool) -> bool:
 
     from .http.door import Hosts
     from .page.shelf import Shelf
-    from .studio.stage import Stage
+    from .studio.stage import stage_beside
     from .studio.zero_gpu import announce, is_zero_gpu
 
     queue, hosts = _queue(settings), Hosts.of(settings)
     shelf = Shelf(files / "shelf", library=settings.takes_dir)
-    stage = Stage(places=settings.live)
+    stage = stage_beside(queue, settings.live)
     config = uvicorn.Config(
         build_server(settings, queue, shelf, hosts, stage),
         host=settings.host,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -260,9 +261,10 @@ def _items(texts: int, takes: int, candidates: int) -> int:
 def _play(filling: Filling, frames: int) -> None:
     progress, done = host.Progress(frames), 0
     progress.update(0)  # loading, where there was any, is over
-    for piece in filling.play():
-        done += piece.shape[2]
-        progress.update(min(done, frames))
+    with contextlib.closing(filling.play()) as pieces:
+        for piece in pieces:
+            done += piece.shape[2]
+            progress.update(min(done, frames))
 
 
 def _told(kept: Tensor, likelihood: Tensor) -> str:

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from test_generate_command import generate
 
 from musicgraph import cli
 from musicgraph.app.batch import crew as crews
+from musicgraph.app.batch import maker
 from musicgraph.app.batch.cost import cost_of
 from musicgraph.app.batch.course import groups_of, run_batch
 from musicgraph.app.batch.crew import LocalCrew, Retries

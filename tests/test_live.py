@@ -33,6 +33,7 @@ from musicgraph.app.studio.stage import (
     Stage,
     StageFull,
 )
+from musicgraph.app.studio.worker import LocalWorker
 from musicgraph.models.encodec import BLOCK_FRAMES, CodecStream
 from musicgraph.models.refused import Refused
 from musicgraph.workflows.executor import Runner
@@ -293,7 +294,7 @@ def opened(stage, request, **more):
 
 
 def test_a_performance_plays_in_time_while_somebody_listens(runner, request_):
-    stage = Stage(runner)
+    stage = Stage(LocalWorker(runner))
     place, news, over = opened(stage, request_, frames_s=0.8)
     heard = []
     assert not over.wait(0.1) and place.performance.samples == 0, "nobody listens yet"
@@ -307,7 +308,7 @@ def test_a_performance_plays_in_time_while_somebody_listens(runner, request_):
 
 
 def test_one_that_fails_leaves_and_the_others_play_on(runner, request_):
-    stage = Stage(runner)
+    stage = Stage(LocalWorker(runner))
     (bad, bad_news, bad_over), (good, _, over) = (
         opened(stage, request_, frames_s=0.5) for _ in range(2)
     )
@@ -327,7 +328,7 @@ def test_a_listener_who_does_not_take_its_sound_is_let_go():
 
 
 def test_sound_is_made_earlier_where_that_takes_longer_and_later_when_it_is_quick_again():
-    performance = SimpleNamespace(samples=0, sample_rate=1000)
+    performance = SimpleNamespace(samples=0, taken_back=0, sample_rate=1000)
     place, now = LivePlace(None, "", performance, print, {}), 1.0
 
     def ahead_after(*pieces_s):
@@ -347,7 +348,7 @@ def test_sound_is_made_earlier_where_that_takes_longer_and_later_when_it_is_quic
 
 
 def test_there_are_only_so_many_places_and_a_closed_stage_sends_all_home(runner, request_):
-    stage = Stage(runner, places=1)
+    stage = Stage(LocalWorker(runner), places=1)
     _, news, over = opened(stage, request_)
     with pytest.raises(StageFull, match="1 play live already"):
         opened(stage, request_)

@@ -22,6 +22,7 @@ from musicgraph.app.studio.performance import Performance, loaded_model
 from musicgraph.app.studio.said import Said
 from musicgraph.app.studio.settings import AppSettings
 from musicgraph.app.studio.stage import Stage
+from musicgraph.app.studio.worker import LocalWorker
 from musicgraph.models.refused import Refused
 from musicgraph.workflows.executor import Runner
 from musicgraph.workflows.media.audio import read_audio
@@ -172,7 +173,7 @@ def test_what_is_too_short_or_too_old_is_no_recording(performance, tmp_path, req
 
 @pytest.fixture
 def stage(runner):
-    stage = Stage(runner, places=2)
+    stage = Stage(LocalWorker(runner), places=2)
     yield stage
     stage.close()
 

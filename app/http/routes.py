@@ -41,7 +41,7 @@ from ..studio.queue import JobHandle, JobQueue, QueueClosed
 from ..studio.said import said_fields
 from ..studio.settings import AppSettings
 from ..studio.sounds import SOUNDS, followed, taken_in
-from ..studio.stage import Stage
+from ..studio.stage import Stage, stage_beside
 from .answers import ApiError, explained, not_found, unauthorized
 from .docs import JSON_TYPE, MEANINGS, answers, body_of, page, with_sounds
 from .joins import RECORDING, joins_of
@@ -66,7 +66,7 @@ Handler = Callable[[Request], Awaitable[Response]]
 def build_api(queue: JobQueue, settings: AppSettings, stage: Stage | None = None) -> FastAPI:
     """Raises Refused if the file of keys cannot be used. Loads no model."""
     api = _Api(queue, settings)
-    live = LiveRoutes(stage or Stage(places=settings.live), settings, api.keys, api._who)
+    live = LiveRoutes(stage or stage_beside(queue, settings.live), settings, api.keys, api._who)
     queue.when_closed(live.stage.close)
     app = FastAPI(
         title="MusicGraph", version=__version__, description=DESCRIPTION,
@@ -257,6 +257,7 @@ class _Api:
             "status": "ok",
             "version": __version__,
             "busy": self.queue.busy(),
+            "running": self.queue.running(),
             "waiting": self.queue.waiting(),
         }
         return JSONResponse(state if self.plugin is None else state | HEALTH)

@@ -145,7 +145,7 @@ class Performance:
         self._composition: Composition = Composition(
             loaded.engine, begun, seed=request.seed, room=room
         )
-        self._pieces: Iterator[Tensor] = self._composition.frames(frames)
+        self._pieces = self._composition.frames(frames)
         self._sound = CodecStream(loaded.codec, config.channels)
         self._past: list[tuple[Words, Sampling]] = []
         self._end = frames
@@ -173,6 +173,10 @@ class Performance:
         with self._lock:
             changes = [frame for frame, _ in self._composition.schedule]
         return min(longest, *changes[MAX_CHANGES : MAX_CHANGES + 1], longest)
+
+    def close(self) -> None:
+        """Ends it where it is, for others to have its room. Nothing may be playing it."""
+        self._pieces.close()
 
     # ------------------------------------------------------------ playing
 

@@ -1,7 +1,8 @@
-"""Where music plays live: one thread that makes each performance's sound a little before it is due.
+"""Where music plays live: each performance's sound is made a little before it is due.
 
 A performance is begun by a job's graph, as any other music, and takes no place in the queue: it
-lasts for minutes, and mostly waits. It plays while somebody listens.
+lasts for minutes, and mostly waits. It plays while somebody listens. Those that are due at the same
+time, and jobs, share the model's steps.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from .music import music_job
 from .performance import Announced, Mark, Performance, loaded_model
-from .queue import QueueClosed, QueueFull
+from .queue import JobQueue, QueueClosed, QueueFull
 from .said import Said
+from .worker import LocalWorker
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -165,25 +167,26 @@ class LivePlace:
 
 
 class Stage:
-    """Performances, and the thread that plays them in turn; it starts with the first one."""
+    """Performances, and the threads that play them, as many as performances: each takes the one
+    that is due first.
+    """
 
-    def __init__(self, runner: Runner | None = None, *, places: int = 4):
+    def __init__(self, worker: LocalWorker | None = None, *, places: int = 4):
+        """`worker`: of a queue, with which it shares models; None: one of its own."""
         self.places = places
-        self._runner = runner
+        self._worker = worker or LocalWorker()
         self._changed = threading.Condition()  # guards all that follows
         self._on: list[LivePlace] = []
+        self._in_hand: list[LivePlace] = []
+        """that some thread is playing just now"""
         self._opening = 0
-        self._thread: threading.Thread | None = None
+        self._threads: list[threading.Thread] = []
         self._closed = False
 
     @property
     def runner(self) -> Runner:
-        """One of its own, which plays while the queue's is at work. With it comes torch."""
-        from ...workflows.executor import Runner
-
-        if self._runner is None:
-            self._runner = Runner()
-        return self._runner
+        """With it comes torch."""
+        return self._worker.runner
 
     def open(
         self,
@@ -206,22 +209,36 @@ class Stage:
             if len(self._on) + self._opening >= self.places:
                 raise StageFull(len(self._on))
             self._opening += 1
+        runner, is_on = self._worker.borrow(), False
         try:
-            job = music_job(request, self.runner.classes, named_models=named_models)
-            loaded = loaded_model(self.runner, job, lambda: self._closed)
-            frames = None
-            if frames_s is not None:
-                frames = max(1, round(frames_s * loaded.engine.config.frame_rate))
-            performance = Performance(loaded, request, parts=parts, frames=frames)
+            performance = self._begun(runner, request, named_models, parts, frames_s)
+            place = LivePlace(self, owner, performance, on_news, named_models)
+            with self._changed:
+                if self._closed:
+                    raise QueueClosed("the stage is closed")
+                self._on.append(place)
+                is_on = True
         finally:
             with self._changed:
                 self._opening -= 1
-        place = LivePlace(self, owner, performance, on_news, named_models)
-        with self._changed:
-            if self._closed:
-                raise QueueClosed("the stage is closed")
-            self._on.append(place)
+            if not is_on:
+                self._worker.give_back()
         return place
+
+    def _begun(
+        self,
+        runner: Runner,
+        request: Request,
+        named_models: Mapping[str, str],
+        parts: int,
+        frames_s: float | None,
+    ) -> Performance:
+        job = music_job(request, runner.classes, named_models=named_models)
+        loaded = loaded_model(runner, job, lambda: self._closed)
+        frames = None
+        if frames_s is not None:
+            frames = max(1, round(frames_s * loaded.engine.config.frame_rate))
+        return Performance(loaded, request, parts=parts, frames=frames)
 
     def find(self, id: str) -> LivePlace | None:
         with self._changed:
@@ -233,28 +250,30 @@ class Stage:
             return self._on[-1] if self._on else None
 
     def close(self) -> None:
-        """Ends all performances, and the thread."""
+        """Ends all performances, and the threads."""
         with self._changed:
             self._closed = True
-            left, self._on, thread = self._on, [], self._thread
+            left, self._on, threads = self._on, [], self._threads
             self._changed.notify_all()
         for place in left:
+            self._worker.give_back()
             self._tell_end(place, {"event": "closed"})
-        if thread is not None and thread is not threading.current_thread():
-            thread.join(
-                CLOSING_S
-            )  # the process may end next, and compiled code must not be cut off
+        until = time.monotonic() + CLOSING_S
+        for thread in threads:
+            if thread is not threading.current_thread():
+                # the process may end next, and compiled code must not be cut off
+                thread.join(max(0.0, until - time.monotonic()))
 
     def _listen(self, place: LivePlace, listener: OnSound) -> None:
         with self._changed:
             if not place.listeners:
                 place.go_on(time.monotonic())
             place.listeners.append(listener)
-            if self._thread is None and not self._closed:
-                self._thread = threading.Thread(
-                    target=self._play, name="musicgraph-live", daemon=True
-                )
-                self._thread.start()
+            heard = sum(bool(one.listeners) for one in self._on)
+            if len(self._threads) < heard and not self._closed:
+                thread = threading.Thread(target=self._play, name="musicgraph-live", daemon=True)
+                self._threads.append(thread)
+                thread.start()
             self._changed.notify_all()
 
     def _unlisten(self, place: LivePlace, listener: OnSound) -> None:
@@ -269,9 +288,11 @@ class Stage:
             if place not in self._on:
                 return
             self._on.remove(place)
+            is_in_hand = place in self._in_hand
             self._changed.notify_all()
-            if not self._on and self._runner is not None and not self._opening:
-                self._runner.forget()
+        if not is_in_hand:  # else who has it does so
+            place.performance.close()
+        self._worker.give_back()
         self._tell_end(place, news or {"event": "closed"})
 
     @staticmethod
@@ -280,7 +301,7 @@ class Stage:
             listener(None)
         place.on_news(news)
 
-    # ------------------------------------------------------------ the thread
+    # ------------------------------------------------------------ the threads
 
     def _play(self) -> None:
         while (place := self._next()) is not None:
@@ -288,15 +309,25 @@ class Stage:
                 self._play_some(place)
             except Exception as error:  # also what nobody foresaw: the others play on
                 self._remove(place, {"event": "failed", "error": error})
+            finally:
+                with self._changed:
+                    self._in_hand.remove(place)
+                    is_gone = place not in self._on
+                    self._changed.notify_all()
+                if is_gone:
+                    place.performance.close()
 
     def _next(self) -> LivePlace | None:
-        """Waits for the one whose sound is due first; None when the stage is closed."""
+        """Waits for the one whose sound is due first and takes it in hand; None when the stage is
+        closed.
+        """
         with self._changed:
             while not self._closed:
-                heard = [one for one in self._on if one.listeners]
+                heard = [one for one in self._on if one.listeners and one not in self._in_hand]
                 first = min(heard, key=LivePlace.due_at, default=None)
                 wait_s = None if first is None else first.due_at() - time.monotonic()
                 if first is not None and wait_s is not None and wait_s <= 0:
+                    self._in_hand.append(first)
                     return first
                 self._changed.wait(wait_s)
         return None
@@ -314,3 +345,9 @@ class Stage:
             place.on_news({"event": "late", "by_s": round(late_s, 2)})
         if place.performance.is_over:
             self._remove(place, {"event": "over"})
+
+
+def stage_beside(queue: JobQueue, places: int) -> Stage:
+    """One that shares the models of a queue whose jobs run here."""
+    worker = queue.worker if isinstance(queue.worker, LocalWorker) else None
+    return Stage(worker, places=places)

@@ -29,9 +29,11 @@ class LocalWorker:
     """
 
     def __init__(self, runner: Runner | None = None):
-        self._runner, self._lock = runner, threading.Lock()
-        self._pace = Pace()
+        self._lock = threading.Lock()  # guards the four that follow
+        self._runner = runner
+        self._is_kept_for_jobs, self._borrowers = False, 0
         self._shares_steps = False
+        self._pace = Pace()
 
     @property
     def runner(self) -> Runner:
@@ -43,8 +45,22 @@ class LocalWorker:
                 self._runner = Runner()
             return self._runner
 
+    def borrow(self) -> Runner:
+        """The runner, whose model is kept until `give_back`, too: for who plays without jobs."""
+        runner = self.runner
+        with self._lock:
+            self._borrowers += 1
+        return runner
+
+    def give_back(self) -> None:
+        with self._lock:
+            self._borrowers -= 1
+        self._forget_unless_kept()
+
     def run(self, job: Job, listener: Listener, stopped: Callable[[], bool]) -> JobResult:
-        self._shares_steps = shares_steps()
+        shares = shares_steps()
+        with self._lock:
+            self._is_kept_for_jobs, self._shares_steps = True, shares
         progress = self._pace.join(job.stream)
         try:
             return run_job(
@@ -57,9 +73,15 @@ class LocalWorker:
         return self._shares_steps and self._pace.has_room(job.stream)
 
     def forget(self) -> None:
-        if self._runner is None:
-            return
-        self._runner.forget()
+        with self._lock:
+            self._is_kept_for_jobs = False
+        self._forget_unless_kept()
+
+    def _forget_unless_kept(self) -> None:
+        with self._lock:
+            if self._runner is None or self._is_kept_for_jobs or self._borrowers:
+                return
+            self._runner.forget()
         gc.collect()
         import torch
 

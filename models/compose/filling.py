@@ -12,7 +12,7 @@ model's loss is made of.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 
 import torch
@@ -115,7 +115,7 @@ class Filling(Composition):
         self._given = self._filled.steps.to(engine.device)
         self._likelihood = torch.zeros(len(direction.positive), device=engine.device)
 
-    def play(self) -> Iterator[Tensor]:
+    def play(self) -> Generator[Tensor, None, None]:
         """Yields, step by step, `[B, K, 1 or 0]`: the gap's frames and those behind it."""
         self._window = self._filled
         yield from self._played(self._filled)

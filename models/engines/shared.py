@@ -58,8 +58,9 @@ class SharedEngine:
         self.device, self.precision = engine.device, engine.precision
         self.reads_exactly = engine.reads_exactly
         self._own: Session = engine.open()
-        self._at_work = threading.Lock()  # held by who uses the session
-        self._meeting = threading.Lock()  # guards all that follows
+        # both may be taken twice: a composition that nobody has any more leaves where it is found
+        self._at_work = threading.RLock()  # held by who uses the session
+        self._meeting = threading.RLock()  # guards all that follows
         self._waiting: list[_Wish] = []
         self._expected: set[SharedSession] = set()
         """who was in the last step and has not come again"""
