@@ -96,7 +96,7 @@ def test_a_file_of_the_app_opens_and_runs_on_the_graph_tab(visit, tmp_path):
     someone.tab("Graph")
     someone.page.set_input_files("#mg-drop input[type=file]", tmp_path / name)
     someone.page.wait_for_selector("#mg-graph-picture text:text('slow strings')")
-    someone.page.get_by_label(re.compile(r"^\s*seed")).last.fill("7")
+    someone.page.get_by_label(re.compile(r"^\s*Seed")).last.fill("7")
     someone.page.click("#mg-run")
     someone.page.wait_for_selector("#mg-graph-status .mg-note.done")
     assert someone.page.locator("#mg-graph-picture g.done").count() == 6, "loudness is one"

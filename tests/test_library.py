@@ -80,7 +80,7 @@ def test_what_is_deleted_comes_back_until_a_day_has_passed(library, monkeypatch)
 def test_a_file_of_a_graph_is_taken_in_as_it_is(library, tmp_path, suffix):
     source = tmp_path / f"musicgraph_00001{suffix}"
     write_audio(source, SOUND, RATE, tags=TAGS)
-    take = library.take_in(source, "slow strings")
+    take = library.take_in(source, "slow strings", {})
     assert take.note.title == "slow strings" and read_tags(take.path) == TAGS
     assert take.note.duration_s == pytest.approx(1.0, abs=0.1)
     assert torch.equal(read_audio(take.path)[0], read_audio(source)[0])

@@ -6,8 +6,8 @@ import zipfile
 import pytest
 import torch
 from fastapi import FastAPI
-from starlette.testclient import TestClient
 from page_settings import SETTINGS
+from starlette.testclient import TestClient
 from workers import AnyWorker
 
 from musicgraph.app.page import browser

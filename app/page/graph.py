@@ -1,67 +1,69 @@
-"""The Graph tab: any workflow becomes an app.
-
-Choose or drop one, set what its nodes let you set, run it.
-
-It knows no particular workflow: pictures, forms and results come from the graph and from the nodes
-themselves.
-"""
+"""Graphs of visitors: those that come along and those that are dropped, checked and run."""
 
 from __future__ import annotations
 
-import html
+import json
 import secrets
 import shutil
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import gradio as gr
-
 from ...models.limits import Limits
 from ...models.quoting import shown as quoted
 from ...models.refused import Refused
+from ...models.weights.adapter_places import known_adapters
 from ...models.weights.places import POCKET
-from ...nodes.host import Run, running
+from ...nodes.host import Run, model_folders, running
 from ...workflows import default_graph
-from ...workflows.events import NodeCached, NodeFailed, NodeOutput, NodeStarted
+from ...workflows.events import AudioChunk, NodeCached, NodeFailed, NodeOutput, NodeStarted
 from ...workflows.graph import Graph, Node
 from ...workflows.media.formats import BY_SUFFIX
-from ...workflows.media.retag import TAGGED_SUFFIXES
 from ...workflows.overrides import Override, with_overrides
 from ...workflows.problems import Problem, WorkflowError
 from ...workflows.reader import Document, read_document
-from ...workflows.registry import NodeClasses, NodeSpecs, node_classes
-from ...workflows.request import LOADER, SAMPLER, TEXT
+from ...workflows.registry import NodeClasses, NodeSpecs
+from ...workflows.request import LOADER, LORA, SAMPLER, TEXT
 from ...workflows.validate import Validation, validate
 from ...workflows.workflow import Workflow
 from ..studio.fields import MAX_VARIATIONS, page_fields
 from ..studio.job import Folders, Job
 from ..studio.models import offers
 from ..studio.settings import AppSettings
-from . import browser
-from .graph_form import LOADER_INPUT, Field, overrides, sections
-from .graph_picture import draw_graph
+from .graph_form import LOADER_INPUT
+from .live import LiveSound
 from .model_menu import model_choices
 from .shelf import Shelf
-from .status import JobStatus, explain, note
+from .status import JobStatus, note
 from .take_library import Library
-from .visitors import Visitors, visitor_of
-from .widgets import widget
+from .visitors import Visitors
 
 TAB = "graph"
+OWN_VIDEO = "LoadVideo"
 SHIPPED = default_graph.DEFAULT_GRAPH.parent
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp"}
 DROPPABLE = [".json", *BY_SUFFIX, ".png"]
 
 
 def shipped_workflows() -> list[tuple[str, str]]:
-    """(title, file name) of the graphs in UI format that come along: the same ones in API format
-    would be twins.
+    """(title, file name) of the graphs in UI format that come along and run as they are: the same
+    ones in API format would be twins.
     """
-    names = [path.stem for path in SHIPPED.glob("*.json")]
+    names = [path.stem for path in SHIPPED.glob("*.json") if _has_all_files(path)]
     names.sort(key=lambda name: (name != default_graph.DEFAULT_GRAPH.stem, name))
     return [(name.replace("_", " ").capitalize(), f"{name}.json") for name in names]
+
+
+def _has_all_files(path: Path) -> bool:
+    """Not those around a video or an adapter of the visitor's own, which the page cannot take."""
+    nodes = json.loads(path.read_text(encoding="utf-8"))["nodes"]
+    adapters = known_adapters(model_folders())
+    return all(
+        node["type"] != OWN_VIDEO
+        and (node["type"] != LORA or node["widgets_values"][0] in adapters)
+        for node in nodes
+    )
 
 
 def shipped_workflow(file_name: str, settings: AppSettings, classes: NodeClasses) -> Workflow:
@@ -101,9 +103,16 @@ class GraphStep:
 
 
 def run_graph(
-    visitors: Visitors, shelf: Shelf, settings: AppSettings, visitor: str, workflow: Workflow
+    visitors: Visitors,
+    shelf: Shelf,
+    settings: AppSettings,
+    visitor: str,
+    workflow: Workflow,
+    live: LiveSound | None = None,
 ) -> Generator[GraphStep, None, None]:
-    """Yields steps as the run goes on. Closing it, or Visitors.stop, ends the run."""
+    """Yields steps as the run goes on. Closing it, or Visitors.stop, ends the run. The first node
+    that gives sound while it is made is heard in `live`.
+    """
     own = [shelf.folder(visitor, name) for name in ("input", "output", "temp")]
     folders = Folders(*map(str, own))
     limits = Limits(music_s=MAX_VARIATIONS * settings.max_duration_s)
@@ -124,13 +133,17 @@ def run_graph(
         music_s=settings.max_duration_s,
         checked=valid,
     )
-    status, marks = JobStatus(0.0), {}
-    made: list[Made] = []
+    status, marks, made = JobStatus(0.0), {}, list[Made]()
+    sounding = None
     with visitors.submitted(visitor, TAB, job) as run:
         for batch in run.stream.batches():
             status.see(batch, run.handle.position())
             for event in batch:
                 _mark(marks, event)
+                if live is not None and isinstance(event, AudioChunk):
+                    sounding = sounding or event.node
+                    if event.node == sounding:
+                        live.push(event)
                 if isinstance(event, NodeOutput):
                     made.append(_made(graph[event.node].name, event, shelf.folder(visitor, "made")))
             yield GraphStep(_status(status, graph), dict(marks), tuple(made))
@@ -195,198 +208,20 @@ def _made(title: str, event: NodeOutput, folder: Path) -> Made:
     own = folder / secrets.token_hex(8)
     own.mkdir(parents=True)
     files = tuple(Path(shutil.copy2(path, own / path.name)) for path in event.files)
-    texts = event.ui.get("text", ()) if not files else ()
+    texts = event.ui.get("text", ())
     return Made(title, files, "\n".join(map(str, texts)))
 
 
-def _kept(library: Library, made: Made, graph: Graph) -> Made:
+def kept(library: Library, made: Made, workflow: Workflow) -> Made:
     """With the sounds in the library, named by the words that the graph has encoded."""
-    texts = [str(node.inputs.get("text", "")).strip() for node in graph.of_class(TEXT)]
+    texts = [str(node.inputs.get("text", "")).strip() for node in workflow.graph.of_class(TEXT)]
     title = next(filter(None, texts), made.title)
-    sounds = [path for path in made.files if path.suffix.lower() in TAGGED_SUFFIXES]
-    return replace(made, takes=tuple(library.take_in(path, title).id for path in sounds))
+    sounds = [path for path in made.files if path.suffix.lower() in BY_SUFFIX]
+    takes = tuple(library.take_in(path, title, workflow.tags).id for path in sounds)
+    return replace(made, takes=takes)
 
 
 def _status(status: JobStatus, graph: Graph) -> str:
     if status.position > 0 or status.node is None:
         return status.html()
     return note(graph[status.node].name, "at work", share=status.node_share, busy=True)
-
-
-# ---------------------------------------------------------------- the tab
-
-
-def as_state(workflow: Workflow) -> dict[str, Any]:
-    return vars(workflow.as_document())
-
-
-def build_graph(visitors: Visitors, shelf: Shelf, settings: AppSettings) -> None:
-    """The tab. Long, since it names what stands there in its order, and what each thing does."""
-    classes = node_classes()
-    shipped = shipped_workflows()
-    first = shipped_workflow(shipped[0][1], settings, classes)
-    document = gr.State(as_state(first))
-    made = gr.State(())
-    with gr.Row(elem_id="mg-choose"):
-        chosen = gr.Dropdown(
-            shipped, value=shipped[0][1], label="A workflow that comes along", filterable=False
-        )
-        dropped = gr.File(
-            label="… or drop one: JSON, or a file that carries one",
-            file_types=DROPPABLE,
-            height=120,
-            elem_id="mg-drop",
-        )
-    trouble = gr.HTML(elem_id="mg-trouble")
-    picture = gr.HTML(draw_graph(first.graph, classes), elem_id="mg-graph-picture")
-    with gr.Row(elem_id="mg-graph-body"):
-        form = gr.Column(scale=5, min_width=0)
-        with gr.Column(scale=6, min_width=0, elem_id="mg-graph-run"):
-            with gr.Row(elem_id="mg-run-row"):
-                run = gr.Button("Run the graph", variant="primary", elem_id="mg-run")
-                stop = gr.Button("Stop", elem_id="mg-graph-stop", interactive=False)
-            status = gr.HTML(
-                note("Ready", "Set what you like, then run it."), elem_id="mg-graph-status"
-            )
-            outputs = gr.Column()
-
-    with outputs:
-
-        @gr.render(inputs=[made], show_progress="hidden")
-        def show(results: tuple[Made, ...]) -> None:
-            for one in results:
-                _result(one)
-
-    def load(read: Callable[[str], Workflow], name: str | None) -> list[Any]:
-        if not name:
-            return [gr.skip()] * 4
-        try:
-            found = read(name)
-            return [as_state(found), draw_graph(found.graph, classes), "", ()]
-        except Exception as error:  # also what nobody foresaw: see failure_of
-            return [gr.skip(), gr.skip(), explain(error), gr.skip()]
-
-    shows = [document, picture, trouble, made]
-    chosen.change(
-        lambda name: load(lambda one: shipped_workflow(one, settings, classes), name),
-        chosen,
-        shows,
-        show_progress="hidden",
-        api_visibility="private",
-    )
-    dropped.upload(
-        lambda path: load(lambda one: opened(read_upload(one), classes), path),
-        dropped,
-        shows,
-        show_progress="hidden",
-        api_visibility="private",
-    )
-
-    def end(request: gr.Request) -> None:
-        visitors.stop(visitor_of(request.session_hash), TAB)
-
-    stop.click(end, None, None, queue=False, show_progress="hidden", api_visibility="private")
-
-    with form:
-
-        @gr.render(inputs=[document], show_progress="hidden")
-        def build_form(found: dict[str, Any]) -> None:
-            _form(
-                Document(**found),
-                visitors,
-                shelf,
-                settings,
-                run,
-                [status, picture, made, run, stop],
-            )
-
-
-def _form(
-    document: Document,
-    visitors: Visitors,
-    shelf: Shelf,
-    settings: AppSettings,
-    run: gr.Button,
-    outputs: Sequence[Any],
-) -> None:
-    """A widget for each value of the graph. Long, for its handlers share what it has laid out."""
-    classes = node_classes()
-    fields: list[Field] = []
-    widgets = []
-    shown_now = opened(document, classes)
-    models = [choice.name for choice in model_choices(settings)]
-    for section in sections(shown_now.graph, shown_now.specs, models):
-        with gr.Accordion(f"{section.title}  ·  {section.node}", open=section.is_open):
-            with gr.Column(elem_classes="mg-fields"):
-                for field in section.fields:
-                    fields.append(field)
-                    widgets.append(widget(field.facts))
-
-    def start(request: gr.Request, *values: Any) -> Iterator[list[Any]]:
-        visitor = visitor_of(request.session_hash)
-        library = shelf.takes_of(browser.of(request))
-        yield [
-            note("Starting", busy=True),
-            gr.skip(),
-            (),
-            gr.update(interactive=False),
-            gr.update(interactive=True),
-        ]
-        marks: Mapping[str, str] = {}
-        results: tuple[Made, ...] = ()
-        graph = shown_now.graph
-        try:
-            changes = overrides(fields, values, shelf.folder(visitor, "input"))
-            filled = with_overrides(opened(document, classes), changes)
-            graph = filled.graph
-            for shown in run_graph(visitors, shelf, settings, visitor, filled):
-                fresh = [_kept(library, one, graph) for one in shown.made[len(results) :]]
-                drawn = (
-                    gr.skip() if shown.marks == marks else draw_graph(graph, classes, shown.marks)
-                )
-                marks, results = shown.marks, (*results, *fresh)
-                listed = results if fresh else gr.skip()
-                yield [shown.status, drawn, listed, gr.skip(), gr.skip()]
-        except Exception as error:  # also what nobody foresaw: see failure_of
-            yield [
-                explain(error),
-                draw_graph(graph, classes, {**marks, **_broken(error)}),
-                *[gr.skip()] * 3,
-            ]
-        yield [
-            gr.skip(),
-            gr.skip(),
-            gr.skip(),
-            gr.update(interactive=True),
-            gr.update(interactive=False),
-        ]
-
-    run.click(
-        start,
-        widgets,
-        outputs,
-        show_progress="hidden",
-        concurrency_limit=None,
-        api_visibility="private",
-    )
-
-
-def _broken(error: Exception) -> dict[str, str]:
-    problems = error.problems if isinstance(error, WorkflowError) else ()
-    nodes = [node for problem in problems for node in (problem.node, *problem.nodes) if node]
-    return dict.fromkeys(nodes, "broken")
-
-
-def _result(one: Made) -> None:
-    with gr.Column(elem_classes="mg-result"):
-        gr.HTML(f'<div class="mg-title"><b>{html.escape(one.title)}</b></div>')
-        if one.takes:
-            gr.HTML(f'<div class="mg-graph-takes" data-takes="{" ".join(one.takes)}"></div>')
-        for path in one.files:
-            label = f"{one.title}: {path.name}"
-            if path.suffix in IMAGE_SUFFIXES:
-                gr.Image(str(path), label=label, interactive=False)
-            with gr.Row():
-                gr.DownloadButton(path.name, value=path, size="sm")
-        if one.text:
-            gr.Textbox(one.text, label=one.title, interactive=False)

@@ -20,6 +20,13 @@ from ...workflows.widget_values import settled
 from ..studio.sounds import uploaded
 
 LOADER_INPUT = "model"
+HUMAN = {
+    "cfg": "Guidance", "duration": "Length in seconds", "seed": "Seed", "noise_seed": "Seed",
+    "text": "Words", "filename_prefix": "File name", "target": "Level", "audio": "Sound",
+    "blend": "Seconds to change over", "top_k": "Top-k", "top_p": "Top-p", "bpm": "Beats a minute",
+    "start_index": "From second",
+}  # fmt: skip
+"""names on nodes that do not speak for themselves"""
 
 
 @dataclass(frozen=True)
@@ -38,6 +45,13 @@ class Field:
     @property
     def kind(self) -> str:
         return self.facts.kind
+
+    @property
+    def label(self) -> str:
+        """What people call it, and its name on the node where that is another one."""
+        name = self.input
+        plain = HUMAN.get(name) or name.replace("_", " ").capitalize()
+        return plain if plain.lower() == name else f"{plain} · {name}"
 
 
 @dataclass(frozen=True)

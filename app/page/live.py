@@ -7,6 +7,7 @@ one.
 from __future__ import annotations
 
 import asyncio
+import secrets
 import threading
 from collections import deque
 from collections.abc import AsyncIterator
@@ -90,6 +91,11 @@ class LiveSound:
         with self._lock:
             return bool(self._bytes)
 
+    @property
+    def is_whole(self) -> bool:
+        with self._lock:
+            return self._is_whole
+
     def peaks(self) -> list[int]:
         """How high each tenth of a second reaches, 0 … 99."""
         with self._lock:
@@ -145,3 +151,25 @@ class LiveSound:
                 return
             else:
                 await asyncio.sleep(LOOK_S)
+
+
+class KnownSounds:
+    """Sounds that grow, each under a number that nobody can guess. The oldest go."""
+
+    MOST = 64
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._sounds: dict[str, LiveSound] = {}
+
+    def add(self) -> tuple[str, LiveSound]:
+        id, sound = secrets.token_hex(16), LiveSound()
+        with self._lock:
+            self._sounds[id] = sound
+            while len(self._sounds) > self.MOST:
+                del self._sounds[next(iter(self._sounds))]
+        return id, sound
+
+    def of(self, id: str) -> LiveSound | None:
+        with self._lock:
+            return self._sounds.get(id)

@@ -3,6 +3,7 @@
     GET  page/runs                the run that goes on
     GET  page/runs/ID             how it is        GET page/runs/ID/sound     as it grows
     POST page/runs/ID/stop, …/leave
+    GET  page/sounds/ID           how a graph's sound is    GET page/sounds/ID/sound
     GET  page/takes               all of them      GET page/takes.zip
     GET  page/takes/ID/sound, …/picture, …/tempo, …/video, …/as/FORMAT
     POST page/takes/ID/rename, …/favour, …/remove, …/restore
@@ -39,7 +40,7 @@ from . import browser
 from .cards import cover_of, write_video_of
 from .create import page_job
 from .from_take import loop_of, tempo_of, wanted_of
-from .live import MEDIA_TYPE
+from .live import MEDIA_TYPE, LiveSound
 from .runs import PageRun, Runs
 from .shelf import Shelf
 from .take_library import Library, Take
@@ -59,6 +60,8 @@ def build_routes(runs: Runs, shelf: Shelf, settings: AppSettings) -> APIRouter:
         ("/runs", pages.going_on),
         ("/runs/{id}", pages.run),
         ("/runs/{id}/sound", pages.run_sound),
+        ("/sounds/{id}", pages.growing),
+        ("/sounds/{id}/sound", pages.growing_sound),
         ("/takes", pages.takes),
         ("/takes.zip", pages.all_takes),
         ("/takes/{id}/sound", pages.sound),
@@ -113,12 +116,17 @@ class _Pages:
     async def run_sound(self, http: Request) -> Response:
         """From the byte that `from` names on; the answer ends with the music."""
         run = self._run(http)
-        if run is None:
-            return Response(status_code=404)
-        start = http.query_params.get("from", "0")
-        sound = run.live.read(int(start) if start.isdecimal() and len(start) < 12 else 0)
-        headers = {**NOT_KEPT, "x-accel-buffering": "no"}
-        return StreamingResponse(sound, headers=headers, media_type=MEDIA_TYPE)
+        return _streamed(run.live if run is not None else None, http)
+
+    async def growing(self, http: Request) -> Response:
+        live = self._runs.sounds.of(http.path_params["id"])
+        if live is None:
+            return JSONResponse({"is_whole": True, "peaks": []}, headers=NOT_KEPT)
+        now = {"is_whole": live.is_whole, "peaks": live.peaks()}
+        return JSONResponse(now, headers=NOT_KEPT)
+
+    async def growing_sound(self, http: Request) -> Response:
+        return _streamed(self._runs.sounds.of(http.path_params["id"]), http)
 
     async def stop(self, http: Request) -> Response:
         if (run := self._run(http)) is not None:
@@ -230,6 +238,15 @@ class _Pages:
 
     def _library(self, http: Request) -> Library:
         return self._shelf.takes_of(browser.of(http))
+
+
+def _streamed(live: LiveSound | None, http: Request) -> Response:
+    if live is None:
+        return Response(status_code=404)
+    start = http.query_params.get("from", "0")
+    sound = live.read(int(start) if start.isdecimal() and len(start) < 12 else 0)
+    headers = {**NOT_KEPT, "x-accel-buffering": "no"}
+    return StreamingResponse(sound, headers=headers, media_type=MEDIA_TYPE)
 
 
 async def json_body(http: Request) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from ..studio.job import Job, JobResult
 from ..studio.music import music_of, tags_of
 from ..studio.queue import JobHandle, JobQueue
 from ..studio.sounds import HEARD
-from .live import LiveSound
+from .live import KnownSounds, LiveSound
 from .status import JobStatus, note
 from .take_library import Library, Note, Origin, Take
 from .words import trouble_of
@@ -245,6 +245,8 @@ class Runs:
         self._queue = queue
         self._lock = threading.Lock()
         self._runs: dict[str, PageRun] = {}
+        self.sounds = KnownSounds()
+        """of what runs elsewhere"""
 
     def start(self, run: PageRun) -> PageRun:
         """Raises QueueFull, or QueueClosed."""

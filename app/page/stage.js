@@ -272,5 +272,5 @@
     <p>Write a few words about style, instruments and mood, or take one of the ideas, and press
     <b>Generate</b>. You hear the music while it is being made.</p></div>`;
 
-  Object.assign(MusicGraph, {started, make});
+  Object.assign(MusicGraph, {started, make, liveRow});
 })(window.MusicGraph);

@@ -92,6 +92,7 @@ def note(
     return f'<div class="{classes}" role="{role}">{words}{bar}</div>'
 
 
-def explain(error: Exception) -> str:
+def explain(error: Exception, title: str = "") -> str:
+    """`title`: in the place of what such an error is called."""
     failure = failure_of(error)
-    return note(failure.title, failure.text, kind="error" if failure.is_error else "")
+    return note(title or failure.title, failure.text, kind="error" if failure.is_error else "")

@@ -8,7 +8,7 @@ from ..studio.settings import AppSettings
 from . import theme
 from .create import build_create, remember_form
 from .endpoints import build_endpoints
-from .graph import build_graph
+from .graph_tab import build_graph
 from .play import build_play
 from .runs import Runs
 from .shelf import Shelf
@@ -29,7 +29,7 @@ def build_page(visitors: Visitors, settings: AppSettings, shelf: Shelf, runs: Ru
             with gr.Tab("Play", id="play", elem_id="mg-tab-play"):
                 build_play()
             with gr.Tab("Graph", id="graph", elem_id="mg-tab-graph"):
-                build_graph(visitors, shelf, settings)
+                build_graph(visitors, shelf, settings, runs)
             with gr.Tab("Takes", id="takes", elem_id="mg-tab-takes"):
                 gr.HTML('<div id="mg-library"></div>')  # filled by `takes.js`
 

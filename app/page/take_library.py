@@ -204,9 +204,13 @@ class Library:
             write_audio(path, sound, sample_rate, tags={**tags, **note.tags()}, loop=loop)
         return Take(note, path)
 
-    def take_in(self, source: Path, title: str) -> Take:
-        """A copy of a file that a graph has saved, with its tags. Raises Refused."""
+    def take_in(self, source: Path, title: str, tags: Mapping[str, str]) -> Take:
+        """A copy of a file that a graph has saved, with its tags; of one that has no place for any,
+        a FLAC with `tags`. Raises Refused.
+        """
         note = Note(title[:MAX_TITLE_CHARACTERS], duration_of(source))
+        if source.suffix.lower() not in TAGGED_SUFFIXES:
+            return self.add(*read_audio(source), note, tags)
         with self._lock:
             path = self._free_path(note, source.suffix.lower())
             copy_with_tags(source, path, note.tags())

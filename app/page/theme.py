@@ -132,7 +132,7 @@ HEADER = f"""<header class="mg-head">{LOGO}<div><h1>MusicGraph</h1>
 HERE = Path(__file__).parent
 STYLES = [HERE / "style.css", HERE / "takes.css", HERE / "play.css"]
 SCRIPTS = (
-    "page.js", "share.js", "player.js", "doings.js", "takes.js", "stage.js",
+    "page.js", "share.js", "player.js", "doings.js", "takes.js", "stage.js", "graph.js",
     "play_sound.js", "play_plane.js", "play_midi.js", "play.js",
 )  # fmt: skip
 """in this order"""

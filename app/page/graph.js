@@ -1,0 +1,115 @@
+/* The Graph tab: its picture, which may be moved and brought nearer, and the sound of what runs. */
+(MusicGraph => {
+  "use strict";
+  const {address, ask, element, pause, sound} = MusicGraph;
+  const STEP = 1.3, NEAREST = 8, MOVE = .12, LOOK_MS = 500, BEGIN_S = 1;
+
+  // ------------------------------------------------------------------ the picture
+  let kept = {whole: "", view: null};  // the picture is drawn anew whenever a node is done
+
+  function movable(box) {
+    const svg = box.querySelector("svg"), whole = svg.getAttribute("viewBox");
+    const [left, top, wide, high] = whole.split(" ").map(Number);
+    let view = kept.whole === whole && kept.view ? kept.view : [left, top, wide, high];
+    const show = next => {
+      view = next;
+      kept = {whole, view};
+      svg.setAttribute("viewBox", view.map(one => one.toFixed(1)).join(" "));
+    };
+    /** `x`, `y`: the place that stays where it is, as shares of the view. */
+    function zoom(factor, x = .5, y = .5) {
+      const width = Math.min(wide * 1.5, Math.max(wide / NEAREST, view[2] / factor));
+      const height = width * view[3] / view[2];
+      show([view[0] + (view[2] - width) * x, view[1] + (view[3] - height) * y, width, height]);
+    }
+    const move = (x, y) => show([view[0] + view[2] * x, view[1] + view[3] * y, view[2], view[3]]);
+    const fit = () => show([left, top, wide, high]);
+    const button = (words, name, click) => element("button",
+      {type: "button", "aria-label": name, click}, words);
+    box.append(element("div", {class: "mg-zoom"}, button("+", "Nearer", () => zoom(STEP)),
+      button("−", "Further", () => zoom(1 / STEP)), button("⤢", "The whole graph", fit)));
+    box.addEventListener("keydown", event => {
+      if (event.target !== box) return;
+      const done = {"+": () => zoom(STEP), "=": () => zoom(STEP), "-": () => zoom(1 / STEP), "0": fit,
+        ArrowLeft: () => move(-MOVE, 0), ArrowRight: () => move(MOVE, 0), ArrowUp: () => move(0, -MOVE),
+        ArrowDown: () => move(0, MOVE)}[event.key];
+      if (!done) return;
+      event.preventDefault();
+      done();
+    });
+    box.addEventListener("wheel", event => {  // with Ctrl, as elsewhere; alone it moves the page
+      if (!event.ctrlKey && !event.metaKey) return;
+      event.preventDefault();
+      const place = svg.getBoundingClientRect();
+      zoom(event.deltaY < 0 ? STEP : 1 / STEP, (event.clientX - place.left) / place.width,
+        (event.clientY - place.top) / place.height);
+    }, {passive: false});
+    fingers(svg, move, zoom);
+    if (view[2] !== wide) show(view);
+    else if (box.clientWidth < 600 && wide > 1.6 * high) show([left, top, high * 1.4, high]);
+  }
+
+  /** One moves the picture, two bring it nearer. */
+  function fingers(svg, move, zoom) {
+    const down = new Map();
+    const apart = () => {
+      const [a, b] = [...down.values()];
+      return Math.hypot(a.clientX - b.clientX, a.clientY - b.clientY);
+    };
+    svg.addEventListener("pointerdown", event => {
+      down.set(event.pointerId, event);
+      svg.setPointerCapture(event.pointerId);
+    });
+    svg.addEventListener("pointermove", event => {
+      const before = down.get(event.pointerId);
+      if (!before) return;
+      const was = down.size === 2 ? apart() : 0, place = svg.getBoundingClientRect();
+      down.set(event.pointerId, event);
+      if (was) zoom(apart() / was);
+      else move((before.clientX - event.clientX) / place.width, (before.clientY - event.clientY) / place.height);
+    });
+    for (const name of ["pointerup", "pointercancel"]) {
+      svg.addEventListener(name, event => down.delete(event.pointerId));
+    }
+  }
+
+  // ------------------------------------------------------------------ its sound
+  async function hear(holder) {
+    const id = holder.dataset.sound;
+    const source = {key: `sound ${id}`, url: address(`sounds/${id}/sound`), grows: true, duration: 1,
+      title: "what the graph makes", peaks: []};
+    let row = null, hasBegun = false;
+    while (holder.isConnected) {
+      const now = await ask(`sounds/${id}`).catch(() => null);
+      if (now?.peaks.length) {
+        Object.assign(source, {peaks: now.peaks, duration: now.peaks.length / 10});
+        if (!row) holder.append(row = MusicGraph.liveRow(source));
+        if (!hasBegun && (source.duration >= BEGIN_S || now.is_whole)) {
+          hasBegun = true;
+          sound.play(source);
+        }
+        row.wave.draw();
+      }
+      await pause(LOOK_MS);
+    }
+    goOnAsTake(source);
+  }
+  /** The live sound becomes that of the first take that the graph has saved, where it is. */
+  async function goOnAsTake(source) {
+    for (let tries = 0; tries < 10 && sound.is(source.key); tries++) {
+      const row = document.querySelector(".mg-graph-takes .mg-take");
+      const take = row && MusicGraph.takes().find(one => one.id === row.dataset.take);
+      if (take) { sound.moveTo(MusicGraph.takeSource(take)); return; }
+      await pause(LOOK_MS);
+    }
+  }
+
+  new MutationObserver(all => {
+    for (const node of all.flatMap(one => [...one.addedNodes])) {
+      for (const [kind, use] of [[".mg-graph", movable], [".mg-grows", hear]]) {
+        const found = node.matches?.(kind) ? [node] : node.querySelectorAll?.(kind) || [];
+        found.forEach(one => { if (!one.isKnown) { one.isKnown = true; use(one); } });
+      }
+    }
+  }).observe(document.documentElement, {childList: true, subtree: true});
+})(window.MusicGraph);
