@@ -28,7 +28,7 @@ def port_of(command: Sequence[str]) -> str:
     return os.environ.get("GRADIO_SERVER_PORT", USUAL_PORT)
 
 
-def answers(port: str) -> bool:
+def is_well(port: str) -> bool:
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=PATIENCE_S) as got:
             return got.status == 200
@@ -38,4 +38,4 @@ def answers(port: str) -> bool:
 
 if __name__ == "__main__":
     command = FIRST_PROCESS.read_bytes().decode("utf-8", "replace").split("\0")
-    sys.exit(0 if answers(port_of(command)) else 1)
+    sys.exit(0 if is_well(port_of(command)) else 1)

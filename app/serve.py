@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 
     from .http.door import Hosts
     from .page.shelf import Shelf
+    from .page.warm_up import WarmUp
     from .studio.queue import JobQueue
-    from .studio.stage import stage_beside
+    from .studio.stage import Stage
 
 log = logging.getLogger("musicgraph")
 
@@ -59,6 +60,7 @@ def build_server(
     shelf: Shelf | None = None,
     hosts: Hosts | None = None,
     stage: Stage | None = None,
+    warm_up: WarmUp | None = None,
 ) -> FastAPI:
     """The API with the page mounted at /. Raises Refused for keys or MCP that cannot be had."""
     import gradio as gr
@@ -67,19 +69,25 @@ def build_server(
     from .http.reading import PageOnlyHere
     from .http.routes import build_api
     from .page import theme
+    from .page.card import OwnHead, build_card_routes
+    from .page.first_routes import build_first_routes
     from .page.play_routes import build_play_routes
     from .page.routes import build_routes
     from .page.runs import Runs
     from .page.shelf import Shelf
     from .page.tabs import build_page
     from .page.visitors import Visitors
+    from .page.warm_up import WarmUp
     from .studio.stage import stage_beside
 
     queue, shelf = queue or _queue(settings), shelf or Shelf(library=settings.takes_dir)
     stage = stage or stage_beside(queue, settings.live)
     server = build_api(queue, settings, stage)
-    visitors, runs = Visitors(queue), Runs(queue)
+    warm_up = warm_up or WarmUp(queue, settings)
+    visitors, runs = Visitors(queue), Runs(queue, warm_up)
     server.include_router(build_routes(runs, shelf, settings))
+    server.include_router(build_first_routes(settings, warm_up))
+    server.include_router(build_card_routes())
     server.include_router(build_play_routes(stage, settings, shelf))
     page = build_page(visitors, settings, shelf, runs)
     gr.mount_gradio_app(
@@ -92,6 +100,7 @@ def build_server(
     page.has_launched = True  # or Gradio opens any file for anybody: mounting does not say so
     if settings.mcp:
         _settle_mcp(page, settings)
+    server.add_middleware(OwnHead)
     if settings.api_keys is not None:  # or the page would be a way around the credits
         server.add_middleware(PageOnlyHere)
     server.add_middleware(
@@ -143,14 +152,15 @@ def _serve(settings: AppSettings, files: Path, open_page: bool) -> bool:
 
     from .http.door import Hosts
     from .page.shelf import Shelf
+    from .page.warm_up import WarmUp
     from .studio.stage import stage_beside
     from .studio.zero_gpu import announce, is_zero_gpu
 
     queue, hosts = _queue(settings), Hosts.of(settings)
     shelf = Shelf(files / "shelf", library=settings.takes_dir)
-    stage = stage_beside(queue, settings.live)
+    stage, warm_up = stage_beside(queue, settings.live), WarmUp(queue, settings)
     config = uvicorn.Config(
-        build_server(settings, queue, shelf, hosts, stage),
+        build_server(settings, queue, shelf, hosts, stage, warm_up),
         host=settings.host,
         port=settings.port,
         log_level="warning",
@@ -158,6 +168,8 @@ def _serve(settings: AppSettings, files: Path, open_page: bool) -> bool:
     )
     if is_zero_gpu():
         announce()
+    else:
+        warm_up.start()
     with _sweeping(shelf), _osc(settings, stage):
         try:
             _announce(settings, open_page)

@@ -26,6 +26,7 @@ def open_page(browser, address: str, size: dict, scheme: str) -> Page:
 
 
 def make(page: Page, idea: str) -> None:
+    page.get_by_role("button", name="Ideas").click()
     page.get_by_role("button", name=idea).click()
     page.click("#mg-generate")
     page.wait_for_selector("#mg-status .mg-note.done", timeout=300_000)
@@ -40,7 +41,7 @@ def main(address: str) -> None:
             executable_path=program, args=["--headless", "--no-sandbox", "--disable-gpu"]
         )
         page = open_page(browser, address, DESK, "light")
-        make(page, "Lo-fi evening")
+        make(page, "lo-fi beat")
         page.screenshot(path=FOLDER / "create.png")
         page = open_page(browser, address, DESK, "dark")
         page.get_by_role("tab", name="Graph").click()
@@ -50,7 +51,7 @@ def main(address: str) -> None:
         page.wait_for_timeout(1500)
         page.screenshot(path=FOLDER / "graph.png")
         page = open_page(browser, address, PHONE, "light")
-        make(page, "Music box")
+        make(page, "music box lullaby")
         page.screenshot(path=FOLDER / "phone.png")
         browser.close()
 

@@ -1,10 +1,12 @@
-"""Writes what ComfyUI reads of a pack in other languages: `LANGUAGE/nodeDefs.json`.
+"""Writes what ComfyUI reads of a pack in other languages, `LANGUAGE/nodeDefs.json`, and what the
+page does, `app/page/languages/LANGUAGE.json`.
 
     python locales/write.py
 
-The English words are those of the node classes, and nowhere else; `LANGUAGE.json` has for each of
-them the same in another language. A number behind a name is a `#` there, and `{MusicGen Sampler}`
-stands for what that node is called. `tests/test_locales.py` fails where words are missing.
+The English words are those of the node classes and of the page, and nowhere else; `LANGUAGE.json`
+has for each of them the same in another language. A number behind a name is a `#` there, and
+`{MusicGen Sampler}` stands for what that node is called. In words of the page each number is a `#`,
+and a title that follows is `*`. `tests/test_locales.py` fails where words are missing.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
+PAGE = HERE.parent / "app/page/languages"
 LANGUAGES = tuple(sorted(path.stem for path in HERE.glob("*.json")))
 MADE_WHEN_ASKED = {("MusicGenModelLoader", "model"), ("MusicGenLoraLoader", "adapter")}
 """inputs whose tooltip says what lies on this machine, which no file can know"""
@@ -37,8 +40,15 @@ class Words:
         if found is None:
             self.missing.append(english)
             return english
-        named = re.sub(r"\{(.+?)\}", lambda title: self(title[1]), found)
+        named = self._named(found)
         return named.replace("#", number[2]) if number else named
+
+    def _named(self, text: str) -> str:
+        return re.sub(r"\{(.+?)\}", lambda title: self(title[1]), text)
+
+    def for_page(self) -> dict[str, str]:
+        """All of them: the page shows words of nodes, too."""
+        return {english: self._named(found) for english, found in self._words.items()}
 
 
 def node_definitions(words: Words, nodes: Mapping[str, Any]) -> dict[str, Any]:
@@ -77,8 +87,10 @@ def main() -> None:
     for language in LANGUAGES:
         words = Words(language)
         text = text_of(node_definitions(words, NODE_CLASS_MAPPINGS))
-        (HERE / language).mkdir(exist_ok=True)
+        for folder in (HERE / language, PAGE):
+            folder.mkdir(exist_ok=True)
         (HERE / language / "nodeDefs.json").write_text(text, encoding="utf-8")
+        (PAGE / f"{language}.json").write_text(text_of(words.for_page()), encoding="utf-8")
         for english in dict.fromkeys(words.missing):
             print(f"{language}.json lacks {english!r}", file=sys.stderr)
 

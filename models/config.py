@@ -11,6 +11,10 @@ MAX_DURATION_S = 600.0
 OVERLAP_SHARE = 0.4  # of a window: 12 s of the official models' 30 s, audiocraft's default
 MAX_BATCH = 16
 MAX_PARTS = 8  # of a mix of prompts
+MAX_TOKENS = (
+    512  # T5 was trained on no more; a longer prompt is refused rather than cut without a word
+)
+MAX_CHARACTERS = 32768  # a text of 512 tokens is far shorter
 ROUNDING_S = 1e-6  # by which a sum of seconds may be off
 MUSIC, SOUND = MADE = "music", "sound effects"
 """What a model may make."""

@@ -9,14 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from .conditioning import Conditioning
+from .config import MAX_CHARACTERS, MAX_TOKENS
 from .quoting import has_surrogates
 from .refused import Refused
 from .t5 import T5Encoder
-
-MAX_TOKENS = (
-    512  # T5 was trained on no more; a longer prompt is refused rather than cut without a word
-)
-MAX_CHARACTERS = 32768  # a text of 512 tokens is far shorter
 
 
 class Tokenizer(Protocol):

@@ -57,9 +57,9 @@ def browser():
 class Visitor:
     """One person's page, with what it complained of and whom it asked."""
 
-    def __init__(self, browser, site, size=DESK, scheme="light"):
+    def __init__(self, browser, site, size=DESK, scheme="light", locale="en-US"):
         self.context = browser.new_context(
-            viewport=size, color_scheme=scheme, accept_downloads=True
+            viewport=size, color_scheme=scheme, locale=locale, accept_downloads=True
         )
         self.context.set_default_timeout(PATIENCE_S * 1000)
         self.page = self.context.new_page()

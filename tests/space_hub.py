@@ -79,7 +79,10 @@ class SpaceHub:
                 self.files.pop(value["path"], None)
         self.files |= given
         self.commits += 1
-        return 200, {"commitUrl": f"{self.url}/commit/{COMMIT}", "commitOid": COMMIT}
+        return 200, {
+            "commitUrl": f"{self.url}/spaces/anna/music/commit/{COMMIT}",
+            "commitOid": COMMIT,
+        }
 
 
 @contextlib.contextmanager

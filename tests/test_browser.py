@@ -161,7 +161,7 @@ def test_the_takes_tab_is_ones_own_and_gives_settings_back(visit):
 @pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
 def test_the_simple_case_is_one_screen(visit, size):
     someone = visit(size=size)
-    for selector in ("#mg-prompt textarea", "#mg-duration", "#mg-generate", "#mg-status"):
+    for selector in ("#mg-prompt textarea", "#mg-duration", "#mg-generate"):
         box = someone.page.locator(selector).first.bounding_box()
         assert box["y"] + box["height"] <= size["height"], selector
     for name in ("Create", "Graph", "Takes"):
@@ -173,7 +173,11 @@ def test_the_simple_case_is_one_screen(visit, size):
 def test_the_keyboard_is_enough(visit):
     someone = visit()
     someone.page.focus("#mg-prompt textarea")
-    someone.page.keyboard.type("a music box")
+    someone.page.keyboard.type("a music")
+    someone.page.keyboard.press("Shift+Enter")
+    someone.page.keyboard.type("box")
+    assert someone.page.input_value("#mg-prompt textarea") == "a music\nbox"
+    assert someone.status() == "", "that was a new line, and no press"
     for _ in range(30):
         someone.page.keyboard.press("Tab")
         if someone.page.evaluate("document.activeElement.id") == "mg-generate":

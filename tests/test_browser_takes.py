@@ -127,6 +127,7 @@ def test_a_lost_connection_is_said_and_the_take_is_found_when_it_is_back(visit):
 def test_a_wrong_value_is_said_at_its_field_in_the_pages_words(visit):
     someone = visit()
     someone.page.fill("#mg-prompt textarea", "piano")
+    someone.page.uncheck("#mg-random input")
     someone.page.fill("#mg-seed input", "1.5")
     someone.page.press("#mg-seed input", "Tab")
     someone.page.click("#mg-generate")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from musicgraph.app.health import answers, port_of
+from musicgraph.app.health import is_well, port_of
 
 DOCKERFILE = (Path(__file__).parents[1] / "Dockerfile").read_text(encoding="utf-8")
 
@@ -81,7 +81,7 @@ def test_a_server_that_answers_is_well_and_one_that_does_not_is_not():
     server = HTTPServer(("127.0.0.1", 0), Well)
     threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     port = str(server.server_address[1])
-    assert answers(port)
+    assert is_well(port)
     server.shutdown()
     server.server_close()
-    assert not answers(port) and not answers("no port")
+    assert not is_well(port) and not is_well("no port")

@@ -9,7 +9,8 @@ import pytest
 from page_settings import REQUEST, SETTINGS
 from workers import AnyWorker
 
-from musicgraph.app.page.create import IDEAS, build_create, compose
+from musicgraph.app.page.create import build_create, compose
+from musicgraph.app.page.first_takes import FIRST_TAKES
 from musicgraph.app.page.form import request_from, values_of
 from musicgraph.app.page.model_menu import model_choices
 from musicgraph.app.page.runs import Runs
@@ -108,7 +109,7 @@ def test_a_model_off_the_menu_is_refused_before_anything_waits(visitors, shelf, 
 
 
 def test_ideas_are_requests():
-    for idea in IDEAS.values():
+    for idea in (take.prompt for take in FIRST_TAKES):
         assert request_from(FIELDS, filled(prompt=idea)).prompt == idea
 
 

@@ -44,6 +44,28 @@ def test_what_comfyui_reads_is_what_the_words_make(language):
 
 
 @each_language
+def test_what_the_page_reads_is_what_the_words_make(language):
+    written = (write.PAGE / f"{language}.json").read_text(encoding="utf-8")
+    assert written == write.text_of(write.Words(language).for_page())
+    assert "{" not in "".join(json.loads(written).values())
+
+
+def test_every_language_has_the_same_words():
+    german = set(words_of("de"))
+    assert {language: german ^ set(words_of(language)) for language in write.LANGUAGES} == {
+        language: set() for language in write.LANGUAGES
+    }
+
+
+@each_language
+def test_numbers_and_titles_stand_as_often_in_every_language(language):
+    for english, text in words_of(language).items():
+        if not write.NUMBERED.search(english):
+            assert text.count("#") == english.count("#"), english
+        assert text.endswith("*") == english.endswith(": *"), english
+
+
+@each_language
 def test_every_language_says_it_in_its_own_words(language):
     letters = {"ja": "[ぁ-んァ-ン一-鿿]", "ko": "[가-힣]", "zh": "[一-鿿]"}
     for english, text in words_of(language).items():

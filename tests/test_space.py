@@ -12,7 +12,9 @@ import yaml
 from space_hub import MOST_BYTES, space_hub
 
 ROOT = Path(__file__).parents[1]
-ENVIRONMENT = {"HF_TOKEN": "hf_of_nobody", "HF_HUB_DISABLE_XET": "1"}
+ENVIRONMENT = {
+    "HF_TOKEN": "hf_of_nobody", "HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+}  # fmt: skip
 UPLOAD = "import sys, pathlib; sys.path.insert(0, 'docs'); import space; "
 UPLOAD += "space.upload(pathlib.Path(sys.argv[1]), sys.argv[2])"
 

@@ -24,6 +24,7 @@ from ..studio.settings import AppSettings
 from ..studio.sounds import HEARD, SOUNDS, followed, uploaded
 from . import browser
 from .form import Form, FormBuilder
+from .model_menu import words_of
 from .runs import PageRun, Runs
 from .shelf import Shelf
 from .sound_inputs import build_sounds
@@ -35,16 +36,11 @@ TAB = "create"
 QUIET: dict[str, Any] = {"queue": False, "api_visibility": "private", "show_progress": "hidden"}
 """of what neither waits nor is for programs"""
 
-# All within what pocket knows, so that a newcomer's first press works with any model.
-IDEAS = {
-    "Lo-fi evening": "lo-fi beat with mellow piano for a quiet evening",
-    "80s pop": "80s pop song with synths and punchy drums",
-    "Epic trailer": "epic orchestral trailer music with big drums",
-    "Music box": "a music box lullaby",
-    "House party": "upbeat house track, 124 bpm",
-}
-STAGE = '<div id="mg-status"></div><div id="mg-takes"></div>'
-"""filled by `stage.js`"""
+STAGE = '<div id="mg-start"></div><div id="mg-status"></div><div id="mg-takes"></div>'
+STAGE += '<div id="mg-first"></div>'
+"""filled by `first.js` and `stage.js`"""
+HELP = '<div id="mg-prompt-help"></div>'
+"""filled by `first.js`"""
 
 
 # ---------------------------------------------------------------- a run
@@ -94,7 +90,7 @@ def compose(
     Raises as `page_job` does.
     """
     request, job = page_job(shelf, settings, visitor, request)
-    status = JobStatus(request.duration_s)
+    status = JobStatus.of(job)
     with visitors.submitted(visitor, TAB, job) as run:
         for batch in run.stream.batches():
             status.see(batch, run.handle.position())
@@ -125,21 +121,21 @@ def build_create(runs: Runs, shelf: Shelf, settings: AppSettings) -> Form:
 
 
 def _ask(builder: FormBuilder) -> None:
-    prompt = builder.prompt()
-    with gr.Row(elem_id="mg-ideas"):
-        for name, text in IDEAS.items():
-            idea = gr.Button(name, size="sm")
-            idea.click(None, None, prompt, js=f"() => {text!r}", api_visibility="private")
+    builder.prompt()
+    gr.HTML(HELP)
     builder.duration()
 
 
 def _settings(builder: FormBuilder, settings: AppSettings) -> None:
-    build_sounds(builder, settings, builder.model())
+    model = builder.model()
+    build_sounds(builder, settings, model)
     builder.loras()
     with gr.Row(elem_id="mg-seed-row"):
-        seed = builder.seed()
-        with gr.Column(elem_id="mg-dice-col"):
-            dice = gr.Button("Draw a new one", size="sm", elem_id="mg-dice")
+        with gr.Column(elem_id="mg-seed-col"):
+            drawn = gr.Checkbox(
+                True, label="Random seed", elem_id="mg-random", info="Each press is another take."
+            )
+            seed = builder.seed()
             again = gr.Button("Use the last", size="sm", elem_id="mg-again")
         builder.variations()
     builder.loudness()
@@ -148,8 +144,13 @@ def _settings(builder: FormBuilder, settings: AppSettings) -> None:
             builder.negative()
             for field in ("cfg", "temperature", "top_k", "top_p", "precision"):
                 builder.as_declared(field)
-    dice.click(None, None, seed, js="() => -1", **QUIET)
     again.click(None, seed, seed, js="now => MusicGraph.lastSeed(now)", **QUIET)
+    seed.change(None, seed, drawn, js="seed => MusicGraph.isRandom(seed)", **QUIET)
+    drawn.input(None, [drawn, seed], seed, js="(...now) => MusicGraph.seedFor(...now)", **QUIET)
+    model.change(
+        lambda name: gr.update(info=words_of(settings, name)), model, model,
+        js="name => { MusicGraph.modelChanged(name); return name; }", **QUIET,
+    )  # fmt: skip
 
 
 def _connect(form: Form, go: gr.Button, runs: Runs, shelf: Shelf, settings: AppSettings) -> None:
@@ -173,9 +174,9 @@ def _connect(form: Form, go: gr.Button, runs: Runs, shelf: Shelf, settings: AppS
 
     kept = form.kept()
     started = gr.JSON(elem_id="mg-started", elem_classes="mg-hidden")
-    gr.on(
-        [go.click, form.widgets["prompt"].submit], start, form.inputs(), started, **QUIET
-    ).then(None, started, None, js="answer => MusicGraph.started(answer)", **QUIET)  # fmt: skip
+    go.click(start, form.inputs(), started, **QUIET).then(
+        None, started, None, js="answer => MusicGraph.started(answer)", **QUIET
+    )
 
 
 def remember_form(page: gr.Blocks, form: Form, shelf: Shelf) -> None:

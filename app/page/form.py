@@ -13,7 +13,6 @@ import gradio as gr
 
 from ...models.refused import Refused
 from ...models.weights.adapter_places import known_adapters
-from ...models.weights.places import POCKET_WORLD
 from ...nodes.host import model_folders
 from ...workflows.inputs import InputSpec
 from ...workflows.registry import NodeSpecs, node_classes
@@ -22,12 +21,15 @@ from ..studio.fields import Fields, page_fields, read_fields, request_of
 from ..studio.models import permitted
 from ..studio.settings import AppSettings
 from ..studio.sounds import SOUNDS
-from .model_menu import model_choices
+from .model_menu import model_choices, words_of
 from .widgets import widget
 
 LOUD = "loud"
 """the box that says whether the loudness counts"""
 USUAL_LUFS = -16.0
+PLACEHOLDER = (
+    "Style, instruments, mood, tempo … in English. Enter generates, Shift+Enter begins a new line."
+)
 LABELS = {
     "prompt": "What do you want to hear?",
     "duration": "Length in seconds",
@@ -145,9 +147,8 @@ class FormBuilder:
 
     def prompt(self) -> gr.Textbox:
         return self._keep("prompt", gr.Textbox(
-            label=LABELS["prompt"], placeholder="Style, instruments, mood, tempo … in English",
-            lines=3, max_lines=6, max_length=MAX_PROMPT_CHARACTERS, autofocus=True,
-            elem_id="mg-prompt",
+            label=LABELS["prompt"], placeholder=PLACEHOLDER, lines=3, max_lines=6,
+            max_length=MAX_PROMPT_CHARACTERS, autofocus=True, elem_id="mg-prompt",
         ))  # fmt: skip
 
     def duration(self) -> gr.Slider:
@@ -160,8 +161,8 @@ class FormBuilder:
     def model(self) -> gr.Dropdown:
         choices = [(choice.label, choice.name) for choice in model_choices(self._settings)]
         return self._keep("model", gr.Dropdown(
-            choices, value=choices[0][1], label="Model", info=f"pocket knows {POCKET_WORLD}.",
-            filterable=False, elem_id="mg-model",
+            choices, value=choices[0][1], label="Model", filterable=False, elem_id="mg-model",
+            info=words_of(self._settings, choices[0][1]),
         ))  # fmt: skip
 
     def sound(self, how: str) -> gr.Audio:
@@ -188,8 +189,8 @@ class FormBuilder:
         ))  # fmt: skip
 
     def seed(self) -> gr.Number:
-        seed = gr.Number(-1, label="Seed", placeholder="−1 draws one", elem_id="mg-seed")
-        return self._keep("seed", seed)
+        """−1 stands for a random one; the page's switch sets it."""
+        return self._keep("seed", gr.Number(-1, label="Seed", elem_id="mg-seed"))
 
     def variations(self) -> gr.Radio:
         spec = self._fields["variations"]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ...models.weights.places import POCKET, official_of
-from ..studio.models import Offer, offers
+from ...models.config import SOUND
+from ...models.refused import Refused
+from ...models.weights.places import POCKET, POCKET_WORLD, official_of
+from ..studio.models import Offer, offers, permitted
 from ..studio.settings import AppSettings
 
 GB, MB = 10**9, 10**6
@@ -22,6 +24,21 @@ class ModelChoice:
 def model_choices(settings: AppSettings) -> list[ModelChoice]:
     """The default first, then what is on disk, then what would be downloaded."""
     return [ModelChoice(_label(one), one.name) for one in offers(settings, downloads=True)]
+
+
+def words_of(settings: AppSettings, name: str) -> str:
+    """What is said of the model that is chosen."""
+    try:
+        offer = permitted(settings, name, downloads=True)
+    except Refused:  # it has gone since the menu was made; Generate says so
+        return "This model is not here any more."
+    if offer.name == POCKET:
+        return f"pocket knows {POCKET_WORLD}."
+    if offer.kind.makes == SOUND:
+        return "It makes sound effects: say what is to be heard, such as a dog barking in the rain."
+    heard = [how for how in ("melody", "style") if offer.follows(how)]
+    also = f" It also follows a {heard[0]} that you upload or record." if heard else ""
+    return f"It understands English, and plays nearly every style and instrument.{also}"
 
 
 def _label(offer: Offer) -> str:

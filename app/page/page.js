@@ -138,9 +138,13 @@
   }
   const keepSeed = seed => localStorage.setItem(SEED, String(seed));
   const lastSeed = now => Number(localStorage.getItem(SEED) ?? now);
+  const isRandom = seed => seed === null || seed === -1;
+  /** What stands in the field when the switch is turned: off, the last seed stays. */
+  const seedFor = (random, seed) => random ? -1 : isRandom(seed) ? Math.max(0, lastSeed(0)) : seed;
 
   Object.assign(MusicGraph, {
     address, ask, connection, lose, say, element, whenThere, pause, usual: () => usual,
-    restored, remember, fill, filled, filledFrom, afterFilling, keepSeed, lastSeed, isLost: () => isLost,
+    restored, remember, fill, filled, filledFrom, afterFilling, keepSeed, lastSeed, isRandom, seedFor,
+    isLost: () => isLost,
   });
 })(window.MusicGraph = window.MusicGraph || {});

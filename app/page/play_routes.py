@@ -28,7 +28,7 @@ from ..studio.settings import AppSettings
 from ..studio.stage import Stage, StageFull
 from . import browser
 from .play_place import PlayPlace
-from .routes import NOT_KEPT, explained, json_body
+from .routes import NOT_KEPT, in_words, json_body
 from .shelf import Shelf
 from .take_library import MAX_TITLE_CHARACTERS
 
@@ -49,7 +49,7 @@ def build_play_routes(stage: Stage, settings: AppSettings, shelf: Shelf) -> APIR
         ("GET", "/{id}/stream", plays.stream),
         ("POST", "/{id}/{change}", plays.change),
     ):
-        router.add_api_route(path, explained(answer), methods=[method])
+        router.add_api_route(path, in_words(answer), methods=[method])
     return router
 
 

@@ -70,18 +70,18 @@ def build_routes(runs: Runs, shelf: Shelf, settings: AppSettings) -> APIRouter:
         ("/takes/{id}/video", pages.video),
         ("/takes/{id}/as/{format}", pages.as_format),
     ):
-        router.add_api_route(path, explained(answer), methods=["GET"])
+        router.add_api_route(path, in_words(answer), methods=["GET"])
     for path, answer in (
         ("/runs/{id}/stop", pages.stop),
         ("/runs/{id}/leave", pages.leave),
         ("/takes/{id}/make", pages.make),
         ("/takes/{id}/{change}", pages.change),
     ):
-        router.add_api_route(path, explained(answer), methods=["POST"])
+        router.add_api_route(path, in_words(answer), methods=["POST"])
     return router
 
 
-def explained(answer: Callable[[Request], Any]) -> Callable[[Request], Any]:
+def in_words(answer: Callable[[Request], Any]) -> Callable[[Request], Any]:
     async def asked(http: Request) -> Response:
         try:
             return await answer(http)
@@ -224,7 +224,7 @@ class _Pages:
         return JSONResponse({"take": await run_in_threadpool(changes[name])}, headers=NOT_KEPT)
 
     async def make(self, http: Request) -> Response:
-        given = await _body(http)
+        given = await json_body(http)
         run = await run_in_threadpool(self._made, browser.of(http), http.path_params["id"], given)
         return JSONResponse({"run": run.id}, headers=NOT_KEPT)
 

@@ -25,6 +25,7 @@ from ..studio.sounds import HEARD
 from .live import KnownSounds, LiveSound
 from .status import JobStatus, note
 from .take_library import Library, Note, Origin, Take
+from .warm_up import WarmUp
 from .words import trouble_of
 
 if TYPE_CHECKING:
@@ -63,7 +64,8 @@ class PageRun:
         self.live = LiveSound(self.request.loudness_lufs)
         self.over = threading.Event()
         self._lock = threading.Lock()
-        self._status = JobStatus(self.request.duration_s)
+        self._status = JobStatus.of(self.job)
+        self._warm_up: WarmUp | None = None
         self._handle: JobHandle[tuple[Take, ...]] | None = None
         self._pieces: list[Tensor] = []
         self._rate = 0
@@ -74,8 +76,11 @@ class PageRun:
         self._seen_at, self._patience_s = time.monotonic(), LOST_S
         self._ended_at = 0.0
 
-    def start(self, queue: JobQueue) -> None:
-        """Raises what JobQueue.submit raises."""
+    def start(self, queue: JobQueue, warm_up: WarmUp | None = None) -> None:
+        """Raises what JobQueue.submit raises. While it waits for the server's own warm-up, that is
+        what its page is told.
+        """
+        self._warm_up = warm_up
         self._handle = queue.submit(self.owner, self.job, listener=self._hear, then=self._finish)
         self._handle.when_done(self._close)
         threading.Thread(target=self._watch, name="musicgraph-run", daemon=True).start()
@@ -98,7 +103,8 @@ class PageRun:
         assert self._handle is not None, "it was started"
         with self._lock:
             self._status.position = self._handle.position()
-            shown = {"state": "running", "status": self._status.html(), **self._end}
+            before = self._warm_up.html() if self._warm_up and self._status.position else ""
+            shown = {"state": "running", "status": before or self._status.html(), **self._end}
             x_real_time = self._status.x_real_time()
             takes = [take.as_json() for take in self._takes]
         return {
@@ -241,8 +247,8 @@ def keep(
 class Runs:
     """The runs that pages may ask for, by who started them."""
 
-    def __init__(self, queue: JobQueue):
-        self._queue = queue
+    def __init__(self, queue: JobQueue, warm_up: WarmUp | None = None):
+        self._queue, self._warm_up = queue, warm_up
         self._lock = threading.Lock()
         self._runs: dict[str, PageRun] = {}
         self.sounds = KnownSounds()
@@ -250,7 +256,7 @@ class Runs:
 
     def start(self, run: PageRun) -> PageRun:
         """Raises QueueFull, or QueueClosed."""
-        run.start(self._queue)
+        run.start(self._queue, self._warm_up)
         with self._lock:
             old = [one.id for one in self._runs.values() if one.ended_s() > KEEP_ENDED_S]
             for id in old:

@@ -3,10 +3,11 @@
 (MusicGraph => {
   "use strict";
   const {address, ask, element, pause, say, sound, playButton, wave, whenThere, connection} = MusicGraph;
-  const LOOK_MS = 400, ARRIVES_MS = 10000, SPOKEN_MS = 5000, MAX_SHOWN = 5, LEAST_S = .4;
+  const LOOK_MS = 400, ARRIVES_MS = 10000, SPOKEN_MS = 5000, MAX_SHOWN = 5, LEAST_S = .4,
+    GESTURE_MS = 700;  // from leaving a field to the press that left it
   let run = null;      // {id, heard, live}: the one that is followed
   let made = null;     // ids of what this page made last
-  let arrival = 0, isPressed = false;
+  let arrival = 0, isPressed = false, replacedAt = -GESTURE_MS;
 
   // ------------------------------------------------------------------ what the stage says
   const note = (title, text = "", kind = "") => {
@@ -46,11 +47,11 @@
 
   // ------------------------------------------------------------------ a press
   function press(event) {
-    const target = event.target.closest?.("#mg-generate, #mg-stop, #mg-prompt textarea");
+    const target = event.target.closest?.("#mg-generate, #mg-stop");
     if (!target) return;
     if (target.id === "mg-stop") { stop(); return; }
-    if (target.id !== "mg-generate" && !(event.key === "Enter" && event.shiftKey)) return;
-    if (isPressed || run || MusicGraph.isLost()) {
+    const isReplaced = performance.now() - replacedAt < GESTURE_MS;  // what was typed just now
+    if (isPressed || run || MusicGraph.isLost() || isReplaced) {
       event.stopImmediatePropagation();
       event.preventDefault();
       if (MusicGraph.isLost()) neverArrived();
@@ -64,7 +65,13 @@
     arrival = setTimeout(neverArrived, ARRIVES_MS);
   }
   addEventListener("click", press, true);
-  addEventListener("keydown", event => { if (event.target.matches?.("textarea")) press(event); }, true);
+  addEventListener("keydown", event => {  // in the box Enter generates, with Shift it is a new line
+    if (event.key !== "Enter" || event.isComposing || !event.target.closest?.("#mg-prompt")) return;
+    event.stopImmediatePropagation();
+    if (event.shiftKey) return;
+    event.preventDefault();
+    document.getElementById("mg-generate").click();
+  }, true);
 
   function neverArrived() {
     isPressed = false;
@@ -130,7 +137,7 @@
     if (!field.offsetParent) document.querySelector("#mg-more button")?.click();
     const input = field.querySelector("textarea, input:not([type=range]), input");
     input?.setAttribute("aria-invalid", "true");
-    field.append(element("p", {class: "mg-field-trouble", id: "mg-field-trouble"}, words));
+    field.append(element("p", {class: "mg-field-trouble", id: "mg-field-trouble", role: "alert"}, words));
     input?.setAttribute("aria-describedby", "mg-field-trouble");
     requestAnimationFrame(() => { input?.focus(); field.scrollIntoView({block: "nearest"}); });
   }
@@ -144,7 +151,8 @@
     const typed = box.dataset.typed, number = Number(typed);
     delete box.dataset.typed;
     if (typed !== "" && number >= Number(box.min) && number <= Number(box.max)) return;
-    const got = typed === "" ? "nothing" : typed, field = box.closest(".block");
+    replacedAt = performance.now();
+    const got = !typed.trim() ? "nothing" : typed, field = box.closest(".block");
     markField(field?.id.replace("mg-", ""), `Got ${got}, possible is ${box.min} to ${box.max}.`);
   }, true);
   addEventListener("input", event => {
@@ -249,9 +257,6 @@
   whenThere("mg-takes", parent => {
     MusicGraph.onTakes(() => {
       MusicGraph.showRows(parent, MusicGraph.takes().slice(0, MAX_SHOWN));
-      const status = document.getElementById("mg-status");
-      if (status && !status.firstChild && !parent.children.length) status.innerHTML = EMPTY;
-      else if (status?.querySelector(".mg-empty") && parent.children.length) status.replaceChildren();
     });
     MusicGraph.loadTakes();
     showButtons();
@@ -259,18 +264,6 @@
   });
 
   whenThere("mg-stop", showButtons);
-
-  const bar = at => 8 + 30 * Math.abs(Math.sin(at * .37) * Math.sin(at * .11 + .6))
-    + 14 * Math.abs(Math.sin(at * 1.7));
-  const bars = [...Array(53).keys()].map(at => `<rect x="${4 + 6 * at}" y="${45 - bar(at) / 2}"
-    width="3" height="${bar(at)}" rx="1.5"/>`).join("");
-  const EMPTY = `<div class="mg-empty"><svg viewBox="0 0 320 90" aria-hidden="true"><defs>
-    <linearGradient id="mg-wave" gradientUnits="userSpaceOnUse" x1="0" x2="320" y1="0" y2="0">
-    <stop offset="0" stop-color="#64228f"/><stop offset=".5" stop-color="#cf3f7c"/>
-    <stop offset="1" stop-color="#f9a045"/></linearGradient></defs>
-    <g fill="url(#mg-wave)">${bars}</g></svg><h2>Nothing to hear yet</h2>
-    <p>Write a few words about style, instruments and mood, or take one of the ideas, and press
-    <b>Generate</b>. You hear the music while it is being made.</p></div>`;
 
   Object.assign(MusicGraph, {started, make, liveRow});
 })(window.MusicGraph);

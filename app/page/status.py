@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import html
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 from ...workflows.events import Event, NodeProgress, NodeStarted, TokensFinished
+from ...workflows.request import LOADER, SAMPLER
 from ..studio.failures import failure_of
+from ..studio.job import Job
+
+SHOWN_AFTER_S = 2.0
+"""how long it has to take before seconds are counted"""
 
 
 @dataclass
@@ -16,6 +21,8 @@ class JobStatus:
     """What is known of a run from its events."""
 
     duration_s: float
+    classes: Mapping[str, str] = field(default_factory=dict)
+    """node → its class: what is done before music is made is said by it"""
     position: int = 0
     node: str | None = None
     share: float = 0.0
@@ -25,6 +32,10 @@ class JobStatus:
     composing_since: float | None = None
     composer: str | None = None
     composed: bool = False
+
+    @classmethod
+    def of(cls, job: Job) -> JobStatus:
+        return cls(job.music_s, {id: node["class_type"] for id, node in job.graph.items()})
 
     def see(self, batch: list[Event], position: int) -> None:
         self.position = position
@@ -56,14 +67,23 @@ class JobStatus:
             ahead = "you are next" if self.position == 1 else f"number {self.position} in line"
             return note("Waiting for its turn", ahead, busy=True)
         if self.composer is None:
-            return note(
-                "Getting ready",
-                "reading the model, or downloading it; only the first time takes long",
-                busy=True,
-            )
+            return self._preparing()
         if self.composed or self.share >= 1:
             return note("Finishing", "the last samples and the files", share=1.0, busy=True)
         return note("Composing", " · ".join(self._figures()), share=self.share, busy=True)
+
+    def _preparing(self) -> str:
+        """What the node at work does before there is music; how far, where that is counted."""
+        words = {
+            LOADER: "opening the model, or downloading it",
+            SAMPLER: "bringing the model into memory",
+        }.get(self.classes.get(self.node or "", ""), "reading the words")
+        if self.node is None:
+            words = "starting the engine"
+        passed = time.monotonic() - self.node_since if self.node else 0.0
+        counted = f" · {passed:.0f} s" if passed > SHOWN_AFTER_S else ""
+        share = self.node_share or None
+        return note("Getting ready", f"{words}{counted}", share=share, busy=True)
 
     def _figures(self) -> Iterator[str]:
         done_s = self.share * self.duration_s
@@ -83,7 +103,7 @@ def note(
     if share is not None:
         percent = round(100 * share)
         bar = (
-            '<div class="mg-bar" role="progressbar" aria-label="composed" '
+            '<div class="mg-bar" role="progressbar" aria-label="so far" '
             f'aria-valuenow="{percent}" '
             f'aria-valuemin="0" aria-valuemax="100"><span style="width:{percent}%"></span></div>'
         )

@@ -130,10 +130,10 @@ HEADER = f"""<header class="mg-head">{LOGO}<div><h1>MusicGraph</h1>
 <p>Say what you want to hear.</p></div></header>"""
 
 HERE = Path(__file__).parent
-STYLES = [HERE / "style.css", HERE / "takes.css", HERE / "play.css"]
+STYLES = [HERE / f"{name}.css" for name in ("style", "takes", "first", "play")]
 SCRIPTS = (
-    "page.js", "share.js", "player.js", "doings.js", "takes.js", "stage.js", "graph.js",
-    "play_sound.js", "play_plane.js", "play_midi.js", "play.js",
+    "page.js", "languages.js", "share.js", "player.js", "doings.js", "takes.js", "first.js",
+    "stage.js", "graph.js", "play_sound.js", "play_plane.js", "play_midi.js", "play.js",
 )  # fmt: skip
 """in this order"""
 
@@ -143,8 +143,4 @@ def head() -> str:
     page's own script.
     """
     scripts = "\n".join((HERE / name).read_text(encoding="utf-8") for name in SCRIPTS)
-    return (
-        '<meta name="description" content="Text to music on your own machine">'
-        '<meta name="color-scheme" content="light dark">'
-        f"<script>{scripts}</script>"
-    )
+    return f'<meta name="color-scheme" content="light dark"><script>{scripts}</script>'

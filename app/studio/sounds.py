@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import shutil
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, TypeVar
@@ -71,7 +72,8 @@ def followed(
 
 def plain(words: str, otherwise: str) -> str:
     """Words as a part of a file's name: plain letters and digits, not too many."""
-    letters = re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-")
+    bare = unicodedata.normalize("NFKD", words.lower()).encode("ascii", "ignore").decode()
+    letters = re.sub(r"[^a-z0-9]+", "-", bare).strip("-")
     return letters[:MAX_NAME_CHARACTERS].strip("-") or otherwise
 
 

@@ -56,6 +56,14 @@ def obtain() -> MachineCode:
     return _of(entry_name())
 
 
+def is_kept() -> bool:
+    """Whether `obtain` finds it, and need not compile."""
+    try:
+        return cache.find(entry_name()) is not None
+    except OSError:
+        return False
+
+
 @functools.cache
 def _of(name: str) -> MachineCode:
     content = _read(name)

@@ -1,0 +1,132 @@
+"""The first minute in a real browser: takes that are there, words to choose from, what is said
+before the press, other languages, and what a checker of accessibility finds.
+"""
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from pagesite import DESK, PHONE
+
+from musicgraph.app.page.first_takes import FIRST_TAKES
+
+pytestmark = pytest.mark.browser
+
+pytest_plugins = ["browser_fixtures"]
+BOX = "#mg-prompt textarea"
+TABS = ("create", "graph", "takes")
+GRADIOS_OWN = {"image-redundant-alt": "img", "label-content-name-mismatch": ".upload-container"}
+"""rule → what it is about, where Gradio's own widgets break it"""
+SIZES = [DESK, PHONE, {"width": 320, "height": 640}, {"width": 2560, "height": 1200}]
+
+
+def open_tab(someone, tab):
+    someone.page.locator(f"[role=tab][data-tab-id={tab}]").click()
+    someone.page.wait_for_timeout(500)
+
+
+def ours(found):
+    """(rule, what) of violations that are not Gradio's own."""
+    for violation in found["violations"]:
+        for node in violation["nodes"]:
+            target = " ".join(map(str, node["target"]))
+            if GRADIOS_OWN.get(violation["id"], "nothing") not in target:
+                yield violation["id"], target
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_checker_of_accessibility_finds_nothing_that_is_ours(visit, scheme):
+    someone = visit(scheme=scheme)
+    someone.page.get_by_role("button", name="Style").click()
+    checker = Axe()
+    for tab in TABS:
+        open_tab(someone, tab)
+        assert list(ours(checker.run(someone.page).response)) == [], tab
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: str(size["width"]))
+def test_nothing_sticks_out_and_what_is_pressed_is_as_large_as_a_finger(visit, size):
+    someone = visit(size=size)
+    someone.page.get_by_role("button", name="Tempo").click()
+    assert someone.page.evaluate("document.documentElement.scrollWidth") <= size["width"]
+    for one in someone.page.locator(".mg-group, .mg-first button, #mg-generate, #mg-stop").all():
+        box = one.bounding_box()
+        assert box["height"] >= 42 and box["x"] + box["width"] <= size["width"]
+
+
+def test_takes_that_are_shipped_sound_before_any_press_and_lend_their_words(visit):
+    someone = visit()
+    rows = someone.page.locator(".mg-first li")
+    rows.first.wait_for()
+    assert rows.count() == len(FIRST_TAKES)
+    rows.nth(1).get_by_role("button", name="Play").click()
+    someone.page.wait_for_function("MusicGraph.sound.position > 0.1")
+    assert someone.sound()[0] == f"first {FIRST_TAKES[1].id}"
+    rows.nth(1).get_by_role("button", name="Use these words").click()
+    assert someone.page.input_value(BOX) == FIRST_TAKES[1].prompt
+    someone.generate(FIRST_TAKES[1].prompt, duration=1)
+    someone.wait_for(".done")
+    rows.first.wait_for(state="detached")
+
+
+def test_words_are_chosen_taken_back_and_counted(visit):
+    someone = visit()
+    press = lambda name: someone.page.get_by_role("button", name=name, exact=True).click()  # noqa: E731
+    press("Style")
+    press("waltz")
+    press("Tempo")
+    press("120 bpm")
+    press("90 bpm")
+    assert someone.page.input_value(BOX) == "waltz, 90 bpm", "there is one tempo"
+    someone.page.wait_for_selector(".mg-tokens >> text=/\\d+ of 512 tokens/")
+    press("Style")
+    press("waltz")
+    assert someone.page.input_value(BOX) == "90 bpm"
+    press("Surprise me")
+    assert "with" in someone.page.input_value(BOX)
+    someone.page.fill(BOX, "悲しいピアノ")
+    someone.page.wait_for_selector("#mg-said >> text=was taught English")
+
+
+def test_the_seed_has_a_switch_and_nothing_is_replaced_in_silence(visit, site):
+    someone = visit()
+    assert not someone.page.is_visible("#mg-seed input")
+    someone.page.uncheck("#mg-random input")
+    someone.page.fill("#mg-seed input", "1.5")
+    someone.page.fill(BOX, "piano")
+    someone.page.press(BOX, "Enter")
+    said = someone.page.wait_for_selector("#mg-seed .mg-field-trouble").inner_text()
+    assert "Got 1.5" in said
+    someone.page.check("#mg-random input")
+    someone.page.fill("#mg-duration input[type=number]", "500")
+    someone.page.click("#mg-generate")
+    said = someone.page.wait_for_selector("#mg-duration .mg-field-trouble").inner_text()
+    assert said == "Got 500, possible is 1 to 120." and not site.queue.busy()
+
+
+STILL_ENGLISH = """words => {
+  const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT), found = [];
+  while (texts.nextNode()) {
+    const {nodeValue, parentElement} = texts.currentNode;
+    if (!parentElement.checkVisibility?.() || parentElement.closest("[translate=no], [lang=en]:not(html), svg")) continue;
+    if (words.includes(nodeValue.trim())) found.push(nodeValue.trim());
+  }
+  return found;
+}"""  # noqa: E501
+
+
+@pytest.mark.parametrize(
+    ("locale", "generate"), [("de-DE", "Erzeugen"), ("ja-JP", "生成"), ("ko-KR", "생성")]
+)
+def test_the_page_speaks_the_browsers_language(visit, site, locale, generate):
+    someone = visit(locale=locale)
+    someone.page.wait_for_selector(f"#mg-generate >> text={generate}")
+    address = f"{site.address}page/words/{locale[:2]}"
+    words = someone.context.request.get(address).json()
+    other = [english for english, text in words.items() if english != text]
+    for tab in TABS:
+        open_tab(someone, tab)
+        assert someone.page.evaluate(STILL_ENGLISH, other) == [], tab
+    open_tab(someone, "create")
+    someone.generate("Done", duration=1)
+    someone.page.wait_for_selector(f"#mg-status .done >> text={words['Done']}")
+    assert someone.page.locator("#mg-takes .mg-open b").first.inner_text() == "Done", "a title"
+    assert someone.page.get_attribute("html", "lang") == locale[:2]
