@@ -116,7 +116,8 @@ def test_there_is_no_mark_before_the_first_frame(performance):
 def replayed(path, runner, model, tmp_path):
     """What the graph in a file makes, `[C, T]`."""
     work = Workflow.of(read_document(path), NodeSpecs(runner.classes)).runnable
-    made = runner.run(work, named_models={model.name: str(model)}, output_dir=tmp_path / "again")
+    named = {name: str(model) for name in (model.name, str(model))}
+    made = runner.run(work, named_models=named, output_dir=tmp_path / "again")
     return read_audio(made.files[0])[0]
 
 

@@ -18,7 +18,8 @@
     const whole = element("div", {class: "mgp-midi"}, begin, words, rows);
     if (!navigator.requestMIDIAccess) {
       begin.hidden = true;
-      words.textContent = window.isSecureContext ? "This browser has no Web MIDI; Chrome, Edge and Firefox do."
+      words.textContent = window.isSecureContext
+        ? "This browser has no Web MIDI; Chrome, Edge and Firefox do."
         : "Web MIDI needs https, or the page on the machine itself.";
     }
 
@@ -36,7 +37,8 @@
       const inputs = [...access.inputs.values()];
       for (const input of inputs) input.onmidimessage = heard;
       const names = inputs.map(input => input.name).join(", ");
-      words.textContent = names ? `Listening to ${names}. Press Learn, then move a knob or press a key.`
+      words.textContent = names
+        ? `Listening to ${names}. Press Learn, then move a knob or press a key.`
         : "No MIDI device yet: plug one in.";
     }
 
@@ -62,10 +64,14 @@
     }
     function row(name) {
       const keys = Object.keys(learnt).filter(key => learnt[key] === name);
-      const learn = element("button", {type: "button", "aria-pressed": String(learning === name),
-        "aria-label": `Learn: ${name}`, click: () => { learning = learning === name ? null : name; show(); }},
-      learning === name ? "Move it now …" : "Learn");
-      const forget = element("button", {type: "button", "aria-label": `Forget: ${name}`, click: () => {
+      const isLearning = learning === name;
+      const learn = element("button", {type: "button", "aria-pressed": String(isLearning),
+        "aria-label": `Learn: ${name}`, click: () => {
+          learning = isLearning ? null : name;
+          show();
+        }}, isLearning ? "Move it now …" : "Learn");
+      const label = `Forget: ${name}`;
+      const forget = element("button", {type: "button", "aria-label": label, click: () => {
         for (const key of keys) delete learnt[key];
         localStorage.setItem(KEPT, JSON.stringify(learnt));
         show();

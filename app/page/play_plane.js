@@ -3,6 +3,7 @@
 (MusicGraph => {
   "use strict";
   const {element} = MusicGraph;
+  const RIDGE_COLOURS = ["#64228f", "#cf3f7c", "#f9a045"];
   const COLOURS = ["#f9a045", "#e3659a", "#9b6cf0", "#4fa8e8", "#3fc1a0", "#e8cf5a"];
   const TRAIL_MS = 7000, BANDS = 56, RIDGES = 14, RIDGE_MS = 420, LOW_HZ = 45, STEP = 0.04;
   const LEAST_SHARE = 0.05, SHARPNESS = 3, ROUND = 50;
@@ -62,7 +63,7 @@
     /** Fingers and mouse, on a place (of this index) or on the ground. */
     _follow(target, index) {
       target.addEventListener("pointerdown", event => {
-        if (event.button || event.target.closest(".mgp-place") !== (index === null ? null : target)) return;
+        if (event.button || (index === null && event.target.closest(".mgp-place"))) return;
         const box = this.whole.getBoundingClientRect(), from = [event.clientX, event.clientY];
         const at = moved => ({x: within((moved.clientX - box.left) / box.width),
           y: within(1 - (moved.clientY - box.top) / box.height)});
@@ -164,12 +165,12 @@
       const bins = this.bins?.length === analyser.frequencyBinCount ? this.bins
         : this.bins = new Uint8Array(analyser.frequencyBinCount);
       analyser.getByteFrequencyData(bins);
-      const top = analyser.context.sampleRate / 2 * .6, hz = analyser.context.sampleRate / 2 / bins.length;
+      const mostHz = analyser.context.sampleRate / 2, hz = mostHz / bins.length;
+      const edge = band => LOW_HZ * (.6 * mostHz / LOW_HZ) ** (band / BANDS) / hz;
       let level = 0;
       for (let band = 0; band < BANDS; band++) {
-        const from = LOW_HZ * (top / LOW_HZ) ** (band / BANDS), to = LOW_HZ * (top / LOW_HZ) ** ((band + 1) / BANDS);
-        let most = 0;
-        for (let bin = Math.floor(from / hz); bin <= Math.ceil(to / hz); bin++) most = Math.max(most, bins[bin] || 0);
+        const heard = bins.subarray(Math.floor(edge(band)), Math.ceil(edge(band + 1)) + 1);
+        const most = Math.max(...heard);
         const wanted = (most / 255) ** 2, speed = wanted > this.bands[band] ? 90 : 900;
         this.bands[band] += (wanted - this.bands[band]) * (1 - Math.exp(-took / speed));
         level += this.bands[band] / BANDS;
@@ -194,7 +195,8 @@
     }
     _ground(pen, width, height) {
       const ground = pen.createLinearGradient(0, 0, 0, height);
-      const colours = this.isDark ? ["#0b0914", "#150e1f", "#20112a"] : ["#fbf8fc", "#f6eff5", "#f3e4ec"];
+      const colours = this.isDark ? ["#0b0914", "#150e1f", "#20112a"]
+        : ["#fbf8fc", "#f6eff5", "#f3e4ec"];
       colours.forEach((colour, index) => ground.addColorStop(index / 2, colour));
       pen.fillStyle = ground;
       pen.fillRect(0, 0, width, height);
@@ -209,7 +211,8 @@
     _ridge(pen, width, height, bands, age) {
       const base = height * (1 - .04 - .5 * age ** .8), high = height * .3 * (1 - .55 * age);
       const inset = width * .1 * age;
-      const x = band => inset + (width - 2 * inset) * band / (BANDS - 1), y = band => base - high * bands[band];
+      const x = band => inset + (width - 2 * inset) * band / (BANDS - 1);
+      const y = band => base - high * bands[band];
       pen.beginPath();
       pen.moveTo(x(0), y(0));
       for (let band = 1; band < BANDS; band++) {
@@ -217,7 +220,7 @@
         pen.bezierCurveTo(middle, y(band - 1), middle, y(band), x(band), y(band));
       }
       const colour = pen.createLinearGradient(0, 0, width, 0), fade = (1 - age) ** 1.6;
-      ["#64228f", "#cf3f7c", "#f9a045"].forEach((one, index) => colour.addColorStop(index / 2, one));
+      RIDGE_COLOURS.forEach((one, index) => colour.addColorStop(index / 2, one));
       pen.strokeStyle = colour;
       pen.globalAlpha = (this.isDark ? .75 : .55) * fade;
       pen.lineWidth = Math.max(1, width / 700) * (1 + .8 * (1 - age));
@@ -230,20 +233,23 @@
       pen.globalAlpha = 1;
     }
     _each(use) {
-      this.state.places.forEach((place, index) => place.text.trim() && use(place, index, this.counts[index]));
+      this.state.places.forEach((place, index) => {
+        if (place.text.trim()) use(place, index, this.counts[index]);
+      });
     }
     _glows(pen, width, height) {
       const size = Math.min(width, height);
       this._each(({x, y}, index, count) => {
-        const across = size * (.09 + .3 * Math.sqrt(count)) * (1 + .5 * this.level * count);
-        const glow = pen.createRadialGradient(x * width, (1 - y) * height, 0, x * width, (1 - y) * height, across);
-        const strength = (this.isDark ? .2 : .16) + (this.isDark ? .5 : .4) * count;
-        const hex = Math.round(255 * Math.min(1, strength)).toString(16).padStart(2, "0");
-        glow.addColorStop(0, COLOURS[index] + hex);
-        glow.addColorStop(.35, COLOURS[index] + Math.round(255 * strength * .4).toString(16).padStart(2, "0"));
-        glow.addColorStop(1, `${COLOURS[index]}00`);
+        const reach = size * (.13 + .36 * Math.sqrt(count)) * (1 + .7 * this.level * count);
+        const [left, top] = [x * width, (1 - y) * height];
+        const glow = pen.createRadialGradient(left, top, 0, left, top, reach);
+        const strength = (this.isDark ? .3 : .2) + (this.isDark ? .7 : .45) * count;
+        for (const [at, share] of [[0, 1], [.12, .62], [.4, .26], [1, 0]]) {
+          const opacity = Math.round(255 * Math.min(1, strength * share));
+          glow.addColorStop(at, COLOURS[index] + opacity.toString(16).padStart(2, "0"));
+        }
         pen.fillStyle = glow;
-        pen.fillRect(x * width - across, (1 - y) * height - across, 2 * across, 2 * across);
+        pen.fillRect(left - reach, top - reach, 2 * reach, 2 * reach);
       });
     }
     _threads(pen, width, height) {
@@ -253,10 +259,10 @@
         const sway = isStill.matches ? 0 : Math.sin(now * .6 + index) * .03 * height;
         pen.beginPath();
         pen.moveTo(point.x * width, (1 - point.y) * height);
-        pen.quadraticCurveTo((point.x + x) / 2 * width + sway, (1 - (point.y + y) / 2) * height - sway,
-          x * width, (1 - y) * height);
+        const [middleX, middleY] = [(point.x + x) / 2 * width, (1 - (point.y + y) / 2) * height];
+        pen.quadraticCurveTo(middleX + sway, middleY - sway, x * width, (1 - y) * height);
         pen.strokeStyle = COLOURS[index];
-        pen.globalAlpha = .25 + .6 * count;
+        pen.globalAlpha = .3 + .65 * count;
         pen.lineWidth = Math.max(1, width / 500) * (.6 + 2.2 * count);
         pen.stroke();
       });
@@ -279,7 +285,8 @@
       for (const ring of this.rings) {
         const part = (now - ring.at) / 1200;
         pen.beginPath();
-        pen.arc(ring.x * width, (1 - ring.y) * height, Math.min(width, height) * (.02 + .09 * part), 0, 7);
+        const reach = Math.min(width, height) * (.02 + .09 * part);
+        pen.arc(ring.x * width, (1 - ring.y) * height, reach, 0, 7);
         pen.strokeStyle = `rgba(${ink}, ${.5 * (1 - part)})`;
         pen.lineWidth = Math.max(1, width / 500);
         pen.stroke();

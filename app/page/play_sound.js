@@ -6,13 +6,14 @@
   const HEAD_BYTES = 16, SOUND = 0, HALF_SCALE = 2 ** 14, RETRY_MS = 1000;
   const LEAD_S = 0.02;        // from a piece's arrival to its sound, where nothing sounds before it
   const MOST_LEAD_S = 0.3, MORE_LEAD_S = 0.03;  // after each gap a little more
-  const SLACK_S = 0.26;       // by which pieces may be early for good; more is delay, and played off
+  const SLACK_S = 0.26;       // by which all pieces may be early; more is delay, and played off
   const FASTER = 1.015, LOOK_BACK = 40, EDGE_S = 0.008, KEPT = 60;
 
   class PlaySound extends EventTarget {
     constructor() {
       super();
-      Object.assign(this, {context: null, pieces: [], unbroken: [], dropped: 0, received: 0, isOn: false});
+      Object.assign(this, {context: null, rate: 32000, frameRate: 50, isOn: false});
+      Object.assign(this, {pieces: [], unbroken: [], dropped: 0, received: 0});
       this.volume = 0.8;
     }
 
@@ -20,7 +21,8 @@
     open(rate = 32000) {
       if (this.context && this.context.sampleRate === rate) return this.context.resume();
       this.context?.close();
-      const context = this.context = new AudioContext({sampleRate: rate, latencyHint: "interactive"});
+      const context = new AudioContext({sampleRate: rate, latencyHint: "interactive"});
+      this.context = context;
       this.gain = context.createGain();
       const limiter = new DynamicsCompressorNode(context,
         {threshold: -7, knee: 5, ratio: 14, attack: 0.002, release: 0.2});
@@ -43,7 +45,10 @@
       while (this.aborting === mine && this.isOn) {
         try {
           const response = await fetch(url, {signal: mine.signal});
-          if (!response.ok) { this._tell("over", {words: (await response.json()).trouble}); return; }
+          if (!response.ok) {
+            this._tell("over", {words: (await response.json()).trouble});
+            return;
+          }
           this._begin();
           await this._read(response.body.getReader(), mine);
         } catch (error) {
@@ -71,7 +76,8 @@
         if (end > bytes.length) break;
         const body = bytes.slice(at + HEAD_BYTES, end);
         if (view.getUint8(at) === SOUND) {
-          this._sound(view.getFloat64(at + 8, true), view.getUint8(at + 1), new Int16Array(body.buffer));
+          const [begin, channels] = [view.getFloat64(at + 8, true), view.getUint8(at + 1)];
+          this._sound(begin, channels, new Int16Array(body.buffer));
         } else {
           const told = JSON.parse(new TextDecoder().decode(body));
           this._tell(told.event, told);

@@ -1,0 +1,165 @@
+"""The Play tab in a real browser: hands, keys and MIDI move the music, and a take of it is kept."""
+
+import pytest
+from pagesite import DESK, PHONE
+
+from musicgraph.workflows.media.audio import read_audio
+
+pytest_plugins = ["browser_fixtures"]
+pytestmark = pytest.mark.browser
+
+SMALLEST = {"width": 320, "height": 640}
+KEYBOARD = """
+  window.knob = {name: "Knobs", onmidimessage: null};
+  navigator.requestMIDIAccess = async () => Object.assign(new EventTarget(),
+    {inputs: new Map([["1", window.knob]])});
+"""
+"""a MIDI device, as a browser shows one"""
+
+
+def come(visit, **how):
+    someone = visit(**how)
+    someone.tab("Play")
+    someone.page.wait_for_selector(".mgp-plane")
+    return someone
+
+
+def plays(someone, pieces=2):
+    before = someone.page.evaluate("MusicGraph.play.sound.received")
+    someone.page.wait_for_function(f"MusicGraph.play.sound.received >= {before + pieces}")
+
+
+def begun(visit, **how):
+    someone = come(visit, **how)
+    someone.page.click(".mgp-go")
+    plays(someone)
+    return someone
+
+
+def heard_shares(someone):
+    return dict(someone.page.evaluate("MusicGraph.play.heardNow()"))
+
+
+def drag(someone, right, down):
+    box = someone.page.locator(".mgp-point").bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    someone.page.mouse.move(x, y)
+    someone.page.mouse.down()
+    someone.page.mouse.move(x + right, y + down, steps=3)
+    someone.page.mouse.up()
+
+
+def test_the_point_is_dragged_and_the_change_is_heard_and_undone(visit):
+    someone = begun(visit)
+    before = heard_shares(someone)
+    drag(someone, 250, 40)
+    assert heard_shares(someone) != before
+    someone.page.wait_for_function("MusicGraph.play.delays.length > 0")
+    assert min(someone.page.evaluate("MusicGraph.play.delays")) > 0
+    someone.page.keyboard.press("u")
+    assert heard_shares(someone) == before
+    plays(someone)
+
+
+def test_keys_go_to_places_move_the_point_and_pause(visit):
+    someone = begun(visit)
+    someone.page.keyboard.press("5")
+    someone.page.wait_for_function(
+        "MusicGraph.play.heardNow().some(([text, share]) => /strings/.test(text) && share > 0.95)"
+    )
+    at = someone.page.evaluate("MusicGraph.play.state.point.y")
+    someone.page.keyboard.press("ArrowUp")
+    assert someone.page.evaluate("MusicGraph.play.state.point.y") > at
+    someone.page.locator(".mgp-plane").click(position={"x": 5, "y": 5})
+    someone.page.evaluate("document.activeElement.blur()")
+    someone.page.keyboard.press(" ")
+    someone.page.wait_for_selector(".mgp-status >> text=Paused")
+    someone.page.keyboard.press(" ")
+    plays(someone)
+    typed = someone.page.get_by_label("Words of place 1")
+    typed.fill("m1 u2 r3")
+    typed.press("Enter")
+    assert "m1 u2 r3" in someone.page.evaluate("MusicGraph.play.state.places.map(p => p.text)")
+    assert someone.page.get_attribute(".mgp-record", "aria-pressed") == "false"
+
+
+def test_what_was_played_is_kept_as_a_take_and_a_mark_is_gone_back_to(visit, site):
+    someone = begun(visit)
+    someone.page.click(".mgp-record")
+    plays(someone, 3)
+    someone.page.keyboard.press("m")
+    mark = someone.page.get_by_role("button", name="Go on from A")
+    mark.wait_for()
+    someone.page.locator("#mgp-energy").fill("2")
+    plays(someone, 4)
+    mark.click()
+    someone.page.wait_for_function("MusicGraph.play.state.energy === 1")
+    plays(someone, 5)
+    someone.page.click(".mgp-record")
+    someone.page.wait_for_selector("#mg-toast.shown >> text=Kept")
+    someone.tab("Takes")
+    someone.page.locator("#mg-library .mg-take").filter(has_text="(played)").wait_for()
+    (path,) = site.shelf._root.rglob("*played*.flac")
+    sound, rate = read_audio(path)
+    assert sound.shape[1] > rate and sound.abs().max() > 0.01
+
+
+def test_it_is_one_sound_among_the_pages_and_goes_with_its_page(visit, site):
+    someone = visit()
+    someone.generate(duration=20)
+    someone.page.wait_for_selector("#mg-takes .mg-take[data-take]")
+    someone.tab("Play")
+    someone.page.click(".mgp-go")
+    plays(someone)
+    assert not someone.page.evaluate("MusicGraph.sound.isPlaying")
+    someone.tab("Create")
+    someone.page.locator("#mg-takes .mg-play").first.click()
+    someone.page.wait_for_function("!MusicGraph.play.sound.isOn && MusicGraph.sound.isPlaying")
+
+
+def test_a_second_tab_of_the_same_browser_takes_the_music_over(visit):
+    someone = begun(visit)
+    second = someone.context.new_page()
+    second.goto(someone.page.url)
+    second.get_by_role("tab", name="Play").click()
+    second.click(".mgp-go")
+    someone.page.wait_for_selector(".mgp-status >> text=plays elsewhere")
+    second.wait_for_function("MusicGraph.play.sound.received > 1")
+
+
+def test_a_knob_that_was_taught_moves_what_it_is_and_is_remembered(visit):
+    someone = visit()
+    someone.page.add_init_script(KEYBOARD)
+    for _ in range(2):
+        someone.page.reload()
+        someone.tab("Play")
+        someone.page.click(".mgp-more summary")
+        someone.page.get_by_role("button", name="Connect MIDI").click()
+        if not someone.page.locator("text=CC 21 ch 1").count():
+            someone.page.get_by_role("button", name="Learn: Heat").click()
+            someone.page.evaluate("window.knob.onmidimessage({data: [176, 21, 0]})")
+        someone.page.evaluate("window.knob.onmidimessage({data: [176, 21, 127]})")
+        assert someone.page.evaluate("MusicGraph.play.state.temperature") == 1.5
+        someone.page.evaluate("window.knob.onmidimessage({data: [176, 21, 0]})")
+        assert someone.page.evaluate("MusicGraph.play.state.temperature") == 0.5
+
+
+SMALL = """() => [...document.querySelectorAll('#mg-play button, #mg-play input, #mg-play select')]
+  .filter(one => one.offsetParent && one.type !== 'radio')
+  .map(one => [one.outerHTML.slice(0, 60), one.getBoundingClientRect()])
+  .filter(([, box]) => box.height < 43.5 || box.width < 43.5).map(([html]) => html)"""
+NAMELESS = """() => [...document.querySelectorAll('#mg-play :is(button, input, select)')]
+  .filter(one => !(one.innerText?.trim() || one.ariaLabel || one.labels?.length))
+  .map(one => one.outerHTML.slice(0, 80))"""
+
+
+@pytest.mark.parametrize("size", [DESK, PHONE, SMALLEST])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_fits_every_screen_and_everything_has_a_name(visit, size, scheme):
+    someone = come(visit, size=size, scheme=scheme)
+    someone.page.wait_for_timeout(300)
+    assert someone.page.evaluate("document.documentElement.scrollWidth") <= size["width"]
+    assert someone.page.evaluate(SMALL) == []
+    assert someone.page.evaluate(NAMELESS) == []
+    said = someone.page.get_attribute("#mgp-x", "aria-valuetext")
+    assert "a calm solo piano" in said and "%" in said
