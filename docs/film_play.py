@@ -1,0 +1,90 @@
+"""Takes the pictures of the Play tab, and the short film of it, from a server that runs: python
+docs/film_play.py http://127.0.0.1:7860
+
+The page's clock is moved by hand, a step for each picture, so the film is smooth on any machine;
+music and spectrum are what sounds. Needs playwright, Chromium (on PATH, or its path in CHROMIUM)
+and ffmpeg.
+"""
+
+import math
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from playwright.sync_api import Browser, Page, sync_playwright
+
+FOLDER = Path(__file__).with_name("images")
+DESK, PHONE = {"width": 1280, "height": 820}, {"width": 390, "height": 844}
+FLAGS = "--headless --no-sandbox --disable-gpu --autoplay-policy=no-user-gesture-required"
+PATIENCE_MS = 300_000
+STEP_MS, PICTURES, RATE, WIDTH = 100, 70, 10, 620
+"""of the film: the page's time between two pictures, how many, how many a second, and pixels"""
+
+
+def playing(browser: Browser, address: str, size: dict, scheme: str) -> Page:
+    look = {"color_scheme": scheme, "device_scale_factor": 1.5}
+    page = browser.new_context(viewport=size, **look).new_page()
+    page.set_default_timeout(PATIENCE_MS)
+    page.goto(address)
+    page.get_by_role("tab", name="Play").click()
+    page.click(".mgp-go")
+    page.wait_for_function("MusicGraph.play.sound.received > 8")
+    page.clock.install()
+    return page
+
+
+def point_at(second: float) -> tuple[float, float]:
+    """Where a calm hand is: a slow loop through the places."""
+    turn = 2 * math.pi * second / (PICTURES / RATE)
+    return 0.5 + 0.33 * math.sin(turn), 0.5 - 0.27 * math.cos(turn) * (0.75 + 0.25 * math.sin(turn))
+
+
+def moved(page: Page, pictures: int, take: bool, folder: Path) -> None:
+    box = page.locator(".mgp-plane").bounding_box()
+    for number in range(pictures):
+        x, y = point_at(number / RATE)
+        at = box["x"] + box["width"] * x, box["y"] + box["height"] * y
+        page.mouse.move(*at)
+        if not number:
+            page.mouse.down()
+        page.clock.run_for(STEP_MS)
+        if take:
+            page.screenshot(path=folder / f"{number:03}.jpg", type="jpeg", quality=92, clip=box)
+    page.mouse.up()
+
+
+def film(page: Page) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        moved(page, PICTURES, True, Path(name))
+        colours = "[a]palettegen=max_colors=160[p];[b][p]paletteuse=dither=bayer:bayer_scale=4"
+        how = f"fps={RATE},scale={WIDTH}:-1:flags=lanczos,split[a][b];{colours}"
+        pictures = ["-framerate", str(RATE), "-i", f"{name}/%03d.jpg"]
+        command = ["ffmpeg", "-v", "error", "-y", *pictures, "-vf", how]
+        subprocess.run([*command, str(FOLDER / "play.gif")], check=True)
+
+
+def still(page: Page, name: str) -> None:
+    moved(page, 12, False, FOLDER)
+    page.clock.run_for(600)
+    page.screenshot(path=FOLDER / name, type="jpeg", quality=88)
+
+
+def main(address: str) -> None:
+    program = os.environ.get("CHROMIUM") or shutil.which("chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=FLAGS.split())
+        page = playing(browser, address, DESK, "dark")
+        still(page, "play.jpg")
+        film(page)
+        for size, name in ((DESK, "play-light.jpg"), (PHONE, "play-phone.jpg")):
+            page.context.close()
+            page = playing(browser, address, size, "light")
+            still(page, name)
+        browser.close()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1] if len(sys.argv) > 1 else "http://127.0.0.1:7860")
