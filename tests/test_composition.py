@@ -158,6 +158,17 @@ def test_two_that_go_on_from_one_state_part_where_one_is_steered(band):
     assert not torch.equal(ours[:, :, at:], theirs[:, :, at:])
 
 
+def test_a_state_in_a_file_goes_back_to_before_what_was_said(band, tmp_path):
+    plain = played(band.begin())
+    performance = band.begin()
+    tokens, [(frames, state)] = kept(performance, {30}, [(40, band.piano)])
+    assert not torch.equal(tokens, plain)
+    torch.save(state, tmp_path / "state.pt")
+    again = torch.load(tmp_path / "state.pt", weights_only=False)
+    rest = torch.cat(list(Composition.resumed(band.engine, again).rest()), dim=2)
+    assert torch.equal(rest, plain[:, :, frames:])
+
+
 def test_greedy_music_without_an_end_and_after_a_prompt_goes_on_too(band):
     prompt = torch.arange(4 * 9).view(1, 4, 9) % 64
     greedy = replace(band.drums, sampling=Sampling(temperature=0, top_k=50))

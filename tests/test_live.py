@@ -494,6 +494,9 @@ def test_what_cannot_be_is_refused_with_a_status(client):
     assert error_of(live.post("/end", after=-1), 422)["field"] == "after"
     assert error_of(client.get(live.here + "/graph"), 422)["message"].startswith("the graph")
     assert error_of(client.get(live.here + "/sound?format=xm"), 422)["type"] == "invalid_field"
+    assert live.post("/end", after=0.5).status_code == 200
+    late = error_of(live.post("/end", after=9), 422)
+    assert late["message"].startswith("the end: got it, and it ends at 0.")
     error_of(client.post("/v1/live/nobody", json={"cfg": 2}), 404)
     error_of(client.post("/v1/live", json={"prompt": "a", "variations": 2}), 422)
     error_of(client.post("/v1/live", json={"prompt": "a; b"}), 422)

@@ -23,6 +23,8 @@ class Place:
 
     def say(self, said):
         self.heard.append(said)
+        if said == Said(text="too late"):
+            raise Refused("what is said", got="it for 9 s", remedy="it comes too late: begin anew")
         if said == Said(cfg=13.0):
             raise Refused("cfg", got=13, expected="a luckier number")
         return Announced(50, 1.0, "", {})
@@ -133,6 +135,7 @@ WRONG = [
     ("/musicgraph/cfg", [float("nan")], "cfg: got"),
     ("/musicgraph/cfg", [13], "cfg: got 13, expected a luckier number"),
     ("/musicgraph/text", [3], "text: got 3, expected text"),
+    ("/musicgraph/text", ["too late"], "it comes too late: begin anew"),
     ("/musicgraph/weights", [], "weights: got [], expected a list of at most 8 numbers"),
     ("/musicgraph/drums", [7], "drums: got 7, expected one of"),
     ("/musicgraph/end", ["now"], 'OSC end: got "now", expected seconds from 0 to 60'),
