@@ -188,10 +188,10 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=590.0)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--address", help="of a server that runs, with --library, instead of one")
-    parser.add_argument("--library", type=Path, help="its folder of takes")
+    parser.add_argument("--library", dest="takes_dir", type=Path, help="its folder of takes")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        library = asked.library or Path(folder) / "library"
+        library = asked.takes_dir or Path(folder) / "library"
         if asked.address:
             found = measured(asked.address, asked)
         else:
