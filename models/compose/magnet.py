@@ -102,7 +102,7 @@ class _Piece:
         self._reader = engine.whole([one.conditioning for _, one in rows], frames)
         self._noise = Noise(generation.seed, items, frames, config.codebook_size, device)
 
-    def play(self) -> Iterator[Tensor]:
+    def play(self) -> Generator[Tensor, None, None]:
         for codebook, passes in enumerate(passes_of(self._config)):
             yield from self._filled(codebook, passes)
 
