@@ -12,7 +12,7 @@ pytestmark = pytest.mark.browser
 
 pytest_plugins = ["browser_fixtures"]
 BOX = "#mg-prompt textarea"
-TABS = ("create", "graph", "takes")
+TABS = ("create", "play", "graph", "takes")
 GRADIOS_OWN = {"image-redundant-alt": "img", "label-content-name-mismatch": ".upload-container"}
 """rule → what it is about, where Gradio's own widgets break it"""
 SIZES = [DESK, PHONE, {"width": 320, "height": 640}, {"width": 2560, "height": 1200}]

@@ -35,7 +35,7 @@ class FirstTake:
 
 
 FIRST_TAKES = (
-    FirstTake("Lo-fi evening", "lo-fi beat with mellow piano for a quiet evening", 1),
+    FirstTake("Lo-fi evening", "lo-fi beat with mellow piano for a quiet evening", 4),
     FirstTake("80s pop", "80s pop song with synths and punchy drums", 1),
     FirstTake("Epic trailer", "epic orchestral trailer music with big drums", 1),
     FirstTake("Music box", "a music box lullaby", 1),
