@@ -121,7 +121,7 @@
   /** The prompt's words as buttons: one of them becomes a field. */
   function vary(row) {
     const parts = row.take.settings.prompt.split(/(\s+)/);
-    const said = element("div", {class: "mg-words"});
+    const said = element("div", {class: "mg-words", translate: "no"});
     const text = () => [...said.children].map(
       one => one.matches("input") ? one.value : one.textContent).join(" ");
     parts.filter(one => one.trim()).forEach(word => {
