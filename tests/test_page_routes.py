@@ -16,7 +16,7 @@ from musicgraph.app.page.runs import Runs
 from musicgraph.app.page.shelf import Shelf
 from musicgraph.app.page.take_library import Note
 from musicgraph.app.studio.queue import JobQueue
-from musicgraph.workflows.media.audio import read_audio
+from musicgraph.workflows.media.audio import read_audio, write_audio
 from musicgraph.workflows.media.tags import read_tags
 
 ANNA, BEN = "a" * 32, "b" * 32
@@ -106,3 +106,21 @@ def test_a_run_that_nobody_knows_is_gone(asking):
     assert asks.get("/page/runs/xyz").json()["state"] == "gone"
     assert asks.get("/page/runs/xyz/sound").status_code == 404
     assert asks.post("/page/runs/xyz/stop", json={}).status_code == 200
+
+
+def test_a_sound_of_ones_own_becomes_a_take(asking, take, tmp_path):
+    path = tmp_path / "My tune.wav"
+    write_audio(path, SOUND, 8000)
+    answer = asking(ANNA).post("/page/takes?name=My tune.wav", content=path.read_bytes())
+    own = answer.json()["take"]
+    assert (own["title"], own["duration_s"]) == ("My tune", 1.0)
+    assert len(asking(ANNA).get("/page/takes").json()["takes"]) == 2
+    sent = asking(BEN).post("/page/takes?name=x.flac", content=take.path.read_bytes()).json()
+    assert sent["take"]["title"] == "A piano" and sent["take"]["id"] != take.id
+
+
+@pytest.mark.parametrize("name", ["x.wav", "../../x.wav", "", "x." + "y" * 300])
+def test_what_is_no_sound_is_no_take_and_our_folders_are_not_named(asking, name):
+    answer = asking(ANNA).post("/page/takes", params={"name": name}, content=b"no sound")
+    assert answer.status_code == 409 and "/tmp" not in answer.text
+    assert asking(ANNA).get("/page/takes").json()["takes"] == []

@@ -6,6 +6,7 @@
     GET  page/sounds/ID           how a graph's sound is    GET page/sounds/ID/sound
     GET  page/takes               all of them      GET page/takes.zip
     GET  page/takes/ID/sound, …/picture, …/tempo, …/video, …/as/FORMAT
+    POST page/takes?name=…        a sound of one's own, which becomes a take
     POST page/takes/ID/rename, …/favour, …/remove, …/restore
     POST page/takes/ID/make       what is done with it: answers with the run that begins
 
@@ -17,6 +18,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tempfile
 import zipfile
 from collections.abc import Callable
@@ -50,6 +52,7 @@ FORMATS_GIVEN = ("flac", "wav", "mp3")
 WITH_COVER = (".mp3",)
 NOT_KEPT = {"cache-control": "no-store"}
 MAX_BODY_BYTES = 16 * 1024
+MAX_SOUND_BYTES = 100 * 2**20
 
 
 def build_routes(runs: Runs, shelf: Shelf, settings: AppSettings) -> APIRouter:
@@ -74,6 +77,7 @@ def build_routes(runs: Runs, shelf: Shelf, settings: AppSettings) -> APIRouter:
     for path, answer in (
         ("/runs/{id}/stop", pages.stop),
         ("/runs/{id}/leave", pages.leave),
+        ("/takes", pages.add),
         ("/takes/{id}/make", pages.make),
         ("/takes/{id}/{change}", pages.change),
     ):
@@ -223,6 +227,19 @@ class _Pages:
             return JSONResponse({"trouble": "no such change"}, 404)
         return JSONResponse({"take": await run_in_threadpool(changes[name])}, headers=NOT_KEPT)
 
+    async def add(self, http: Request) -> Response:
+        name = Path(http.query_params.get("name", ""))
+        library, path = self._library(http), _own_file("musicgraph-", _plain_suffix(name))
+        try:
+            await _write_body(http, path)
+            take = await run_in_threadpool(library.welcome, path, name.stem)
+        except Refused as error:  # which knows the file by the name that it has here
+            got = str(error.got or error.what).replace(path.name, name.name)
+            raise Refused("this file", got=got, expected=error.expected) from error
+        finally:
+            path.unlink(missing_ok=True)
+        return JSONResponse({"take": take.as_json()}, headers=NOT_KEPT)
+
     async def make(self, http: Request) -> Response:
         given = await json_body(http)
         run = await run_in_threadpool(self._made, browser.of(http), http.path_params["id"], given)
@@ -247,6 +264,22 @@ def _streamed(live: LiveSound | None, http: Request) -> Response:
     sound = live.read(int(start) if start.isdecimal() and len(start) < 12 else 0)
     headers = {**NOT_KEPT, "x-accel-buffering": "no"}
     return StreamingResponse(sound, headers=headers, media_type=MEDIA_TYPE)
+
+
+def _plain_suffix(name: Path) -> str:
+    return name.suffix if re.fullmatch(r"\.[A-Za-z0-9]{1,8}", name.suffix) else ""
+
+
+async def _write_body(http: Request, path: Path) -> None:
+    """As it comes. Raises Refused for more than an upload may have."""
+    size = 0
+    with path.open("wb") as file:
+        async for piece in http.stream():
+            size += len(piece)
+            if size > MAX_SOUND_BYTES:
+                most = f"at most {MAX_SOUND_BYTES >> 20} MB"
+                raise Refused("this file", got="a larger one", expected=most)
+            file.write(piece)
 
 
 async def json_body(http: Request) -> dict[str, Any]:

@@ -19,10 +19,12 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ...models.config import MAX_DURATION_S
 from ...models.disk.files import replace_file
 from ...models.refused import Refused
 from ...workflows.media.audio import read_audio, write_audio
 from ...workflows.media.retag import TAGGED_SUFFIXES, all_tags, copy_with_tags, duration_of
+from ...workflows.media.tags import TAGS
 from ..studio.sounds import plain, uploaded
 
 if TYPE_CHECKING:
@@ -215,6 +217,21 @@ class Library:
             path = self._free_path(note, source.suffix.lower())
             copy_with_tags(source, path, note.tags())
         return Take(note, path)
+
+    def welcome(self, source: Path, title: str) -> Take:
+        """A sound from elsewhere, as FLAC. What a page has made keeps its words and settings.
+
+        Raises Refused for what is no sound, and for one that is longer than music may be.
+        """
+        (sound, rate), tags = read_audio(source), all_tags(source)
+        duration_s = sound.shape[-1] / rate
+        if duration_s > MAX_DURATION_S:
+            got, expected = f"{duration_s:.0f} s", f"at most {MAX_DURATION_S:g} s"
+            raise Refused("this sound", got=got, expected=expected, remedy="cut it first")
+        note = Note(title[:MAX_TITLE_CHARACTERS] or "A sound", duration_s)
+        if (told := Note.parse(tags.get(NOTE_TAG, ""))) is not None:
+            note = replace(note, title=told.title, settings=told.settings, engine=told.engine)
+        return self.add(sound, rate, note, {one: tags[one] for one in TAGS if one in tags})
 
     def rename(self, id: str, title: str) -> Take:
         """Title and file get the name."""

@@ -155,9 +155,14 @@
       show();
     }}, "★ Favourites");
     const all = element("a", {href: address("takes.zip"), download: true}, "Download all");
+    const own = element("input", {type: "file", accept: "audio/*,.flac,.opus", class: "mg-unseen",
+      tabindex: "-1", "aria-label": "A sound of your own"});
+    const add = element("button", {type: "button", click: () => own.click()}, "Add a sound …");
+    own.addEventListener("change", () => welcome(own));
     const where = element("p", {class: "mg-where"}), rows = element("div", {class: "mg-rows"});
-    const bar = element("div", {class: "mg-bar-of-takes"}, search, order, starred, all);
-    parent.replaceChildren(bar, where, rows);
+    const finding = [search, order, starred];
+    const bar = element("div", {class: "mg-bar-of-takes"}, ...finding, add, all);
+    parent.replaceChildren(bar, own, where, rows);
     function show() {
       const words = search.value.toLowerCase().split(/\s+/);
       const isStarred = starred.getAttribute("aria-pressed") === "true";
@@ -166,13 +171,29 @@
       const wanted = takes.filter(fits).sort(ORDERS[order.value]);
       showRows(rows, wanted);
       all.hidden = !takes.length || !place.hours;
-      bar.hidden = !takes.length;
+      for (const one of finding) one.hidden = !takes.length;
       where.textContent = whereWords(wanted.length);
     }
     search.addEventListener("input", show);
     order.addEventListener("change", show);
     lists.add(show);
     show();
+  }
+  /** A sound of one's own becomes a take, which goes on, is repainted or looped as any other. */
+  async function welcome(input) {
+    const [file] = input.files;
+    input.value = "";
+    if (!file) return;
+    say("Taking the sound in …", {stays: true});
+    try {
+      const response = await fetch(address(`takes?name=${encodeURIComponent(file.name)}`),
+        {method: "POST", body: file});
+      const answer = await response.json();
+      if (!response.ok) { say(answer.trouble); return; }
+      await changed();
+      say("It is among your takes.");
+      document.querySelector(`#mg-library [data-take="${answer.take.id}"]`)?.open(true);
+    } catch (error) { say("The sound did not arrive: there is no connection."); }
   }
   function whereWords(shown) {
     const kept = place.hours
