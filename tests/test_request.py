@@ -32,7 +32,7 @@ DOORS = {
 SOUNDS = {"melody", "style", "audio_prompt"}  # files, which each door reads in its own way
 JOINS = {"recording", "continue_from_s", "repaint", "loop", "loop_from_s", "kept", "candidates"}
 # nodes that are there where they are asked for
-FURTHER = {"save_as", "loras", "fade_s", "fade_in_s"}
+FURTHER = {"save_as", "loras", "fade_s", "fade_in_s", "excerpt_s"}
 ASKED = {field.name for field in dataclass_fields(Request)} - FURTHER - SOUNDS - JOINS
 
 
