@@ -1,17 +1,24 @@
 """Properties of running a graph: order, reuse, events, failure, stopping, streams."""
 
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import fakes
 import pytest
 import torch
 from fakes import CLASSES, node, run
 
 from musicgraph.models.limits import Limits
+from musicgraph.nodes import host
 from musicgraph.nodes.host import Interrupted
 from musicgraph.workflows import events
 from musicgraph.workflows.bounds import Ledger
 from musicgraph.workflows.calls import Outcome
 from musicgraph.workflows.executor import Runner
 from musicgraph.workflows.problems import NodeError, WorkflowError
+
+SOON = 20.0
 
 
 @pytest.fixture(autouse=True)
@@ -402,3 +409,74 @@ def test_music_of_a_linked_length_is_bounded_before_it_is_composed(sounds):
         run(sounds, prompt, limits=Limits(music_s=29))
     assert Composer.MADE == []
     run(sounds, prompt, limits=Limits(music_s=30))
+
+
+# ---------------------------------------------------------------- runs at once
+
+
+class Held:
+    """Computes when it may; says how often it was begun."""
+
+    BEGUN: list = []
+    MAY_END = threading.Event()
+    RETURN_TYPES = ("NUM",)
+    FUNCTION = "make"
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {"required": {}}
+
+    def make(self):
+        self.BEGUN.append(threading.get_ident())
+        while not self.MAY_END.wait(0.005):
+            host.check_stop()
+        return (7,)
+
+
+@pytest.fixture
+def both():
+    """A way to run a graph above one node that is held, in a thread of its own."""
+    Held.BEGUN.clear()
+    Held.MAY_END.clear()
+    runner, threads = Runner({**CLASSES, "Held": Held}), ThreadPoolExecutor(2)
+
+    def start(seed, **more):
+        prompt = {"1": node("Held"), "2": node("Add", a=["1", 0], b=["1", 0], seed=seed)}
+        return threads.submit(run, runner, prompt, targets=("2",), **more)
+
+    yield start
+    Held.MAY_END.set()
+    threads.shutdown()
+
+
+def test_what_two_runs_at_once_need_is_computed_by_one_of_them(both):
+    first, second = both(1), both(2)
+    wait_for(lambda: Held.BEGUN)
+    time.sleep(0.02)
+    Held.MAY_END.set()
+    assert first.result(SOON).value("2") == second.result(SOON).value("2") == 14
+    assert len(Held.BEGUN) == 1
+    assert sorted(len(one.result().cached) for one in (first, second)) == [0, 1]
+
+
+def test_who_waits_for_another_run_can_be_stopped_and_goes_on_when_that_one_is(both):
+    stop = threading.Event()
+    first = both(1, stopped=stop.is_set)
+    wait_for(lambda: Held.BEGUN)
+    impatient = both(2, stopped=lambda: True)
+    with pytest.raises(Interrupted):
+        impatient.result(SOON)
+    second = both(3)
+    stop.set()
+    with pytest.raises(Interrupted):
+        first.result(SOON)
+    wait_for(lambda: len(Held.BEGUN) == 2)
+    Held.MAY_END.set()
+    assert second.result(SOON).value("2") == 14
+
+
+def wait_for(condition):
+    end = time.monotonic() + SOON
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.002)

@@ -1,5 +1,5 @@
-"""The queue in front of the worker: one at a time, owners in turn, and nobody disturbs anybody
-else.
+"""The queue in front of the worker: as many at once as it has room for, owners in turn, and nobody
+disturbs anybody else.
 """
 
 import threading
@@ -15,6 +15,8 @@ from musicgraph.app.studio.queue import JobQueue, QueueClosed, QueueFull
 from musicgraph.app.studio.worker import LocalWorker
 from musicgraph.nodes import wires
 from musicgraph.nodes.host import Interrupted
+from musicgraph.workflows.calls import Outcome
+from musicgraph.workflows.executor import Runner
 from musicgraph.workflows.request import Request
 
 SOON = 5.0
@@ -69,6 +71,72 @@ def test_a_job_gets_the_worker_and_its_result_comes_back(queue):
         queue.worker,
         False,
     )
+
+
+def test_as_many_run_at_once_as_there_is_room_for():
+    queue = JobQueue(FakeWorker(at_once=3))
+    gates = [Gate(i) for i in range(5)]
+    handles = [queue.submit("a", gate) for gate in gates]
+    for gate in gates[:3]:
+        assert gate.started.wait(SOON)
+    assert queue.running() == 3 and queue.waiting() == 2
+    assert [handle.position() for handle in handles] == [0, 0, 0, 1, 2]
+    gates[1].may_end.set()
+    assert gates[3].started.wait(SOON) and not gates[4].started.is_set()
+    for gate in gates:
+        gate.may_end.set()
+    assert [handle.result(SOON) for handle in handles] == [0, 1, 2, 3, 4]
+    queue.close()
+
+
+def test_who_waits_begins_when_the_worker_finds_room_though_nobody_has_ended():
+    queue, gates = JobQueue(FakeWorker(at_once=1)), [Gate(), Gate()]
+    for gate in gates:
+        queue.submit("a", gate)
+    assert gates[0].started.wait(SOON) and not gates[1].started.wait(0.05)
+    queue.worker.at_once = 2
+    assert gates[1].started.wait(SOON)
+    queue.close()
+
+
+def test_of_several_that_run_one_may_be_cancelled_and_one_may_fail():
+    def broken(worker, stopped):
+        raise ValueError("broken")
+
+    queue, gates = JobQueue(FakeWorker(at_once=3)), [Gate("x"), Gate("y")]
+    handles = [queue.submit("a", gate) for gate in gates]
+    failed = queue.submit("b", broken)
+    for gate in gates:
+        assert gate.started.wait(SOON)
+    handles[0].cancel()
+    with pytest.raises(ValueError):
+        failed.result(SOON)
+    gates[1].may_end.set()
+    assert handles[1].result(SOON) == "y"
+    wait_for(lambda: not queue.busy())
+    queue.close()
+
+
+def test_closing_ends_all_that_run():
+    queue, gates = JobQueue(FakeWorker(at_once=3)), [Gate() for _ in range(3)]
+    handles = [queue.submit(str(i), gate) for i, gate in enumerate(gates)]
+    for gate in gates:
+        assert gate.started.wait(SOON)
+    assert queue.close(SOON)
+    for handle in handles:
+        with pytest.raises(QueueClosed):
+            handle.result(0)
+
+
+def test_the_model_is_kept_while_somebody_plays_with_it_without_a_job():
+    worker = LocalWorker(Runner({}))
+    kept = worker.runner._kept
+    kept.keep("a model", Outcome(()))
+    worker.borrow()
+    worker.forget()
+    assert kept.get("a model") is not None
+    worker.give_back()
+    assert kept.get("a model") is None
 
 
 def test_one_at_a_time(queue):
@@ -251,7 +319,7 @@ def test_a_forgotten_model_is_let_go(mono):
     queue.submit("a", job).result(SOON)
     outputs = [
         one
-        for outcome in queue.worker.runner._kept.values()
+        for outcome in queue.worker.runner._kept._outcomes.values()
         for values in outcome.outputs
         for one in values
     ]

@@ -12,7 +12,7 @@ from musicgraph.models.compose.timeline import Change, Timeline
 from musicgraph.models.config import Generation, Sampling
 from musicgraph.models.engines.numba_engine import NumbaEngine, Threads
 from musicgraph.models.engines.session import TorchEngine
-from musicgraph.models.engines.shared import SharedEngine
+from musicgraph.models.engines.shared import SharedEngine, _Wish
 from musicgraph.models.mix import combined
 from musicgraph.models.refused import Refused
 
@@ -174,21 +174,24 @@ def test_logits_that_are_no_numbers_are_only_their_owners_trouble(engine, piece)
         assert torch.equal(made[i], tokens(pieces[i](engine)))
 
 
-def test_a_step_that_fails_fails_for_those_in_it_and_the_next_go_on(engine, piece):
-    shared = SharedEngine(engine)
-    whole, failures = shared._own.step, [MemoryError("too much")]
-
+def test_a_step_that_fails_fails_for_those_in_it_and_the_next_go_on(mono, engine):
     def breaks(slots, tokens):
-        if failures and len(slots) > 1:
-            raise failures.pop()
-        return whole(slots, tokens)
+        raise MemoryError("too much")
 
-    shared._own.step = breaks
-    pieces = [piece("drums", seed=i) for i in range(2)]
-    made = in_company(shared, pieces)
-    assert all(isinstance(one, MemoryError) for one in made)
-    again = in_company(shared, pieces)
-    assert torch.equal(again[0], tokens(pieces[0](engine)))
+    shared = SharedEngine(engine)
+    sessions = [shared.open() for _ in range(3)]
+    slots = [one.admit((mono.text.encode(["drums"]), None), 9) for one in sessions]
+    silence = torch.full((1, 4, 1), mono.config.special_token)
+    wishes = [_Wish(one, [slot], silence) for one, slot in zip(sessions[:2], slots, strict=False)]
+    whole, shared._own.step = shared._own.step, breaks
+    shared._compute(wishes)
+    for wish in wishes:
+        with pytest.raises(MemoryError):
+            wish.outcome()
+    shared._own.step = whole
+    for one in sessions[:2]:
+        one.leave(slots[sessions.index(one)])
+    assert sessions[2].step(slots[2:], silence).isfinite().all()
 
 
 def test_an_engine_whose_rows_depend_on_their_neighbours_is_not_shared(mono):
