@@ -1,6 +1,12 @@
 """Who may join: as long as all who are listened to keep up with real time, and by what was seen."""
 
-from musicgraph.app.studio.pace import MOST_AT_ONCE, MOST_FILES, SETTLE_S, Pace
+from musicgraph.app.studio.pace import (
+    KNOWN_FOR_S,
+    MOST_AT_ONCE,
+    MOST_FILES,
+    MOST_USED,
+    Pace,
+)
 
 
 class Machine:
@@ -30,7 +36,7 @@ class Machine:
     def admitted(self, most=100, is_heard=True):
         """How many are at work when no more are let in."""
         while len(self.jobs) < most:
-            self.work(2 * SETTLE_S)
+            self.work(1.0)
             if not self.pace.has_room(is_heard):
                 break
             self.join(is_heard)
@@ -45,10 +51,10 @@ def begun(first, more, is_heard=True):
 
 
 def test_as_many_listen_as_are_served_in_real_time():
-    for more, fits in ((0.09, 4), (0.055, 6), (0.25, 2)):
+    for more, fits in ((0.09, 4), (0.06, 6), (0.25, 2)):
         machine = begun(0.6, more)
         assert machine.admitted() == fits
-        assert machine.first + more * (fits - 1) <= 0.9
+        assert machine.first + more * (fits - 1) <= MOST_USED
 
 
 def test_a_machine_that_is_slow_for_one_takes_no_second():
@@ -58,14 +64,39 @@ def test_a_machine_that_is_slow_for_one_takes_no_second():
 def test_nobody_joins_before_it_is_seen_what_the_last_one_costs():
     machine = begun(0.1, 0.01)
     assert not machine.pace.has_room(True), "nothing is known yet"
-    machine.work(2 * SETTLE_S)
+    machine.work(1.0)
     assert machine.pace.has_room(True)
     machine.join()
     assert not machine.pace.has_room(True)
 
 
+def test_who_come_at_once_join_at_once_up_to_twice_as_many_as_were_seen():
+    machine = begun(0.05, 0.001)
+    for seen in (1, 2, 4, 8):
+        machine.work(1.0)
+        while machine.pace.has_room(True):
+            machine.join()
+        assert len(machine.jobs) == 2 * seen
+
+
+def test_what_was_seen_once_is_not_believed_for_ever():
+    machine = begun(0.1, 1.0)
+    machine.work(1.0)
+    assert machine.pace.has_room(True)
+    machine.leave(machine.join())
+    busy = machine.join()
+    machine.work(1.0)
+    machine.pace.has_room(True)
+    machine.leave(busy)
+    machine.more = 0.1
+    machine.work(1.0)
+    assert not machine.pace.has_room(True)
+    machine.work(KNOWN_FOR_S)
+    assert machine.pace.has_room(True)
+
+
 def test_somebody_that_is_not_heard_may_not_slow_down_somebody_that_is():
-    machine = begun(0.8, 0.2)
+    machine = begun(0.9, 0.2)
     machine.work(2.0)
     assert not machine.pace.has_room(False)
 

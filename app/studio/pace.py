@@ -15,12 +15,14 @@ from collections.abc import Callable
 MOST_AT_ONCE = 64
 MOST_FILES = 8
 """to whom nobody listens: more of them at once are hardly faster, and each takes memory"""
-SPARE = 0.9
-"""of real time may be used: what is left is for what comes beside"""
-SETTLE_S = 0.6
-"""for so long nobody else joins, so that what the last one costs is seen"""
+MOST_USED = 0.95
+"""of real time"""
+LEAST_SEEN_S = 0.3
+"""of somebody's work, before it is known what it costs"""
 LOOK_BACK_S = 2.0
-GROWTH = 0.3
+KNOWN_FOR_S = 120.0
+"""a machine that others use, too, is not the same for long"""
+GROWTH = 0.2
 """what one more costs, of what the first one does, before it has been seen"""
 
 
@@ -47,7 +49,7 @@ class Progress:
         if len(self._made) < 2:
             return None
         (began, before), (ended, after) = self._made[0], self._made[-1]
-        if ended - began < SETTLE_S / 2 or after <= before:
+        if ended - began < LEAST_SEEN_S or after <= before:
             return None
         return (ended - began) / (after - before)
 
@@ -59,15 +61,13 @@ class Pace:
         self._clock = clock
         self._lock = threading.Lock()  # guards all that follows
         self._at_work: list[Progress] = []
-        self._joined = -SETTLE_S
-        self._costs: dict[int, float] = {}
-        """by how many were at work: the latest"""
+        self._costs: dict[int, tuple[float, float]] = {}
+        """by how many were at work: what it was, and when"""
 
     def join(self, is_heard: bool) -> Progress:
         one = Progress(is_heard)
         with self._lock:
             self._at_work.append(one)
-            self._joined = self._clock()
             self._begin_anew()
         return one
 
@@ -82,29 +82,50 @@ class Pace:
             one.note(self._clock(), music_s)
 
     def has_room(self, is_heard: bool) -> bool:
+        """For one more.
+
+        Where nobody knows yet what those cost who joined last, by what others did, and for twice as
+        many as were ever seen.
+        """
         with self._lock:
             count = len(self._at_work)
             if not count:
                 return True
             if not (is_heard or any(one.is_heard for one in self._at_work)):
                 return count < MOST_FILES
-            if count >= MOST_AT_ONCE or self._clock() - self._joined < SETTLE_S:
+            is_seen = self._look()
+            if not self._costs or count >= MOST_AT_ONCE:
                 return False
-            costs = [one.cost for one in self._at_work]
-            if None in costs:
-                return False
-            self._costs[count] = max(cost for cost in costs if cost is not None)
-            return self._predicted(count) <= SPARE
+            is_near = count + 1 <= 2 * max(self._costs)
+            return (is_seen or is_near) and self._predicted(count + 1) <= MOST_USED
 
     def _begin_anew(self) -> None:
         for one in self._at_work:
             one.begin_anew()
 
+    def _look(self) -> bool:
+        """Notes what those at work cost; whether that is known of all who are heard."""
+        now, found = self._clock(), [one.cost for one in self._at_work]
+        old = [count for count, (_, at) in self._costs.items() if now - at > KNOWN_FOR_S]
+        for count in old:
+            del self._costs[count]
+        heard = [one.cost for one in self._at_work if one.is_heard]
+        known = [cost for cost in found if cost is not None]
+        if not known or None in heard:
+            return False
+        self._costs[len(found)] = max(known), now
+        return True
+
     def _predicted(self, count: int) -> float:
-        """What a second of music takes with one more."""
-        now = self._costs[count]
-        fewer = [known for known in self._costs if known < count]
+        """What a second of music takes with so many at work."""
+        known = {of: cost for of, (cost, _) in self._costs.items()}
+        if count in known:
+            return known[count]
+        fewer = sorted(of for of in known if of < count)
         if not fewer:
-            return now * (1 + GROWTH * (count + 1)) / (1 + GROWTH * count)
-        before = max(fewer)
-        return now + max(0.0, (now - self._costs[before]) / (count - before))
+            return known[min(known)]
+        near, cost = fewer[-1], known[fewer[-1]]
+        if len(fewer) == 1:
+            return cost * (1 + GROWTH * count) / (1 + GROWTH * near)
+        slope = (cost - known[fewer[-2]]) / (near - fewer[-2])
+        return cost + max(0.0, slope) * (count - near)

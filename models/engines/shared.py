@@ -77,7 +77,10 @@ class SharedEngine:
         """Its logits, computed by this thread for all who wait, or by another."""
         with self._meeting:
             self._waiting.append(wish)
-            self._expected.discard(wish.session)
+            wish.session.thread = threading.get_ident()
+            # who is played by this thread, too, cannot come while it is here
+            here = {one for one in self._expected if one.thread == wish.session.thread}
+            self._expected -= {wish.session, *here}
             self._latest_s = time.monotonic()
         while (wishes := self._turn_of(wish)) is not None:
             self._compute(wishes)
@@ -140,6 +143,8 @@ class SharedSession:
     def __init__(self, engine: SharedEngine):
         self._engine, self._own, self._at_work = engine, engine._own, engine._at_work
         self._rows: dict[int, int] = {}  # by slot
+        self.thread = 0
+        """that asked for its last step"""
         self.called = threading.Condition(engine._meeting)
         """notified when its step is done, or may be computed"""
 
