@@ -441,7 +441,8 @@ def both():
     runner, threads = Runner({**CLASSES, "Held": Held}), ThreadPoolExecutor(2)
 
     def start(seed, **more):
-        prompt = {"1": node("Held"), "2": node("Add", a=["1", 0], b=["1", 0], seed=seed)}
+        sums = node("Add", a=["1", 0], b=["1", 0], seed=seed)
+        prompt = {"1": node("Held"), "2": sums, "3": node("Show", value=["2", 0])}
         return threads.submit(run, runner, prompt, targets=("2",), **more)
 
     yield start
