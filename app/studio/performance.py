@@ -145,7 +145,8 @@ class Performance:
         self._composition: Composition = Composition(
             loaded.engine, begun, seed=request.seed, room=room
         )
-        self._pieces = self._composition.frames(frames)
+        self._under_way = self._composition.frames(frames)
+        self._pieces: Iterator[Tensor] = self._under_way
         self._sound = CodecStream(loaded.codec, config.channels)
         self._past: list[tuple[Words, Sampling]] = []
         self._end = frames
@@ -176,7 +177,7 @@ class Performance:
 
     def close(self) -> None:
         """Ends it where it is, for others to have its room. Nothing may be playing it."""
-        self._pieces.close()
+        self._under_way.close()
 
     # ------------------------------------------------------------ playing
 
@@ -359,7 +360,9 @@ class Performance:
                 first = next(piece for piece in pieces if piece.shape[2])
             with self._playing, self._lock:
                 self._check_is_endless()
-                self._composition, self._pieces = composition, chain([first], pieces)
+                self._under_way.close()
+                self._composition, self._under_way = composition, pieces
+                self._pieces = chain([first], pieces)
                 self._sound, self._past = mark.sound.copied(), list(mark.past)
                 self._words, self._sampling = mark.words, mark.sampling
                 self.taken_back += self.samples - mark.samples
