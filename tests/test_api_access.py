@@ -16,7 +16,7 @@ from workers import AnyWorker
 from musicgraph.app.http.reading import PageOnlyHere
 from musicgraph.app.http.routes import build_api
 from musicgraph.app.studio.follow import JobStream
-from musicgraph.app.studio.queue import JobQueue
+from musicgraph.app.studio.queue import JobHandle, JobQueue
 from musicgraph.app.studio.settings import AppSettings
 
 pytest_plugins = ["http_api_fixtures"]
@@ -164,6 +164,12 @@ def test_a_full_queue_is_429_with_retry_after_and_costs_nothing(queue, paying, k
     assert keys.rows()[0].credits == 1
     waiting[-1].result(SOON)
     assert paying.post(GENERATE, json=SHORT, headers=key).status_code == 200
+
+
+def test_an_answer_says_which_in_line_it_was(client, monkeypatch):
+    assert client.post(GENERATE, json=SHORT).headers["x-queue-place"] == "0"
+    monkeypatch.setattr(JobHandle, "position", lambda _: 3)
+    assert client.post(GENERATE, json=SHORT).headers["x-queue-place"] == "3"
 
 
 def test_a_queue_that_closes_answers_503(model):

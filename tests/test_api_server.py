@@ -104,6 +104,11 @@ def process(model, keys, folder):
             server.kill()
 
 
+def under_way(address):
+    health = httpx.get(address + "/health").json()
+    return health["running"] + health["waiting"]
+
+
 def is_there(address):
     with contextlib.suppress(httpx.HTTPError):
         return httpx.get(address + "/health").status_code == 200
@@ -122,7 +127,7 @@ def test_told_to_end_the_server_answers_all_who_wait_and_no_credit_is_lost(model
             )
             for _ in range(5)
         ]
-        wait_for(lambda: httpx.get(address + "/health").json()["waiting"] == 4, 60)
+        wait_for(lambda: under_way(address) == 5, 60)
         server.terminate()
         assert [one.result().status_code for one in asking] == [503] * 5
         said = server.communicate(timeout=60)

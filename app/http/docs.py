@@ -36,6 +36,7 @@ MEANINGS = {
 MUSIC_HEADERS = {
     "x-seed": "The seed that was used.",
     "x-model": "The model that was used, percent-encoded.",
+    "x-queue-place": "Which in line the request was when it came; 0: it began at once.",
     "x-remaining-credits": "What the key has left. Only on servers with keys.",
     "x-generation-seconds": "Time spent on composing and decoding. Not on streams.",
 }

@@ -308,9 +308,10 @@ class _Api:
     async def _make(self, http: Request, owner: str, key: str | None, wanted: ApiJob) -> Response:
         stream, charge = JobStream[bytes](), Charge()
         handle, remaining = await run_in_threadpool(self._begin, owner, key, wanted, stream, charge)
-        pieces = stream.each()
+        place, pieces = handle.position(), stream.each()
         first = await first_piece(http, handle, pieces)
         headers = {"x-seed": str(wanted.seed), "x-model": quote(wanted.model_name, safe="/-_.")}
+        headers["x-queue-place"] = str(place)
         if remaining is not None:
             headers["x-remaining-credits"] = str(remaining)
         if wanted.job.stream:
