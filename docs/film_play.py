@@ -18,14 +18,23 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 FOLDER = Path(__file__).with_name("images")
 DESK, PHONE = {"width": 1280, "height": 820}, {"width": 390, "height": 844}
+SCREEN = {"width": 656, "height": 640}
+"""of the film"""
 FLAGS = "--headless --no-sandbox --disable-gpu --autoplay-policy=no-user-gesture-required"
 PATIENCE_MS = 300_000
-STEP_MS, PICTURES, RATE, WIDTH = 100, 70, 10, 620
-"""of the film: the page's time between two pictures, how many, how many a second, and pixels"""
+AFRESH = "Object.assign(MusicGraph.play.plane, {trail: [], ridges: [], rings: [], heardAt: 0})"
+"""what was drawn by another clock"""
+STILLS = (
+    (DESK, "dark", "play.jpg"),
+    (DESK, "light", "play-light.jpg"),
+    (PHONE, "light", "play-phone.jpg"),
+)
+STEP_MS, PICTURES, RATE = 125, 48, 8
+"""of the film: the page's time between two pictures, how many, and how many a second"""
 
 
-def playing(browser: Browser, address: str, size: dict, scheme: str) -> Page:
-    look = {"color_scheme": scheme, "device_scale_factor": 1.5}
+def playing(browser: Browser, address: str, size: dict, scheme: str, scale: float = 1.5) -> Page:
+    look = {"color_scheme": scheme, "device_scale_factor": scale}
     page = browser.new_context(viewport=size, **look).new_page()
     page.set_default_timeout(PATIENCE_MS)
     page.goto(address)
@@ -33,6 +42,8 @@ def playing(browser: Browser, address: str, size: dict, scheme: str) -> Page:
     page.click(".mgp-go")
     page.wait_for_function("MusicGraph.play.sound.received > 8")
     page.clock.install()
+    page.evaluate(AFRESH)
+    page.add_style_tag(content=".mgp-figures { visibility: hidden }")  # of a machine that films
     return page
 
 
@@ -60,7 +71,7 @@ def film(page: Page) -> None:
     with tempfile.TemporaryDirectory() as name:
         moved(page, PICTURES, True, Path(name))
         colours = "[a]palettegen=max_colors=160[p];[b][p]paletteuse=dither=bayer:bayer_scale=4"
-        how = f"fps={RATE},scale={WIDTH}:-1:flags=lanczos,split[a][b];{colours}"
+        how = f"split[a][b];{colours}"
         pictures = ["-framerate", str(RATE), "-i", f"{name}/%03d.jpg"]
         command = ["ffmpeg", "-v", "error", "-y", *pictures, "-vf", how]
         subprocess.run([*command, str(FOLDER / "play.gif")], check=True)
@@ -76,13 +87,11 @@ def main(address: str) -> None:
     program = os.environ.get("CHROMIUM") or shutil.which("chromium")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=FLAGS.split())
-        page = playing(browser, address, DESK, "dark")
-        still(page, "play.jpg")
-        film(page)
-        for size, name in ((DESK, "play-light.jpg"), (PHONE, "play-phone.jpg")):
-            page.context.close()
-            page = playing(browser, address, size, "light")
+        film(playing(browser, address, SCREEN, "dark", scale=1))
+        for size, scheme, name in STILLS:
+            page = playing(browser, address, size, scheme)
             still(page, name)
+            page.context.close()
         browser.close()
 
 

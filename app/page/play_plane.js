@@ -160,7 +160,8 @@
     /** Slowly: what sounds rises quickly, and falls within a second. */
     _listen(analyser) {
       if (!analyser) return;
-      const now = performance.now(), took = Math.min(100, now - (this.heardAt || now));
+      const now = performance.now(), passed = now - (this.heardAt || now);
+      const took = Math.max(0, Math.min(100, passed));
       this.heardAt = now;
       const bins = this.bins?.length === analyser.frequencyBinCount ? this.bins
         : this.bins = new Uint8Array(analyser.frequencyBinCount);
