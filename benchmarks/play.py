@@ -1,11 +1,16 @@
-"""The Play tab measured: gestures of ten minutes in a real browser.
+"""The Play tab measured.
 
-A server of its own plays; a hand that is scripted drags the point, presses keys, moves sliders and
-lets go. Said are the pieces of sound that came too late, the time from a gesture to its sound, as
-the page itself measures it, and whether the take's graph makes the same samples again.
+    browser   a server of its own plays, and in a real browser a hand that is scripted drags the
+              point, presses keys, moves sliders and lets go
+    quiet     the same where nobody else computes, and without a browser: the clock is the processor
+              time that was spent, what would be waited for is skipped, and pieces are laid one
+              behind the other as the page lays them
 
-Run: `python benchmarks/play.py --seconds 600`. Needs playwright, and Chromium on PATH or in
-CHROMIUM. The last line is one JSON document.
+Said are the pieces of sound that came too late, the time from a gesture to its sound (of the
+browser as the page itself measures it), and whether the take's graph makes the same samples again.
+
+Run: `python benchmarks/play.py browser --seconds 590`. That needs playwright, and Chromium on PATH
+or in CHROMIUM. The last line is one JSON document.
 """
 
 from __future__ import annotations
@@ -13,6 +18,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import math
 import os
 import random
 import shutil
@@ -37,6 +43,9 @@ PATIENCE_MS = 300_000
 PLANE = ".mgp-plane"
 SHOWN_S = 30.0
 """between two lines on the way"""
+
+
+# ---------------------------------------------------------------- in a browser
 
 
 @contextmanager
@@ -145,17 +154,134 @@ def figures(page: Any) -> dict[str, Any]:
     delays, dropped, received = page.evaluate(
         "[MusicGraph.play.delays, MusicGraph.play.sound.dropped, MusicGraph.play.sound.received]"
     )
-    ordered = sorted(one / 1000 for one in delays) or [float("nan")]
     return {
         "pieces": received,
         "dropped": dropped,
         "changes": len(delays),
-        "gesture to sound, s": {
-            "median": round(statistics.median(ordered), 3),
-            "p95": round(ordered[int(0.95 * (len(ordered) - 1))], 3),
-            "most": round(ordered[-1], 3),
-        },
+        "gesture to sound, s": spread([one / 1000 for one in delays]),
     }
+
+
+def spread(values_s: list[float]) -> dict[str, float]:
+    ordered = sorted(values_s) or [float("nan")]
+    return {
+        "median": round(statistics.median(ordered), 3),
+        "p95": round(ordered[int(0.95 * (len(ordered) - 1))], 3),
+        "most": round(ordered[-1], 3),
+    }
+
+
+# ---------------------------------------------------------------- where nobody else computes
+
+PLACES = (
+    ("a calm solo piano", 0.16, 0.74),
+    ("lo-fi beat with mellow piano", 0.5, 0.9),
+    ("upbeat house track, 124 bpm", 0.84, 0.72),
+    ("80s synth pop with punchy drums", 0.82, 0.26),
+    ("epic orchestral strings", 0.48, 0.12),
+    ("a music box lullaby", 0.15, 0.28),
+)
+SAID_EACH_S, LEAD_S, LEAST_SHARE = 0.09, 0.02, 0.05
+"""as the page has them"""
+
+
+def mix_at(x: float, y: float) -> str:
+    """As the page puts it together."""
+    near = [(text, 1 / (math.hypot(x - right, y - up) ** 3 + 1e-4)) for text, right, up in PLACES]
+    total = sum(weight for _, weight in near)
+    heard = [(text, weight) for text, weight in near if weight / total >= LEAST_SHARE]
+    total = sum(weight for _, weight in heard)
+    if len(heard) == 1:
+        return heard[0][0]
+    return " + ".join(f"{text} {weight / total:.2f}" for text, weight in heard)
+
+
+def sayings(seconds: float, seed: int) -> list[tuple[float, dict[str, Any]]]:
+    """(second, what is said): each few seconds a move of the point, and now and then a setting."""
+    dice, told, at, x, y = random.Random(seed), [], 3.0, 0.33, 0.68
+    while at < seconds - 3:
+        to_x, to_y, steps = dice.uniform(0, 1), dice.uniform(0, 1), dice.randrange(4, 9)
+        for step in range(1, steps + 1):
+            part = step / steps
+            mix = mix_at(x + (to_x - x) * part, y + (to_y - y) * part)
+            told.append((at + step * SAID_EACH_S, {"text": mix}))
+        x, y, other = to_x, to_y, dice.randrange(8)
+        setting = [{"cfg": dice.choice([2, 3, 4, 5])}, {"temperature": 0.9}, {"energy": "high"},
+                   {"energy": "free"}, {"drums": "out"}, {"drums": "free"}]  # fmt: skip
+        if other < len(setting):
+            told.append((at + 1.2, setting[other]))
+        at += dice.uniform(2.5, 5)
+    return told
+
+
+class Laid:
+    """Pieces of sound, each laid behind the last as the page does it."""
+
+    def __init__(self, rate: int):
+        self._rate, self._next_s, self.pieces, self.dropped = rate, 0.0, [], 0
+
+    def push(self, begin: int, count: int, now: float) -> None:
+        if not self.pieces or self._next_s < now:
+            self.dropped += bool(self.pieces)
+            self._next_s = now + LEAD_S
+        self.pieces.append((begin, begin + count, self._next_s))
+        self._next_s += count / self._rate
+
+    def heard_at(self, sample: int) -> float:
+        begin, at = next((begin, at) for begin, end, at in self.pieces if end > sample)
+        return at + max(0, sample - begin) / self._rate
+
+
+def measure_quiet(model: str, seconds: float, seed: int, library: Path) -> dict[str, Any]:
+    from musicgraph.app.page.play_routes import PROMPTS
+    from musicgraph.app.page.play_take import Recording
+    from musicgraph.app.page.take_library import Library
+    from musicgraph.app.studio.music import music_job
+    from musicgraph.app.studio.performance import Performance, loaded_model
+    from musicgraph.app.studio.said import read_said
+    from musicgraph.app.studio.stage import LivePlace, Stage
+    from musicgraph.models.engines.processors import prepare_threads
+    from musicgraph.workflows.executor import Runner
+    from musicgraph.workflows.request import Request
+
+    prepare_threads()
+    runner, request = Runner(), Request(mix_at(0.33, 0.68), model=model, seed=seed, blend_s=0.0)
+    loaded = loaded_model(runner, music_job(request, runner.classes, named_models={}), bool)
+    performance = Performance(loaded, request, parts=PROMPTS)
+    place = LivePlace(Stage(), "", performance, lambda _: None, {})
+    laid, recording = Laid(performance.sample_rate), Recording(performance)
+    to_say, told, now, spent_s = sayings(seconds, seed), [], 0.0, 0.0
+    place.go_on(now)
+    while now < seconds:
+        began = time.process_time()
+        if to_say and to_say[0][0] <= max(now, place.due_at()):
+            at, said = to_say.pop(0)
+            now = max(now, at)
+            told.append((at, performance.say(read_said(said)).frame))
+            now += time.process_time() - began
+            continue
+        now = max(now, place.due_at())
+        sound = performance.play()
+        assert sound is not None, "it was not told to end"
+        now += time.process_time() - began
+        spent_s += time.process_time() - began
+        place.note_played(now)
+        recording.push(performance.begun_at, sound)
+        if sound.shape[1]:
+            laid.push(performance.begun_at, sound.shape[1], now)
+    hop = performance.sample_rate / performance.frame_rate
+    recording.keep(Library(library), "played", {})
+    return {
+        "seconds": seconds,
+        "pieces": len(laid.pieces),
+        "dropped": laid.dropped,
+        "changes": len(told),
+        "gesture to sound, s": spread([laid.heard_at(round(f * hop)) - at for at, f in told]),
+        "processor time of a second of music, s": round(spent_s / seconds, 3),
+    }
+
+
+# ---------------------------------------------------------------- again
 
 
 def replayed(path: Path, model: str, folder: Path) -> dict[str, Any]:
@@ -184,6 +310,7 @@ def replayed(path: Path, model: str, folder: Path) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="The Play tab measured.")
+    parser.add_argument("what", choices=["browser", "quiet"])
     parser.add_argument("--model", default="pocket")
     parser.add_argument("--seconds", type=float, default=590.0)
     parser.add_argument("--seed", type=int, default=1)
@@ -192,7 +319,9 @@ def main() -> None:
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         library = asked.takes_dir or Path(folder) / "library"
-        if asked.address:
+        if asked.what == "quiet":
+            found = measure_quiet(asked.model, asked.seconds, asked.seed, library)
+        elif asked.address:
             found = measured(asked.address, asked)
         else:
             with served(asked.model, library) as address:

@@ -285,6 +285,23 @@ def test_a_page_that_has_gone_ends_its_music_and_one_that_pauses_does_not(
     assert ben.post(f"{paused}/say", json={"cfg": 2}).status_code == 200
 
 
+def test_what_is_recorded_when_the_music_ends_becomes_a_take(asking, stage, tmp_path):
+    anna = asking(ANNA)
+    here = begun(anna)
+    heard = Heard(stage, here, anna)
+    anna.post(f"{here}/record", json={})
+    heard.sound_from(2)
+    begun(anna)
+    assert heard.news("closed")
+    over = threading.Event()
+    for _ in range(int(SOON * 10)):
+        if list((tmp_path / "shelf").rglob("*.flac")):
+            break
+        over.wait(0.1)
+    (path,) = (tmp_path / "shelf").rglob("played-live*.flac")
+    assert read_audio(path)[0].shape[1] > 8000
+
+
 @pytest.mark.parametrize(
     ("path", "body", "words"),
     [

@@ -4,6 +4,7 @@
   "use strict";
   const {address, ask, say, whenThere, pause, placeShares} = MusicGraph;
   const KEPT = "musicgraph-play", LEAST_MS = 90, GESTURE_MS = 700, MAX_PAST = 200;
+  const KEPT_MS = 2000;
   const MARKS = "ABCD", ENERGIES = ["low", "free", "high"];
   const PLACES = [["a calm solo piano", .16, .74], ["lo-fi beat with mellow piano", .5, .9],
     ["upbeat house track, 124 bpm", .84, .72], ["80s synth pop with punchy drums", .82, .26],
@@ -168,6 +169,7 @@
   function over(words = "") {
     sound.stop();
     stand.pause();
+    if (recordsFrom) setTimeout(() => MusicGraph.takesChanged(), KEPT_MS);  // the server keeps it
     [playing, marks, recordsFrom] = [null, [], 0];
     controls.status(words);
     controls.show();

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import struct
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ...models.refused import Refused
@@ -54,9 +55,11 @@ def packed_news(told: dict[str, Any]) -> bytes:
 class PlayPlace:
     """Between a performance on the stage and the page of the one who steers it."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_end: Callable[[Recording | None], None]):
+        """`on_end` is given what was being recorded when the music ended, however it did."""
         self.place: LivePlace
         """set as soon as there is one"""
+        self._on_end = on_end
         self._lock = threading.Lock()  # guards all that follows
         self._streams: list[JobStream[bytes]] = []
         self._marks: list[Mark | None] = [None] * MAX_MARKS
@@ -118,8 +121,11 @@ class PlayPlace:
         if told["event"] in LAST:
             with self._lock:
                 streams, self._streams = self._streams, []
+                recording, self._recording = self._recording, None
+                self._marks = [None] * MAX_MARKS
             for stream in streams:
                 stream.end()
+            self._on_end(recording)
 
     def _send(self, data: bytes) -> None:
         with self._lock:

@@ -7,13 +7,15 @@
     POST page/play/ID/mark, …/back        remembers a moment, goes on from it
     POST page/play/ID/record, …/keep      begins a recording, makes a take of it
 
-Each browser has one at a time. It waits while nobody listens, and ends when that lasts.
+Each browser has one at a time. It waits while nobody listens, and ends when that lasts; what was
+being recorded then becomes a take.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -28,9 +30,12 @@ from ..studio.settings import AppSettings
 from ..studio.stage import Stage, StageFull
 from . import browser
 from .play_place import PlayPlace
+from .play_take import Recording
 from .routes import NOT_KEPT, in_words, json_body
 from .shelf import Shelf
-from .take_library import MAX_TITLE_CHARACTERS
+from .take_library import MAX_TITLE_CHARACTERS, Library
+
+log = logging.getLogger("musicgraph")
 
 STREAM_TYPE = "application/octet-stream"
 PROMPTS = 6
@@ -118,7 +123,7 @@ class _Plays:
         values = read_fields(self._fields, {**given, "parts": PROMPTS, "blend": 0})
         offer = permitted(self._settings, values["model"])
         request = request_of({**values, "model": offer.name, "duration_s": 1.0})
-        playing = PlayPlace()
+        playing = PlayPlace(lambda recording: self._ended(owner, playing, recording))
         try:
             playing.place = self._stage.open(
                 owner, request, playing.hear_news,
@@ -147,6 +152,23 @@ class _Plays:
         title = " ".join(str(given.get("title", "")).split())[:MAX_TITLE_CHARACTERS]
         library, place = self._shelf.takes_of(owner), playing.place
         return playing.recorded().keep(library, title, place.named_models).as_json()
+
+    def _ended(self, owner: str, playing: PlayPlace, recording: Recording | None) -> None:
+        """Whoever tells of the end need not wait until the file is written."""
+        with self._lock:
+            if self._playing.get(owner) is playing:
+                del self._playing[owner]
+        if recording is not None:
+            library, models = self._shelf.takes_of(owner), playing.place.named_models
+            rest = library, models, recording
+            threading.Thread(target=_keep_rest, args=rest, name="musicgraph-keep").start()
+
+
+def _keep_rest(library: Library, models: Mapping[str, str], recording: Recording) -> None:
+    try:
+        recording.keep(library, "", models)
+    except Refused as error:
+        log.info("what was being recorded is not kept: %s", error)
 
 
 def _number(given: dict[str, Any]) -> int:
