@@ -181,7 +181,7 @@ PLACES = (
     ("epic orchestral strings", 0.48, 0.12),
     ("a music box lullaby", 0.15, 0.28),
 )
-SAID_EACH_S, LEAD_S, LEAST_SHARE = 0.09, 0.02, 0.05
+SAID_EACH_S, LEAD_S, LEAST_SHARE = 0.09, 0.15, 0.05
 """as the page has them"""
 
 
@@ -260,12 +260,13 @@ def measure_quiet(model: str, seconds: float, seed: int, library: Path) -> dict[
             told.append((at, performance.say(read_said(said)).frame))
             now += time.process_time() - began
             continue
-        now = max(now, place.due_at())
+        due_at = place.due_at()
+        now = max(now, due_at)
         sound = performance.play()
         assert sound is not None, "it was not told to end"
         now += time.process_time() - began
         spent_s += time.process_time() - began
-        place.note_played(now)
+        place.note_played(now, due_at)
         recording.push(performance.begun_at, sound)
         if sound.shape[1]:
             laid.push(performance.begun_at, sound.shape[1], now)

@@ -32,7 +32,7 @@ GONE_S, PAUSED_S = 20.0, 300.0
 """after so long without a listener it ends: a page that lost its connection is back by then; and
 after a page that said that it pauses
 """
-MAX_BACKLOG = 50
+MAX_BACKLOG = 100
 """pieces that a listener has not taken: some 10 s; who is further behind is let go"""
 MAX_MARKS = 4
 LAST = ("over", "closed", "failed")

@@ -4,10 +4,11 @@
   "use strict";
   const {pause} = MusicGraph;
   const HEAD_BYTES = 16, SOUND = 0, HALF_SCALE = 2 ** 14, RETRY_MS = 1000;
-  const LEAD_S = 0.02;        // from a piece's arrival to its sound, where nothing sounds before it
-  const MOST_LEAD_S = 0.3, MORE_LEAD_S = 0.03;  // after each gap a little more
-  const SLACK_S = 0.26;       // by which all pieces may be early; more is delay, and played off
-  const FASTER = 1.015, LOOK_BACK = 40, EDGE_S = 0.008, KEPT = 60;
+  const LEAD_S = 0.15;        // from a piece's arrival to its sound, where nothing sounds before it
+  const MOST_LEAD_S = 0.35, MORE_LEAD_S = 0.04;  // after each gap a little more
+  const SLACK_S = 0.55;       // by which all pieces may be early: what the server makes ahead when
+                              // it is busy, and the lead; more is delay, and played off
+  const FASTER = 1.015, LOOK_BACK = 80, EDGE_S = 0.008, KEPT = 80;
 
   class PlaySound extends EventTarget {
     constructor() {
