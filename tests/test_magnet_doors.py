@@ -18,6 +18,7 @@ from musicgraph.models.refused import Refused
 from musicgraph.models.weights import places
 from musicgraph.models.weights.kinds import ModelKind, kind_of
 from musicgraph.nodes.conditioning import MusicGenSchedule
+from musicgraph.nodes.filling import MusicGenRepaint
 from musicgraph.nodes.load import MusicGenModelLoader
 from musicgraph.nodes.lora import MusicGenLoraLoader
 from musicgraph.nodes.melody import MusicGenMelody
@@ -77,6 +78,13 @@ def test_what_changes_over_time_is_refused(loaded):
         sample(loaded[0], heard(loaded), automation="cfg 0: 3, 1: 5")
     with pytest.raises(Refused, match="duration: got 1 s, expected 2 s"):
         sample(loaded[0], heard(loaded), duration=1.0)
+
+
+def test_no_region_is_made_anew_with_it(loaded):
+    made = sample(loaded[0], heard(loaded))
+    drawing = {name: value for name, value in DRAWING.items() if name != "variations"}
+    with pytest.raises(Refused, match="model: got a MAGNeT, which makes a piece at once"):
+        MusicGenRepaint().repaint(loaded[0], heard(loaded), made, 0.5, 1.0, 2, 3, **drawing)
 
 
 def test_it_follows_no_melody(loaded):
@@ -150,7 +158,6 @@ def test_the_command_makes_a_file_that_carries_its_graph(folder, tmp_path, capsy
         (["-d", "1"], "the length that it was trained on"),
         (["--schedule", "1: drums"], "schedule: got one for a MAGNeT"),
         (["--automation", "temperature 0: 1, 1: 2"], "automation: got one for a MAGNeT"),
-        (["--loop", "1", "--bpm", "120"], "a MAGNeT, which makes a piece at once"),
     ],
 )
 def test_the_command_refuses_what_it_cannot_in_one_line(
