@@ -12,6 +12,7 @@ import contextlib
 import json
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -26,7 +27,6 @@ from .app.live_cli import live
 from .app.models_cli import clean_cache, models
 from .app.options import (
     AsJson,
-    Fade,
     InputFolder,
     Loras,
     Melody,
@@ -52,7 +52,7 @@ from .app.run_cli import run, scaled
 from .app.serve_cli import demo
 from .app.streams import BAD_INPUT, FAILED, exit_with, print_line
 from .app.tune_cli import tune
-from .app.until_cli import Tries, Until, kept_take, terms_of
+from .app.until_cli import Terms, Tries, Until, kept_take, terms_of
 from .app.workflow_cli import workflow
 from .models.engines.processors import prepare_threads
 from .models.refused import Refused
@@ -63,7 +63,7 @@ if TYPE_CHECKING:
     from .workflows.inputs import InputSpec
     from .workflows.problems import Problem
     from .workflows.registry import NodeClasses
-    from .workflows.request import Request
+    from .workflows.request import Lora, Request
 
 ISSUES = "https://github.com/musicgraph/musicgraph/issues"
 
@@ -187,7 +187,6 @@ def generate(
     bpm: Bpm = None,
     candidates: Candidates = None,
     lora: Loras = [],  # noqa: B006
-    fade: Fade = 0.0,
     until: Until = None,
     tries: Tries = None,
     no_metadata: NoMetadata = False,
@@ -199,55 +198,93 @@ def generate(
         continue_=continue_, continue_from=continue_from, audio=audio, repaint=repaint,
         loop=loop, bpm=bpm, candidates=candidates,
     )  # fmt: skip
-    from .app.studio.fields import request_of
-    from .app.studio.music import make_music
-    from .models.disk import part_files
-    from .models.weights.adapter_places import locate_adapter
-    from .models.weights.peft_adapter import read_lora_config
-    from .models.weights.places import default_model
-    from .nodes.host import model_folders
-    from .workflows.executor import Runner
-    from .workflows.media.audio import check_writable, write_audio
-    from .workflows.request import Lora
-
     told = {name: values[name] for name in ("negative", "model", "schedule", "automation")}
     check_is_text(prompt=prompt, lora="".join(lora), **told)
-    prompt = _begun(prompt, values["schedule"])
+    asked = {**values, "prompt": _begun(prompt, values["schedule"])}
     terms = terms_of(until, tries, values["variations"])
     how, sound = sound_to_follow(melody, style, values["style_guidance"])
-    around = around_sound(told_of_sound, f"{prompt} {values['schedule']}", values)
+    around = around_sound(told_of_sound, f"{asked['prompt']} {values['schedule']}", values)
     takes = _take_paths(output, values["variations"])
-    for path in takes:
-        check_writable(path)
-    part_files.sweep(output.parent)
-    if not values["model"]:
-        values["model"], reason = default_model(model_folders(), follows=how)
-        typer.echo(f"model: {values['model']} ({reason})", err=True)
-    if not (prompt.strip() or values["schedule"].strip()):
+    _check_places(takes)
+    asked |= {"loras": _loras(lora), "save_as": BY_SUFFIX[output.suffix.lower()].save_as}
+    asked["model"] = _model(values["model"], how)
+    if not (asked["prompt"].strip() or values["schedule"].strip()):
         typer.echo("empty prompt: the music will be unconditional", err=True)
-    save_as = BY_SUFFIX[output.suffix.lower()].save_as
-    loras = tuple(map(Lora.parse, lora))
-    for one in loras:
-        read_lora_config(locate_adapter(one.adapter, model_folders()))
-    asked = {**values, "prompt": prompt, "loras": loras, "save_as": save_as}
     heard = {how: sound.name} if sound else {}
-    request = request_of({**asked, **around.fields}, fade_s=fade, **heard)
-    runner, tried = Runner(), []
+    made = _make({**asked, **around.fields, **heard}, [sound, around.path], terms)
+    _write(takes, made, no_metadata)
+    _tell(takes, made, as_json)
+
+
+@dataclass(frozen=True)
+class _Made:
+    """What came of it, and what every take measures where there are several tries."""
+
+    request: Request
+    music: Music
+    tried: list[dict[str, Any]]
+
+
+def _make(asked: dict[str, Any], sounds: list[Path | None], terms: Terms | None) -> _Made:
+    from .app.studio.fields import request_of
+    from .app.studio.music import make_music
+    from .workflows.executor import Runner
+
+    request, runner = request_of(asked), Runner()
 
     def make(one: Request) -> Music:
         with music_bar(one.duration_s) as listener:
             return make_music(runner, one, listener=listener, input_dir=folder)
 
-    with input_folder([path for path in (sound, around.path) if path]) as folder:
-        if terms:
-            kept, tried = kept_take(make, request, terms)
-            request, music = kept.request, kept.music
-        else:
-            music = make(request)
+    with input_folder([path for path in sounds if path]) as folder:
+        if terms is None:
+            return _Made(request, make(request), [])
+        kept, tried = kept_take(make, request, terms)
+        return _Made(kept.request, kept.music, tried)
+
+
+def _check_places(takes: list[Path]) -> None:
+    """Before anything is made for them. Raises Refused."""
+    from .models.disk import part_files
+    from .workflows.media.audio import check_writable
+
+    for path in takes:
+        check_writable(path)
+    part_files.sweep(takes[0].parent)
+
+
+def _loras(said: list[str]) -> tuple[Lora, ...]:
+    """Raises Refused for one that cannot be read."""
+    from .models.weights.adapter_places import locate_adapter
+    from .models.weights.peft_adapter import read_lora_config
+    from .nodes.host import model_folders
+    from .workflows.request import Lora
+
+    loras = tuple(map(Lora.parse, said))
+    for one in loras:
+        read_lora_config(locate_adapter(one.adapter, model_folders()))
+    return loras
+
+
+def _model(said: str, follows: str) -> str:
+    """What was said, else the usual one, which is told."""
+    from .models.weights.places import default_model
+    from .nodes.host import model_folders
+
+    if said:
+        return said
+    chosen, reason = default_model(model_folders(), follows=follows)
+    typer.echo(f"model: {chosen} ({reason})", err=True)
+    return chosen
+
+
+def _write(takes: list[Path], made: _Made, no_metadata: bool) -> None:
+    from .workflows.media.audio import write_audio
+
+    music, loop = made.music, made.request.loop
     for path, item, tags in zip(takes, music.waveform, music.tags, strict=True):
         shown_tags = {} if no_metadata else tags
-        write_audio(path, item, music.sample_rate, tags=shown_tags, loop=request.loop)
-    _tell(takes, request, music, tried, as_json)
+        write_audio(path, item, music.sample_rate, tags=shown_tags, loop=loop)
 
 
 def _begun(prompt: str, schedule: str) -> str:
@@ -261,10 +298,9 @@ def _begun(prompt: str, schedule: str) -> str:
     return "" if prompt == UNSAID else prompt
 
 
-def _tell(
-    takes: list[Path], request: Request, music: Music, tried: list[dict[str, Any]], as_json: bool
-) -> None:
+def _tell(takes: list[Path], made: _Made, as_json: bool) -> None:
     """What was made, and how; with --until, also what every take measures."""
+    request, music, tried = made.request, made.music, made.tried
     outcome = {
         "files": [str(path) for path in takes],
         "seconds": music.duration_s,

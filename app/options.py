@@ -56,10 +56,6 @@ Style = Annotated[
     ),
 ]
 
-Fade = Annotated[
-    float, typer.Option(metavar="SECONDS", help="In which the music falls silent at its end.")
-]
-
 
 def check_is_text(**values: str) -> None:
     """Arguments come as bytes; Python keeps those that are no UTF-8 as lone surrogates. Raises

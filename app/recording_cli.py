@@ -94,6 +94,8 @@ def around_sound(told: dict[str, Any], prompt: str, values: dict[str, Any]) -> A
         path = existing_file("audio", told["audio"])
         return AroundSound(path, {**repainted(path, repaint), **candidates})
     if loop is not None:
+        ends = values["ending"] != "cut"
+        check_alone("--loop", {"--fade": bool(values["fade_s"]), "--ending": ends})
         return AroundSound(None, {**looped(loop, told["bpm"], prompt), **candidates})
     return AroundSound(None, {})
 

@@ -14,10 +14,10 @@ import typer
 from ..models.refused import Refused
 
 if TYPE_CHECKING:
+    from ..models.wishes import Wish
     from ..workflows.request import Request
     from .studio.music import Music
     from .studio.retakes import MeasuredTake
-    from .studio.wishes import Wish
 
 USUAL_TRIES = 8
 
@@ -50,8 +50,8 @@ class Terms:
 def terms_of(until: str | None, tries: int | None, variations: int) -> Terms | None:
     """None without --until. Raises Refused for what cannot be asked."""
     from ..models.quoting import has_surrogates
+    from ..models.wishes import EXAMPLE, read_wishes
     from .studio.retakes import check_tries
-    from .studio.wishes import EXAMPLE, read_wishes
 
     if until is None:
         if tries is not None:

@@ -1,4 +1,4 @@
-"""How often the analysis is right, on pieces whose tempo, key and drums are known.
+"""How often the analysis is right, on pieces whose tempo, bars, key and drums are known.
 
 Run: `python benchmarks/analysis_truth.py` (`--pieces 80 --first 9100000`). The pieces are such as
 pocket is trained on, by the same composer and instruments, from indices that no training uses; of
@@ -19,12 +19,15 @@ from typing import Any
 import torch
 
 from musicgraph.models.analysis import Analysis, analyse
+from musicgraph.models.bar_lines import grid
 from musicgraph.models.tonality import Key, read_key
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
 
 HEARD_S = 10
 TOLERANCE = 0.02
+NEAR_S = 0.05
+"""of a bar line"""
 MIREX = {"right": 1.0, "fifth": 0.5, "relative": 0.3, "parallel": 0.2}
 """what the yearly evaluation of music retrieval gives for a key"""
 
@@ -38,6 +41,8 @@ class Case:
     drums: bool
     heard: Analysis
     analysis_s: float
+    beats_off: float | None
+    """the last bar line from the true one, in beats; None: none was found"""
 
     def within(self, factors: tuple[float, ...]) -> bool:
         bpm = self.heard.tempo.bpm if self.heard.tempo else 0
@@ -77,8 +82,18 @@ def heard_piece(index: int) -> Case:
     started, facts = time.process_time(), song.facts
     heard = analyse(sound, SAMPLE_RATE)
     taken = time.process_time() - started
+    beat_s = song.frames_per_beat / FRAME_RATE
+    off = _beats_off(sound, SAMPLE_RATE, beat_s, facts.beats_per_bar)
     key = read_key(facts.tonic + ("m" if facts.mode == "minor" else "")) if facts.tonic else None
-    return Case(60 * FRAME_RATE / song.frames_per_beat, key, facts.drums, heard, taken)
+    return Case(60 / beat_s, key, facts.drums, heard, taken, off)
+
+
+def _beats_off(sound: torch.Tensor, rate: int, beat_s: float, beats_per_bar: int) -> float | None:
+    found = grid(sound, rate)
+    line_s = found and found.last_before(HEARD_S - 1.5)
+    if line_s is None:
+        return None
+    return (line_s / beat_s + beats_per_bar / 2) % beats_per_bar - beats_per_bar / 2
 
 
 def share(values: list[bool]) -> float:
@@ -89,6 +104,7 @@ def figures(cases: list[Case]) -> dict[str, Any]:
     keyed = [case for case in cases if case.key]
     kinds = [case.key_is for case in keyed]
     beside = [case for case in cases if case.within((1,)) and case.heard.tempo]
+    lines = [(c.beats_off, 60 / c.tempo_bpm) for c in cases if c.beats_off is not None]
     off = [abs(c.heard.tempo.bpm - c.tempo_bpm) for c in beside if c.heard.tempo]
     return {
         "pieces": len(cases),
@@ -106,6 +122,8 @@ def figures(cases: list[Case]) -> dict[str, Any]:
         "drums": share([case.heard.drums == case.drums for case in cases]),
         "drums_found": share([case.heard.drums for case in cases if case.drums]),
         "drums_imagined": share([case.heard.drums for case in cases if not case.drums]),
+        "bar_line_on_a_beat": share([abs(off - round(off)) * beat < NEAR_S for off, beat in lines]),
+        "bar_line": share([abs(off) * beat < NEAR_S for off, beat in lines]),
         "called_stuck": share([case.heard.stuck for case in cases]),
         "called_clipped": share([case.heard.clipped for case in cases]),
         "cpu_s_each": round(sum(case.analysis_s for case in cases) / len(cases), 3),

@@ -1,9 +1,10 @@
 """How often pocket's first take has the tempo, the mode and the drums that it was asked for, and
 how often a take of `--until` has them.
 
-Run: `python benchmarks/until_hits.py` (`--prompts 16 --tries 8`). Who judges is not who chose: the
-evaluation's own measures in `training/measures.py`, by librosa and with other key profiles. Needs
-what training needs. The last line is JSON.
+Run: `python benchmarks/until_hits.py` (`--prompts 16 --tries 8 --model pocket --vary temperature`).
+With `--vary` each try is drawn otherwise, which the product does not do. Who judges is not who
+chose: the evaluation's own measures in `training/measures.py`, by librosa and with other key
+profiles. Needs what training needs. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -12,14 +13,14 @@ import argparse
 import json
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from musicgraph.app.studio.music import Music, make_music
 from musicgraph.app.studio.retakes import MeasuredTake, takes_until
-from musicgraph.app.studio.wishes import read_wishes
+from musicgraph.models.wishes import read_wishes
 from musicgraph.workflows.executor import Runner
 from musicgraph.workflows.request import Request
 
@@ -57,6 +58,16 @@ class Asked:
         return tempo_within(beat(sound)[1], wanted) and mode(sound, tuple(range(12))) == self.mode
 
 
+def varied(request: Request, what: str | None) -> Request:
+    """The request of a try: warmer with each, or guided otherwise."""
+    place = request.seed % 1000
+    if what == "temperature":
+        return replace(request, temperature=1 + 0.06 * place)
+    if what == "cfg":
+        return replace(request, cfg=(3, 4.5, 2, 6, 1.5, 3.8, 2.5, 5)[place % 8])
+    return request
+
+
 def asked(count: int) -> list[Asked]:
     return [
         Asked(tempo_bpm, ("minor", "major")[(place + place // 8) % 2], style)
@@ -69,14 +80,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--prompts", type=int, default=16)
     parser.add_argument("--tries", type=int, default=8)
+    parser.add_argument("--model", default="pocket")
+    parser.add_argument("--vary", choices=["temperature", "cfg"])
     given = parser.parse_args()
     os.environ.setdefault("MUSICGRAPH_SAMPLE_RATE", "16000")
     sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
     runner, rows = Runner(), []
     for seed, one in enumerate(asked(given.prompts)):
-        request = Request(one.prompt, seed=1000 * seed, duration_s=DURATION_S)
-        takes = list(takes_until(lambda request: make_music(runner, request), request,
-                                 read_wishes(one.wishes), given.tries))  # fmt: skip
+        request = Request(one.prompt, model=given.model, seed=1000 * seed, duration_s=DURATION_S)
+        wishes = read_wishes(one.wishes)
+        takes = list(takes_until(
+            lambda request: make_music(runner, varied(request, given.vary)), request, wishes,
+            given.tries,
+        ))  # fmt: skip
         kept: MeasuredTake = min(takes, key=lambda take: take.distance)
         rows.append((not takes[0].missed, not kept.missed, one.judged(takes[0].music),
                      one.judged(kept.music), len(takes)))  # fmt: skip

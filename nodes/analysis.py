@@ -1,9 +1,10 @@
-"""A node that says what sound measures."""
+"""Nodes that say what sound measures, and that choose by it."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ..models.refused import Refused
 from . import host, wires
 
 if TYPE_CHECKING:
@@ -54,4 +55,66 @@ def _key(heard: Analysis) -> str:
     return heard.key.name if heard.key else ""
 
 
-NODES = (AudioAnalyse,)
+class AudioPick:
+    DESCRIPTION = (
+        "Keeps one take of several: the one that measures what is asked for, or comes closest. "
+        "Make takes by variations, and ask for tempo, key, mode, loudness or drums."
+    )
+    TITLE = "Audio Pick"
+    CATEGORY = "audio"
+    SEARCH_ALIASES = ["best take", "choose audio", "retry", "select by tempo"]
+    RETURN_TYPES = ("AUDIO", "INT", "STRING")
+    RETURN_NAMES = ("audio", "take", "report")
+    OUTPUT_TOOLTIPS = (
+        "The take that is kept.",
+        "Which one it is: 1 is the first.",
+        "A line for each take: what it measures, and what of the wishes it is not.",
+    )
+    FUNCTION = "pick"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        until = {
+            "default": "tempo=120±3 drums",
+            "tooltip": "Wishes, separated by spaces: tempo=120±3 (or 117..123), key=Dm, "
+            "mode=minor, loud=-16±2, drums, clipping, silence, stuck; the last four also after no.",
+        }
+        return {
+            "required": {
+                "audio": ("AUDIO", {"tooltip": "Takes, as a batch; up to five channels."}),
+                "until": ("STRING", until),
+            }
+        }
+
+    @classmethod
+    def VALIDATE_INPUTS(cls, until: str | None = None) -> bool | str:
+        """Before music is made for it; None stands for a linked input."""
+        from ..models.wishes import read_wishes
+
+        try:
+            if until is not None:
+                read_wishes(until)
+        except Refused as error:
+            return str(error)
+        return True
+
+    def pick(self, audio: dict[str, Any], until: str) -> tuple[dict[str, Any], int, str]:
+        from ..models.analysis import analyse
+        from ..models.wishes import distance, missed, read_wishes
+
+        waveform, rate = wires.checked_audio(audio)
+        wishes, progress, found = read_wishes(until), host.Progress(len(waveform)), []
+        for item, sound in enumerate(waveform):
+            heard = analyse(sound, rate)
+            found.append((heard.words(), missed(wishes, heard)))
+            progress.update(item + 1)
+        best = min(range(len(found)), key=lambda item: distance(found[item][1]))
+        report = "\n".join(
+            f"take {item + 1}: {words}" + "".join(f"; not {wish}" for wish in unfulfilled)
+            for item, (words, unfulfilled) in enumerate(found)
+        )
+        host.say(f"{report}\nkept: take {best + 1}")
+        return {"waveform": waveform[best : best + 1], "sample_rate": rate}, best + 1, report
+
+
+NODES = (AudioAnalyse, AudioPick)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..models.config import MAX_BATCH, MAX_DURATION_S, Generation, Sampling
 from ..models.refused import Refused
 from . import host, wires
+from .loop_file import bars_inputs
 from .sample import check_heard, check_same_codec, drawing_inputs, seed_input, working_bytes
 
 if TYPE_CHECKING:
@@ -114,13 +115,7 @@ class AudioTokensLoop:
                     {"tooltip": "Music at least as long as the loop: from MusicGen Sampler, Audio "
                      "Tokens Load or EnCodec Encode."},
                 ),
-                "bars": ("INT", {"default": 4, "min": 1, "max": 64, "tooltip": "Of the loop."}),
-                "bpm": (
-                    "FLOAT",
-                    {"default": 120.0, "min": 20.0, "max": 400.0, "step": 0.1, "tooltip": "Beats "
-                     "a minute, as the music has them: Audio Analyse says how many."},
-                ),
-                "beats": ("INT", {"default": 4, "min": 1, "max": 16, "tooltip": "Of a bar."}),
+                **bars_inputs(),
                 "begin": _seconds(0.0, "Where in the music the loop begins."),
                 "bridge": (
                     "FLOAT",

@@ -16,6 +16,17 @@ log = logging.getLogger("musicgraph")
 SUFFIX = ".wav"
 
 
+def bars_inputs() -> dict[str, Any]:
+    """How long a loop is, as `Bars` has it."""
+    bpm = {"default": 120.0, "min": 20.0, "max": 400.0, "step": 0.1}
+    words = "Beats a minute, as the music has them: Audio Analyse says how many."
+    return {
+        "bars": ("INT", {"default": 4, "min": 1, "max": 64, "tooltip": "Of the loop."}),
+        "bpm": ("FLOAT", bpm | {"tooltip": words}),
+        "beats": ("INT", {"default": 4, "min": 1, "max": 16, "tooltip": "Of a bar."}),
+    }
+
+
 class AudioLoopSave:
     DESCRIPTION = (
         "Saves a loop as WAV (16 bits) into the output folder, with its loop points (smpl) and its "
@@ -35,21 +46,17 @@ class AudioLoopSave:
         return {
             "required": {
                 "audio": ("AUDIO", {"tooltip": "All of it is the loop: from Audio Tokens Loop."}),
-                "bars": ("INT", {"default": 4, "min": 1, "max": 64, "tooltip": "Of the loop."}),
-                "bpm": (
-                    "FLOAT",
-                    {"default": 120.0, "min": 20.0, "max": 400.0, "step": 0.1, "tooltip": "Beats "
-                     "a minute: as in Audio Tokens Loop."},
-                ),
-                "beats": ("INT", {"default": 4, "min": 1, "max": 16, "tooltip": "Of a bar."}),
+                **bars_inputs(),
                 "filename_prefix": (
                     "STRING",
-                    {"default": "audio/loop", "tooltip": "Folder and name within the output "
-                     "folder; a number follows."},
+                    {
+                        "default": "audio/loop",
+                        "tooltip": "Folder and name within the output folder; a number follows.",
+                    },
                 ),
             },
             "hidden": HIDDEN,
-        }  # fmt: skip
+        }
 
     @classmethod
     def VALIDATE_INPUTS(cls, filename_prefix: str | None = None) -> bool | str:

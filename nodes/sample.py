@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..models.bars import LONGEST_S
 from ..models.config import MAX_BATCH, MAX_DURATION_S, Generation, LMConfig, Sampling
 from ..models.refused import Refused
 from . import host, wires
@@ -63,6 +64,7 @@ class MusicGenSampler:
                 "negative": (wires.CONDITIONING, negative),
                 "audio_prompt": (wires.TOKENS, audio_prompt),
                 "automation": ("STRING", _automation()),
+                "overlap": ("FLOAT", _overlap()),
             },
         }
 
@@ -108,6 +110,7 @@ class MusicGenSampler:
         negative: AnyMix | None = None,
         audio_prompt: dict[str, Any] | None = None,
         automation: str = "",
+        overlap: float = 0.0,
     ) -> tuple[dict[str, Any]]:
         from ..models.automation import Automation
         from ..models.compose.composition import stream
@@ -121,8 +124,9 @@ class MusicGenSampler:
         check_heard(negative, moves.guides(cfg))
         _check_batch(len(heard), variations)
         config = model.config
+        sampling = Sampling(temperature, top_k, top_p, cfg)
         generation = Generation(
-            config.frames(duration), seed, Sampling(temperature, top_k, top_p, cfg)
+            config.frames(duration), seed, sampling, _overlap_frames(overlap, config)
         )
         prompt, open_end = _read_prompt(audio_prompt, config)
         items = len(heard)
@@ -131,9 +135,7 @@ class MusicGenSampler:
         if negative is not None and 1 < len(negative) == items:
             negative = negative.repeated(variations)
         heard = heard.repeated(variations)
-        if config.sound_size and heard.melody is heard.style is None:
-            what = "melody" if config.chroma else "style"
-            host.say(f"no {what}: the model follows the text alone")
+        _say_what_is_missing(heard, config)
         if config.magnet is not None:
             return (tokens_at_once(model, generation, heard, negative, prompt, moves),)
         rows = rows_of(config, *score_of(config, generation, heard, negative, moves))
@@ -152,6 +154,23 @@ def _read_prompt(
     prompt, described = wires.read_tokens(audio_prompt)
     check_same_codec(described, config, "audio prompt")
     return prompt, described.get("open_end", False)
+
+
+def _overlap_frames(overlap_s: float, config: LMConfig) -> int | None:
+    """None: as usual. Raises Refused, before a model is loaded for it, for one that no window has
+    room for.
+    """
+    from ..models.compose.checks import checked_overlap
+
+    if overlap_s == 0:
+        return None
+    return checked_overlap(round(overlap_s * config.frame_rate), config)
+
+
+def _say_what_is_missing(heard: Timeline, config: LMConfig) -> None:
+    if config.sound_size and heard.melody is heard.style is None:
+        what = "melody" if config.chroma else "style"
+        host.say(f"no {what}: the model follows the text alone")
 
 
 def _duration() -> tuple[str, dict[str, Any]]:
@@ -234,6 +253,18 @@ def _automation() -> dict[str, Any]:
         "tooltip": "Guidance, temperature and top-k that move over time, and other seeds from a "
         'second on, as second: value, such as "cfg 0: 3, 20: 5; temperature 10: 1.2; seed 30: 7". '
         "Empty: they stay as above.",
+    }
+
+
+def _overlap() -> dict[str, Any]:
+    return {
+        "default": 0.0,
+        "min": 0.0,
+        "max": LONGEST_S,
+        "step": 0.1,
+        "advanced": True,
+        "tooltip": "Of music longer than the model sees at once (30 s for the official ones): so "
+        "many seconds of the last window are heard by the next one. 0: 40 % of a window.",
     }
 
 

@@ -63,6 +63,14 @@ def test_a_recording_goes_on_from_a_second_and_nothing_of_it_is_kept(
     assert not list(folders.iterdir())
 
 
+def test_it_goes_on_beyond_changes_of_text_and_closes(client, sent, recording):
+    asked = {"duration": 3, "schedule": "2: drums", "blend": 0.5, "fade": 0.5, "ending": "bar"}
+    sound, _ = samples(ask(client, audio=sent, overlap=10, **asked))
+    kept = round((1.5 - REACH_S) * RATE)
+    assert np.array_equal(sound[:kept], recording[:kept])
+    assert len(sound) <= 3 * RATE and not sound[-2:].any()
+
+
 def test_a_region_is_made_anew_and_the_rest_comes_back(client, sent, recording, folders):
     sound, _ = samples(ask(client, audio=sent, repaint="0.5:1"))
     edges = round(0.5 * RATE), RATE
@@ -90,6 +98,14 @@ BAD = (
     ({"audio": "SENT", "continue_from": 1.6}, "1.6 s of a recording of 1.5 s"),
     ({"audio": "SENT", "duration": 1}, "duration: got 1 s, which begin with 1.5 s"),
     ({"audio": "SENT", "stream": True}, "stream: got audio too"),
+    ({"fade": 1, "stream": True}, "stream: got a fade too"),
+    ({"ending": "bar", "stream": True}, "stream: got an ending too"),
+    ({"ending": "soon"}, "ending"),
+    ({"overlap": 31}, "overlap"),
+    ({"overlap": 30}, "overlap: got 30 s, expected 0.08 to 29.98 s, less than a window"),
+    ({"duration": 2, "fade": 3}, "fade: got 0 s in and 3 s out of 2 s"),
+    ({"loop": "4", "bpm": 120, "fade": 1}, "loop: got fade too"),
+    ({"duration": 5, "schedule": "5: drums"}, "schedule: got 5 s"),
     ({"loop": "4"}, "loop: got no tempo"),
     ({"loop": "9", "bpm": 20}, "at most 30 s"),
     ({"loop": "4", "bpm": 1}, "bpm: got 1"),

@@ -223,7 +223,9 @@ def test_prompts_that_do_not_fit_are_refused():
 
 @pytest.mark.parametrize("overlap", [0, 3, 40])
 def test_an_overlap_that_no_window_can_have_is_refused(overlap):
-    with pytest.raises(Refused, match="expected 4 to 39"):
+    with pytest.raises(
+        Refused, match="overlap: got .* s, expected 0.08 to 0.78 s, less than a window"
+    ):
         generate(100, overlap=overlap)
 
 

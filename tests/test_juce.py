@@ -8,14 +8,14 @@ import time
 import numpy as np
 import pytest
 import soundfile
-import torch
 from fastapi.testclient import TestClient
 from http_api import local
 
 from musicgraph import cli
+from musicgraph.app.http import juce
 from musicgraph.app.http.routes import build_api
-from musicgraph.app.studio.continuation import FADE_S, Continuation
 from musicgraph.app.studio.settings import AppSettings
+from musicgraph.models.compose.splice import REACH_S
 from musicgraph.models.refused import Refused
 
 pytest_plugins = ["http_api_fixtures"]
@@ -83,7 +83,7 @@ def continued(api, route="continue_music", sound=None, **body):
 def test_a_loop_comes_back_as_it_was_with_music_behind_it(api):
     _, sound, rate = continued(api, seed=1, description="loud drums")
     sent = loop()
-    kept = len(sent) - round(FADE_S * RATE)
+    kept = len(sent) - round(REACH_S * RATE)
     assert rate == RATE and sound.shape[1] == 2
     assert np.abs(sound[:kept] - sent[:kept]).max() < 1.1 / 32768
     assert len(sound) == pytest.approx(len(sent) - RATE + 2 * RATE, abs=2)
@@ -92,7 +92,7 @@ def test_a_loop_comes_back_as_it_was_with_music_behind_it(api):
 
 def test_process_audio_goes_on_from_the_beginning(api):
     _, sound, _ = continued(api, "process_audio", seed=1)
-    kept = RATE - round(FADE_S * RATE)
+    kept = RATE - round(REACH_S * RATE)
     assert np.abs(sound[:kept] - loop()[:kept]).max() < 1.1 / 32768
     assert len(sound) == pytest.approx(2 * RATE, abs=2)
 
@@ -125,7 +125,7 @@ def test_what_came_can_be_sent_back_to_go_on_further(api):
     _, first, _ = continued(api, seed=5)
     _, longer, _ = continued(api, sound=first, seed=5)
     assert len(longer) > len(first)
-    kept = len(first) - round(FADE_S * RATE)
+    kept = len(first) - round(REACH_S * RATE)
     assert np.abs(longer[:kept] - first[:kept]).max() < 1.1 / 32768
 
 
@@ -136,6 +136,16 @@ def test_rate_and_channels_are_those_of_the_loop(api, channels, rate):
     sound, found = of_wav(polled(api, said["session_id"])["audio_data"])
     assert (found, sound.shape[1]) == (rate, channels)
     assert len(sound) == pytest.approx(len(sent) + rate, abs=3)
+
+
+def test_what_is_listened_to_is_a_recording_that_goes_on(api, queue, monkeypatch):
+    """As with --continue: one way to continue, whoever asks."""
+    asked = []
+    monkeypatch.setattr(juce, "music_job", lambda request, *a, **k: asked.append(request) or 1 / 0)
+    for route, listened_s in (("continue_music", 1.0), ("process_audio", 1.0)):
+        api.post(f"/api/juce/{route}", json={**PLAIN, "audio_data": as_wav(loop())})
+        assert asked[-1].recording == juce.PROMPT
+        assert asked[-1].continue_from_s == pytest.approx(listened_s, abs=1 / RATE)
 
 
 def test_a_loop_that_is_shorter_than_what_is_listened_to_is_heard_whole(api):
@@ -231,36 +241,3 @@ def test_the_plug_in_and_strangers_do_not_share_a_server(capsys, monkeypatch, wo
     with pytest.raises(SystemExit) as ended:
         cli.main()
     assert ended.value.code == 2 and "expected this machine only" in capsys.readouterr().err
-
-
-# ---------------------------------------------------------------- the join
-
-
-def test_the_seam_is_no_louder_than_what_is_around_it():
-    """A reconstruction that is off by a tenth, and by a little in phase."""
-    rate = 8000
-    t = torch.arange(3 * rate) / rate
-    sound = 0.5 * torch.sin(2 * torch.pi * 110 * t)[None]
-    place = Continuation.of(3 * rate, rate, 1.0, 50, at_start=False)
-    music = 0.45 * torch.sin(2 * torch.pi * 110 * (torch.arange(2 * rate) / rate) + 0.2)[None]
-    whole = place.joined(sound, music, rate)
-    steps = whole[0].diff().abs()
-    around = steps[2 * rate : 3 * rate - 400].max()
-    assert steps[3 * rate - 400 : 3 * rate + 400].max() <= 1.05 * around
-    plain = torch.cat([sound, music[:, rate:]], dim=1)[0].diff().abs()
-    assert plain[3 * rate - 2 : 3 * rate + 2].max() > 1.05 * around, "without a fade there is one"
-
-
-@pytest.mark.parametrize("rate", [8000, 22_050, 44_100, 48_000])
-def test_what_is_listened_to_is_whole_frames_that_end_where_the_music_begins(rate):
-    samples = int(3.337 * rate)
-    last = Continuation.of(samples, rate, 1.234, 50, at_start=False)
-    first = Continuation.of(samples, rate, 1.234, 50, at_start=True)
-    assert last.end == samples and first.begin == 0
-    for one in (last, first):
-        assert one.prompt_s == pytest.approx(1.22, abs=1 / rate) and one.prompt_s <= 1.22
-
-
-def test_less_than_a_frame_is_too_short():
-    with pytest.raises(Refused, match="too short"):
-        Continuation.of(100, 8000, 6.0, 50, at_start=True)

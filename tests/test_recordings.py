@@ -46,7 +46,9 @@ def text_of(loaded):
     ("rate", "channels", "seconds"), list(itertools.product(RATES, CHANNELS, LENGTHS))
 )
 def test_a_recording_of_any_kind_goes_on_and_its_head_stays(loaded, rate, channels, seconds):
-    """At its own rate, in all its channels, to the last bit as far as the crossfade's reach."""
+    """At its own rate, in all its channels, to the last bit as far as the crossfade's reach; and
+    nowhere within that reach is a step that is larger than those of the two sounds: no click.
+    """
     model, _, codec = loaded
     head = chords(seconds, rate, channels)
     recording = {"waveform": head[None], "sample_rate": rate}
@@ -63,6 +65,9 @@ def test_a_recording_of_any_kind_goes_on_and_its_head_stays(loaded, rate, channe
     assert torch.equal(sound[:, :kept], head[:, :kept])
     new = sound[:, head.shape[1] :]
     assert new.any() and new.isfinite().all() and sound.abs().max() <= 1
+    steps = sound.diff().abs()
+    outside = torch.cat([steps[:, : kept - 1], steps[:, head.shape[1] :]], dim=1)
+    assert (steps[:, kept:].amax(dim=1) <= 1.1 * outside.amax(dim=1) + 0.005).all()
 
 
 def test_whole_frames_before_a_second_are_those_of_the_whole_sound(loaded):
@@ -140,6 +145,53 @@ def test_without_a_second_it_goes_on_from_the_end_also_to_a_melody_from_elsewher
     assert np.array_equal(samples(target)[:kept], samples(take)[:kept])
 
 
+@pytest.fixture(scope="module")
+def short_sighted(tmp_path_factory):
+    """A stereo model whose windows have 2 s."""
+    folder = tmp_path_factory.mktemp("models") / "short"
+    tiny.write_tiny_checkpoint(folder, channels=2, codebook_size=256)
+    settings = json.loads((folder / "config.json").read_text())
+    settings["decoder"]["max_position_embeddings"] = 106
+    (folder / "config.json").write_text(json.dumps(settings))
+    return folder
+
+
+def test_it_goes_on_in_stereo_beyond_windows_to_a_schedule_and_its_head_stays(
+    generate, take, tmp_path, short_sighted
+):
+    target, more = tmp_path / "longer.flac", ("-m", short_sighted, "--overlap", 0.5)
+    asked = ("--continue", take, "-d", 5, "--schedule", "2: drums; 3.5: flute", "--blend", 0.5)
+    code, _, err = generate(*asked, *more, "-o", target)
+    assert code == 0, err
+    longer, kept = samples(target), round((1.5 - REACH_S) * 22050)
+    assert longer.shape == (5 * 22050, 2) and longer[-22050:].any()
+    assert np.array_equal(longer[:kept], samples(take)[:kept])
+    graph = json.loads(read_tags(target)["prompt"])
+    (sampler,) = (one for one in graph.values() if one["class_type"] == "MusicGenSampler")
+    assert sampler["inputs"]["overlap"] == 0.5
+
+
+def test_a_recording_longer_than_a_window_goes_on_too(generate, tmp_path, short_sighted):
+    """Of the prompt only its last part is heard; all of it is kept."""
+    long, target = tmp_path / "long.wav", tmp_path / "longer.wav"
+    soundfile.write(long, chords(3.3, 11025, 1).T.numpy(), 11025, "PCM_16")
+    code, _, err = generate("--continue", long, "-d", 5, "-m", short_sighted, "-o", target)
+    assert code == 0, err
+    kept = round((3.3 - REACH_S) * 11025)
+    assert np.array_equal(samples(target)[:kept], samples(long)[:kept])
+    assert samples(target).shape == (5 * 11025, 1)
+
+
+def test_an_ending_is_a_node_of_the_graph(generate, tmp_path):
+    target = tmp_path / "closed.flac"
+    code, _, err = generate("--ending", "bar", "--fade", 0.5, "-d", 1.5, "-o", target)
+    assert code == 0, err
+    graph = json.loads(read_tags(target)["prompt"])
+    (fade,) = (one for one in graph.values() if one["class_type"] == "AudioFade")
+    assert (fade["inputs"]["ending"], fade["inputs"]["fade_out"]) == ("bar", 0.5)
+    assert not samples(target)[-4:].any()
+
+
 def test_the_command_makes_a_region_anew_and_leaves_the_rest(generate, take, tmp_path):
     target = tmp_path / "other.flac"
     asked = ("--audio", take, "--candidates", 2, "--seed", 3, "-o", target)
@@ -187,6 +239,24 @@ BAD = (
     (("--bpm", "120"), "--bpm: got no --loop"),
     (("--candidates", "2"), "--candidates: got no --repaint or --loop"),
     (("--continue", "TAKE", "--loop", "4bars"), "--continue: got --loop too"),
+    (("--loop", "4bars", "--bpm", "120", "--fade", "1"), "--loop: got --fade too"),
+    (("--loop", "4bars", "--bpm", "120", "--ending", "bar"), "--loop: got --ending too"),
+    (("-d", "1", "--fade", "2"), "fade: got 0 s in and 2 s out of 1 s"),
+    (("--fade", "-1"), "fade_out"),
+    (("--ending", "soon"), "ending"),
+    (("--overlap", "30"), "overlap: got 30 s, expected 0.08 to 29.98 s, less than a window"),
+    (("--overlap", "31"), "overlap"),
+    (("--overlap", "0.01"), "overlap: got 0 s, expected 0.08"),
+    (("--overlap", "-1"), "overlap"),
+    (("-d", "5", "--schedule", "5: drums"), "schedule: got 5 s, expected 0 s or later, before"),
+    (("-d", "5", "--schedule", "9: drums"), "schedule: got 9 s"),
+    (("-d", "5", "--schedule", "-1: drums"), "schedule: got -1 s"),
+    (("-d", "5", "--schedule", "3: a; 2: b"), "schedule: got 2 s behind 3 s"),
+    (("-d", "5", "--schedule", "3: a; 3: b"), "schedule: got two entries at 3 s"),
+    (("-d", "5", "--automation", "cfg 5: 4"), "cfg at 5 s in a piece of 5 s"),
+    (("-d", "5", "--automation", "cfg -1: 4"), "cfg at -1 s"),
+    (("-d", "5", "--automation", "cfg 3: 4, 2: 3"), "cfg at 2 s behind 3 s"),
+    (("-d", "5", "--automation", "cfg 3: 4, 3: 3"), "two values of cfg at 3 s"),
     (("--repaint", "0:1", "--audio", "TAKE", "--variations", "2"), "--repaint: got --variations"),
     (("--continue", "nowhere.wav", "-d", "3"), "nothing there"),
     (("--continue", "TAKE", "-d", "1"), "duration: got 1 s, which begin with 1.5 s"),

@@ -7,12 +7,12 @@ import torch
 
 from musicgraph.app.studio.music import Music
 from musicgraph.app.studio.retakes import check_tries, takes_until
-from musicgraph.app.studio.wishes import Range, missed, read_wishes
 from musicgraph.models import analysis
 from musicgraph.models.analysis import Analysis
 from musicgraph.models.refused import Refused
 from musicgraph.models.rhythm import Tempo
 from musicgraph.models.tonality import read_key
+from musicgraph.models.wishes import Range, missed, read_wishes
 from musicgraph.workflows.request import Request
 
 HEARD = Analysis(

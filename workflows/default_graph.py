@@ -13,12 +13,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ..nodes.fade import CUT
 from .default_sound import SAVER, with_cut, with_loop, with_recording
 from .default_texts import Wanted, moved, new_node, with_texts
 from .graph import Graph, Link, Node
 from .reader import Document
 from .registry import NodeSpecs
-from .request import INPUTS, LOADER, LORA, SAMPLER, STYLE, TEXT, Lora, Request
+from .request import FADE, INPUTS, LOADER, LORA, SAMPLER, STYLE, TEXT, Lora, Request
 from .ui_writer import NODE_GAP, NODE_WIDTH, size_of
 from .widget_values import settled
 from .workflow import Workflow
@@ -26,8 +27,7 @@ from .workflow import Workflow
 DEFAULT_GRAPH = Path(__file__).with_name("text_to_music.json")
 SHIPPED, FURTHER_TEXTS = (LOADER, TEXT, SAMPLER), ("negative", "schedule")
 MELODY, SOUND = "MusicGenMelody", "LoadAudio"
-ENCODE, CODEC_SLOT = "EnCodecEncode", 2
-"""what makes tokens of a sound, and the loader's output that it takes"""
+RING_OUT_S = 1.5
 
 
 def workflow_for(request: Request, specs: NodeSpecs) -> Workflow:
@@ -53,8 +53,6 @@ def workflow_for(request: Request, specs: NodeSpecs) -> Workflow:
         guidance = request.style_guidance
         wishes = {"seed": request.seed} | ({} if guidance is None else {"style_guidance": guidance})
         graph = _with_sound(graph, STYLE, request.style, wishes, specs)
-    if request.audio_prompt:
-        graph = _with_audio_prompt(graph, request.audio_prompt, specs)
     if request.loop:
         graph = with_loop(graph, request, specs)
     elif request.recording:
@@ -72,7 +70,7 @@ def _cut(workflow: Workflow, request: Request, specs: NodeSpecs) -> Workflow:
 
 def _finished(graph: Graph, request: Request, specs: NodeSpecs) -> Graph:
     """With what is done to the sound of any graph before it is saved."""
-    if request.fade_in_s or request.fade_s:
+    if request.fade_in_s or request.fade_s or request.ending != CUT:
         graph = _with_fade(graph, request, specs)
     if request.excerpt_s is not None:
         graph = _with_excerpt(graph, request.excerpt_s, specs)
@@ -128,19 +126,6 @@ def _with_sound(
     return graph.with_input(sampler.id, "positive", Link(heard.id, 0))
 
 
-def _with_audio_prompt(graph: Graph, file_name: str, specs: NodeSpecs) -> Graph:
-    """With a sound that the music goes on from, encoded, below the sampler."""
-    (loader,), (sampler,) = graph.of_class(LOADER), graph.of_class(SAMPLER)
-    sound = new_node(graph.fresh_id(), SOUND, specs).with_input("audio", file_name)
-    down = size_of(specs[SAMPLER])[1] + 2 * NODE_GAP
-    graph = graph.with_node(replace(sound, pos=moved(sampler, 0, down)))
-    encode = new_node(graph.fresh_id(), ENCODE, specs)
-    links = {"codec": Link(loader.id, CODEC_SLOT), "audio": Link(sound.id, 0)}
-    place = moved(sampler, NODE_WIDTH + NODE_GAP, down)
-    graph = graph.with_node(replace(encode, inputs={**encode.inputs, **links}, pos=place))
-    return graph.with_input(sampler.id, "audio_prompt", Link(encode.id, 0))
-
-
 def _with_lora(graph: Graph, lora: Lora, place: int, specs: NodeSpecs) -> Graph:
     """With an adapter on the model, behind the ones before it, below the loader."""
     (loader,), before = graph.of_class(LOADER), graph.of_class(LORA)
@@ -167,9 +152,11 @@ def _with_loudness(graph: Graph, target_lufs: float, specs: NodeSpecs) -> Graph:
 
 
 def _with_fade(graph: Graph, request: Request, specs: NodeSpecs) -> Graph:
-    node = new_node(graph.fresh_id(), "AudioFade", specs)
-    node = node.with_input("fade_in", request.fade_in_s).with_input("fade_out", request.fade_s)
-    return _before_saver(graph, node)
+    """An ending at a bar line without a fade rings out for a moment all the same."""
+    ringing_s = RING_OUT_S if request.ending != CUT else 0.0
+    node = new_node(graph.fresh_id(), FADE, specs).with_input("ending", request.ending)
+    node = node.with_input("fade_in", request.fade_in_s)
+    return _before_saver(graph, node.with_input("fade_out", request.fade_s or ringing_s))
 
 
 def _with_excerpt(graph: Graph, excerpt_s: tuple[float, float], specs: NodeSpecs) -> Graph:

@@ -21,6 +21,7 @@ from .registry import NodeSpecs
 LOADER, TEXT, SAMPLER = "MusicGenModelLoader", "MusicGenTextEncode", "MusicGenSampler"
 LORA = "MusicGenLoraLoader"
 STYLE = "MusicGenStyle"
+FADE = "AudioFade"
 COMBINE, SCHEDULE = "MusicGenConditioningCombine", "MusicGenSchedule"
 INPUTS = {
     "prompt": (TEXT, "text"),
@@ -36,10 +37,13 @@ INPUTS = {
     "top_p": (SAMPLER, "top_p"),
     "variations": (SAMPLER, "variations"),
     "automation": (SAMPLER, "automation"),
+    "overlap_s": (SAMPLER, "overlap"),
     "schedule": (TEXT, "text"),
     "blend_s": (SCHEDULE, "blend"),
     "loudness_lufs": ("AudioLoudness", "target"),
     "style_guidance": (STYLE, "style_guidance"),
+    "fade_s": (FADE, "fade_out"),
+    "ending": (FADE, "ending"),
 }
 """field of a Request → the node class and the input that it sets"""
 MAX_PROMPT_CHARACTERS = 2000
@@ -58,6 +62,7 @@ SCHEDULE_WORDS = (
     "What follows later, each from a second on: 20: drum and bass; 40: piano. Without a prompt it "
     "begins at 0."
 )
+FADE_WORDS = "Seconds in which it falls silent at its end."
 BLEND_WORDS = "Seconds in which each change of the schedule takes over; 0: at once."
 
 
@@ -146,6 +151,8 @@ class Request:
     variations: int = 1
     automation: str = ""
     """guidance, temperature and top-k over time; empty: they stay"""
+    overlap_s: float = 0.0
+    """of the last window that the next one hears; 0: as usual"""
     schedule: str = ""
     """what is followed later, as `prompts.changes_of` reads it"""
     blend_s: float = 2.0
@@ -156,10 +163,10 @@ class Request:
     """in which it comes out of silence"""
     fade_s: float = 0.0
     """in which it falls silent at its end"""
+    ending: str = "cut"
+    """where it ends: at its length, or at a bar line before that"""
     melody: str = ""
     """the name of a sound file in the input folder, to follow; empty: none"""
-    audio_prompt: str = ""
-    """the same, to be continued: the music begins with it, and its length counts it"""
     style: str = ""
     """the same, to sound like"""
     style_guidance: float | None = None
@@ -219,6 +226,7 @@ def request_inputs() -> Mapping[str, InputSpec]:
         may_be_null=True,
         tooltip=f"Bring it to this loudness. {loudness.tooltip} Left out: as decoded.",
     )
+    found["fade_s"] = replace(found["fade_s"], default=0.0, tooltip=FADE_WORDS)
     guidance = found["style_guidance"]
     found["style_guidance"] = replace(
         guidance,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ...models.refused import Refused
+from ...nodes.fade import CUT
 from ...workflows.inputs import BadInput, InputSpec
 from ...workflows.media.audio import probe_audio
 from ..studio.recordings import check_alone, continued, looped, repainted
@@ -36,6 +37,8 @@ def joins_of(
         check_alone("repaint", {"variations": several, "automation": moves})
         return repainted(recording, repaint)
     if loop:
+        ends = values["ending"] != CUT
+        check_alone("loop", {"fade": bool(values["fade_s"]), "ending": ends})
         fields = looped(loop, values["bpm"], f"{values['prompt']} {values['schedule']}")
         duration.read_exactly(fields["duration_s"])
         return fields

@@ -8,8 +8,9 @@
 
 Source: the public description of these routes, docs/SERVICES.md of betweentwomidnights'
 audiocraft.cpp. Sound travels as WAV in base64. A request is answered at once with a session, which
-the plug-in asks for until the sound is there. Unlike there, what was sent comes back as it was, but
-for the last milliseconds before the new music (`app/studio/continuation.py`).
+the plug-in asks for until the sound is there. Unlike there, what was sent comes back as it was:
+what is listened to is a recording that is continued (`workflows/request.py`), and all before it is
+put in front again.
 """
 
 from __future__ import annotations
@@ -28,17 +29,16 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
-from ...models.refused import Refused
 from ...workflows.events import Event, NodeProgress
 from ...workflows.inputs import BadInput
 from ...workflows.media.audio import audio_bytes, read_audio, write_audio
 from ...workflows.registry import NodeClasses
-from ..studio.continuation import Continuation, frame_rate_of
 from ..studio.fields import plugin_fields, read_fields, request_of
 from ..studio.job import JobResult
 from ..studio.models import Offer, offers, permitted
 from ..studio.music import music_job, music_of
 from ..studio.queue import JobHandle, JobQueue
+from ..studio.recordings import continued
 from ..studio.settings import AppSettings
 from .answers import ApiError, explained
 from .reading import is_local, read_body
@@ -176,14 +176,10 @@ class Plugin:
         values = self._read(session.values)
         offer = self._offer(values["model"])
         sound, rate = read_audio(session.sound)
-        place = Continuation.of(
-            sound.shape[1], rate, values["prompt_s"], frame_rate_of(offer.source), session.at_start
-        )
-        if values["duration_s"] <= place.prompt_s:
-            expected = f"more than the {place.prompt_s:g} s that are listened to"
-            raise Refused("duration", got=values["duration_s"], expected=expected)
-        louder = write_audio(session.folder / PROMPT, sound[:, place.begin : place.end], rate)
-        values |= {"model": offer.name, "audio_prompt": PROMPT}
+        begin, end = _listened(sound.shape[1], round(values["prompt_s"] * rate), session.at_start)
+        heard = session.folder / PROMPT
+        louder = write_audio(heard, sound[:, begin:end], rate)
+        values |= {"model": offer.name, **continued(heard, None, values["duration_s"])}
         request = request_of(values)
         session.seed = request.seed
         job = music_job(
@@ -194,9 +190,11 @@ class Plugin:
         )
 
         def finish(result: JobResult) -> str:
+            import torch
+
             music = music_of(job, result)
-            whole = place.joined(sound, music.waveform[0] / louder, music.sample_rate)
-            return _encoded(whole, rate, music.tags[0])
+            whole = torch.cat([sound[:, :begin], music.waveform[0] / louder], dim=1)
+            return _encoded(whole, music.sample_rate, music.tags[0])
 
         session.handle = self._queue.submit("juce", job, listener=session.listen, then=finish)
 
@@ -237,6 +235,12 @@ class Plugin:
 
     def _forget(self, session: PluginSession) -> None:
         shutil.rmtree(session.folder, ignore_errors=True)
+
+
+def _listened(samples: int, wanted: int, at_start: bool) -> tuple[int, int]:
+    """The first or the last so many samples of a sound, or all of a shorter one."""
+    length = min(wanted, samples)
+    return (0, length) if at_start else (samples - length, samples)
 
 
 def _status(session: PluginSession) -> dict[str, Any]:

@@ -30,6 +30,7 @@ from starlette.types import Receive, Scope, Send
 
 from ... import __version__
 from ...models.weights.adapter_places import found_adapters
+from ...nodes.fade import CUT
 from ...nodes.host import Interrupted, model_folders
 from ...workflows.media.formats import FORMATS, ZIP_TYPE
 from ...workflows.registry import node_classes
@@ -357,6 +358,8 @@ def _check_streams(values: Mapping[str, Any]) -> None:
         "a loudness": values.get("loudness_lufs") is not None,
         "audio": bool(values.get("recording")),
         "a loop": bool(values.get("bars")),
+        "a fade": bool(values.get("fade_s")),
+        "an ending": values.get("ending", CUT) != CUT,
     }
     for got, is_there in late.items():
         if is_there:

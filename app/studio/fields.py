@@ -17,7 +17,6 @@ from ...models.config import MAX_DURATION_S, MAX_PARTS
 from ...models.quoting import one_line, shown
 from ...workflows.inputs import BadInput, InputSpec
 from ...workflows.media.formats import FORMATS
-from ...workflows.registry import NodeSpecs
 from ...workflows.request import Request, request_inputs, seed_for
 from .settings import AppSettings
 
@@ -45,21 +44,17 @@ def terminal_fields() -> dict[str, InputSpec]:
     fields = _fields(model_words="pocket, a folder, or a hub id such as facebook/musicgen-small.")
     del fields["prompt"]  # an argument, which may be empty
     del fields["loras"]  # --lora, as often as wanted
-    return _named(fields, "duration_s blend_s loudness_lufs")
+    return _named(fields, "duration_s blend_s loudness_lufs overlap_s fade_s")
 
 
 def row_fields() -> dict[str, InputSpec]:
     """Of a row of `musicgraph batch`: what `musicgraph generate` takes, by the same names."""
-    from ...nodes import NODE_CLASS_MAPPINGS
-
     fields = _fields(model_words="pocket, a folder, or a hub id such as facebook/musicgen-small.")
-    fade = NodeSpecs(NODE_CLASS_MAPPINGS)["AudioFade"].inputs["fade_out"]
     fields["prompt"] = replace(fields["prompt"], required=False, default="")
     fields["melody"] = _file("melody", "A sound whose tune the music follows.")
     fields["style"] = _file("style", "A sound to sound like.")
-    fields["fade_s"] = replace(fade, name="fade_s", required=False, default=0.0, has_default=True)
     fields["format"] = choice("format", tuple(FORMATS), "The kind of file.")
-    return _named(fields, "duration_s blend_s loudness_lufs fade_s")
+    return _named(fields, "duration_s blend_s loudness_lufs overlap_s fade_s")
 
 
 def _file(name: str, words: str) -> InputSpec:
@@ -88,7 +83,7 @@ def all_fields(settings: AppSettings) -> dict[str, InputSpec]:
         "or FLAC leaves its length open then, and some programs cannot read such a FLAC whole.",
     )  # fmt: skip
     fields |= _join_fields()
-    return _named(fields, "duration_s blend_s")
+    return _named(fields, "duration_s blend_s overlap_s fade_s")
 
 
 def _join_fields() -> dict[str, InputSpec]:
@@ -172,7 +167,7 @@ def page_fields(settings: AppSettings) -> dict[str, InputSpec]:
     )
     fields["variations"] = fields["variations"].narrowed(maximum=MAX_VARIATIONS)
     fields["cfg"] = replace(fields["cfg"], name="guidance")
-    return _named(fields, "duration_s blend_s loudness_lufs")
+    return _named(fields, "duration_s blend_s loudness_lufs overlap_s fade_s")
 
 
 def choice(name: str, among: tuple[str, ...], words: str, default: str | None = None) -> InputSpec:

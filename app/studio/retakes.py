@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ...models.refused import Refused
-from .wishes import Wish, missed
+from ...models.wishes import Wish, distance, missed
 
 if TYPE_CHECKING:
     from ...models.analysis import Analysis
@@ -35,7 +35,7 @@ class MeasuredTake:
     @property
     def distance(self) -> tuple[int, float]:
         """Fewest unfulfilled wishes first, then how far off these are."""
-        return len(self.missed), sum(self.missed.values())
+        return distance(self.missed)
 
     def facts(self) -> dict[str, Any]:
         return {

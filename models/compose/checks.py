@@ -51,10 +51,11 @@ def checked_overlap(overlap: int | None, config: LMConfig) -> int:
     if overlap is None:
         return max(least, round(OVERLAP_SHARE * config.window_frames))
     if not least <= overlap <= most:
+        rate = config.frame_rate
         raise Refused(
             "overlap",
-            got=f"{overlap} frames",
-            expected=f"{least} to {most}",
+            got=f"{overlap / rate:g} s",
+            expected=f"{least / rate:g} to {most / rate:g} s, less than a window",
             remedy="choose a value in that range",
         )
     return overlap

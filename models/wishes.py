@@ -17,12 +17,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ...models.quoting import one_line, shown
-from ...models.refused import Refused
-from ...models.tonality import MODES, Key, read_key
+from .quoting import one_line, shown
+from .refused import Refused
+from .tonality import MODES, Key, read_key
 
 if TYPE_CHECKING:
-    from ...models.analysis import Analysis
+    from .analysis import Analysis
 
 EXAMPLE = "such as --until 'tempo=120+-3 key=Dm drums'"
 MAX_CHARACTERS = 200
@@ -115,6 +115,11 @@ def missed(wishes: tuple[Wish, ...], heard: Analysis) -> dict[str, float]:
     """The wishes that are not fulfilled, by their text, with how far off each is: 0 … 1."""
     found = {wish.text: wish.missed_by(heard) for wish in wishes}
     return {text: off for text, off in found.items() if off > 0}
+
+
+def distance(missed: dict[str, float]) -> tuple[int, float]:
+    """By which the closest take is the least: fewest wishes missed first, then how far off."""
+    return len(missed), sum(missed.values())
 
 
 # ---------------------------------------------------------------- reading
