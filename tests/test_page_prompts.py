@@ -1,7 +1,8 @@
 """Graphs made by us, and what ComfyUI's page (frontend 1.58.1) posts for each: ours is the same.
 
 `graphs/NAME.json` has both. They were made by a script, loaded into the page with the nodes that
-are registered here, and are kept as it posted them.
+are registered here, and are kept as it posted them; those whose name begins with `made` were made
+in the page itself, by its own functions.
 """
 
 import json
@@ -61,8 +62,8 @@ def _one_number(value):
 
 def that_can_run(prompt):
     """The server refuses an output of which a part is muted; ours leaves it out."""
-    without = [i for i, node in prompt.items() if "Save" in node["class_type"]]
-    cut_off = [i for i in without if "audio" not in prompt[i]["inputs"]]
+    savers = [i for i, node in prompt.items() if "Save" in node["class_type"]]
+    cut_off = [i for i in savers if not {"audio", "video"} & prompt[i]["inputs"].keys()]
     return {node_id: node for node_id, node in prompt.items() if node_id not in cut_off}
 
 
