@@ -47,7 +47,7 @@ def test_one_press_goes_on_from_where_a_take_ends(visit, size):
     someone = visit(size=size)
     row = made(someone)
     first = take_of(someone, row)
-    button(row, "Go on for 10 seconds").click()
+    button(row, "+10 s: go on").click()
     plays(someone, "run ", at=1.9)
     longer = take_of(someone, newest(someone, 1))
     assert (longer["duration_s"], longer["of"]) == (14, first["id"])

@@ -74,6 +74,17 @@ def test_a_model_that_would_be_downloaded_is_not_warmed(queue, monkeypatch, tmp_
     assert not warm_up.is_going and not queue.busy()
 
 
+def test_a_model_that_cannot_be_used_does_not_keep_the_server_from_starting(
+    tiny_settings, queue, tmp_path
+):
+    (tmp_path / "models/tiny/config.json").write_text("no JSON")
+    warm_up = WarmUp(queue, tiny_settings)
+    warm_up.start()
+    while warm_up.is_going:
+        time.sleep(0.02)
+    assert warm_up.look() == {"is_going": False, "status": ""}
+
+
 def test_the_page_is_answered_in_its_first_minute(tiny_settings):
     with TestClient(serve.build_server(tiny_settings), base_url="http://127.0.0.1") as client:
         assert client.get("/page/start").json() == {"is_going": False, "status": ""}

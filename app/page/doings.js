@@ -180,7 +180,7 @@
     }
     const once = () => hasWords && press("More like this", () => make(row, "more", {}));
     const longer = seconds => press(`+${seconds} s`, () => make(row, "continue", {seconds}),
-      {"aria-label": `Go on for ${seconds} seconds`});
+      {"aria-label": `+${seconds} s: go on`});
     const main = [once(), longer(10), longer(30), opens("Go on with other words …", goOn),
       hasWords && opens("Change a word …", vary), opens("Make a part anew …", anew),
       opens("Loop …", loop), opens("Trim, fade, loudness …", cut)];

@@ -73,7 +73,7 @@ def draw_graph(graph: Graph, classes: NodeClasses, marks: Mapping[str, str] | No
         else ""
     )
     return (
-        f'<div class="mg-graph" tabindex="0" role="img" aria-label="{names}">'
+        f'<div class="mg-graph" tabindex="0" role="group" aria-label="{names}">'
         f'<svg viewBox="{_view(boxes, wires)}">{"".join(map(_draw_wire, wires))}'
         f"{''.join(shapes)}</svg></div>{more}"
     )

@@ -150,7 +150,7 @@
       parts.marks.shown = texts;
     }
     const markButton = (index, time) => press(`${MARKS[index]} ${time}`, () => deck.goBack(index),
-      {"aria-label": `Go on from ${MARKS[index]}, ${time}`});
+      {"aria-label": `${MARKS[index]} ${time}: go on from here`});
 
     const status = text => { parts.status.textContent = text; };
     function figures() {

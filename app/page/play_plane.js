@@ -126,7 +126,7 @@
         button.hidden = !text.trim();
         button.lastChild.textContent = text;
         button.style.setProperty("--mgp-share", counts[index]);
-        button.setAttribute("aria-label", `Place ${index + 1}: ${text}, ${percent} %`);
+        button.setAttribute("aria-label", `${index + 1} ${text}: ${percent} %`);
       });
       this.counts = counts;
       this._note(point);

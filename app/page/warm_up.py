@@ -14,12 +14,14 @@ import time
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from ...models.refused import Refused
 from ...nodes.host import Interrupted, default_device
 from ...workflows.events import AudioChunk, Event, NodeStarted
+from ...workflows.problems import WorkflowError
 from ...workflows.registry import node_classes
 from ...workflows.request import SAMPLER, Request
-from ..studio.job import JobResult
-from ..studio.models import permitted
+from ..studio.job import Job, JobResult
+from ..studio.models import Offer, permitted
 from ..studio.music import Music, music_job, music_of
 from ..studio.queue import JobHandle, JobQueue
 from .live import LiveSound
@@ -56,12 +58,11 @@ class WarmUp:
         offer = permitted(self._settings, "")
         if not offer.on_disk:
             return
-        request = Request(
-            prompt="music", model=offer.name, duration_s=LENGTH_S, loudness_lufs=LOUDNESS_LUFS
-        )
-        job = music_job(
-            request, node_classes(), named_models={offer.name: offer.source}, stream=True
-        )
+        try:
+            job = _job(offer)
+        except (Refused, WorkflowError) as error:  # the first press meets it again, and says it
+            log.warning("the model cannot be tried: %s", error)
+            return
         self._status, self._began_at = JobStatus.of(job), time.monotonic()
 
         def written(result: JobResult) -> Music:
@@ -78,7 +79,8 @@ class WarmUp:
             share = self._status.node_share or None
         passed = f" · {time.monotonic() - self._began_at:.0f} s"
         words = "the model is being loaded; you can write meanwhile"
-        if self._must_compile:
+        if self._must_compile:  # of which nobody knows how far it is
+            share = None
             words = "its engine is compiled for this processor, once: about 13 s of one core"
         return note("The server has just started", words + passed, share=share, busy=True)
 
@@ -105,6 +107,13 @@ class WarmUp:
             log.info("ready after %.1f s", time.monotonic() - self._began_at)
         elif not isinstance(error, Interrupted):  # the first press meets it again, and says it
             log.warning("the model could not be tried: %s", error)
+
+
+def _job(offer: Offer) -> Job:
+    request = Request(
+        prompt="music", model=offer.name, duration_s=LENGTH_S, loudness_lufs=LOUDNESS_LUFS
+    )
+    return music_job(request, node_classes(), named_models={offer.name: offer.source}, stream=True)
 
 
 def _written(music: Music) -> Music:
