@@ -88,7 +88,7 @@ def test_what_was_played_is_kept_as_a_take_and_a_mark_is_gone_back_to(visit, sit
     someone.page.click(".mgp-record")
     plays(someone, 3)
     someone.page.keyboard.press("m")
-    mark = someone.page.get_by_role("button", name="Go on from A")
+    mark = someone.page.get_by_role("button", name="go on from here")
     mark.wait_for()
     someone.page.locator("#mgp-energy").fill("2")
     plays(someone, 4)
