@@ -115,6 +115,7 @@ class PageRun:
             "x_real_time": x_real_time,
             "duration_s": self.request.duration_s,
             "begin_s": self.begin_s,
+            "variations": self.request.variations,
             "title": self.title,
             **shown,
         }

@@ -201,7 +201,7 @@
     Object.assign(run.source, {duration: now.duration_s, title: now.title.slice(0, 60),
       peaks: now.peaks});
     if (!run.live) {
-      run.live = liveRow(run.source);
+      run.live = liveRow(run.source, now.variations);
       document.getElementById("mg-takes")?.before(run.live);
     }
     if (run.isOwn && !run.heard && mayBegin(now)) {
@@ -216,10 +216,11 @@
     const made = now.peaks.length / 10, left = Math.max(0, now.duration_s - made);
     return made >= now.begin_s + LEAST_S && left / Math.max(now.x_real_time, 1e-3) <= now.duration_s - LEAST_S;
   }
-  function liveRow(source) {
+  function liveRow(source, variations = 1) {
+    const said = variations > 1 ? `while it is made: the first of ${variations}` : "while it is made";
     const drawn = wave(source);
     const title = element("div", {class: "mg-open"}, element("b", {}, source.title),
-      element("span", {}, "while it is made"));
+      element("span", {}, said));
     const whole = element("article", {class: "mg-take mg-live"},
       element("div", {class: "mg-row-head"}, playButton(source), title), drawn);
     return Object.assign(whole, {wave: drawn});
