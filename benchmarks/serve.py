@@ -1,8 +1,9 @@
 """A real server, asked over HTTP by several listeners at once.
 
-    together   so many at once, streaming, each with its own text and seed: how soon each has sound,
-               how fast it comes, whether it is the same samples as when asked alone, and what a
-               second of music costs the server, in processor time too
+    together   so many at once, streaming or, with `--files`, each as a file; each with its own text
+               and seed: how soon each has sound, how fast it comes, whether it is the same samples
+               as when asked alone, and what a second of music costs the server, in processor time
+               too
     traffic    they come and go at random, some leave in the middle, some read slowly: errors,
                memory, and how soon there was sound
 
@@ -117,12 +118,17 @@ def _wait_for(process: subprocess.Popen[bytes], port: int) -> None:
 
 
 def listen(
-    server: Server, seed: int, duration_s: float, leave_at_s: float = 0.0, slow_s: float = 0.0
+    server: Server,
+    seed: int,
+    duration_s: float,
+    leave_at_s: float = 0.0,
+    slow_s: float = 0.0,
+    stream: bool = True,
 ) -> Heard:
     """`leave_at_s`: closes the connection when it has so much; `slow_s`: waits between pieces."""
     heard, digest, size, rate = Heard(), hashlib.sha256(), 0, 0
     began = played_from = time.monotonic()
-    body, url = server.ask(seed, duration_s, stream=True), f"{server.address}/v1/generate"
+    body, url = server.ask(seed, duration_s, stream=stream), f"{server.address}/v1/generate"
     with httpx.stream("POST", url, json=body, timeout=PATIENCE_S) as answer:
         heard.status = answer.status_code
         for piece in answer.iter_raw() if heard.status == 200 else ():
@@ -142,6 +148,8 @@ def listen(
             time.sleep(slow_s)
     heard.took_s = time.monotonic() - began
     heard.music_s, heard.digest = size / max(1, rate), digest.hexdigest()
+    if not stream:  # a file has its graph, too
+        heard.music_s = duration_s
     return heard
 
 
@@ -155,11 +163,13 @@ def _facts(header: bytes) -> tuple[int, int]:
 # ---------------------------------------------------------------- together
 
 
-def measure_together(server: Server, count: int, duration_s: float, solo: bool) -> dict[str, Any]:
+def measure_together(
+    server: Server, count: int, duration_s: float, solo: bool, stream: bool
+) -> dict[str, Any]:
     found: dict[int, Heard] = {}
 
     def one(seed: int) -> None:
-        found[seed] = listen(server, seed, duration_s)
+        found[seed] = listen(server, seed, duration_s, stream=stream)
 
     server.make(10_000 + count, 0.1)
     threads = [threading.Thread(target=one, args=(seed,)) for seed in range(count)]
@@ -181,15 +191,15 @@ def measure_together(server: Server, count: int, duration_s: float, solo: bool) 
         "load": os.getloadavg()[0],
     }
     if solo:
-        told["the same as alone"] = _same_alone(server, found, duration_s)
+        told["the same as alone"] = _same_alone(server, found, duration_s, stream)
     return told
 
 
-def _same_alone(server: Server, found: dict[int, Heard], duration_s: float) -> bool:
+def _same_alone(server: Server, found: dict[int, Heard], duration_s: float, stream: bool) -> bool:
     same = True
     for seed, heard in found.items():
         server.make(20_000 + seed, 0.1)
-        same &= listen(server, seed, duration_s).digest == heard.digest
+        same &= listen(server, seed, duration_s, stream=stream).digest == heard.digest
     return same
 
 
@@ -294,6 +304,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--listeners", type=int, nargs="+", default=[1, 2, 4])
     parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--files", action="store_true", help="whole files, to whom nobody listens")
     parser.add_argument("--not-alone", action="store_true", help="no comparison with solo runs")
     asked = parser.parse_args()
     most = max(asked.listeners)
@@ -302,8 +313,8 @@ def main() -> None:
         if asked.what == "traffic":
             found: Any = measure_traffic(server, asked.seconds, most)
         else:
-            solo = not asked.not_alone
-            found = [measure_together(server, n, asked.seconds, solo) for n in asked.listeners]
+            how = not asked.not_alone, not asked.files
+            found = [measure_together(server, n, asked.seconds, *how) for n in asked.listeners]
     print(json.dumps(found))
 
 

@@ -26,7 +26,7 @@ GROWTH = 0.2
 """what one more costs, of what the first one does, before it has been seen"""
 
 
-class Progress:
+class MusicMade:
     """How much music one job has made, and when; over the last `LOOK_BACK_S`."""
 
     def __init__(self, is_heard: bool):
@@ -60,23 +60,23 @@ class Pace:
     def __init__(self, clock: Callable[[], float] = time.monotonic):
         self._clock = clock
         self._lock = threading.Lock()  # guards all that follows
-        self._at_work: list[Progress] = []
+        self._at_work: list[MusicMade] = []
         self._costs: dict[int, tuple[float, float]] = {}
         """by how many were at work: what it was, and when"""
 
-    def join(self, is_heard: bool) -> Progress:
-        one = Progress(is_heard)
+    def join(self, is_heard: bool) -> MusicMade:
+        one = MusicMade(is_heard)
         with self._lock:
             self._at_work.append(one)
             self._begin_anew()
         return one
 
-    def leave(self, one: Progress) -> None:
+    def leave(self, one: MusicMade) -> None:
         with self._lock:
             self._at_work.remove(one)
             self._begin_anew()
 
-    def note(self, one: Progress, music_s: float) -> None:
+    def note(self, one: MusicMade, music_s: float) -> None:
         """So much of its music is made by now."""
         with self._lock:
             one.note(self._clock(), music_s)
