@@ -6,6 +6,7 @@ music and spectrum are what sounds. Needs playwright, Chromium (on PATH, or its 
 and ffmpeg.
 """
 
+import datetime
 import math
 import os
 import shutil
@@ -29,7 +30,7 @@ STILLS = (
     (DESK, "light", "play-light.jpg"),
     (PHONE, "light", "play-phone.jpg"),
 )
-STEP_MS, PICTURES, RATE = 125, 48, 8
+STEP_MS, PICTURES, RATE = 125, 40, 8
 """of the film: the page's time between two pictures, how many, and how many a second"""
 
 
@@ -42,6 +43,7 @@ def playing(browser: Browser, address: str, size: dict, scheme: str, scale: floa
     page.click(".mgp-go")
     page.wait_for_function("MusicGraph.play.sound.received > 8")
     page.clock.install()
+    page.clock.pause_at(datetime.datetime.now() + datetime.timedelta(seconds=5))
     page.evaluate(AFRESH)
     page.add_style_tag(content=".mgp-figures { visibility: hidden }")  # of a machine that films
     return page
