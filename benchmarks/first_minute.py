@@ -65,8 +65,8 @@ def answers(address: str) -> float:
 
 def pressed(page: Page) -> dict:
     page.evaluate(WATCH)
-    page.wait_for_function("window.heard > 0", timeout=PATIENCE_S * 1000)
-    page.wait_for_selector("#mg-status .mg-note.done", timeout=PATIENCE_S * 1000)
+    page.wait_for_function("window.heard > 0")
+    page.wait_for_selector("#mg-status .mg-note.done")
     words, heard = page.evaluate("[window.words, window.heard]")
     times = [at for at, said in words if said and at <= heard] + [heard]
     gaps = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
@@ -84,9 +84,10 @@ def measured(address: str) -> dict:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=FLAGS)
         page = browser.new_page()
+        page.set_default_timeout(PATIENCE_S * 1000)
         began = time.monotonic()
         page.goto(address)
-        page.wait_for_selector("#mg-generate[aria-disabled=false]", timeout=PATIENCE_S * 1000)
+        page.wait_for_selector("#mg-generate[aria-disabled=false]")
         interactive_s = time.monotonic() - began
         page.fill("#mg-prompt textarea", "a calm piano")
         cold = pressed(page)
