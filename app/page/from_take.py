@@ -79,7 +79,7 @@ class Wanted:
 def read_doing(given: Mapping[str, Any]) -> dict[str, Any]:
     """What is to be done, checked: `how`, one of `doings`, and its values. Raises Refused."""
     how = given.get("how")
-    if how not in doings():
+    if not isinstance(how, str) or how not in doings():
         expected = f"one of {', '.join(doings())}"
         raise Refused("what to do with this take", got="another thing", expected=expected)
     doing = {"how": how}
