@@ -42,12 +42,14 @@
 
   // ------------------------------------------------------------------ saying it
   let told = null, isSending = false, sentAt = 0, changedAt = -GESTURE_MS, waiting = [];
+  let isHeld = false;
   const delays = [];        // from a gesture to its sound, in ms
 
-  /** Before a change: one gesture is one step back, however many changes it was. */
+  /** Before a change: one gesture is one step back, however many changes it was. While a hand
+      holds something it is the same gesture, however long it rests. */
   function gesture() {
     const now = performance.now();
-    if (now - changedAt > GESTURE_MS) past.push(before.settings);
+    if (!isHeld && now - changedAt > GESTURE_MS) past.push(before.settings);
     past.splice(0, past.length - MAX_PAST);
     changedAt = now;
   }
@@ -65,6 +67,7 @@
   }
   /** Something is set by hand: `change` sets it. */
   function by(change) {
+    isHeld = false;
     gesture();
     change();
     plane.show();
@@ -291,7 +294,11 @@
     asFirst: () => by(() => restore({...FRESH, volume: state.volume, model: state.model}))};
 
   whenThere("mg-play", parent => {
-    plane = deck.plane = new MusicGraph.Plane(state, () => { gesture(); changed(); });
+    plane = deck.plane = new MusicGraph.Plane(state, isEnd => {
+      gesture();
+      isHeld = !isEnd;
+      changed();
+    });
     controls = MusicGraph.playControls(deck, parent);
     addEventListener("keydown", keys);
     addEventListener("pagehide", () => sound.stop());
