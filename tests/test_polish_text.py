@@ -1,5 +1,6 @@
 """Teaching words from text alone: what the decoder reads is compared, the text side changes."""
 
+import random
 import sys
 from pathlib import Path
 
@@ -10,9 +11,13 @@ from tiny import write_tiny_checkpoint
 sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
 
 import polish_text  # noqa: E402
-from polish_text import Listener, Polisher, PolishSettings, small_letters, widen_embeddings  # noqa: E402
+from guided_kl import GuidedMusic, HeardSettings  # noqa: E402
+from polish_text import Polisher, PolishSettings  # noqa: E402
+from text_side import Listener, deepen, small_letters, widen_embeddings  # noqa: E402
 
 SMALL = PolishSettings(rows=8, pooled=2, recorded_rows=2, recorded_frames=12, warmup_steps=2)
+HEARD = HeardSettings(wishes=6, held_out=2, rows=2)
+MUSIC = torch.randint(64, (6, 4, 9), generator=torch.Generator().manual_seed(1))
 
 
 @pytest.fixture
@@ -20,6 +25,8 @@ def source(tmp_path, monkeypatch):
     folder = tmp_path / "model"
     write_tiny_checkpoint(folder)
     monkeypatch.setattr(polish_text, "PolishSettings", lambda: SMALL)
+    monkeypatch.setattr(polish_text, "HeardSettings", lambda: HEARD)
+    monkeypatch.setattr(polish_text, "record_music", lambda *_: MUSIC)
     monkeypatch.setattr(polish_text, "irrelevant_words", lambda: ["zebra", "teapot"])
     monkeypatch.setattr(polish_text, "words_to_know", lambda: (["drums", "piano"], []))
     return folder
@@ -58,6 +65,40 @@ def test_known_pieces_keep_their_embeddings(tmp_path):
     table = model.text_encoder.shared.weight
     assert table[:, 0].tolist()[:2] == [2.0, 1.0] and table[3, 0] == 1.0
     assert model.text_encoder.shared is model.text_encoder.encoder.embed_tokens
+
+
+def test_layers_that_are_added_change_nothing_at_first(tmp_path):
+    model = write_tiny_checkpoint(tmp_path)
+    ids = torch.randint(2, 20, (2, 6))
+    before = model.text_encoder(input_ids=ids).last_hidden_state
+    layers = len(model.text_encoder.encoder.block)
+    deepen(model, layers + 2)
+    assert len(model.text_encoder.encoder.block) == model.config.text_encoder.num_layers
+    torch.testing.assert_close(model.text_encoder(input_ids=ids).last_hidden_state, before)
+
+
+def test_music_diverges_by_what_its_words_say_otherwise_and_not_else(tmp_path):
+    decoder = write_tiny_checkpoint(tmp_path).decoder.requires_grad_(False)
+    music = GuidedMusic(decoder, MUSIC, 5, HEARD)
+    pairs, columns = music.draw(random.Random(1), ["zebra"])
+    assert len(pairs) == HEARD.rows and columns.shape == (HEARD.rows, 4, 9 + 4)
+    mask = torch.ones(HEARD.rows, 3, dtype=torch.long)
+    said, other = (torch.randn(HEARD.rows, 3, 32) for _ in range(2))
+    wanted = other.clone().requires_grad_()
+    assert abs(float(music.divergence((said, mask), (said, mask), columns))) < 1e-6
+    apart = music.divergence((wanted, mask), (said, mask), columns)
+    apart.backward()
+    nearer = (wanted - 0.1 * wanted.grad).detach()
+    assert 0 < float(music.divergence((nearer, mask), (said, mask), columns)) < apart.item()
+
+
+def test_music_that_is_held_out_is_never_trained_on(tmp_path):
+    music = GuidedMusic(write_tiny_checkpoint(tmp_path).decoder, MUSIC, 5, HEARD)
+    rng, drawn = random.Random(1), {}
+    for held in (False, True):
+        many = [one for _ in range(30) for one in music.draw(rng, [], held)[1]]
+        drawn[held] = {tuple(one.flatten().tolist()) for one in many}
+    assert (len(drawn[False]), len(drawn[True])) == (4, 2) and not drawn[False] & drawn[True]
 
 
 def test_training_brings_the_prompt_nearer_to_its_caption_and_leaves_the_decoder_alone(source):
