@@ -56,7 +56,7 @@ def live(
     prompt: Annotated[str, typer.Argument(help="What it begins with, or a mix.")],
     model: Model = "",
     seed: Seed = -1,
-    blend: Blend = 2.0,
+    blend: Blend = 0.0,
     parts: Parts = 2,
     duration: Length = None,
     graph: Graph = None,

@@ -19,6 +19,7 @@ from http_api import SOON, error_of, local
 from musicgraph import cli
 from musicgraph.app.http.live import MAX_BACKLOG, SoundListener
 from musicgraph.app.http.routes import build_api
+from musicgraph.app.studio.fields import live_fields
 from musicgraph.app.studio.music import make_music, music_job
 from musicgraph.app.studio.performance import Performance, loaded_model
 from musicgraph.app.studio.queue import JobQueue
@@ -270,6 +271,10 @@ def test_saying_nothing_is_refused_and_minus_one_draws_a_seed():
         read_said({})
     drawn = read_said({"seed": -1}).seed
     assert drawn is not None and 0 <= drawn < 2**32
+
+
+def test_what_is_said_takes_over_at_once_unless_a_blend_is_asked_for():
+    assert live_fields(AppSettings())["blend_s"].default == 0
 
 
 def test_words_are_put_together_so_that_they_are_read_as_the_same():

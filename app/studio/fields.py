@@ -122,6 +122,7 @@ def live_fields(settings: AppSettings) -> dict[str, InputSpec]:
         fields["duration_s"], maximum=longest, tooltip=words, may_be_null=not settings.api_keys,
         default=MAX_DURATION_S if settings.api_keys else None,
     )  # fmt: skip
+    fields["blend_s"] = replace(fields["blend_s"], default=0.0)  # what is said shall be heard
     fields["parts"] = InputSpec(
         "parts", "INT", required=False, default=2, has_default=True, minimum=1, maximum=MAX_PARTS,
         tooltip="How many texts may be mixed at once; each costs a row.",
