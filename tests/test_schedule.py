@@ -97,7 +97,7 @@ def test_after_a_blend_the_rows_hear_the_new_alone(hall):
     assert [branch.weight for branch in during] == [1.5, 1.5]
     assert [branch.conditioning.texts[0] for branch in during] == list(TEXTS[:2])
     (((*after, away),),) = rows.at(turn, 20, 3.0)
-    assert [branch.weight for branch in (*after, away)] == [0, 3, -2]
+    assert [branch.weight for branch in (*after, away)] == [3, 0, -2], "of what was told last"
     assert {branch.conditioning.texts[0] for branch in after} == {TEXTS[1]}
 
 

@@ -59,19 +59,12 @@ class Turn:
     since: int = 0
     """its first frame"""
     before: Direction | None = None
-    bank: int = 0
-    """which of two sets of rows hears `now`; the other heard what was before"""
 
     def followed_by(self, direction: Direction, frame: int) -> Turn:
-        """A change at once is heard by the same rows; a blend goes over to the others.
-
-        What says the same is only drawn otherwise: a blend under way goes on.
-        """
+        """What says the same is only drawn otherwise: a blend under way goes on."""
         if direction.says_the_same_as(self.now):
             return replace(self, now=replace(direction, blend_frames=self.now.blend_frames))
-        if not direction.blend_frames:
-            return Turn(direction, frame, bank=self.bank)
-        return Turn(direction, frame, self.now, 1 - self.bank)
+        return Turn(direction, frame, self.now if direction.blend_frames else None)
 
     @property
     def whole_from(self) -> int:

@@ -4,11 +4,14 @@ Models that hear text in layers of their own can be told another one between two
 its past then:
 
     bank 0    a row for each prompt of what is followed
-    bank 1    the same, where something is blended in: it goes over to the new, bank 0 stays
+    bank 1    the same, where something is blended in: it goes over to the new at once, bank 0
+              when the blend is over
     away      a row for each negative, or for nothing, where there is guidance
 
-A bank that is not in use hears what the other hears, and counts nothing; so a blend begins with the
-same past on both sides, and one of no frames is a change at once.
+Outside a blend bank 1 hears what bank 0 hears, and counts nothing; so a blend begins with the same
+past on both sides, and one of no frames is a change at once. What counts behind a blend is bank 0,
+which has just been told: a row that had the new words while the old music went on has learnt to
+keep to that music.
 
 Models that read their conditioning first have, for everything that is followed within a window, a
 slot for each prompt, with its own negatives: so a prefix is as long as it is alone, whatever comes
@@ -144,14 +147,10 @@ class TextRows:
         return tuple((self._item(i, turn, share, cfg),) for i in items)
 
     def _item(self, item: int, turn: Turn, share: float, cfg: float) -> Branches:
-        heard = [(turn.now.sides[item], share)]
+        heard = [(turn.now.sides[item], share), (turn.now.sides[item], 0.0)][: self._banks]
         if turn.before is not None and share < 1:
-            heard.append((turn.before.sides[item], 1 - share))
-        elif self._banks == 2:
-            heard.append((turn.now.sides[item], 0.0))
+            heard = [(turn.before.sides[item], 1 - share), (turn.now.sides[item], share)]
         banks = [self._prompts(sides, part, _strength(sides, cfg)) for sides, part in heard]
-        if len(banks) == 2 and turn.bank == 1:
-            banks.reverse()
         return (*(branch for bank in banks for branch in bank), *self._away(item, heard, cfg))
 
     def _prompts(self, sides: Sides, part: float, strength: float) -> list[Branch]:
