@@ -27,12 +27,13 @@ FLAGS = [
 PATIENCE_S = 600
 WATCH = """() => {
   window.words = [];
-  const press = performance.now();
+  const press = performance.now(), before = MusicGraph.sound.key;
   const look = () => {
     const said = document.getElementById("mg-status").innerText;
     const last = window.words.at(-1);
     if (!last || last[1] !== said) window.words.push([(performance.now() - press) / 1000, said]);
-    if (!window.heard && MusicGraph.sound.position > 0.01) {
+    const isNew = MusicGraph.sound.key !== before;
+    if (!window.heard && isNew && MusicGraph.sound.position > 0.01) {
       window.heard = (performance.now() - press) / 1000;
     }
     requestAnimationFrame(look);
