@@ -27,7 +27,6 @@ AFRESH = "Object.assign(MusicGraph.play.plane, {trail: [], ridges: [], rings: []
 """what was drawn by another clock"""
 STILLS = (
     (DESK, "dark", "play.jpg"),
-    (DESK, "light", "play-light.jpg"),
     (PHONE, "light", "play-phone.jpg"),
 )
 STEP_MS, PICTURES, RATE = 125, 40, 8
