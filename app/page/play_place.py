@@ -136,6 +136,9 @@ class PlayPlace:
             stream.put(data)
         for stream in behind:
             stream.end()
+        if behind and not streams:
+            self.place.leave(self._hear)
+            self.watch()
 
     def _state(self) -> dict[str, Any]:
         performance = self.place.performance

@@ -90,8 +90,8 @@ class _Plays:
             try:
                 async for piece in stream.each():
                     yield piece
-            finally:
-                await run_in_threadpool(playing.leave, stream)
+            finally:  # without waiting: who has left has this task cancelled
+                playing.leave(stream)
 
         headers = {**NOT_KEPT, "x-accel-buffering": "no"}
         return StreamingResponse(pieces(), headers=headers, media_type=STREAM_TYPE)
