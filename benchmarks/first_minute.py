@@ -28,7 +28,9 @@ PATIENCE_S = 600
 WATCH = """() => {
   window.words = [];
   const press = performance.now(), before = MusicGraph.sound.key;
+  const mine = window.watch = {};
   const look = () => {
+    if (window.watch !== mine) return;
     const said = document.getElementById("mg-status").innerText;
     const last = window.words.at(-1);
     if (!last || last[1] !== said) window.words.push([(performance.now() - press) / 1000, said]);
