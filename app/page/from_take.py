@@ -65,7 +65,7 @@ def _otherwise(default: Any) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class PlannedTake:
     """A request whose sounds are paths, and what the take that comes of it will say of itself."""
 
     request: Request
@@ -113,7 +113,7 @@ def tempo_of(take: Take) -> float | None:
 
 def wanted_of(
     library: Library, take: Take, given: Mapping[str, Any], settings: AppSettings
-) -> Wanted:
+) -> PlannedTake:
     """Raises Refused for what cannot be done with this take, in words without nodes."""
     doing, source = read_doing(given), take.path
     request = _as_it_was_asked(library, take, doing, settings)
@@ -127,7 +127,7 @@ def wanted_of(
     title = take.note.title if not doing.get("prompt") else request.prompt
     kept = take.note.settings if doing["how"] == "cut" else _settings(request, settings)
     origin, asked = Origin(take.id, doing, title), replace(request, **around)
-    return Wanted(asked, origin, kept, max(0.0, begin_s - LEAD_S))
+    return PlannedTake(asked, origin, kept, max(0.0, begin_s - LEAD_S))
 
 
 def _settings(request: Request, settings: AppSettings) -> dict[str, Any]:
