@@ -2,8 +2,9 @@
 # docker run --rm -p 7860:7860 -v musicgraph-models:/models -v musicgraph-cache:/cache musicgraph
 FROM python:3.12-slim
 
-# torch for CPUs, a tenth as large. For a GPU: --build-arg TORCH_INDEX= , and run with --gpus all
-ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
+# --build-arg TORCH_INDEX=URL: an index that has torch for CPUs, a tenth as large as the usual one
+# (PyTorch's page "Get started" shows the address). With a GPU: none, and run with --gpus all
+ARG TORCH_INDEX=
 
 WORKDIR /srv/musicgraph
 COPY constraints.txt pyproject.toml README.md LICENSE ./

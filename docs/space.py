@@ -1,9 +1,11 @@
-"""Puts MusicGraph on a Hugging Face Space: python docs/space.py USER/NAME [--gpu]
+"""Puts MusicGraph on a Hugging Face Space.
+
+    python docs/space.py USER/NAME [--gpu] [--torch-index URL]
 
 Uploads what the app needs to run, as one commit, through the Hub's own client, which stores large
 and binary files as the Hub wants them. The Space is made if it is not there. Needs a token that may
-write: `hf auth login`, or HF_TOKEN. Without --gpu its torch is the one for CPUs, which is a tenth
-as large.
+write: `hf auth login`, or HF_TOKEN. With --torch-index its torch is the one for CPUs that this
+index has, which is a tenth as large; PyTorch's page "Get started" shows the address.
 """
 
 from __future__ import annotations
@@ -19,13 +21,12 @@ ROOT = Path(__file__).parents[1]
 ROOMS = ("app", "models", "nodes", "workflows", "docs/images")
 ALONE = ("README.md", "LICENSE", "__init__.py", "__main__.py", "cli.py", "gradio_app.py")
 """what the app needs, and what its card shows"""
-CPU_TORCH = "--extra-index-url https://download.pytorch.org/whl/cpu"
 APP_ALONE = ("python-multipart>=0.0.18", "platformdirs>=4.0")
 """what the page needs beside Gradio, which the Space brings along"""
 NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
-def requirements(*, gpu: bool) -> str:
+def requirements(*, gpu: bool, torch_index: str = "") -> str:
     """What the Space installs: what the pack asks for, and the fast engine where there is no GPU
     (torch for CPUs is found first by its version's own name).
     """
@@ -35,9 +36,10 @@ def requirements(*, gpu: bool) -> str:
         if line and not line.startswith("#")
     ]
     if gpu:
-        return "\n".join([*asked, *APP_ALONE, "spaces"]) + "\n"
-    lines = [CPU_TORCH, *(_for_cpu(line) for line in asked), *APP_ALONE]
-    return "\n".join(lines) + "\n"
+        asked.append("spaces")
+    elif torch_index:
+        asked = [f"--extra-index-url {torch_index}", *map(_for_cpu, asked)]
+    return "\n".join([*asked, *APP_ALONE]) + "\n"
 
 
 def _for_cpu(line: str) -> str:
@@ -50,14 +52,15 @@ def _for_cpu(line: str) -> str:
     return f"torch=={found[1]}+cpu"
 
 
-def lay_out(folder: Path, *, gpu: bool) -> None:
+def lay_out(folder: Path, *, gpu: bool, torch_index: str = "") -> None:
     """All that is uploaded."""
     command = ["git", "ls-files", "-z", "--", *ROOMS, *ALONE]
     listed = subprocess.run(command, cwd=ROOT, capture_output=True, check=True, text=True).stdout
     for name in filter(None, listed.split("\0")):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(ROOT / name, folder / name)
-    (folder / "requirements.txt").write_text(requirements(gpu=gpu), encoding="utf-8")
+    needed = requirements(gpu=gpu, torch_index=torch_index)
+    (folder / "requirements.txt").write_text(needed, encoding="utf-8")
 
 
 def upload(folder: Path, space: str) -> str:
@@ -80,11 +83,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("space", metavar="USER/NAME")
     parser.add_argument("--gpu", action="store_true", help="for a Space with a GPU, ZeroGPU too")
+    parser.add_argument("--torch-index", default="", metavar="URL", help="with torch for CPUs")
     given = parser.parse_args()
     if not NAME.fullmatch(given.space):
         parser.error(f"got {given.space!r}, expected USER/NAME")
     with tempfile.TemporaryDirectory(prefix="musicgraph-space-") as folder:
-        lay_out(Path(folder), gpu=given.gpu)
+        lay_out(Path(folder), gpu=given.gpu, torch_index=given.torch_index)
         print(upload(Path(folder), given.space))
 
 

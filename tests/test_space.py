@@ -85,22 +85,29 @@ def test_the_card_says_all_that_the_hub_asks_for(hub):
     assert f"gradio=={told['sdk_version']}\n" in tested, "the Gradio that is tested"
 
 
-def test_a_free_space_gets_the_fast_engine_and_the_torch_for_cpus(hub):
+def test_a_free_space_gets_the_fast_engine(hub):
     lines = hub.files["requirements.txt"].decode().splitlines()
-    assert lines[0].endswith("/whl/cpu")
+    assert "torch" in lines and any(line.startswith("numba") for line in lines)
+    assert not any(line.startswith(("gradio", "spaces", "--")) for line in lines)
+
+
+def requirements(**wanted):
+    out = subprocess.run(
+        [sys.executable, "-c", f"import space; print(space.requirements(**{wanted}))"],
+        capture_output=True, text=True, cwd=ROOT / "docs", check=True,
+    )  # fmt: skip
+    return out.stdout.split("\n")
+
+
+def test_an_index_with_torch_for_cpus_can_be_named():
+    lines = requirements(gpu=False, torch_index="https://example.org/cpu")
     (torch,) = [line for line in lines if line.startswith("torch")]
-    assert torch.endswith("+cpu")
-    assert any(line.startswith("numba") for line in lines)
-    assert not any(line.startswith(("gradio", "spaces")) for line in lines)
+    assert lines[0] == "--extra-index-url https://example.org/cpu" and torch.endswith("+cpu")
 
 
 def test_a_space_with_a_gpu_gets_the_usual_torch():
-    out = subprocess.run(
-        [sys.executable, "-c", "import space; print(space.requirements(gpu=True))"],
-        capture_output=True, text=True, cwd=ROOT / "docs", check=True,
-    )  # fmt: skip
-    lines = out.stdout.split()
-    assert "torch" in lines and "spaces" in lines and not any("/whl/cpu" in one for one in lines)
+    lines = requirements(gpu=True, torch_index="https://example.org/cpu")
+    assert "torch" in lines and "spaces" in lines and not any("example.org" in one for one in lines)
 
 
 def test_what_was_uploaded_starts(uploaded):

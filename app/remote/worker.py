@@ -6,7 +6,7 @@ import hashlib
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -66,6 +66,10 @@ class ComfyUIWorker:
 
     def __init__(self, server: ComfyServer, names: FreeNames | None = None):
         self.server, self._names = server, names or FreeNames()
+
+    def has_room(self, job: Job, running: Sequence[Job]) -> bool:
+        """A server has a queue of its own, and runs one prompt at a time."""
+        return False
 
     def run(self, job: Job, listener: Listener, stopped: Callable[[], bool]) -> JobResult:
         """Raises ServerLost where the server does not answer any more."""
