@@ -56,6 +56,9 @@ class FakeSession:
     def listen(self, slot, heard):
         self.heard.append((len(self.read), heard))
 
+    def leave(self, slot):
+        pass
+
     def step(self, slots, tokens):
         branches = len(self.heard[0][1])
         tokens = tokens.repeat_interleave(branches, dim=0)

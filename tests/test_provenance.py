@@ -59,7 +59,7 @@ def batch(**changes):
         "2": node("MusicGenTextEncode", text_encoder=["1", 1], text="calm piano\n\n loud drums "),
         "3": node(
             "MusicGenSampler", model=["1", 0], positive=["2", 0], duration=0.2, seed=SEED,
-            cfg=3.0, temperature=1.0, top_k=50, top_p=0.0, variations=2, automation="",
+            cfg=3.0, temperature=1.0, top_k=50, top_p=0.0, variations=2, automation="", overlap=0.0,
         ),
         "4": node("EnCodecDecode", codec=["1", 2], tokens=["3", 0]),
         "5": node("AudioLoudness", audio=["4", 0], method="peak", target=-3.0, ceiling=-1.0),

@@ -32,7 +32,8 @@ class ModelKind:
     def __str__(self) -> str:
         words = [self.makes or "unknown"]
         words += ["follows a melody"] * self.melody + ["follows a style"] * self.style
-        words += [f"{self.piece_s:g} s at once"] * (self.piece_s is not None)
+        if self.piece_s is not None:
+            words.append(f"{self.piece_s:g} s at once")
         words += [f"needs {one}" for one in self.needs]
         return ", ".join(words)
 
