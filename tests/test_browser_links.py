@@ -43,7 +43,7 @@ def test_a_take_is_sent_as_a_link_that_makes_it_again(visit):
     seed = someone.page.evaluate("MusicGraph.takes()[0].settings.seed")
     assert "prompt=a+music+box" in link and f"seed={seed}" in link
     path, name = someone.download("MP3 with picture")
-    assert name.endswith(".mp3") and b"APIC" in path.read_bytes()[:2000]
+    assert name.endswith(".mp3") and b"APIC" in path.read_bytes()
 
 
 def test_tabs_have_addresses_and_back_goes_back(visit, site):
@@ -106,6 +106,6 @@ def test_a_sound_of_ones_own_is_a_take_that_goes_on(visit, tmp_path):
     someone.tab("Takes")
     someone.page.set_input_files("#mg-library input[type=file]", tmp_path / "hum.wav")
     row = someone.page.locator("#mg-library .mg-take").first
-    row.get_by_role("button", name="Go on for 10 seconds").click()
+    row.get_by_role("button", name="+10 s: go on").click()
     someone.page.wait_for_function("MusicGraph.takes().length === 2")
     assert someone.page.evaluate("MusicGraph.takes()[0].duration_s") == 12

@@ -65,8 +65,12 @@
     arrival = setTimeout(neverArrived, ARRIVES_MS);
   }
   addEventListener("click", press, true);
-  addEventListener("keydown", event => {  // in the box Enter generates, with Shift it is a new line
-    if (event.key !== "Enter" || event.isComposing || !event.target.closest?.("#mg-prompt")) return;
+  // in the box Enter generates, and with Shift it is a new line, which Gradio would send (`keypress`)
+  const inBox = event => event.key === "Enter" && !event.isComposing
+    && event.target.closest?.("#mg-prompt");
+  addEventListener("keypress", event => { if (inBox(event)) event.stopImmediatePropagation(); }, true);
+  addEventListener("keydown", event => {
+    if (!inBox(event)) return;
     event.stopImmediatePropagation();
     if (event.shiftKey) return;
     event.preventDefault();

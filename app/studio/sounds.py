@@ -87,7 +87,8 @@ def taken_in(sound: BinaryIO, name: str, folder: Path) -> str:
     sound.seek(0)
     own = Path(name)
     suffix = re.sub(r"[^.a-z0-9]", "", own.suffix.lower())[:MAX_SUFFIX_CHARACTERS]
-    kept = f"{plain(own.stem, 'sound')}-{digest.hexdigest()[:8]}{suffix}"
+    mark = f"-{digest.hexdigest()[:8]}"
+    kept = f"{plain(own.stem.removesuffix(mark), 'sound')}{mark}{suffix}"
     with part_files.written(folder / kept) as part, part.open("wb") as copy:
         shutil.copyfileobj(sound, copy)
     return kept
