@@ -203,9 +203,20 @@ def test_how_much_the_server_is_used_is_told_to_nobody(client):
     assert client.get("/monitoring").status_code == 403
 
 
-def test_mcp_without_the_package_that_gradio_uses_is_refused_at_the_start(monkeypatch):
+@pytest.fixture
+def without_mcp(monkeypatch):
+    """What Gradio imports meanwhile is not there afterwards."""
+    import gradio
+
+    before = sys.modules.pop("gradio.mcp", None)
     monkeypatch.setitem(sys.modules, "mcp", None)
-    monkeypatch.delitem(sys.modules, "gradio.mcp", raising=False)
+    yield
+    sys.modules.pop("gradio.mcp", None)
+    if before is not None:
+        sys.modules["gradio.mcp"] = gradio.mcp = before
+
+
+def test_mcp_without_the_package_that_gradio_uses_is_refused_at_the_start(without_mcp):
     with pytest.raises(Refused, match="--mcp.*gradio"):
         build_server(AppSettings(model="pocket", mcp=True), JobQueue(AnyWorker()))
 
