@@ -42,7 +42,8 @@ def tiny_site(folder, patch, **settings):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    chosen = AppSettings(port=port, model="tiny", **settings)
+    # music of a page that has gone keeps its place for a while: of the tests before, too
+    chosen = AppSettings(port=port, model="tiny", live=64, **settings)
     queue = JobQueue(AnyWorker(), max_waiting=chosen.queue_size)
     shelf = Shelf(folder / "shelf", library=chosen.takes_dir)
     site = Site(f"http://127.0.0.1:{port}/", queue, shelf)
