@@ -3,9 +3,7 @@ bit; alone and among others.
 """
 
 import contextlib
-import io
 import json
-import sys
 import threading
 from dataclasses import replace
 from types import SimpleNamespace
@@ -16,7 +14,6 @@ import soundfile
 import torch
 from http_api import SOON, error_of, local
 
-from musicgraph import cli
 from musicgraph.app.http.live import MAX_BACKLOG, SoundListener
 from musicgraph.app.http.routes import build_api
 from musicgraph.app.studio.fields import live_fields
@@ -39,7 +36,7 @@ from musicgraph.models.encodec import BLOCK_FRAMES, CodecStream
 from musicgraph.models.refused import Refused
 from musicgraph.workflows.executor import Runner
 from musicgraph.workflows.inputs import BadInput
-from musicgraph.workflows.reader import Document, read_document
+from musicgraph.workflows.reader import Document
 from musicgraph.workflows.registry import NodeSpecs
 from musicgraph.workflows.request import Request
 from musicgraph.workflows.workflow import Workflow
@@ -359,46 +356,6 @@ def test_there_are_only_so_many_places_and_a_closed_stage_sends_all_home(runner,
         opened(stage, request_)
     stage.close()
     assert over.is_set() and news == [{"event": "closed"}]
-
-
-# ---------------------------------------------------------------- at a terminal
-
-
-@pytest.fixture
-def terminal(monkeypatch, capsysbinary):
-    """Runs the command with these lines typed; (exit code, stdout, stderr)."""
-
-    def run(*arguments, lines=""):
-        monkeypatch.setattr(sys, "stdin", io.StringIO(lines))
-        with pytest.raises(SystemExit) as end:
-            cli.main(["live", *arguments])
-        told = capsysbinary.readouterr()
-        return end.value.code, told.out, told.err.decode()
-
-    return run
-
-
-def test_at_a_terminal_lines_steer_and_the_graph_plays_it_again(terminal, model, runner, tmp_path):
-    graph = tmp_path / "live.json"
-    options = "--model", str(model), "--seed", "7", "--blend", "0.1", "--graph", str(graph)
-    lines = "loud drums\ncfg: 5\nweights: 1 2\nseed: x\nundo\nend: 0.6\n"
-    code, sound, told = terminal("calm piano", *options, "-d", "30", lines=lines)
-    assert code == 0, told
-    assert "weights: got 2 for 1 text" in told and 'seed: got "x"' in told and "ends at" in told
-    again = runner.run(
-        Workflow.of(read_document(graph), NodeSpecs(runner.classes)).runnable,
-        named_models={str(model): str(model)}, output_dir=tmp_path,
-    )  # fmt: skip
-    saved, _ = soundfile.read(again.files[0], dtype="int16")
-    assert saved.tobytes() == sound[44:]
-
-
-def test_a_terminal_gets_no_sound_and_bad_beginnings_one_line(terminal, model, monkeypatch):
-    code, _, told = terminal("a; b", "--model", str(model))
-    assert code == 2 and told.startswith("musicgraph: text: got"), told
-    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
-    code, _, told = terminal("calm piano")
-    assert code == 2 and "standard output: got a terminal" in told
 
 
 # ---------------------------------------------------------------- over HTTP
