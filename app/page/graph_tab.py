@@ -189,10 +189,11 @@ class _OneGraph:
         hears = f'<div class="mg-grows" data-sound="{id}"></div>'
         yield [note("Starting", busy=True), skip, hears, (), cannot, can]
         marks: Mapping[str, str] = {}
-        graph = opened(self._document, self._classes).graph
+        found = opened(self._document, self._classes)
+        graph = found.graph
         try:
             changes = overrides(self._fields, values, self._shelf.folder(visitor, "input"))
-            filled = with_overrides(opened(self._document, self._classes), changes)
+            filled = with_overrides(found, changes)
             graph, library = filled.graph, self._shelf.takes_of(browser.of(request))
             results: tuple[Made, ...] = ()
             where = self._visitors, self._shelf, self._settings, visitor
