@@ -269,6 +269,8 @@ def test_ctrl_c_stops_what_runs_there(served, tmp_path, folders):
     process = subprocess.Popen(
         [sys.executable, "-c", f"import importlib.util, sys\n{script}", *words],
         cwd=tmp_path, stderr=subprocess.PIPE, text=True,
+        # who is started in the background ignores Ctrl-C, and so would this one
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )  # fmt: skip
     assert server.running.wait(120), process.stderr
     process.send_signal(signal.SIGINT)
