@@ -20,17 +20,24 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
 
 import judges  # noqa: E402
 import subject  # noqa: E402
+from key_judge import train_key_judge  # noqa: E402
 from measures import Sound  # noqa: E402
+from sound_world import TONICS  # noqa: E402
 
 SONGS = [
     SimpleNamespace(
         facts=SimpleNamespace(
-            lead="piano", texture=texture, drums=texture != "solo", tempo_bpm=100, mode="major"
+            lead="piano",
+            texture=texture,
+            drums=texture != "solo",
+            tempo_bpm=100,
+            tonic="C",
+            mode="major",
         )
     )
     for texture in ("solo", "band")
 ]
-HEARD = Sound(0.5, 100.0, 100.0, "major", "major", -16.0, -1.0, -70.0, -20.0, 2.0, ())
+HEARD = Sound(0.5, 100.0, 100.0, "major", [[1.0] * 12] * 4, -16.0, -1.0, -70.0, -20.0, 2.0, ())
 
 
 @pytest.fixture
@@ -67,6 +74,19 @@ def test_what_was_heard_otherwise_is_heard_anew(pocket, tmp_path, monkeypatch, c
     judges._listen(pocket, items, kept)
     judges._listen(pocket, items, kept)
     assert len(pocket.asked) == 4
+
+
+def test_the_key_judge_hears_thirds_on_any_tonic():
+    rng, scales = np.random.default_rng(0), {"major": (0, 4, 7), "minor": (0, 3, 7)}
+    pieces = []
+    for tonic, pitch in list(TONICS.items()) * 12:
+        mode = ("major", "minor")[int(rng.integers(2))]
+        chromas = rng.uniform(0, 0.3, (4, 12))
+        chromas[:, [(pitch + step) % 12 for step in scales[mode]]] += 1
+        pieces.append((chromas, tonic, mode))
+    judge = train_key_judge(pieces[:60], pieces[60:])
+    assert judge.accuracy == 1.0
+    assert {judge.mode(chromas) for chromas, _, _ in pieces} == {"major", "minor"}
 
 
 def test_a_model_of_another_rate_is_refused_before_it_is_loaded(tmp_path):

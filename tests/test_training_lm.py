@@ -1,6 +1,9 @@
 """The language model's recipe: filling a gap, an older model's body, runs that can be stopped."""
 
+import dataclasses
 import json
+import random
+import re
 import shutil
 import sys
 from dataclasses import asdict
@@ -15,7 +18,8 @@ from transformers import AutoTokenizer
 sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
 
 from codec import CODEC_FILE, CodecSettings, TrainingCodec, codec_config, save_codec  # noqa: E402
-from compose import compose  # noqa: E402
+from compose import compose, facts_of  # noqa: E402
+from contrast import posterior_nats, told_apart  # noqa: E402
 from export import assemble, save_model  # noqa: E402
 from lm import (  # noqa: E402
     LmSettings,
@@ -29,7 +33,7 @@ from lm import (  # noqa: E402
 )
 from muon import Muon  # noqa: E402
 from start_lm import mean_of_old, take_body, take_code_tables  # noqa: E402
-from token_pool import TokenPool  # noqa: E402
+from token_pool import Batch, TokenPool  # noqa: E402
 from train_lm import Kind, Source, Trainer, TrainSettings, make_model  # noqa: E402
 
 CODEC = CodecSettings(16_000, (2, 5, 2), num_filters=4, hidden_size=8, codebook_size=16)
@@ -41,6 +45,7 @@ KINDS = {
     "medium": Kind(2, 20),
     "long": Kind(2, 30),
     "fill": Kind(2, 20, ending=(4, 10)),
+    "told": Kind(2, 10),
 }
 TRAIN = TrainSettings(lr=1e-2, warmup_steps=1, average=0.5)
 S = LM.special
@@ -277,3 +282,68 @@ def test_a_new_code_is_the_mean_of_the_old_ones_in_its_place():
     old = torch.tensor([[0.0], [2.0], [6.0]])
     made = mean_of_old(old, torch.tensor([0, 1, 2, 2]), torch.tensor([0, 0, 1, 1]), 3)
     assert made.flatten().tolist() == [1.0, 6.0, 3.5]  # the last was never seen
+
+
+def test_a_wrong_caption_differs_in_what_is_heard_and_the_same_codes_are_judged_under_both(
+    work_dir, tokenizer
+):
+    rng = random.Random(0)
+    facts = [f for f in map(facts_of, range(300)) if f.lead]
+    pairs = [pair for pair in (told_apart(f, rng) for f in facts) if pair]
+    assert len(pairs) > 250 and all(right != wrong for right, wrong in pairs)
+    words = [{*re.findall(r"\w+", a)} ^ {*re.findall(r"\w+", b)} for a, b in pairs]
+    assert sum({"major", "minor"} & some != set() for some in words) > len(pairs) / 4
+    pool = TokenPool(
+        work_dir / "tokens", False, AutoTokenizer.from_pretrained(tokenizer), CODEC.hop
+    )
+    batch = pool.pairs(np.random.default_rng(0), 6, 20)
+    assert torch.equal(batch.tokens[:6], batch.tokens[6:])
+    assert len(batch.text_ids) == 12
+
+
+def test_what_tells_captions_apart_is_the_posterior_of_bayes():
+    right, wrong = torch.rand(3, 4, 5), torch.rand(3, 4, 5)
+    likely = torch.stack([-right.sum((1, 2)), -wrong.sum((1, 2))], dim=1)
+    torch.testing.assert_close(posterior_nats(right, wrong), -likely.log_softmax(1)[:, 0].mean())
+
+
+def test_both_captions_hear_the_same_noise(work_dir, tokenizer):
+    trainer = _trainer(work_dir, tokenizer, 1)
+    pairs = trainer.pool.pairs(np.random.default_rng(0), 8, 10)
+    same = Batch(pairs.tokens, pairs.text_ids[:8].repeat(2, 1), pairs.text_mask[:8].repeat(2, 1))
+    first, second = trainer._both(same, 0.5)
+    assert torch.equal(first, second)
+    assert not torch.equal(first, trainer._both(same, 0.5)[0])
+
+
+def test_late_in_training_captions_are_told_apart(work_dir, tokenizer, monkeypatch):
+    """Of a piece whose music is told by its mode: in rising codes major, falling ones minor."""
+    lines = (work_dir / "tokens" / "shard-0000.jsonl").read_text().splitlines()
+    rows = [json.loads(line) for line in lines]
+    for row, mode in zip(rows, ("major", "minor", "major", "minor"), strict=True):
+        row["facts"] |= {"mode": mode}
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    (work_dir / "tokens" / "shard-0000.jsonl").write_text(text)
+    scale = np.concatenate([(1, -1)[i % 2] * np.arange(40) for i in range(4)])
+    np.save(work_dir / "tokens" / "shard-0000.npy", (scale * np.ones((4, 1)) % 16).astype(np.int16))
+    said = {"major": ("a", "b"), "minor": ("b", "a")}
+    monkeypatch.setattr("token_pool.told_apart", lambda facts, _: said[facts.mode])
+    trainer = _trainer(work_dir, tokenizer, 60)
+    for p in trainer.weights.values():
+        p.data.normal_(0, 0.2)  # words that are heard from the beginning
+    pairs = trainer.pool.pairs(np.random.default_rng(0), 8, 10)
+    before = posterior_nats(*trainer._both(pairs))
+    for _ in range(200):
+        trainer.train_step(trainer.settings.late)
+    assert posterior_nats(*trainer._both(pairs)) < before / 2
+
+
+def test_words_that_are_kept_stay_as_they_are(work_dir, tokenizer):
+    kept = dataclasses.replace(TRAIN, keep_words=True)
+    source = Source(work_dir, tokenizer)
+    trainer = Trainer(source, 1, lm=LM, kinds=KINDS, train=kept, clock=Steps())
+    before = {name: p.clone() for name, p in trainer.weights.items()}
+    trainer.train_step(0.9)
+    moved = {name for name, p in trainer.weights.items() if not torch.equal(p, before[name])}
+    still = {n for n in before if n.startswith(("text_encoder.", "enc_to_dec_proj."))}
+    assert still and moved == set(before) - still

@@ -143,7 +143,7 @@ def adherence(judges: Judges, wanted: list[Ask], clips: list[np.ndarray]) -> dic
         "tempo": [
             measures.tempo_matches(measures.tempo_bpm(clip), a.tempo_bpm) for a, clip in both
         ],
-        "mode": [measures.mode(clip) == a.mode for a, clip in both],
+        "mode": [judges.mode.mode(measures.chromas(clip)) == a.mode for a, clip in both],
     }
     return {name: float(np.mean(right)) for name, right in shares.items()}
 
@@ -176,7 +176,7 @@ def judge_figures(judges: Judges, checked: int = 120) -> dict[str, float]:
         "tempo_ceiling": float(
             np.mean([measures.tempo_matches(h.sound.tempo_bpm, h.tempo_bpm) for h in some])
         ),
-        "mode_ceiling": float(np.mean([h.sound.mode == h.mode for h in some])),
+        "mode_accuracy": judges.mode.accuracy,
     }
 
 

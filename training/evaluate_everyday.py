@@ -3,8 +3,8 @@ ceiling, then JSON.
 
 Run: `python training/evaluate_everyday.py --model models/pocket`. Two seeds a prompt; `--prompts
 FILE` takes other prompts (`everyday.read_prompts`). Judges are trained on rendered pieces after the
-codec, whose accuracy stands in the table; beat, tempo, mode and levels are signal analysis and know
-nothing of any training.
+codec, whose accuracy stands in the table; beat, tempo, mode by profiles and levels are signal
+analysis and know nothing of any training.
 """
 
 import argparse
@@ -35,6 +35,7 @@ class Clip:
     sound: measures.Sound
     drums: bool
     family: str
+    mode: str
 
 
 def play(
@@ -53,7 +54,9 @@ def judge(
         vectors = np.stack([measures.features(a) for a in row])
         drums, families = judges.drums.model.predict(vectors), judges.family.model.predict(vectors)
         for asked, sound, heard, family in zip(prompts, row, drums, families, strict=True):
-            clips.append(Clip(asked, sound, measures.listen(sound), heard == "True", family))
+            listened = measures.listen(sound)
+            mode = judges.mode.mode(np.array(listened.chromas))
+            clips.append(Clip(asked, sound, listened, heard == "True", family, mode))
     return clips
 
 
@@ -71,8 +74,8 @@ def figures(clips: list[Clip]) -> dict[str, float]:
             measures.tempo_within(c.sound.beat_bpm, c.asked.bpm, octaves=(1,)) for c in timed
         ],
         "tempo_octave": [measures.tempo_within(c.sound.beat_bpm, c.asked.bpm) for c in timed],
-        "mode": [c.sound.mode == c.asked.mode for c in keyed],
-        "mode_of_24_keys": [c.sound.mode_of_24_keys == c.asked.mode for c in keyed],
+        "mode": [c.mode == c.asked.mode for c in keyed],
+        "mode_by_profiles": [c.sound.mode_by_profiles == c.asked.mode for c in keyed],
         "family": [c.family in c.asked.families for c in led],
     }
     made = {name: np.mean(values) for name, values in shares.items() if values}
@@ -112,7 +115,7 @@ def keep(out: Path, clips: list[Clip]) -> None:
             soundfile.write(out / f"{number:03}.wav", clip.audio, SAMPLE_RATE)
             s = clip.sound
             drums = "drums" if clip.drums else "no drums"
-            heard = f"beat {s.beat:.2f} at {s.beat_bpm:.0f}, {drums}, {s.mode}, {clip.family}"
+            heard = f"beat {s.beat:.2f} at {s.beat_bpm:.0f}, {drums}, {clip.mode}, {clip.family}"
             lines.write(
                 f"{number:03} {clip.asked.text!r}: {heard}, {s.lufs:.1f} LUFS"
                 f" {' '.join(s.faults)}\n"

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import measures
 import numpy as np
+from key_judge import KeyJudge, train_key_judge
 from render import piece, synthesize
 from sound_world import LEADS, SAMPLE_RATE
 from subject import HELD_OUT_FROM, Pocket
@@ -28,6 +29,7 @@ class Heard:
     solo: bool
     drums: bool
     tempo_bpm: int
+    tonic: str
     mode: str
     features: list[float]
     sound: measures.Sound
@@ -38,6 +40,7 @@ class Judges:
     drums: measures.Classifier
     solo_family: measures.Classifier  # of an instrument that plays alone
     family: measures.Classifier  # of the lead, among any others
+    mode: KeyJudge
     heard: list[Heard]  # any pieces, as the data has them
 
 
@@ -51,7 +54,11 @@ def train_judges(pocket: Pocket, items: int, kept: Path | None = None) -> Judges
         "solo_family": [(p.features, LEADS[p.lead].family) for p in pieces if p.solo],
         "family": [(p.features, LEADS[p.lead].family) for p in pieces],
     }
-    return Judges(**{name: _judge(some) for name, some in pairs.items()}, heard=pieces[:items])
+    keyed = [(np.array(p.sound.chromas), p.tonic, p.mode) for p in pieces]
+    fifth = len(keyed) // 5
+    mode = train_key_judge(keyed[fifth:], keyed[:fifth])
+    made = {name: _judge(some) for name, some in pairs.items()}
+    return Judges(**made, mode=mode, heard=pieces[:items])
 
 
 def _judge(pairs: list[tuple[list[float], str]]) -> measures.Classifier:
@@ -70,8 +77,9 @@ def _listen(pocket: Pocket, items: int, kept: Path | None) -> list[Heard]:
     pieces = []
     for song, audio in judged_pieces(items):
         clip, facts = pocket.reconstruct(audio[: HEARD_S * SAMPLE_RATE])[0], song.facts
-        said = (facts.lead, facts.texture == "solo", facts.drums, facts.tempo_bpm, facts.mode)
-        pieces.append(Heard(*said, measures.features(clip).tolist(), measures.listen(clip)))
+        said = (facts.lead, facts.texture == "solo", facts.drums, facts.tempo_bpm)
+        key = (facts.tonic, facts.mode)
+        pieces.append(Heard(*said, *key, measures.features(clip).tolist(), measures.listen(clip)))
     if kept:
         kept.parent.mkdir(parents=True, exist_ok=True)
         rows = [asdict(piece) for piece in pieces]
@@ -119,8 +127,8 @@ def data_ceiling(judges: Judges) -> dict[str, float]:
             [measures.tempo_within(h.sound.beat_bpm, r, octaves=(1,)) for h, r in rated]
         ),
         "tempo_octave": np.mean([measures.tempo_within(h.sound.beat_bpm, r) for h, r in rated]),
-        "mode": np.mean([h.sound.mode == h.mode for h in heard]),
-        "mode_of_24_keys": np.mean([h.sound.mode_of_24_keys == h.mode for h in heard]),
+        "mode": judges.mode.accuracy,
+        "mode_by_profiles": np.mean([h.sound.mode_by_profiles == h.mode for h in heard]),
     }
     of_drums = judges.drums.by_label
     figures |= {"drums": of_drums["True"], "unwanted_drums": 1 - of_drums["False"]}

@@ -195,7 +195,7 @@ def swap_some(tokens: Tensor, share: float) -> Tensor:
     return torch.where(torch.rand(tokens.shape, device=tokens.device) < share, others, tokens)
 
 
-def codebook_losses(
+def code_losses(
     model,
     settings: LmSettings,
     tokens: Tensor,
@@ -205,11 +205,11 @@ def codebook_losses(
     noise: float = 0.0,
     ending: int | None = None,
 ) -> Tensor:
-    """tokens [B, K, T] -> cross-entropy in nats of each codebook [K], where there is a token.
+    """tokens [B, K, T] -> cross-entropy in nats of each code [B, K, T].
 
     `noise` is the share of heard (not predicted) codes that are swapped for others. With `ending`,
     the frames from there on are heard first, as the drawing above says, and those before it are
-    predicted.
+    predicted: [B, K, ending].
     """
     special = settings.special
     swapped = swap_some(tokens, noise) if noise else tokens
@@ -231,12 +231,19 @@ def codebook_losses(
     return torch.stack(
         [
             functional.cross_entropy(
-                predicted[:, k, k : k + frames].flatten(0, 1).float(),
-                tokens[:, k, :frames].flatten(),
+                predicted[:, k, k : k + frames].transpose(1, 2).float(),
+                tokens[:, k, :frames],
+                reduction="none",
             )
             for k in range(settings.codebooks)
-        ]
+        ],
+        dim=1,
     )
+
+
+def codebook_losses(*heard, **how) -> Tensor:
+    """`code_losses`, the mean of each codebook [K]."""
+    return code_losses(*heard, **how).mean((0, 2))
 
 
 def trained_part(model: MusicgenForConditionalGeneration) -> dict[str, Tensor]:

@@ -204,14 +204,21 @@ def chroma(audio: np.ndarray) -> np.ndarray:
     )
 
 
-def mode(audio: np.ndarray, tonics: tuple[int, ...] = tuple(TONICS.values())) -> str:
-    """Major or minor: the best of the key profiles on the tonics, usually the sound world's,
-    against the mean chroma.
+def chromas(audio: np.ndarray) -> np.ndarray:
+    """[4, 12]: mean of the whole, of the bass (two octaves from C2), median, mean of the first
+    second.
     """
-    return _mode_of(chroma(audio).mean(1), tonics)
+    whole, low_hz = chroma(audio), librosa.note_to_hz("C2")
+    bass = librosa.feature.chroma_cqt(
+        y=audio, sr=SAMPLE_RATE, hop_length=512, fmin=low_hz, n_octaves=2
+    )
+    second = SAMPLE_RATE // 512
+    means = whole.mean(1), bass.mean(1), np.median(whole, axis=1), whole[:, :second].mean(1)
+    return np.stack(means)
 
 
 def _mode_of(mean: np.ndarray, tonics: tuple[int, ...]) -> str:
+    """The best of the key profiles on the tonics against the mean chroma."""
     scores = {
         name: max(np.corrcoef(np.roll(profile, tonic), mean)[0, 1] for tonic in tonics)
         for name, profile in KEY_PROFILES.items()
@@ -267,8 +274,8 @@ class Sound:
     beat: float
     beat_bpm: float
     tempo_bpm: float
-    mode: str
-    mode_of_24_keys: str
+    mode_by_profiles: str
+    chromas: list[list[float]]
     lufs: float
     peak_db: float
     floor_db: float
@@ -282,11 +289,11 @@ class Sound:
 
 
 def listen(audio: np.ndarray) -> Sound:
-    mean = chroma(audio).mean(1)
-    modes = _mode_of(mean, tuple(TONICS.values())), _mode_of(mean, tuple(range(12)))
+    heard = chromas(audio)
+    keys = _mode_of(heard[0], tuple(TONICS.values())), heard.tolist()
     levels = loudness_lufs(audio), true_peak_db(audio), floor_db(audio), flatness_db(audio)
     return Sound(
-        *beat(audio), tempo_bpm(audio), *modes, *levels, onsets_per_s(audio), tuple(faults(audio))
+        *beat(audio), tempo_bpm(audio), *keys, *levels, onsets_per_s(audio), tuple(faults(audio))
     )
 
 

@@ -3,6 +3,7 @@
 Knows the token folder and the tokenizer, not the model. Not run by itself; see train_lm.py.
 """
 
+import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ import torch
 from captions import caption
 from common import Piece, read_pieces
 from compose import Facts
+from contrast import told_apart
 from text_tokenizer import MAX_TEXT_TOKENS
 from torch import Tensor
 
@@ -75,7 +77,23 @@ class TokenPool:
             )
         chosen = [fitting[i] for i in rng.integers(len(fitting), size=count)]
         tokens = np.stack([self._crop(rng, piece, frames, bar_start) for piece in chosen])
-        texts = [self.write(piece.facts, rng) for piece in chosen]
+        return self._told(tokens, [self.write(piece.facts, rng) for piece in chosen])
+
+    def pairs(self, rng: np.random.Generator, count: int, frames: int) -> Batch:
+        """`count` crops from a bar line on, twice: under their captions, then in the same order
+        under such as are wrong in one fact.
+        """
+        fitting = [p for p in self.pieces if self.frames(p) >= frames and p.facts["lead"]]
+        tokens, texts, draw = [], [], random.Random(int(rng.integers(2**31)))
+        while len(tokens) < count:
+            piece = draw.choice(fitting)
+            if pair := told_apart(Facts(**piece.facts), draw):
+                tokens.append(self._crop(rng, piece, frames, 1.0))
+                texts.append(pair)
+        right, wrong = zip(*texts, strict=True)
+        return self._told(np.stack(tokens * 2), [*right, *wrong])
+
+    def _told(self, tokens: np.ndarray, texts: list[str]) -> Batch:
         text = self.tokenizer(
             texts, padding=True, truncation=True, max_length=MAX_TEXT_TOKENS, return_tensors="pt"
         )

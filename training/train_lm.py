@@ -9,7 +9,8 @@ of another MusicGen of the same width (start_lm.py); else everything begins at r
 A crop begins on a bar line most of the time, so that what is generated begins with a bar, and keeps
 its piece's facts; the caption is written anew each time. Half of the batches hold short crops: only
 the first second depends on the words alone, so many beginnings teach to listen to them. A fifth
-holds crops of 30 s, a tenth fills gaps (lm.py).
+holds crops of 30 s, a tenth fills gaps (lm.py). Towards the end some of the short ones are heard
+under wrong captions, too (contrast.py).
 """
 
 import argparse
@@ -37,8 +38,9 @@ from common import (
     fast_precision,
     save_atomically,
 )
+from contrast import posterior_nats
 from extend_codec import read_codec
-from lm import LmSettings, build_model, codebook_losses, start_embeddings, trained_part
+from lm import LmSettings, build_model, code_losses, start_embeddings, trained_part
 from muon import Muon
 from start_lm import keep_code_tables, read_weights, take_body, take_code_tables
 from text_tokenizer import load_tokenizer
@@ -48,7 +50,7 @@ from transformers import AutoTokenizer
 
 COLUMNS = (
     *("step", "minutes", "lr", "ce0", "ce1", "ce2", "ce3"),
-    *("val0", "val1", "val2", "val3", "null0", "fill", "unfilled", "long"),
+    *("val0", "val1", "val2", "val3", "null0", "fill", "unfilled", "long", "told"),
 )
 STATE_EVERY_S = 600
 
@@ -67,8 +69,10 @@ KINDS = {
     "medium": Kind(6, 500),
     "long": Kind(2, 1500),
     "fill": Kind(5, 500, ending=(50, 250)),
+    "told": Kind(10, 150),  # each twice
 }
 CYCLE = ("short", "medium", "short", "long", "short", "fill", "short", "medium", "short", "long")
+LATE_CYCLE = ("told", "medium", "told", "long", "short", "fill", "told", "medium", "short", "long")
 
 
 @dataclass(frozen=True)
@@ -83,6 +87,9 @@ class TrainSettings:
     warmup_steps: int = 100
     weight_decay: float = 0.05
     average: float = 0.997
+    late: float = 0.4  # share of the budget from which captions are told apart
+    told_weight: float = 4.0  # of the posterior's nats, beside those of one crop's codes
+    keep_words: bool = False  # the text side stays as it is, and what was polished for it true
     seed: int = 0
 
 
@@ -120,6 +127,16 @@ def codes_of_both(old, new, audio: Path, pieces: int = 90) -> tuple[Tensor, Tens
         for codec, samples, codes in zip((old, new), (low, waveform), pairs, strict=True):
             codes.append(codec.encode(torch.from_numpy(samples)[None, None])[0])
     return torch.cat(pairs[0], dim=1), torch.cat(pairs[1], dim=1)
+
+
+def learning_part(weights: dict[str, Tensor], settings: TrainSettings) -> dict[str, Tensor]:
+    """All of them, or all but the text side."""
+    if not settings.keep_words:
+        return weights
+    kept = {n: p for n, p in weights.items() if n.startswith(("text_encoder.", "enc_to_dec_proj."))}
+    for p in kept.values():
+        p.requires_grad_(False)
+    return {name: p for name, p in weights.items() if name not in kept}
 
 
 def make_optimizers(
@@ -171,7 +188,8 @@ class Trainer:
         self.model = model.to(device)
         self.weights = trained_part(self.model)
         self.average = {name: p.detach().clone() for name, p in self.weights.items()}
-        self.optimizers = make_optimizers(self.weights, self.settings)
+        self.learning = learning_part(self.weights, self.settings)
+        self.optimizers = make_optimizers(self.learning, self.settings)
         self.step, spent_s = self._resume()
         self.budget = Budget(hours, spent_s, clock or clock_for(device))
         hop = load_codec(source.work_dir / CODEC_FILE).settings.hop
@@ -205,44 +223,72 @@ class Trainer:
     def _losses(
         self, batch: Batch, drop: Tensor, noise: float = 0.0, ending: int | None = None
     ) -> Tensor:
+        """Of each code [B, K, T]."""
         with fast_precision(self.device.split(":")[0]):
             parts = (batch.tokens, batch.text_ids, batch.text_mask, drop)
             parts = (p.to(self.device) for p in parts)
-            return codebook_losses(self.model, self.lm, *parts, noise=noise, ending=ending)
+            return code_losses(self.model, self.lm, *parts, noise=noise, ending=ending)
 
     def _share_gradients(self) -> None:
         if self.workers == 1:
             return
-        flat = torch.cat([p.grad.flatten() for p in self.weights.values()])
+        weights = list(self.learning.values())
+        flat = torch.cat([p.grad.flatten() for p in weights])
         distributed.all_reduce(flat)
         flat /= self.workers
-        for p, part in zip(
-            self.weights.values(),
-            flat.split([p.numel() for p in self.weights.values()]),
-            strict=True,
-        ):
+        for p, part in zip(weights, flat.split([p.numel() for p in weights]), strict=True):
             p.grad.copy_(part.view_as(p))
 
     def train_step(self, share: float) -> Tensor:
         """Losses of the codebooks [K]. What is drawn at random depends on the step alone, so a
         resumed run is the same.
         """
-        s, kind = self.settings, self.kinds[CYCLE[self.step % len(CYCLE)]]
+        s, cycle = self.settings, CYCLE if share < self.settings.late else LATE_CYCLE
+        name = cycle[self.step % len(cycle)]
         rng = np.random.default_rng((s.seed, self.step, self.rank))
         torch.manual_seed(int(rng.integers(2**31)))
-        ending = kind.frames - int(rng.integers(*kind.ending)) if kind.ending else None
-        batch = self.pool.batch(rng, kind.rows, kind.frames, s.bar_start)
-        losses = self._losses(batch, torch.rand(kind.rows) < s.text_dropout, s.input_noise, ending)
+        hear = self._hear_twice if name == "told" else self._hear
+        losses, besides = hear(rng, self.kinds[name])
         weights = losses.new_tensor(self.lm.codebook_weights)
         self.model.zero_grad(set_to_none=True)
-        (losses * weights / weights.sum()).sum().backward()
+        ((losses * weights / weights.sum()).sum() + besides).backward()
         self._share_gradients()
         self._learn(learning_rate(s, self.step, share))
         self.step += 1
         return losses.detach()
 
+    def _hear(self, rng: np.random.Generator, kind: Kind) -> tuple[Tensor, float]:
+        """Losses of the codebooks [K]; nothing besides."""
+        s = self.settings
+        ending = kind.frames - int(rng.integers(*kind.ending)) if kind.ending else None
+        batch = self.pool.batch(rng, kind.rows, kind.frames, s.bar_start)
+        drop = torch.rand(kind.rows) < s.text_dropout
+        return self._losses(batch, drop, s.input_noise, ending).mean((0, 2)), 0.0
+
+    def _hear_twice(self, rng: np.random.Generator, kind: Kind) -> tuple[Tensor, Tensor]:
+        """Losses of the codebooks [K] under the right captions, and what telling them from wrong
+        ones costs.
+        """
+        batch = self.pool.pairs(rng, kind.rows, kind.frames)
+        right, wrong = self._both(batch, self.settings.input_noise)
+        told = posterior_nats(right, wrong) / right[0].numel()
+        return right.mean((0, 2)), self.settings.told_weight * told
+
+    def _both(self, pairs: Batch, noise: float = 0.0) -> tuple[Tensor, Tensor]:
+        """Losses of the codes [B, K, T] under right captions and wrong ones, which hear the same
+        noise.
+        """
+        count = len(pairs.tokens) // 2
+        state = torch.random.get_rng_state()
+        drop, losses = torch.zeros(count).bool(), []
+        for some in (slice(count), slice(count, None)):
+            torch.random.set_rng_state(state)
+            half = Batch(pairs.tokens[some], pairs.text_ids[some], pairs.text_mask[some])
+            losses.append(self._losses(half, drop, noise))
+        return tuple(losses)
+
     def _learn(self, lr: float) -> None:
-        nn.utils.clip_grad_norm_(self.weights.values(), 1.0)
+        nn.utils.clip_grad_norm_(self.learning.values(), 1.0)
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = lr
@@ -268,22 +314,24 @@ class Trainer:
         return figures
 
     def _figures(self, rng: np.random.Generator, batches: int) -> dict[str, float]:
-        heard, null, fill, unfilled, long = [], [], [], [], []
+        heard, null, fill, unfilled, long, told = [], [], [], [], [], []
         medium, there = self.kinds["medium"], max(map(self.held_out.frames, self.held_out.pieces))
         longest = min(self.kinds["long"].frames, there)
         for _ in range(batches):
             batch = self.held_out.batch(rng, 8, medium.frames, 1.0)
             keep, drop = (torch.full((8,), dropped) for dropped in (False, True))
-            heard.append(self._losses(batch, keep))
-            null.append(self._losses(batch, drop)[0])
+            heard.append(self._losses(batch, keep).mean((0, 2)))
+            null.append(self._losses(batch, drop)[:, 0].mean())
             gap = medium.frames // 2
             begun = Batch(batch.tokens[..., :gap], batch.text_ids, batch.text_mask)
             fill.append(self._losses(batch, keep, ending=gap).mean())
             unfilled.append(self._losses(begun, keep).mean())
             batch = self.held_out.batch(rng, 2, longest, 1.0)
             long.append(self._losses(batch, keep[:2]).mean())
+            pairs = self.held_out.pairs(rng, 16, self.kinds["told"].frames)
+            told.append(posterior_nats(*self._both(pairs)))
         figures = {f"val{k}": float(v) for k, v in enumerate(torch.stack(heard).mean(0))}
-        means = {"null0": null, "fill": fill, "unfilled": unfilled, "long": long}
+        means = {"null0": null, "fill": fill, "unfilled": unfilled, "long": long, "told": told}
         return figures | {name: float(torch.stack(values).mean()) for name, values in means.items()}
 
     def _agreed(self, stop: Stop | None) -> tuple[float, bool, bool]:
@@ -335,7 +383,8 @@ def _worker(rank: int, args: argparse.Namespace) -> None:
         os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(args.port))
         distributed.init_process_group("gloo", rank=rank, world_size=args.workers)
     source = Source(args.work_dir, args.work_dir / "tokenizer", args.start, args.audio)
-    Trainer(source, args.hours, args.device, rank, args.workers).run(Stop())
+    settings = TrainSettings(keep_words=args.keep_words)
+    Trainer(source, args.hours, args.device, rank, args.workers, train=settings).run(Stop())
 
 
 def _workers(args: argparse.Namespace) -> None:
@@ -391,6 +440,11 @@ def parse_args() -> argparse.Namespace:
         "--audio",
         type=Path,
         help="another work folder whose audio/ tells how its codes map to ours",
+    )
+    parser.add_argument(
+        "--keep-words",
+        action="store_true",
+        help="the text encoder stays as it is, so that one polished for it stays understood",
     )
     parser.add_argument("--threads", type=int, default=1, help="of each worker")
     parser.add_argument("--workers", type=int, default=1)
