@@ -6,7 +6,8 @@ page does, `app/page/languages/LANGUAGE.json`.
 The English words are those of the node classes and of the page, and nowhere else; `LANGUAGE.json`
 has for each of them the same in another language. A number behind a name is a `#` there, and
 `{MusicGen Sampler}` stands for what that node is called. In words of the page each number is a `#`,
-and a title that follows is `*`. `tests/test_locales.py` fails where words are missing.
+`*` stands for what is left as it is, such as a title, and `~` for words that are translated in
+their turn. `tests/test_locales.py` fails where words are missing.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 before the press, other languages, and what a checker of accessibility finds.
 """
 
+import re
+
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from pagesite import DESK, PHONE
@@ -130,3 +132,49 @@ def test_the_page_speaks_the_browsers_language(visit, site, locale, generate):
     someone.page.wait_for_selector(f"#mg-status .done >> text={words['Done']}")
     assert someone.page.locator("#mg-takes .mg-open b").first.inner_text() == "Done", "a title"
     assert someone.page.get_attribute("html", "lang") == locale[:2]
+
+
+LATIN = """() => {
+  const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT), found = [];
+  const left = "[translate=no], [lang=en]:not(html), svg, script, style, #mg-prompt-help";
+  const look = (text, element) => {
+    if (/[A-Za-z]{3}/.test(text) && !/[\\u3040-\\u9fff]/.test(text) && !element.closest(left)
+        && element.checkVisibility()) found.push(text.trim());
+  };
+  while (texts.nextNode()) look(texts.currentNode.nodeValue, texts.currentNode.parentElement);
+  for (const one of document.querySelectorAll("#mg-play *, .mg-take *, input[role=listbox]")) {
+    for (const name of ["placeholder", "aria-label", "title", "aria-valuetext"]) {
+      look(one.getAttribute(name) || "", one);
+    }
+    if (one.matches("[role=listbox]")) look(one.value, one);
+  }
+  return [...new Set(found)];
+}"""
+THE_SAME = re.compile(
+    r"MusicGraph|Top-[kp]( · top_[kp])?|top-k \d+|-\d+ LUFS|FLAC|WAV|MP3|tiny|\w+ \w+ on cpu"
+)
+"""names, as they are in every language"""
+PANELS = ["別の言葉で続ける…", "言葉を変える…", "一部を作り直す…", "ループ…", "共有…", "名前を変更"]
+
+
+def test_nothing_on_the_page_is_left_in_english(visit):
+    """Said in Japanese, in which whatever has Latin letters alone is none of its words."""
+    someone = visit(locale="ja-JP")
+    open_tab(someone, "play")
+    someone.page.wait_for_selector(".mgp-plane")
+    someone.page.evaluate("MusicGraph.play.state.places.forEach(one => one.text = 'ワルツ')")
+    someone.page.evaluate("MusicGraph.play.by(() => {})")
+    open_tab(someone, "create")
+    someone.page.locator("#mg-more button").first.click()
+    someone.generate("ワルツ", duration=2)
+    someone.wait_for(".done")
+    left = set(someone.page.evaluate(LATIN))
+    for panel in PANELS:
+        someone.page.locator("#mg-takes").get_by_role("button", name=panel).first.click()
+        left |= set(someone.page.evaluate(LATIN))
+    for tab in TABS:
+        open_tab(someone, tab)
+        for one in someone.page.locator("summary:visible").all():
+            one.click()
+        left |= set(someone.page.evaluate(LATIN))
+    assert [one for one in left if not THE_SAME.fullmatch(one)] == []

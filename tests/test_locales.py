@@ -8,7 +8,9 @@ import re
 from pathlib import Path
 
 import pytest
+from page_words import words_of_modules, words_of_scripts
 
+from musicgraph.app.page.graph import shipped_workflows
 from musicgraph.nodes import NODE_CLASS_MAPPINGS
 
 LOCALES = Path(__file__).parents[1] / "locales"
@@ -17,6 +19,31 @@ write = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(write)
 SAID_EVERYWHERE = {"cfg", "top_k", "top_p", "bpm"}
 """what the field calls so in every language"""
+FOR_NOBODY = {
+    "Escape", "Enter", "ArrowRight", "ArrowLeft", "connection lost", "stopped by the user",
+    "textarea, input", "input, summary", "(prefers-reduced-motion: reduce)", "rgba(*, *)",
+    "rgba(8, 8, 20, .5)", "rgba(255, 255, 255, .28)", "Fill the form", "Take", "no such change",
+    "too long a body", "what is not JSON", "the server", "browser *", "run *", "take *", "first *",
+}  # fmt: skip
+"""keys, looks, names of things, and what only a program can ask for"""
+THE_SAME = {"MusicGraph", "♪ MusicGraph", "LoRA", "LoRA *", "Top-k", "Top-p", "top-k *", "top-p *"}
+IN_ENGLISH = {
+    "a calm solo piano", "lo-fi beat with mellow piano", "upbeat house track, 124 bpm", "with *",
+    "80s synth pop with punchy drums", "epic orchestral strings", "a music box lullaby",
+}  # fmt: skip
+"""prompts: the model reads English"""
+NAMES = {"* (played)", "Played live", "A sound"}
+"""of files, which are the same for everybody"""
+IN_PICTURES = {"and * more", "* unknown", "at work"}
+PARTS = {
+    "* *: go on from here", ", loop * to *", "* s of music", "* takes of", "and * more", "got *",
+    "type one", "not on this server", "another one", "possible is *", "And * more.",
+    "The node “*” broke.", "(not for commercial use)",
+}  # fmt: skip
+"""of sentences that are there as a whole"""
+NOT_TRANSLATED = FOR_NOBODY | THE_SAME | IN_ENGLISH | NAMES | IN_PICTURES | PARTS
+LONG = 25
+"""from so many characters on it may be a part of a sentence that is there as a whole"""
 
 each_language = pytest.mark.parametrize("language", write.LANGUAGES)
 
@@ -58,11 +85,11 @@ def test_every_language_has_the_same_words():
 
 
 @each_language
-def test_numbers_and_titles_stand_as_often_in_every_language(language):
+def test_numbers_and_what_is_put_in_stand_as_often_in_every_language(language):
     for english, text in words_of(language).items():
         if not write.NUMBERED.search(english):
-            assert text.count("#") == english.count("#"), english
-        assert text.endswith("*") == english.endswith(": *"), english
+            for hole in "#*~":
+                assert text.count(hole) == english.count(hole), english
 
 
 @each_language
@@ -88,3 +115,35 @@ def test_nodes_and_numbers_that_are_named_are_the_same_in_every_language(languag
             assert "#" in text
         if "30 s" in english or "2048" in english:
             assert {"30", "2048"} & set(re.findall(r"\d+", text))
+
+
+# ---------------------------------------------------------------- the page
+
+
+def looks_the_same(words, english):
+    """Whether a text of the code, `*` being anything, is a text of the table, or a part of one."""
+    plain = re.sub(NUMBER, "#", words)
+    pattern = re.compile("(.+)".join(map(re.escape, plain.split("*"))), re.IGNORECASE | re.DOTALL)
+    if len(plain) >= LONG:
+        return any(pattern.search(one) for one in english)
+    return any(pattern.fullmatch(one) for one in english)
+
+
+NUMBER = r"\d+(?:[.,]\d+)?"
+
+
+def test_what_the_page_says_is_translated():
+    english = [re.sub(NUMBER, "#", one) for one in words_of("de")]
+    known = lambda words: looks_the_same(words, english)  # noqa: E731
+    missing = [
+        (file, words)
+        for file, words in [*words_of_scripts(), *words_of_modules()]
+        if words not in NOT_TRANSLATED
+        and not known(words)
+        and not all(map(known, re.split(r"\s+·\s+", words)))
+    ]
+    assert missing == [], "add them to locales/*.json, then run locales/write.py"
+
+
+def test_workflows_that_come_along_are_called_by_translated_names():
+    assert {title for title, _ in shipped_workflows()} <= words_of("de").keys()

@@ -77,7 +77,7 @@
   async function hear(holder) {
     const id = holder.dataset.sound;
     const source = {key: `sound ${id}`, url: address(`sounds/${id}/sound`), grows: true, duration: 1,
-      title: "what the graph makes", peaks: []};
+      title: "what the graph makes", isOurs: true, peaks: []};
     let row = null, hasBegun = false;
     while (holder.isConnected) {
       const now = await ask(`sounds/${id}`).catch(() => null);

@@ -1,21 +1,33 @@
 /* The page in the browser's language: English words that stand on it are replaced by those of a file
-   made from `locales/`, wherever they came from. Numbers in them are `#` there, and what follows a
-   colon may be `*`. What people wrote is left alone (translate="no"). */
+   made from `locales/`, wherever they came from. Numbers in them are `#` there, `*` stands for what
+   is left as it is, and `~` for what is translated in its turn. What people wrote is left alone
+   (translate="no"). */
 (MusicGraph => {
   "use strict";
   const KNOWN = ["de", "es", "fr", "ja", "ko", "zh"], NUMBER = /\d+(?:[.,]\d+)?/g;
-  const ATTRIBUTES = ["placeholder", "aria-label", "title"];
-  const LEFT = "[translate=no], script, style, svg, textarea, .mg-open b, [lang=en]:not(html)";
+  const ATTRIBUTES = ["placeholder", "aria-label", "aria-valuetext", "title"];
+  const LEFT = "[translate=no], script, style, svg, textarea, [lang=en]:not(html)";
+  const CHOSEN = "input[role=listbox][readonly]";  // a menu shows what is chosen as a value
   const language = () => {
     const wanted = (navigator.languages || [navigator.language]).map(one => one.slice(0, 2));
     return wanted.find(one => one === "en" || KNOWN.includes(one)) || "en";
   };
-  let words = null;
+  let words = null, patterns = [];
 
+  // ------------------------------------------------------------------ a text
+  /** Those of the words that stand for many texts; the more a pattern says, the sooner it counts. */
+  function patternsOf(all) {
+    const escaped = text => text.replace(/[.+?^${}()|[\]\\/]/g, "\\$&");
+    return Object.keys(all).filter(english => /[*~]/.test(english))
+      .sort((a, b) => b.replace(/[*~#]/g, "").length - a.replace(/[*~#]/g, "").length)
+      .map(english => ({holes: english.match(/[*~#]/g), text: all[english], is: new RegExp(
+        `^${escaped(english).replace(/#/g, `(${NUMBER.source})`).replace(/[*~]/g, "(.+?)")}$`, "s")}));
+  }
+  /** A piece between points stands for itself. */
   function translated(text) {
     const found = lookUp(text);
-    if (found !== undefined || !text.includes(" · ")) return found;
-    return text.split(" · ").map(part => lookUp(part) ?? part).join(" · ");
+    if (found !== undefined || !/(^|\s)·\s/.test(text)) return found;
+    return text.split(/((?:^|\s+)·\s+)/).map(part => part.trim() && lookUp(part) || part).join("");
   }
   function lookUp(text) {
     if (Object.hasOwn(words, text)) return words[text];
@@ -24,13 +36,28 @@
     if (numbers.length && Object.hasOwn(words, pattern)) {
       return words[pattern].replace(/#/g, () => numbers.shift());
     }
-    const at = text.indexOf(": "), headed = `${text.slice(0, at)}: *`;
-    if (at > 0 && Object.hasOwn(words, headed)) {
-      return words[headed].replace("*", () => text.slice(at + 2));
+    return byPattern(text) ?? asOnNodes(text);
+  }
+  function byPattern(text) {
+    for (const {is, holes, text: other} of patterns) {
+      const found = text.match(is);
+      if (!found) continue;
+      const parts = {"#": [], "*": [], "~": []};
+      holes.forEach((hole, at) => parts[hole].push(
+        hole === "~" ? translated(found[at + 1]) ?? found[at + 1] : found[at + 1]));
+      return other.replace(/[#*~]/g, hole => parts[hole].shift());
     }
     return undefined;
   }
+  /** Of a node's input the form shows "Fade in", and its name is `fade_in`. */
+  function asOnNodes(text) {
+    const name = text.toLowerCase().replaceAll(" ", "_");
+    if (!/^[A-Z]/.test(text) || !Object.hasOwn(words, name)) return undefined;
+    const found = words[name].replaceAll("_", " ");
+    return found[0].toUpperCase() + found.slice(1);
+  }
 
+  // ------------------------------------------------------------------ the page
   function translateText(node) {
     const text = node.nodeValue.trim();
     if (!text || node.parentElement?.closest(LEFT)) return;
@@ -48,11 +75,17 @@
     if (node.nodeType === Node.TEXT_NODE) { translateText(node); return; }
     if (node.nodeType !== Node.ELEMENT_NODE) return;
     translateAttributes(node);
-    for (const one of node.querySelectorAll("[placeholder], [aria-label], [title]")) {
-      translateAttributes(one);
-    }
+    const marked = ATTRIBUTES.map(name => `[${name}]`).join();
+    for (const one of node.querySelectorAll(marked)) translateAttributes(one);
     const texts = document.createTreeWalker(node, NodeFilter.SHOW_TEXT);
     while (texts.nextNode()) translateText(texts.currentNode);
+  }
+
+  function translateChosen() {
+    for (const one of document.querySelectorAll(CHOSEN)) {
+      const found = translated(one.value);
+      if (found !== undefined && found !== one.value) one.value = found;
+    }
   }
 
   const observed = {childList: true, subtree: true, characterData: true, attributes: true,
@@ -63,6 +96,7 @@
       else if (type === "attributes") translateAttributes(target);
       else translate(target);
     }
+    translateChosen();
   });
 
   async function begin() {
@@ -71,6 +105,7 @@
     const response = await fetch(MusicGraph.address(`words/${chosen}`));
     if (!response.ok) return;
     words = await response.json();
+    patterns = patternsOf(words);
     document.documentElement.lang = chosen;
     observer.observe(document.documentElement, observed);
     translate(document.body);

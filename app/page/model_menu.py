@@ -42,16 +42,21 @@ def words_of(settings: AppSettings, name: str) -> str:
 
 
 def _label(offer: Offer) -> str:
+    """Facts with points between them: each is translated by itself."""
     licence = offer.licence + (" (not for commercial use)" if "-NC-" in offer.licence else "")
     known = official_of(offer.name)
-    sound = "sound effects, " if known and known.sound else ""
-    sound += f"{known.piece_s:g} s at once, " if known and known.piece_s else ""
+    facts = [offer.name]
     if not offer.size_bytes:
-        return f"{offer.name} · not on this machine" if offer.name == POCKET else offer.name
-    if not offer.on_disk:
-        return f"{offer.name} · {sound}downloads {_size(offer.size_bytes)} first, {licence}"
-    kind = "a sketchpad, " if offer.name == POCKET else sound
-    return f"{offer.name} · {kind}{_size(offer.size_bytes)}, {licence}"
+        return " · ".join([*facts, "not on this machine"] if offer.name == POCKET else facts)
+    if offer.name == POCKET:
+        facts.append("a sketchpad")
+    if known and known.sound:
+        facts.append("sound effects")
+    if known and known.piece_s:
+        facts.append(f"{known.piece_s:g} s at once")
+    size = _size(offer.size_bytes)
+    facts.append(size if offer.on_disk else f"downloads {size} first")
+    return " · ".join(filter(None, [*facts, licence]))
 
 
 def _size(size_bytes: int) -> str:

@@ -223,7 +223,8 @@
   function liveRow(source, variations = 1) {
     const said = variations > 1 ? `while it is made: the first of ${variations}` : "while it is made";
     const drawn = wave(source);
-    const title = element("div", {class: "mg-open"}, element("b", {}, source.title),
+    const title = element("div", {class: "mg-open"},
+      element("b", {translate: source.isOurs ? null : "no"}, source.title),
       element("span", {}, said));
     const whole = element("article", {class: "mg-take mg-live"},
       element("div", {class: "mg-row-head"}, playButton(source), title), drawn);

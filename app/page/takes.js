@@ -62,7 +62,7 @@
   }
 
   function row(take) {
-    const name = element("b", {}, take.title), said = element("span", {}, facts(take));
+    const name = element("b", {translate: "no"}, take.title), said = element("span", {}, facts(take));
     const opener = element("button", {type: "button", class: "mg-open", "aria-expanded": "false",
       click: () => open(!whole.isOpen)}, name, said);
     const star = element("button", {type: "button", class: "mg-star",
