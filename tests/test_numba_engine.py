@@ -19,7 +19,7 @@ from musicgraph.models.compose.composition import stream
 from musicgraph.models.compose.delay import delayed
 from musicgraph.models.config import Generation, Sampling
 from musicgraph.models.disk import cache
-from musicgraph.models.engines import machine_code, numba_engine, numba_weights
+from musicgraph.models.engines import machine_code, numba_engine, numba_packed
 from musicgraph.models.engines.choose import ENGINE_VARIABLE
 from musicgraph.models.engines.numba_engine import NumbaEngine, Threads
 from musicgraph.models.engines.session import TorchEngine
@@ -171,18 +171,18 @@ def test_int8_weights_are_made_once_and_anew_for_other_weights(tmp_path, monkeyp
     monkeypatch.setenv("MUSICGRAPH_CACHE", str(tmp_path / "cache"))
     write_tiny_checkpoint(tmp_path / "model", 1)
     opened = checkpoint.open_checkpoint(tmp_path / "model")
-    first = numba_weights.int8_tensors(opened)
+    first = numba_packed.packed_tensors(opened, "int8")
     with monkeypatch.context() as patch:
-        patch.setattr(numba_weights, "quantised", None)  # would raise if it were called
-        second = numba_weights.int8_tensors(opened)
+        patch.setattr(numba_packed, "quantised", None)  # would raise if it were called
+        second = numba_packed.packed_tensors(opened, "int8")
     assert all(torch.equal(first[name], second[name]) for name in first)
     (kept,) = (tmp_path / "cache").iterdir()
     kept.write_bytes(kept.read_bytes()[:1000])
-    assert numba_weights.int8_tensors(opened).keys() == first.keys(), (
+    assert numba_packed.packed_tensors(opened, "int8").keys() == first.keys(), (
         "a file cut short is made again"
     )
     (tmp_path / "model" / "model.safetensors").touch()
-    numba_weights.int8_tensors(checkpoint.open_checkpoint(tmp_path / "model"))
+    numba_packed.packed_tensors(checkpoint.open_checkpoint(tmp_path / "model"), "int8")
     assert len(list((tmp_path / "cache").iterdir())) == 2
 
 
@@ -191,7 +191,7 @@ def damaged(tensors, name):
     flipped, short = tensors[name].clone(), {key: tensors[key] for key in tensors if key != name}
     flipped.view(-1)[5] ^= 1
     swapped = tensors[name].clone()
-    pages = swapped.view(-1, numba_weights.PAGE_BYTES)
+    pages = swapped.view(-1, numba_packed.PAGE_BYTES)
     pages[[0, 1]] = pages[[1, 0]]
     return {
         "a flipped bit": {**tensors, name: flipped},
@@ -208,8 +208,8 @@ def test_int8_weights_that_are_not_as_they_were_written_are_made_anew(
     stereo, tmp_path, monkeypatch, caplog, case
 ):
     monkeypatch.setenv("MUSICGRAPH_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(numba_weights, "PAGE_BYTES", 256)  # tiny weights have no larger ones
-    made = numba_weights.int8_tensors(stereo.checkpoint)
+    monkeypatch.setattr(numba_packed, "PAGE_BYTES", 256)  # tiny weights have no larger ones
+    made = numba_packed.packed_tensors(stereo.checkpoint, "int8")
     made = {name: tensor.clone() for name, tensor in made.items()}
     name = max(made, key=lambda name: made[name].numel())
     (kept,) = (tmp_path / "cache").iterdir()
@@ -217,7 +217,7 @@ def test_int8_weights_that_are_not_as_they_were_written_are_made_anew(
         checksum = file.metadata()
     save_file(list(damaged(made, name).values())[case], kept, metadata=checksum)
     kept.chmod(0o600)
-    again = numba_weights.int8_tensors(stereo.checkpoint)
+    again = numba_packed.packed_tensors(stereo.checkpoint, "int8")
     assert again.keys() == made.keys() and all(torch.equal(again[n], made[n]) for n in made)
     assert "damaged" in caplog.text
 
@@ -228,7 +228,7 @@ def test_a_disk_that_is_full_costs_time_only(stereo, tmp_path, monkeypatch, capl
     usual = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, usual[1]))
     try:
-        assert numba_weights.int8_tensors(stereo.checkpoint)
+        assert numba_packed.packed_tensors(stereo.checkpoint, "int8")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, usual)
     assert "MUSICGRAPH_CACHE" in caplog.text
@@ -311,24 +311,24 @@ def test_every_source_of_a_step_counts_when_its_code_is_looked_for():
 
 def test_tiles_hold_each_weight_where_the_processor_wants_it():
     matrix = torch.arange(-60, 68, dtype=torch.int8).repeat(8).view(32, 32)
-    tiles = numba_weights.in_tiles(matrix)
+    tiles = numba_packed.in_tiles(matrix)
     assert tiles.shape == (2, 8, 16, 4) and tiles.dtype == torch.uint8
     assert int(tiles[1, 3, 5, 2]) == int(matrix[16 + 5, 4 * 3 + 2]) + 128
 
 
 def test_int8_is_at_most_half_a_step_away():
     matrix = torch.randn(8, 32) * torch.logspace(-3, 3, 8).unsqueeze(1)
-    whole, scale = numba_weights.quantised(matrix)
+    whole, scale = numba_packed.quantised(matrix)
     assert whole.dtype == torch.int8 and scale.shape == (8,)
     assert ((whole * scale.unsqueeze(1) - matrix).abs() <= 0.501 * scale.unsqueeze(1)).all()
-    assert (numba_weights.quantised(torch.zeros(2, 3))[0] == 0).all()
+    assert (numba_packed.quantised(torch.zeros(2, 3))[0] == 0).all()
 
 
 def test_a_cache_that_cannot_be_written_costs_time_only(tmp_path, monkeypatch, caplog):
     (tmp_path / "file").touch()
     monkeypatch.setenv("MUSICGRAPH_CACHE", str(tmp_path / "file"))
     write_tiny_checkpoint(tmp_path / "model", 1)
-    assert numba_weights.int8_tensors(checkpoint.open_checkpoint(tmp_path / "model"))
+    assert numba_packed.packed_tensors(checkpoint.open_checkpoint(tmp_path / "model"), "int8")
     assert "MUSICGRAPH_CACHE" in caplog.text
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from numba import njit
 
-from musicgraph.models.engines import numba_parts, numba_vectors, numba_weights
+from musicgraph.models.engines import numba_packed, numba_parts, numba_vectors, rounding
 
 OTHER_PROCESSOR = {
     "NUMBA_CPU_NAME": "generic",
@@ -23,8 +23,8 @@ def floats(*shape: int, seed: int = 0) -> np.ndarray:
 
 
 @njit
-def operand(place, rows, inputs):
-    return numba_parts.operand_at(place, rows, inputs)
+def operand(bits, place, rows, inputs):
+    return numba_parts.operand_at(bits, place, rows, inputs)
 
 
 @njit
@@ -36,8 +36,8 @@ def fill(by, x):
 
 
 @njit
-def multiplied(int8, matrix, scales, first, last, by, out):
-    numba_parts.product(int8, matrix, scales, first, last, by, out.ctypes.data, out.strides[0])
+def multiplied(bits, matrix, scales, first, last, by, out):
+    numba_parts.product(bits, matrix, scales, first, last, by, out.ctypes.data, out.strides[0])
 
 
 @njit
@@ -64,44 +64,54 @@ def rounded(x: np.ndarray, group: int) -> np.ndarray:
     return (np.rint(groups / scale) * scale).reshape(x.shape)
 
 
+def operand_of(bits: int, x: np.ndarray) -> tuple[tuple, np.ndarray]:
+    """Rows that a matrix can be multiplied with, and the memory that they lie in."""
+    rows, inputs = x.shape
+    room = np.zeros(rows * (6 * inputs + 128), np.uint8)
+    by = operand(bits, room.ctypes.data, rows, inputs)
+    fill(by, x)
+    return by, room
+
+
+def packed(bits: int, w: np.ndarray) -> tuple[tuple[torch.Tensor, torch.Tensor], np.ndarray]:
+    """A matrix as it lies and its scales; what it stands for."""
+    matrix = torch.from_numpy(w)
+    if bits == 32:
+        return (matrix, torch.zeros(len(w))), w
+    if bits == 8:
+        whole, scale = numba_packed.quantised(matrix)
+        return (numba_packed.in_tiles(whole), scale), (whole * scale.unsqueeze(1)).numpy()
+    whole, codes, scale = rounding.rounded4(matrix)
+    factors = (codes * scale.unsqueeze(1)).repeat_interleave(32, dim=1)
+    return (numba_packed.in_half_tiles(whole, codes), scale / 16), (whole * factors).numpy()
+
+
+@pytest.mark.parametrize("bits", [32, 8, 4])
 @pytest.mark.parametrize("rows", [1, 2, 3, 7, 8, 13])
 @pytest.mark.parametrize("inputs", [32, 64, 192, 4096])
-def test_products_agree_with_numpys(rows, inputs):
-    w, x, room = (
-        floats(48, inputs, seed=1),
-        floats(rows, inputs),
-        np.zeros(rows * (6 * inputs + 128), np.uint8),
-    )
-    by, out = operand(room.ctypes.data, rows, inputs), np.full((rows, 40), np.nan, np.float32)
-    fill(by, x)
-    multiplied(0, w.ctypes.data, 0, 16, 48, by, out)
-    np.testing.assert_allclose(out[:, :32], x @ w[16:].T, atol=1e-4 * inputs**0.5)
+def test_products_agree_with_numpys(bits, rows, inputs):
+    w, x = floats(48, inputs, seed=1), floats(rows, inputs)
+    (matrix, scales), weights = packed(bits, w)
+    by, _room = operand_of(bits, x)
+    out = np.full((rows, 40), np.nan, np.float32)
+    multiplied(bits, matrix.data_ptr(), scales.data_ptr(), 16, 48, by, out)
+    group = 64 if inputs % 64 == 0 and bits == 8 else 32
+    exact = (x if bits == 32 else rounded(x, group)) @ weights[16:].T
+    np.testing.assert_allclose(out[:, :32], exact, atol=2e-4 * inputs**0.5)
     assert np.isnan(out[:, 32:]).all(), "nothing else is written"
 
-    whole, scale = numba_weights.quantised(torch.from_numpy(w))
-    tiles = numba_weights.in_tiles(whole)
-    multiplied(1, tiles.data_ptr(), scale.data_ptr(), 16, 48, by, out)
-    exact = rounded(x, 64 if inputs % 64 == 0 else 32) @ (whole * scale.unsqueeze(1)).numpy()[16:].T
-    np.testing.assert_allclose(out[:, :32], exact, atol=2e-4 * inputs**0.5)
-    assert np.isnan(out[:, 32:]).all()
 
-
-def test_a_row_is_the_same_among_any_number_of_rows():
+@pytest.mark.parametrize("bits", [32, 8, 4])
+def test_a_row_is_the_same_among_any_number_of_rows(bits):
     w, x = floats(32, 1024, seed=1), floats(11, 1024)
-    whole, scale = numba_weights.quantised(torch.from_numpy(w))
-    tiles = numba_weights.in_tiles(whole)
-    for int8, matrix, scales in ((0, w.ctypes.data, 0), (1, tiles.data_ptr(), scale.data_ptr())):
-        results = []
-        for rows in (1, 2, 5, 11):
-            room, out = (
-                np.zeros(rows * (6 * 1024 + 128), np.uint8),
-                np.zeros((rows, 32), np.float32),
-            )
-            by = operand(room.ctypes.data, rows, 1024)
-            fill(by, x[:rows])
-            multiplied(int8, matrix, scales, 0, 32, by, out)
-            results.append(out[0])
-        assert all((result == results[0]).all() for result in results)
+    (matrix, scales), _ = packed(bits, w)
+    results = []
+    for rows in (1, 2, 5, 11):
+        by, _room = operand_of(bits, x[:rows])
+        out = np.zeros((rows, 32), np.float32)
+        multiplied(bits, matrix.data_ptr(), scales.data_ptr(), 0, 32, by, out)
+        results.append(out[0])
+    assert all((result == results[0]).all() for result in results)
 
 
 def test_gelu_is_exact_to_float32s_last_digits():
@@ -181,7 +191,7 @@ from musicgraph.models.weights.places import POCKET_FOLDER
 
 opened = checkpoint.open_checkpoint(POCKET_FOLDER)
 text = checkpoint.load_text_encoder(opened).encode(["a happy piano tune"])
-for precision in ("fp32", "int8"):
+for precision in ("fp32", "int8", "int4"):
     session = NumbaEngine(opened, precision).open()
     slot = session.admit([text.item(0), None], 70)
     steps = torch.arange(4 * 70).view(1, 4, 70) % opened.config.lm.codebook_size
@@ -204,7 +214,7 @@ def test_logits_are_the_same_just_compiled_from_the_disk_and_for_another_process
         ).stdout
 
     just_compiled = composed()
-    assert len(just_compiled.split()) == 2
+    assert len(just_compiled.split()) == 3
     assert composed() == just_compiled
     assert composed(**OTHER_PROCESSOR) == just_compiled
 

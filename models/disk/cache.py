@@ -1,4 +1,4 @@
-"""The folder of what can be made again: compiled code and int8 weights.
+"""The folder of what can be made again: compiled code and packed weights.
 
 Bounded, and open to its owner only.
 
@@ -25,9 +25,9 @@ from . import part_files
 log = logging.getLogger("musicgraph")
 
 MAX_BYTES = 8 * 10**9
-"""int8 weights of every published size at once take 5.5 GB"""
+"""int8 weights of every published size at once take 5.5 GB, int4 ones 3"""
 
-NAMES = re.compile(r"(compiled|int8)-[0-9a-f]{24}(\.[a-z]+)?")
+NAMES = re.compile(r"(compiled|int8|int4)-[0-9a-f]{24}(\.[a-z]+)?")
 DIGEST_BYTES = 32
 
 _chosen: list[Path] = []
@@ -64,7 +64,7 @@ def folder() -> Path:
 
 
 def name(kind: str, facts: str, suffix: str = "") -> str:
-    """Of the entry of this kind (`compiled`, `int8`) for which all these facts hold."""
+    """Of the entry of this kind (`compiled`, `int8`, `int4`) for which all these facts hold."""
     return f"{kind}-{hashlib.sha256(facts.encode()).hexdigest()[:24]}{suffix}"
 
 

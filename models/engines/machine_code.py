@@ -28,7 +28,7 @@ from ..disk import cache
 log = logging.getLogger("musicgraph")
 
 FORMAT = 2  # of an entry; raise it when what is in there changes
-COMPILED_TOGETHER = ("sizes", "job", "llvm", "vectors", "parts", "step")
+COMPILED_TOGETHER = ("sizes", "job", "llvm", "vectors", "products", "parts", "step")
 FUNCTIONS = ("step", "read_text")
 
 Function = Callable[[int, int], None]

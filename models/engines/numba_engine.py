@@ -1,5 +1,5 @@
 """The fast CPU engine: the LM compiled by Numba for the processor at hand, exact in float32 or with
-int8 weights.
+weights in 8 or 4 bits.
 
 Optional (`pip install musicgraph[cpu]`), and so imported only where it was chosen: see choose.py.
 """
@@ -9,10 +9,9 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import torch
@@ -23,10 +22,12 @@ from ..config import LMConfig
 from ..lm import sinusoids
 from ..weights.contract import Weights
 from . import machine_code
+from .calibration import moments, own_music
 from .machine_code import Function
 from .numba_job import CACHE, JOB, LINE_BYTES, PHASES, ROOM, TEXT_ROOM, operand_room, scratch_room
+from .numba_packed import Moments, OnProgress, packed_tensors
 from .numba_sizes import TILE
-from .numba_weights import Float32Matrices, Int8Matrices, OnProgress, Parameters
+from .numba_weights import Float32Matrices, Matrices, PackedMatrices, Parameters
 from .processors import own_processors
 from .session import PREFIX_STEPS, Admitting, Heard, drained
 from .slots import Slots
@@ -34,6 +35,11 @@ from .slots import Slots
 log = logging.getLogger("musicgraph")
 
 NOTEWORTHY_S = 2
+BITS = {
+    "fp32": {"bits": 32, "head_bits": 32, "past_bits": 32},
+    "int8": {"bits": 8, "head_bits": 8, "past_bits": 8},
+    "int4": {"bits": 4, "head_bits": 8, "past_bits": 8},
+}
 MOST_PLANS = 64
 """that a session keeps: in company who takes part changes"""
 
@@ -105,6 +111,21 @@ def _job(**values: int) -> np.ndarray:
     return job
 
 
+def _matrices(weights: Weights, precision: str, on_progress: OnProgress) -> Matrices:
+    if precision == "fp32":
+        return Float32Matrices(weights)
+
+    def by_layer() -> Iterator[Moments]:
+        engine, music = NumbaEngine(weights, "int8", on_progress), []
+        for step in own_music(engine):
+            on_progress(0, 1)  # a stop is heard
+            music.append(step)
+        return moments(weights, engine.parameters, torch.cat(music, dim=2))
+
+    wanted = by_layer if precision == "int4" else None
+    return PackedMatrices(packed_tensors(weights, precision, on_progress, wanted))
+
+
 class NumbaEngine:
     """Any number of sessions share the weights, which stay where their files are mapped."""
 
@@ -113,14 +134,11 @@ class NumbaEngine:
     device = torch.device("cpu")
 
     def __init__(self, weights: Weights, precision: str, on_progress: OnProgress = lambda *_: None):
-        """`precision`: "fp32" or "int8", for which `on_progress(done, total)` counts tensors."""
+        """`precision`: "fp32", or "int8" or "int4", for which `on_progress(done, total)` counts
+        tensors.
+        """
         self.config, self.precision = weights.config.lm, precision
-        self.parameters = Parameters(
-            weights,
-            Float32Matrices
-            if precision == "fp32"
-            else partial(Int8Matrices, on_progress=on_progress),
-        )
+        self.parameters = Parameters(weights, _matrices(weights, precision, on_progress))
         self.threads = Threads(_thread_count(self.config))
         started = time.perf_counter()
         self.code = machine_code.obtain()
@@ -136,7 +154,7 @@ class NumbaEngine:
         """The part of a job that is the same for all."""
         config = self.config
         return {
-            "int8": self.precision == "int8",
+            **BITS[self.precision],
             "layers": config.num_layers,
             "width": config.hidden_size,
             "heads": config.num_heads,
@@ -237,7 +255,7 @@ class NumbaSession:
         steps = max_steps + (0 if prefix is None else prefix.shape[1])
         if steps > len(self._sinusoids):
             self._sinusoids = sinusoids(steps, self._engine.config.hidden_size)
-        kind = np.int8 if self._engine.precision == "int8" else np.float32
+        kind = np.float32 if self._engine.precision == "fp32" else np.int8
         slot = self._slots.admit(len(heard))
         for row in self._slots.rows(slot):
             self._pasts[row] = RowKV(self._engine.config, steps, kind)

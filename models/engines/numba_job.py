@@ -23,11 +23,12 @@ LOOKS = 2000  # at a counter, with a pause between them: some 50 µs
 LINE_BYTES = 128  # from one counter to the next: two must not share a line of the cache
 
 NUMBERS = (
-    *"int8 layers positions listening rows room width heads head_size ffn_size".split(),
+    *"bits head_bits past_bits layers positions listening rows room".split(),
+    *"width heads head_size ffn_size".split(),
     *"codebooks codebook_size text_length text_room threads scratch_bytes".split(),
 )
 ADDRESSES = (
-    "matrices",  # of float32 [outputs, inputs] or int8 in tiles: int64 [layers, 10]
+    "matrices",  # as numba_products has them, of `bits`: int64 [layers, 10]
     "scales",  # of float32 [outputs]: int64 [layers, 10]
     "logit_matrices",  # int64 [codebooks]
     "logit_scales",

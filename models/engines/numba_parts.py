@@ -13,16 +13,15 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from .numba_sizes import GROUP, LANES, PAD, TILE
+from .numba_products import float32_product, int4_product, int8_product
+from .numba_sizes import GROUP, INT4_GROUP, LANES, PAD, TILE
 from .numba_vectors import (
     add_float32_values_1,
     add_float32_values_4,
     add_int8_values_1,
     add_int8_values_4,
     byte,
-    float32_product,
     float32_scores,
-    int8_product,
     int8_scores,
     number,
     put,
@@ -39,7 +38,7 @@ f32 = np.float32
 
 
 class Operand(NamedTuple):
-    """Rows that matrices are multiplied with: as float32 and, for int8 matrices, in 8 bits.
+    """Rows that matrices are multiplied with: as float32 and, for matrices of fewer bits, in 8.
 
     Rows are PAD bytes longer than they are used: at a power of 2 apart, eight of them would drive
     each other out of the cache.
@@ -51,24 +50,30 @@ class Operand(NamedTuple):
     offsets: int  # int32 [rows, groups]
     rows: int
     inputs: int
+    group: int  # inputs that are rounded together
 
 
 @compiled
-def group_size(inputs):
+def group_size(bits, inputs):
+    """Inputs of a matrix that are rounded to 8 bits together."""
+    if bits == 4:
+        return INT4_GROUP
     return GROUP if inputs % GROUP == 0 else GROUP // 2
 
 
 @compiled
-def operand_at(place, rows, inputs):
-    groups = inputs // group_size(inputs)
+def operand_at(bits, place, rows, inputs):
+    """For matrices of so many bits."""
+    group = group_size(bits, inputs)
     quantised = place + rows * (4 * inputs + PAD)
     scales = quantised + rows * (inputs + PAD)
-    return Operand(place, quantised, scales, scales + 4 * rows * groups, rows, inputs)
+    offsets = scales + 4 * rows * (inputs // group)
+    return Operand(place, quantised, scales, offsets, rows, inputs, group)
 
 
 @compiled
-def operand_bytes(rows, inputs):
-    return rows * (5 * inputs + 2 * PAD + 8 * (inputs // group_size(inputs)))
+def operand_bytes(bits, rows, inputs):
+    return rows * (5 * inputs + 2 * PAD + 8 * (inputs // group_size(bits, inputs)))
 
 
 @compiled
@@ -77,57 +82,43 @@ def x_of(by, row):
 
 
 @compiled
-def quantise_one(by, row, group):
-    size = group_size(by.inputs)
-    place = row * (by.inputs // size) + group
-    quantised = by.quantised + row * (by.inputs + PAD) + group * size
-    quantise_group(
-        x_of(by, row) + 4 * group * size,
-        size // LANES,
-        quantised,
-        by.scales + 4 * place,
-        by.offsets + 4 * place,
-    )
+def quantise_groups(by, row, first, last):
+    for group in range(first, last):
+        begin, place = group * by.group, row * (by.inputs // by.group) + group
+        quantised = by.quantised + row * (by.inputs + PAD) + begin
+        scale, offset = by.scales + 4 * place, by.offsets + 4 * place
+        quantise_group(x_of(by, row) + 4 * begin, by.group // LANES, quantised, scale, offset)
 
 
 @compiled
 def quantise_rows(by):
     for row in range(by.rows):
-        for group in range(by.inputs // group_size(by.inputs)):
-            quantise_one(by, row, group)
+        quantise_groups(by, row, 0, by.inputs // by.group)
 
 
 @compiled
-def product(int8, matrix, scales, first, last, by, out, step):
+def matrix_bytes(bits, outputs, inputs):
+    """That so many outputs of a matrix take."""
+    size = outputs * inputs * bits // 8
+    return size + outputs * inputs // INT4_GROUP if bits == 4 else size
+
+
+@compiled
+def product(bits, matrix, scales, first, last, by, out, step):
     """Outputs `first` to `last` of a matrix for all rows, to the beginning of lines that are `step`
     bytes apart.
     """
-    count = last - first
-    if int8:
-        size, quantised = group_size(by.inputs), by.inputs + PAD
-        groups, weights, s = by.inputs // size, matrix + first * by.inputs, scales + 4 * first
-        tiles, quads = count // LANES, size // 4
-        int8_product(
-            weights,
-            s,
-            tiles,
-            by.quantised,
-            quantised,
-            by.scales,
-            by.offsets,
-            by.rows,
-            groups,
-            quads,
-            out,
-            step,
-        )
+    count, rows, weights = last - first, by.rows, matrix + matrix_bytes(bits, first, by.inputs)
+    groups, s, width = by.inputs // by.group, scales + 4 * first, by.inputs + PAD
+    x, tiles = by.quantised, count // LANES
+    if bits == 4:
+        int4_product(weights, s, tiles, x, width, by.scales, by.offsets, rows, groups, out, step)
+    elif bits == 8:
+        quads, of_x = by.group // 4, by.scales
+        int8_product(weights, s, tiles, x, width, of_x, by.offsets, rows, groups, quads, out, step)
     else:
-        weights, x_step, vectors = (
-            matrix + 4 * first * by.inputs,
-            4 * by.inputs + PAD,
-            by.inputs // LANES,
-        )
-        float32_product(weights, count // 4, by.x, x_step, by.rows, vectors, out, step)
+        x_step, vectors = 4 * by.inputs + PAD, by.inputs // LANES
+        float32_product(weights, count // 4, by.x, x_step, rows, vectors, out, step)
 
 
 # ---------------------------------------------------------------- attention

@@ -7,7 +7,7 @@ next item; who comes late finds fewer left, and who never comes is not missed. B
 the others, a thread asks memory for the weights of its next item.
 
     phase         items                      a thread first makes for itself
-    Q, K, V       heads, with attention      the norm of x, in 8 bits for int8
+    Q, K, V       heads, with attention      the norm of x, in 8 bits for int8 and int4
     OUT           chunks of x                what was heard, in 8 bits
     TEXT_Q        heads, with attention      the norm of the rows that hear text
     TEXT_OUT      chunks of x                what was heard
@@ -61,10 +61,11 @@ from .numba_parts import (
     compiled,
     f32,
     group_size,
+    matrix_bytes,
     operand_at,
     operand_bytes,
     product,
-    quantise_one,
+    quantise_groups,
     quantise_rows,
     scale,
     x_of,
@@ -157,7 +158,7 @@ def ask_for(job, matrix, item, items, outputs, inputs):
     for.
     """
     if item < items:
-        size = outputs * inputs * (1 if job.int8 else 4)
+        size = matrix_bytes(job.bits, outputs, inputs)
         prefetch(matrix + item * size, min(size, ASKED_FOR) // 64)
 
 
@@ -169,7 +170,7 @@ def own_memory(job, me):
     """Where a thread's operand, outputs, scores and bytes begin."""
     N = job.positions
     begin = job.scratch + me * job.scratch_bytes
-    outputs = begin + operand_bytes(N, job.width)
+    outputs = begin + operand_bytes(job.bits, N, job.width)
     scores = outputs + 4 * N * max(3 * job.head_size, GROUP)
     return begin, outputs, scores, scores + 4 * max(job.room, job.text_room) + 4
 
@@ -178,11 +179,11 @@ def own_memory(job, me):
 def normal_x(job, me, layer, which, rows):
     """The norm of the first rows of x, ready to be multiplied with a matrix."""
     norm = job.norms + 8 * (layer * NORMS + which) * job.width
-    by = operand_at(own_memory(job, me)[0], rows, job.width)
+    by = operand_at(job.bits, own_memory(job, me)[0], rows, job.width)
     for n in range(rows):
         x = job.x + 4 * n * job.width
         normalise(x, job.width // LANES, norm, norm + 4 * job.width, x_of(by, n))
-    if job.int8:
+    if job.bits < 32:
         quantise_rows(by)
     return by
 
@@ -190,12 +191,12 @@ def normal_x(job, me, layer, which, rows):
 @compiled
 def normal_last(job, me):
     """The same of each row's last position, by the norm before the heads."""
-    by = operand_at(own_memory(job, me)[0], job.rows, job.width)
+    by = operand_at(job.head_bits, own_memory(job, me)[0], job.rows, job.width)
     for row in range(job.rows):
         x = job.x + 4 * address_at(job.last, row) * job.width
         norm = job.last_norm
         normalise(x, job.width // LANES, norm, norm + 4 * job.width, x_of(by, row))
-    if job.int8:
+    if job.bits < 32:
         quantise_rows(by)
     return by
 
@@ -203,11 +204,11 @@ def normal_last(job, me):
 @compiled
 def copied(job, place, x, rows):
     """Rows as they are, ready to be multiplied with a matrix."""
-    by = operand_at(place, rows, job.width)
+    by = operand_at(job.bits, place, rows, job.width)
     for n in range(rows):
         for i in range(job.width):
             put(x_of(by, n), i, number(x + 4 * n * job.width, i))
-    if job.int8:
+    if job.bits < 32:
         quantise_rows(by)
     return by
 
@@ -218,7 +219,7 @@ def copied(job, place, x, rows):
 @compiled
 def multiply_by(job, layer, which, first, last, by, out, step):
     scales = address_at(job.scales, layer * MATRICES + which)
-    product(job.int8, matrix(job, layer, which), scales, first, last, by, out, step)
+    product(job.bits, matrix(job, layer, which), scales, first, last, by, out, step)
 
 
 @compiled
@@ -238,7 +239,7 @@ def place_of(job, n):
 
 @compiled
 def cache_of(job, layer, row, head):
-    width = 1 if job.int8 else 4
+    width = job.past_bits // 8
     past = (layer * job.heads + head) * of_row(job, row, ROOM)
     lines, scales = width * past * job.head_size, 4 * past
     return HeadCache(
@@ -253,7 +254,7 @@ def cache_of(job, layer, row, head):
 def remember(job, cache, position, key, value, quantised):
     """Writes a position's key and value; `quantised` is room for a key in 8 bits."""
     D, tile, place = job.head_size, position // TILE, position % TILE
-    if job.int8:
+    if job.past_bits == 8:
         keys = cache.keys + tile * D * TILE + place
         quantise_group(key, D // LANES, quantised, cache.key_scales + 4 * position, quantised + D)
         for i in range(D):
@@ -284,7 +285,7 @@ def one_head(job, me, layer, head, by):
         )
         remember(job, cache, position, k + at, v + at, quantised)
         out = job.heard + 4 * (n * job.width + head * D)
-        attend(job.int8, q + at, cache, 0, position + 1, D, scores, out)
+        attend(job.past_bits == 8, q + at, cache, 0, position + 1, D, scores, out)
 
 
 @compiled
@@ -353,27 +354,33 @@ def add_heard(job, me, phase, before, layer, which, rows):
 
 
 @compiled
+def ffn_chunk(job):
+    """Outputs of fc1 that a thread takes at a time: whole groups, in any number of bits."""
+    return group_size(32, job.ffn_size)
+
+
+@compiled
 def expand_chunk(job, layer, chunk, by, hidden):
-    """A group of hidden = gelu(fc1 · norm x), at once in 8 bits for int8."""
-    size = group_size(job.ffn_size)
+    """Some of hidden = gelu(fc1 · norm x), at once in 8 bits for matrices of fewer than 32."""
+    size = ffn_chunk(job)
     first, line = chunk * size, 4 * job.ffn_size + PAD
     multiply_by(job, layer, FC1, first, first + size, by, hidden.x + 4 * first, line)
     for n in range(by.rows):
         gelu(x_of(hidden, n) + 4 * first, size // LANES)
-        if job.int8:
-            quantise_one(hidden, n, chunk)
+        if job.bits < 32:
+            quantise_groups(hidden, n, first // hidden.group, (first + size) // hidden.group)
 
 
 @compiled
 def expand(job, me, phase, before, layer):
-    size, done = group_size(job.ffn_size), 0
+    size, done = ffn_chunk(job), 0
     chunks = job.ffn_size // size
     chunk = claim(job, me, phase, chunks)
     ask_for(job, matrix(job, layer, FC1), chunk, chunks, size, job.width)
     wait(job, phase - 1, before)
     if chunk < chunks:
         by = normal_x(job, me, layer, FFN_NORM, job.positions)
-        hidden = operand_at(job.hidden, by.rows, job.ffn_size)
+        hidden = operand_at(job.bits, job.hidden, by.rows, job.ffn_size)
         while chunk < chunks:
             expand_chunk(job, layer, chunk, by, hidden)
             done += 1
@@ -389,7 +396,7 @@ def contract(job, me, phase, before, layer):
     chunk = claim(job, me, phase, chunks)
     ask_for(job, matrix(job, layer, FC2), chunk, chunks, CHUNK, job.ffn_size)
     wait(job, phase - 1, before)
-    hidden = operand_at(job.hidden, job.positions, job.ffn_size)
+    hidden = operand_at(job.bits, job.hidden, job.positions, job.ffn_size)
     while chunk < chunks:
         add_chunk(job, me, layer, FC2, chunk, hidden)
         done += 1
@@ -414,7 +421,7 @@ def predict(job, me, phase, before):
                 job.logits + 4 * (k * job.codebook_size + first),
                 4 * job.codebooks * job.codebook_size,
             )
-            product(job.int8, matrix, scales, first, first + GROUP, by, out, step)
+            product(job.head_bits, matrix, scales, first, first + GROUP, by, out, step)
             done += 1
             chunk = claim(job, me, phase, chunks)
     finish(job, phase, done)

@@ -2,8 +2,7 @@
 and counters and numbers in memory.
 
 Everything is addresses, strides in bytes and counts, as 64-bit numbers; nothing is checked. A tile
-is 16 outputs of an int8 matrix, `[inputs / 4, 16, 4]`, or the keys of TILE positions, `[head_size,
-TILE]`.
+is the keys of TILE positions, `[head_size, TILE]`.
 """
 
 from __future__ import annotations
@@ -17,7 +16,6 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from .numba_llvm import (
-    AHEAD,
     BYTES,
     F32,
     FLOATS,
@@ -27,13 +25,10 @@ from .numba_llvm import (
     INTS,
     ZEROS,
     Code,
-    call_made,
     typed,
 )
 from .numba_sizes import LANES, TILE
 
-# vectors of a float32 line: shorter ones are read fastest one by one, longer ones two at a time
-LONG = 128
 NORM_EPSILON = 1e-5
 ERF = (
     1.061405429,
@@ -43,173 +38,6 @@ ERF = (
     0.254829592,
     0.0,
 )  # of 1 / (1 + 0.3275911 x)
-
-# ---------------------------------------------------------------- products
-
-
-def _int8_tile(rows: int):
-    """16 outputs of an int8 matrix for some rows."""
-
-    def write(builder, tile, scales, x, x_step, x_scales, x_offsets, groups, quads, out, step):
-        code = Code(builder)
-        sums = code.variables([ZEROS] * rows)
-        with cgutils.for_range(builder, groups) as group:
-            places = [
-                builder.add(builder.mul(groups, ir.Constant(I64, r)), group.index)
-                for r in range(rows)
-            ]
-            begins = [
-                code.broadcast(code.load(code.at(x_offsets, place, 4), I32)) for place in places
-            ]
-            dots = code.variables(begins)
-            first = builder.mul(group.index, quads)
-            with cgutils.for_range(builder, quads) as quad:
-                k = builder.add(first, quad.index)
-                here, there = code.at(tile, k, 4 * LANES), code.at(x, k, 4)
-                code.prefetch(code.after(here, AHEAD))
-                weights = code.load(here, INTS)
-                for r in range(rows):
-                    heard = code.load(code.line(there, x_step, r), I32)
-                    code.add_dots(dots[r], weights, code.broadcast(heard))
-            for r in range(rows):
-                scale = code.broadcast(code.load(code.at(x_scales, places[r], 4), F32))
-                code.add_product(sums[r], builder.sitofp(builder.load(dots[r]), FLOATS), scale)
-        for r in range(rows):
-            code.store(
-                builder.fmul(builder.load(sums[r]), code.load(scales, FLOATS)),
-                code.line(out, step, r),
-            )
-
-    return write
-
-
-def _float32_dots(rows: int, outputs: int):
-    """Some outputs of a float32 matrix for some rows."""
-
-    def write(builder, matrix, line, x, x_step, vectors, out, step):
-        code = Code(builder)
-        sums = [code.variables([ZEROS] * rows) for _ in range(outputs)]
-        with cgutils.for_range(builder, vectors) as vector:
-            here, there = (code.at(address, vector.index, 4 * LANES) for address in (matrix, x))
-            heard = [code.load(code.line(there, x_step, r), FLOATS) for r in range(rows)]
-            for n in range(outputs):
-                place = code.line(here, line, n)
-                if rows > 2:  # the next lines, while these are computed
-                    code.prefetch(code.line(place, line, outputs))
-                weights = code.load(place, FLOATS)
-                for r in range(rows):
-                    code.add_product(sums[n][r], weights, heard[r])
-        for r in range(rows):
-            for n in range(outputs):
-                to = code.after(code.line(out, step, r), 4 * n)
-                code.store(code.reduced(builder.load(sums[n][r]), builder.fadd), to)
-
-    return write
-
-
-def _rows_in_pieces(builder: ir.IRBuilder, rows):
-    """Yields 8, 4, 2 and 1, each within a loop over the pieces of so many rows, with the first row
-    of a piece.
-    """
-    begin = ir.Constant(I64, 0)
-    for piece in (8, 4, 2, 1):
-        size = ir.Constant(I64, piece)
-        count = builder.sdiv(builder.sub(rows, begin), size)
-        with cgutils.for_range(builder, count) as loop:
-            yield piece, builder.add(begin, builder.mul(loop.index, size))
-        begin = builder.add(begin, builder.mul(count, size))
-
-
-@intrinsic
-def int8_product(
-    typing, matrix, scales, tiles, x, x_step, x_scales, x_offsets, rows, groups, quads, out, step
-):
-    """Outputs of some tiles for all rows, to the beginning of lines that are `step` bytes apart."""
-
-    def write(
-        builder,
-        matrix,
-        scales,
-        tiles,
-        x,
-        x_step,
-        x_scales,
-        x_offsets,
-        rows,
-        groups,
-        quads,
-        out,
-        step,
-    ):
-        code = Code(builder)
-        tile_bytes = builder.mul(builder.mul(groups, quads), ir.Constant(I64, 4 * LANES))
-        with cgutils.for_range(builder, tiles) as tile:
-            weights = code.line(matrix, tile_bytes, tile.index)
-            for piece, r in _rows_in_pieces(builder, rows):
-                place = builder.mul(groups, r)
-                rows_of_x = (
-                    code.line(x, x_step, r),
-                    x_step,
-                    code.at(x_scales, place, 4),
-                    code.at(x_offsets, place, 4),
-                )
-                to = code.line(code.at(out, tile.index, 4 * LANES), step, r)
-                arguments = [
-                    weights,
-                    code.at(scales, tile.index, 4 * LANES),
-                    *rows_of_x,
-                    groups,
-                    quads,
-                    to,
-                    step,
-                ]
-                call_made(builder, f"musicgraph_int8_tile_{piece}", arguments, _int8_tile(piece))
-
-    return typed(12, "musicgraph_int8_product", write)
-
-
-@intrinsic
-def float32_product(typing, matrix, fours, x, x_step, rows, vectors, out, step):
-    """As `int8_product`, 4 outputs at a time."""
-
-    def write(builder, matrix, fours, x, x_step, rows, vectors, out, step):
-        code = Code(builder)
-        line = builder.mul(vectors, ir.Constant(I64, 4 * LANES))
-        long = builder.icmp_signed(">", vectors, ir.Constant(I64, LONG))
-
-        def some_rows(piece: int, outputs: int, lines, x, to) -> None:
-            for n in range(0, 4, outputs):
-                arguments = [
-                    code.line(lines, line, n),
-                    line,
-                    x,
-                    x_step,
-                    vectors,
-                    code.after(to, 4 * n),
-                    step,
-                ]
-                call_made(
-                    builder,
-                    f"musicgraph_float32_dots_{piece}_{outputs}",
-                    arguments,
-                    _float32_dots(piece, outputs),
-                )
-
-        with cgutils.for_range(builder, fours) as four:
-            lines = code.line(matrix, line, builder.mul(four.index, ir.Constant(I64, 4)))
-            for piece, r in _rows_in_pieces(builder, rows):
-                here, to = code.line(x, x_step, r), code.line(code.at(out, four.index, 16), step, r)
-                if piece > 2:
-                    some_rows(piece, 16 // piece, lines, here, to)
-                    continue
-                with builder.if_else(long) as (then, otherwise):
-                    with then:
-                        some_rows(piece, 2, lines, here, to)
-                    with otherwise:
-                        some_rows(piece, 1, lines, here, to)
-
-    return typed(8, "musicgraph_float32_product", write)
-
 
 # ---------------------------------------------------------------- rounding and attention
 
