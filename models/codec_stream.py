@@ -22,6 +22,7 @@ from torch.nn import functional as F
 
 from . import codec_layers, onednn
 
+State = tuple[Tensor, Tensor]
 _ROWS = 5  # frames that the slowest transposed convolution gets with each push
 
 
@@ -208,10 +209,19 @@ class _ConvTranspose:
         return out.view(frames.shape[0], (frames.shape[1] - 1) * self._stride, self._channels)
 
 
+class Recurrent(Protocol):
+    """An LSTM: `nn.LSTM`, or what computes the same in another way."""
+
+    def __call__(self, x: Tensor, state: State | None) -> tuple[Tensor, State]:
+        """`[T, N, width]` → the same shape, and the state, `[layers, N, width]` twice."""
+        ...
+
+
 class _LSTM:
-    def __init__(self, lstm: nn.LSTM):
-        self._lstm = onednn.Lstm(lstm) if onednn.usable(lstm.all_weights[0][0]) else lstm
-        self._state: tuple[Tensor, Tensor] | None = None
+    def __init__(self, lstm: nn.LSTM, instead: Recurrent | None):
+        usual = onednn.Lstm(lstm) if onednn.usable(lstm.all_weights[0][0]) else lstm
+        self._lstm = usual if instead is None else instead
+        self._state: State | None = None
 
     def push(self, x: Tensor, final: bool) -> Tensor:
         if not x.shape[1]:
@@ -243,7 +253,7 @@ class _Residual:
         return x.add_(beside[:, : x.shape[1]])
 
 
-def _stateful(module: nn.Module) -> _Stateful:
+def _stateful(module: nn.Module, recurrent: Recurrent | None) -> _Stateful:
     match module:
         case Weighted(layer=codec_layers.Conv()):
             return _Conv(module)
@@ -252,7 +262,7 @@ def _stateful(module: nn.Module) -> _Stateful:
         case ResidualModule():
             return _Residual(module)
         case nn.LSTM():
-            return _LSTM(module)
+            return _LSTM(module, recurrent)
         case nn.ELU():
             return _Elu()
     raise TypeError(f"no layer of a codec: {module}")
@@ -261,8 +271,9 @@ def _stateful(module: nn.Module) -> _Stateful:
 class LayerStream:
     """The layers of an encoder or a decoder with their state: `[N, channels, time]` in and out."""
 
-    def __init__(self, coder: nn.ModuleList):
-        self._layers = [_stateful(module) for module in coder]
+    def __init__(self, coder: nn.ModuleList, recurrent: Recurrent | None = None):
+        """`recurrent`: what computes its LSTM, where that is not done here."""
+        self._layers = [_stateful(module, recurrent) for module in coder]
 
     def push(self, x: Tensor, final: bool = False) -> Tensor:
         x = x.transpose(1, 2)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .codec_layers import decoder_layers, encoder_layers
-from .codec_stream import LayerStream, arranged, module_of
+from .codec_stream import LayerStream, Recurrent, arranged, module_of
 from .config import CodecConfig
 from .refused import Refused
 
@@ -46,6 +46,12 @@ class Codec(nn.Module):
         self.hop: int = config.hop
         self.codebook_size: int = config.codebook_size
         self.hidden_size: int = config.hidden_size
+        self.decodes_with: Recurrent | None = None
+        """what computes the decoder's LSTM, where that is not done by torch"""
+
+    @property
+    def decoder_lstm(self) -> nn.LSTM | None:
+        return next((layer for layer in self.decoder if isinstance(layer, nn.LSTM)), None)
 
     def fill(self, tensors: Mapping[str, Tensor]) -> None:
         """Takes these tensors, by the names of `parameters.codec_shapes`, for its weights."""
@@ -141,7 +147,7 @@ class CodecStream:
 
     def __init__(self, codec: Codec, channels: int):
         self._codec, self._channels = codec, channels
-        self._decoder = LayerStream(codec.decoder)
+        self._decoder = LayerStream(codec.decoder, codec.decodes_with)
         self._held: Tensor | None = None
 
     def push(self, tokens: Tensor, *, goes_on: bool = False) -> Tensor:

@@ -80,7 +80,8 @@ class MusicGenModelLoader:
                         "the fastest by far "
                         "and close to fp32 by measurement, where the fast CPU engine (Numba) is "
                         "installed, else fp32. "
-                        "The text encoder and the codec always run in fp32.",
+                        "The text encoder and the codec run in fp32; only the weights of the "
+                        "codec's LSTM are 8 bits where the model's are.",
                     },
                 ),
                 "device": (
@@ -137,7 +138,7 @@ class MusicGenModelLoader:
         opened = open_model(model)
         where = _device(device)
         choice = _choice(precision, where, opened)
-        text, codec, style = host.stoppable(lambda _: _other_parts(opened))
+        text, codec, style = host.stoppable(lambda _: _other_parts(opened, choice))
         host.show(f"{model}: {_made_by(opened)}{choice}")
         config, source = opened.config.lm, WaitingEngine(opened, choice, where, model)
         heard = style and host.Resident(style, where)
@@ -192,12 +193,15 @@ def _with_bytes(model: str) -> host.OnProgress:
     return on_progress
 
 
-def _other_parts(opened: Weights) -> tuple[TextEncoder, Codec, StyleEncoder | None]:
-    return (
-        checkpoint.load_text_encoder(opened),
-        checkpoint.load_codec(opened),
-        checkpoint.load_style_encoder(opened),
-    )
+def _other_parts(
+    opened: Weights, choice: choose.EngineChoice
+) -> tuple[TextEncoder, Codec, StyleEncoder | None]:
+    codec = checkpoint.load_codec(opened)
+    if choice.engine == choose.NUMBA:
+        from ..models.engines.codec_lstm import share_lstm
+
+        share_lstm(codec, choice.precision)
+    return (checkpoint.load_text_encoder(opened), codec, checkpoint.load_style_encoder(opened))
 
 
 def _check_choices(model: object, precision: object, device: object) -> None:

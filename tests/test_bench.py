@@ -118,9 +118,11 @@ def test_ratios_say_how_many_times_as_fast(bench):
 def test_codec_ways_decode_the_same_sound(bench, wide):
     upstream = bench.subjects.Upstream(wide.upstream, None)
     case = bench.CodecCase(wide.folder, upstream, seconds=2.0)
-    sounds = [decode() for decode in (case.upstream, case.at_once, case.streaming)]
-    torch.testing.assert_close(sounds[0], sounds[1], atol=1e-4, rtol=0)
-    torch.testing.assert_close(sounds[1], sounds[2], atol=0, rtol=0)
+    sounds = {way: decode() for way, decode in case.ways.items()}
+    for way in ("ours, torch's LSTM", "ours, fp32"):
+        torch.testing.assert_close(sounds[way], sounds["transformers"], atol=1e-4, rtol=0)
+    assert torch.equal(sounds["ours"], sounds["ours, streaming"])
+    assert torch.equal(sounds["ours"], sounds["ours, 4 streams"][:1])
 
 
 def test_the_whole_path_is_measured_with_everything_loaded(bench):

@@ -21,7 +21,8 @@ from musicgraph.models.config import Generation, Sampling
 from musicgraph.models.disk import cache
 from musicgraph.models.engines import machine_code, numba_engine, numba_packed
 from musicgraph.models.engines.choose import ENGINE_VARIABLE
-from musicgraph.models.engines.numba_engine import NumbaEngine, Threads
+from musicgraph.models.engines.numba_engine import NumbaEngine
+from musicgraph.models.engines.numba_threads import Threads
 from musicgraph.models.engines.session import TorchEngine
 from musicgraph.models.refused import Refused
 from musicgraph.models.weights import checkpoint
@@ -302,7 +303,7 @@ def test_an_engine_whose_code_is_kept_needs_no_compiler(mono):
 
 def test_every_source_of_a_step_counts_when_its_code_is_looked_for():
     script = (
-        "import musicgraph.models.engines.numba_step\n"
+        "import musicgraph.models.engines.numba_lstm\n"
         "begin = 'musicgraph.models.engines.numba_'\n"
         "print(*(name.removeprefix(begin) for name in sys.modules if name.startswith(begin)))\n"
     )

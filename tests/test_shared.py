@@ -10,7 +10,8 @@ from musicgraph.models.automation import Automation
 from musicgraph.models.compose.composition import stream
 from musicgraph.models.compose.timeline import Change, Timeline
 from musicgraph.models.config import Generation, Sampling
-from musicgraph.models.engines.numba_engine import NumbaEngine, Threads
+from musicgraph.models.engines.numba_engine import NumbaEngine
+from musicgraph.models.engines.numba_threads import Threads
 from musicgraph.models.engines.session import TorchEngine
 from musicgraph.models.engines.shared import SharedEngine, _Wish
 from musicgraph.models.mix import combined

@@ -1,9 +1,10 @@
-"""A step's machine code: made once for a processor, kept as an object file, called at its address.
+"""A step's machine code, and the codec's LSTM's: made once for a processor, kept as an object file,
+called at its address.
 
-Numba compiles `numba_step.py` and gives what LLVM needs to make an object file of it. From then on
-neither is asked: an object file that is kept is loaded by llvmlite alone, which takes a fraction of
-a second where importing Numba takes one. Everything that decides what is in it stands in its name,
-and its checksum is compared before it is loaded.
+Numba compiles `numba_step.py` and `numba_lstm.py`, and gives what LLVM needs to make an object file
+of them. From then on neither is asked: an object file that is kept is loaded by llvmlite alone,
+which takes a fraction of a second where importing Numba takes one. Everything that decides what is
+in it stands in its name, and its checksum is compared before it is loaded.
 """
 
 from __future__ import annotations
@@ -28,8 +29,12 @@ from ..disk import cache
 log = logging.getLogger("musicgraph")
 
 FORMAT = 2  # of an entry; raise it when what is in there changes
-COMPILED_TOGETHER = ("sizes", "job", "llvm", "vectors", "products", "parts", "step")
-FUNCTIONS = ("step", "read_text")
+COMPILED_TOGETHER = (
+    *("sizes", "job", "llvm", "vectors", "products", "parts", "step"),
+    *("recurrent", "lstm"),
+)
+FUNCTIONS = {"step": "step", "read_text": "step", "lstm": "lstm"}
+"""and which of these files each is in"""
 
 Function = Callable[[int, int], None]
 """Called with the address of a job and the number of the thread.
@@ -49,6 +54,7 @@ class MachineCode:
 
     step: Function
     read_text: Function
+    lstm: Function
 
 
 def obtain() -> MachineCode:
@@ -151,12 +157,13 @@ def compiled() -> bytes:
     from numba import types
     from numba.core.registry import cpu_target
 
-    from . import numba_step
+    from . import numba_lstm, numba_step
 
+    files = {"step": numba_step, "lstm": numba_lstm}
     signature = (types.int64, types.int64)
     symbols, module = {}, binding.parse_assembly("")
-    for name in FUNCTIONS:
-        function = getattr(numba_step, name)
+    for name, file in FUNCTIONS.items():
+        function = getattr(files[file], name)
         function.compile(signature)
         symbols[name] = function.overloads[signature].fndesc.llvm_func_name
         module.link_in(binding.parse_assembly(function.inspect_llvm(signature)))

@@ -7,10 +7,8 @@ Optional (`pip install musicgraph[cpu]`), and so imported only where it was chos
 from __future__ import annotations
 
 import logging
-import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,12 +21,11 @@ from ..lm import sinusoids
 from ..weights.contract import Weights
 from . import machine_code
 from .calibration import moments, own_music
-from .machine_code import Function
-from .numba_job import CACHE, JOB, LINE_BYTES, PHASES, ROOM, TEXT_ROOM, operand_room, scratch_room
+from .numba_job import CACHE, JOB, PHASES, ROOM, TEXT_ROOM, operand_room, scratch_room
 from .numba_packed import Moments, OnProgress, packed_tensors
 from .numba_sizes import TILE
+from .numba_threads import Threads, addresses, job_of, thread_count
 from .numba_weights import Float32Matrices, Matrices, PackedMatrices, Parameters
-from .processors import own_processors
 from .session import PREFIX_STEPS, Admitting, Heard, drained
 from .slots import Slots
 
@@ -44,71 +41,15 @@ MOST_PLANS = 64
 """that a session keeps: in company who takes part changes"""
 
 
-class Threads:
-    """Runs a compiled function in several threads at once, one call of it at a time."""
-
-    def __init__(self, count: int):
-        self._count = count
-        self._pool = ThreadPoolExecutor(max(1, count - 1), "musicgraph")  # starts none before work
-        self._lock = threading.Lock()
-
-    def run(
-        self, function: Function, job: np.ndarray, phases: int, arrays: Iterable[object]
-    ) -> None:
-        """`function` in each, with the job's address and the number of the thread.
-
-        Adds what they need: counters for `phases`, and own memory.
-
-        `arrays` are those whose addresses the job has: kept until the last thread has left, even if
-        Ctrl-C ends the waiting.
-        """
-        names = ("positions", "width", "head_size", "room", "text_room")
-        positions, width, head_size, *rooms = (int(job[name][0]) for name in names)
-        own = scratch_room(positions, width, head_size, max(rooms)) // 128 * 128
-        counters = np.zeros(phases * (self._count + 1) * LINE_BYTES, np.uint8)
-        scratch = np.empty(self._count * own, np.uint8)
-        for name, value in (
-            ("threads", self._count),
-            ("scratch_bytes", own),
-            *_addresses(counters=counters, scratch=scratch),
-        ):
-            job[name] = value
-        held = job, counters, scratch, *arrays
-        with self._lock:
-            address = job.ctypes.data
-            others = [
-                self._pool.submit(_run, function, address, me, held) for me in range(1, self._count)
-            ]
-            function(address, 0)
-            wait(others)
-        for other in others:
-            other.result()  # raises what it raised
-
-
-def _thread_count(config: LMConfig) -> int:
-    """More threads than heads would find nothing to do in half of the phases; more than processors,
-    no time.
-    """
-    wanted, usable = torch.get_num_threads(), own_processors()
-    count = min(wanted, usable, config.num_heads)
-    if usable < wanted:
-        log.info("%d threads: this process may use %d processors, not %d", count, usable, wanted)
-    return count
-
-
-def _run(function: Function, job: int, me: int, held: tuple[object, ...]) -> None:
-    function(job, me)
-
-
-def _addresses(**arrays: np.ndarray) -> list[tuple[str, int]]:
-    return [(name, array.ctypes.data) for name, array in arrays.items()]
-
-
 def _job(**values: int) -> np.ndarray:
-    job = np.zeros(1, JOB)
-    for name, value in values.items():
-        job[name] = value
-    return job
+    return job_of(JOB, **values)
+
+
+def _own_bytes(job: np.ndarray) -> int:
+    """Memory that each thread needs for itself."""
+    names = ("positions", "width", "head_size", "room", "text_room")
+    positions, width, head_size, *rooms = (int(job[name][0]) for name in names)
+    return scratch_room(positions, width, head_size, max(rooms)) // 128 * 128
 
 
 def _matrices(weights: Weights, precision: str, on_progress: OnProgress) -> Matrices:
@@ -139,7 +80,8 @@ class NumbaEngine:
         """
         self.config, self.precision = weights.config.lm, precision
         self.parameters = Parameters(weights, _matrices(weights, precision, on_progress))
-        self.threads = Threads(_thread_count(self.config))
+        # in half of the phases heads are shared
+        self.threads = Threads(thread_count(self.config.num_heads))
         started = time.perf_counter()
         self.code = machine_code.obtain()
         if (took := time.perf_counter() - started) > NOTEWORTHY_S:
@@ -162,7 +104,7 @@ class NumbaEngine:
             "ffn_size": config.ffn_size,
             "codebooks": config.num_codebooks,
             "codebook_size": config.codebook_size,
-            **dict(_addresses(**self.parameters.tables)),
+            **dict(addresses(**self.parameters.tables)),
         }
 
     def read_text(self, conditioning: Conditioning | None) -> TextKV | None:
@@ -181,9 +123,9 @@ class NumbaEngine:
             positions=length,
             text_length=length,
             text_room=text.room,
-            **dict(_addresses(**arrays)),
+            **dict(addresses(**arrays)),
         )
-        self.threads.run(self.code.read_text, job, 1, arrays.values())
+        self.threads.run(self.code.read_text, job, 1, _own_bytes(job), arrays.values())
         return text
 
 
@@ -348,10 +290,11 @@ class NumbaSession:
         }
         job = plan.job.copy()
         job["positions"], job["listening"] = len(x), plan.listening * steps
-        for name, value in _addresses(**arrays):
+        for name, value in addresses(**arrays):
             job[name] = value
         held = [*arrays.values(), plan, *self._pasts.values(), *self._texts.values()]
-        self._engine.threads.run(self._engine.code.step, job, PHASES * config.num_layers + 1, held)
+        phases = PHASES * config.num_layers + 1
+        self._engine.threads.run(self._engine.code.step, job, phases, _own_bytes(job), held)
         logits = arrays["logits"]
         return torch.from_numpy(logits if plan.back is None else logits[plan.back])
 

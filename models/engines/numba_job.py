@@ -68,6 +68,21 @@ JOB = np.dtype([(name, np.int64) for name in (*NUMBERS, *ADDRESSES)])
 Addresses are of float32 unless said otherwise.
 """
 
+LSTM_NUMBERS = "int8 layers steps rows width threads scratch_bytes".split()
+LSTM_ADDRESSES = (
+    "weights",  # of each layer, two matrices in tiles of TILE outputs: int64 [layers, 2]
+    "scales",  # of each output, in the same order: int64 [layers, 2]
+    "biases",  # [layers, 4 · width], in the same order
+    "x",  # [steps · rows, width]
+    "gates",  # [steps · rows, 4 · width]: what inputs say to them
+    "h",  # [layers, (steps + 1) · rows, width]; the first rows are from before
+    "c",  # [layers, rows, width]
+    "scratch",
+    "counters",
+)
+LSTM_JOB = np.dtype([(name, np.int64) for name in (*LSTM_NUMBERS, *LSTM_ADDRESSES)])
+"""The same, for an LSTM whose layers are as wide as its input."""
+
 
 def operand_room(rows: int, inputs: int) -> int:
     """Bytes that hold an operand, whatever the size of its groups."""
