@@ -21,9 +21,12 @@ from .streams import FAILED, print_line
 if TYPE_CHECKING:
     from tqdm import tqdm
 
+    from ..workflows.registry import NodeClasses
     from .batch.crew import Crew
     from .batch.jobs import BatchJob
     from .batch.manifest import ManifestLine
+    from .batch.server_crew import ServerCrew
+    from .batch.table import TableRow
 
 SAID_EVERY_S = 30
 MAX_WORKERS = 256
@@ -84,6 +87,15 @@ OnRay = Annotated[
         help="Have the workers on a Ray cluster: local, auto, or its address.",
     ),
 ]
+Servers = Annotated[
+    list[str],
+    typer.Option(
+        "--server",
+        metavar="URL",
+        help="Have this ComfyUI server make them, such as http://127.0.0.1:8188; several share "
+        "the list.",
+    ),
+]
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Check everything, time a trial, and say the cost.")
 ]
@@ -98,6 +110,7 @@ def batch(
     set_: Common = [],  # noqa: B006
     input: Input = Path("input"),
     ray: OnRay = None,
+    server: Servers = [],  # noqa: B006
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
@@ -110,20 +123,17 @@ def batch(
     _check_count("--together", together, MAX_BATCH)
     common = dict(_common(text) for text in set_)
     rows = read_table(list_)
-    if workflow is None:
-        from .batch.rows import jobs_of
-
-        jobs = jobs_of(list_, rows, common)
-    else:
-        from .batch.workflow_rows import workflow_jobs_of
-
-        jobs = workflow_jobs_of(list_, rows, common, workflow, input)
+    place, servers = "" if dry_run else output, None
+    if server:
+        servers = _servers(server, place, workers, ray)
+        workers, together = len(servers), 1
+    jobs = _jobs(list_, rows, common, workflow, input, servers and servers.classes)
     if dry_run:
-        _say_cost(jobs, output, workers, together, ray, as_json)
+        _say_cost(jobs, output, workers, together, servers, ray, as_json)
         return
     began, told = time.monotonic(), _Told()
     try:
-        crew = _crew(ray, workers, output)
+        crew = servers or _crew(ray, workers, place)
         result = run_batch(jobs, output, crew, together, workers, told)
     finally:
         told.close()
@@ -156,17 +166,53 @@ def _common(text: str) -> tuple[str, str]:
     return column.strip(), value
 
 
+def _jobs(
+    path: Path,
+    rows: Sequence[TableRow],
+    common: dict[str, str],
+    workflow: Path | None,
+    input_dir: Path,
+    elsewhere: NodeClasses | None,
+) -> list[BatchJob]:
+    if workflow is None:
+        from .batch.rows import jobs_of
+
+        return jobs_of(path, rows, common, elsewhere)
+    from .batch.workflow_rows import workflow_jobs_of
+
+    return workflow_jobs_of(path, rows, common, workflow, input_dir, elsewhere)
+
+
 def _crew(ray: str | None, workers: int, output: str) -> Crew:
     """`output`: nothing for a trial."""
     from .batch.crew import LocalCrew
-    from .batch.destination import MARK
 
-    absolute = output if MARK in output or not output else str(Path(output).absolute())
     if ray is None:
-        return LocalCrew(workers, absolute)
+        return LocalCrew(workers, _absolute(output))
     from .batch.ray_crew import RayCrew
 
-    return RayCrew(ray, workers, absolute)
+    return RayCrew(ray, workers, _absolute(output))
+
+
+def _servers(urls: Sequence[str], output: str, workers: int, ray: str | None) -> ServerCrew:
+    """Raises Refused for what goes with no servers, and where none answers."""
+    if ray is not None or workers != 1:
+        got = "--ray, too" if ray is not None else "--workers, too"
+        remedy = "leave it out: each server is a worker"
+        raise Refused("--server", got=got, expected="servers alone", remedy=remedy)
+    try:
+        from .batch.server_crew import ServerCrew
+    except ModuleNotFoundError as error:
+        remedy = "install them with: pip install 'musicgraph[remote]'"
+        got = f"a Python without {error.name}"
+        raise Refused("--server", got=got, expected="httpx and websockets", remedy=remedy) from None
+    return ServerCrew(urls, _absolute(output))
+
+
+def _absolute(output: str) -> str:
+    from .batch.destination import MARK
+
+    return output if MARK in output or not output else str(Path(output).absolute())
 
 
 def _say_cost(
@@ -174,13 +220,14 @@ def _say_cost(
     output: str,
     workers: int,
     together: int,
+    servers: ServerCrew | None,
     ray: str | None,
     as_json: bool,
 ) -> None:
     from .batch.cost import cost_of
 
     typer.echo("timing a trial, which is not kept", err=True)
-    cost = cost_of(jobs, output, lambda: _crew(ray, workers, ""), together, workers)
+    cost = cost_of(jobs, output, lambda: servers or _crew(ray, workers, ""), together, workers)
     print_line(json.dumps(cost.as_json()) if as_json else cost.words())
 
 

@@ -39,7 +39,7 @@ class FakeComfyUI:
             ]
         )
         self._server = uvicorn.Server(
-            uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=1)
+            uvicorn.Config(app, log_level="error", lifespan="off", timeout_graceful_shutdown=1)
         )
 
     @contextlib.contextmanager

@@ -31,7 +31,7 @@ MAY_IMPORT = {
     "app.http": GRAPHS | {"app.studio"},
     "app.tune": GRAPHS,
     "app.remote": GRAPHS | {"app.studio"},
-    "app.batch": GRAPHS | {"app.studio"},
+    "app.batch": GRAPHS | {"app.studio", "app.remote"},
     "app": GRAPHS | {"app.studio", "app.page", "app.http", "app.tune", "app.remote", "app.batch"},
 }
 """Each room, and the rooms that it may import from besides itself.

@@ -35,7 +35,7 @@ class Cost:
         done = f" ({self.earlier} are done)" if self.earlier else ""
         return (
             f"{self.jobs} jobs{done}, {self.music_h:.2f} h of music: about {self.hours:.2f} h of "
-            f"{self.workers} worker(s) on this machine, {self.x_real_time:.1f} × real time"
+            f"{self.workers} worker(s), {self.x_real_time:.1f} × real time"
         )
 
 

@@ -33,8 +33,14 @@ DRAWN_ALIKE = (
 """fields that decide which requests may be composed side by side"""
 
 
-def jobs_of(path: Path, rows: Sequence[TableRow], common: Mapping[str, str]) -> list[BatchJob]:
-    """`common` are values, as texts, for all rows that say nothing of them.
+def jobs_of(
+    path: Path,
+    rows: Sequence[TableRow],
+    common: Mapping[str, str],
+    elsewhere: NodeClasses | None = None,
+) -> list[BatchJob]:
+    """`common` are values, as texts, for all rows that say nothing of them. `elsewhere`: the
+    classes of nodes where they are made, if that is not here.
 
     Raises Refused: unknown columns, no prompts, ids that are no names or not one for each row, and
     rows that cannot be used, of which the first few are named.
@@ -42,7 +48,7 @@ def jobs_of(path: Path, rows: Sequence[TableRow], common: Mapping[str, str]) -> 
     fields = row_fields()
     _check_columns(path, rows, common, fields)
     has_ids = any(OWN in row.values for row in rows)
-    reader = _RowReader(path.parent, common, fields, has_ids)
+    reader = _RowReader(path.parent, common, fields, has_ids, elsewhere)
     jobs, problems = [], []
     for row in rows:
         try:
@@ -86,11 +92,19 @@ def _check_columns(
 
 
 class _RowReader:
-    def __init__(self, folder: Path, common: Mapping[str, str], fields: Fields, has_ids: bool):
+    def __init__(
+        self,
+        folder: Path,
+        common: Mapping[str, str],
+        fields: Fields,
+        has_ids: bool,
+        elsewhere: NodeClasses | None,
+    ):
         self._folder, self._fields = folder, fields
         self._specs = {spec.name: spec for spec in fields.values()}
         self._common = {name: self._parsed(name, text) for name, text in common.items()}
-        self._classes: NodeClasses = node_classes()
+        self._is_here = elsewhere is None
+        self._classes: NodeClasses = elsewhere or node_classes()
         self._kinds: set[str] = set()
         self._has_ids = has_ids
 
@@ -154,13 +168,17 @@ class _RowReader:
             expected = "what the music should be"
             raise Refused("prompt", got="nothing", expected=expected, remedy="fill the cell")
         read["model"] = read["model"] or _usual_model(follows)
-        request = replace(request_of(read), save_as=FORMATS[read["format"]].save_as)
+        format = FORMATS[read["format"]]
+        if not (self._is_here or format.name == format.save_as):
+            expected = "a format that ComfyUI saves"
+            raise Refused("format", got=format.name, expected=expected, remedy="choose flac")
+        request = replace(request_of(read), save_as=format.save_as)
         Wanted.of(request)  # raises for a mix or a schedule that is none
         seed_for(request.seed)
         return request
 
     def _check_graph(self, work: RequestWork) -> None:
-        if not is_hub_id(work.request.model):
+        if self._is_here and not is_hub_id(work.request.model):
             locate(work.request.model, model_folders())
         music_job(
             work.request,

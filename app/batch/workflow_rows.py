@@ -14,7 +14,7 @@ from ...nodes.host import Run, running
 from ...workflows.bounds import composes, music_asked_s
 from ...workflows.overrides import Override, named_by, with_overrides
 from ...workflows.reader import read_document
-from ...workflows.registry import NodeSpecs, node_classes
+from ...workflows.registry import NodeClasses, NodeSpecs, node_classes
 from ...workflows.validate import validate
 from ...workflows.workflow import Workflow
 from .jobs import BatchJob, WorkflowWork, all_or_refused, check_names
@@ -26,9 +26,14 @@ TOLD_APART = ("text", "seed", "filename_prefix")
 
 
 def workflow_jobs_of(
-    path: Path, rows: Sequence[TableRow], common: Mapping[str, str], workflow: Path, input_dir: Path
+    path: Path,
+    rows: Sequence[TableRow],
+    common: Mapping[str, str],
+    workflow: Path,
+    input_dir: Path,
+    elsewhere: NodeClasses | None = None,
 ) -> list[BatchJob]:
-    """`common` are values, as texts, for all rows that say nothing of them.
+    """`common` and `elsewhere`: as `rows.jobs_of` has them.
 
     Raises Refused: no such workflow, columns that are no inputs of it, ids that are no names or not
     one for each row, and rows with which it cannot run, of which the first few are named.
@@ -41,7 +46,9 @@ def workflow_jobs_of(
                 got=shown(name),
                 expected="id, and NODE.INPUT (a node's id or title), such as 3.seed",
             )
-    reader = _WorkflowReader(workflow, input_dir, any(OWN in row.values for row in rows))
+    reader = _WorkflowReader(
+        workflow, input_dir, any(OWN in row.values for row in rows), elsewhere or node_classes()
+    )
     jobs, problems = [], []
     for row in rows:
         try:
@@ -54,9 +61,9 @@ def workflow_jobs_of(
 
 
 class _WorkflowReader:
-    def __init__(self, file: Path, input_dir: Path, has_ids: bool):
+    def __init__(self, file: Path, input_dir: Path, has_ids: bool, classes: NodeClasses):
         self._file, self._input_dir, self._has_ids = file, input_dir, has_ids
-        self._classes = node_classes()
+        self._classes = classes
         self._document = read_document(file)
 
     def job(self, row: TableRow, common: Mapping[str, str]) -> BatchJob:
