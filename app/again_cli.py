@@ -43,7 +43,10 @@ def again(
         facts = {
             "same": remade.is_same,
             "rounded": remade.is_rounded,
-            "largest_difference": remade.largest_difference,
+            "largest_difference": remade.apart and remade.apart.most,
+            "different_samples": remade.apart and remade.apart.count,
+            "samples": remade.apart and remade.apart.samples,
+            "different_from_s": remade.apart and remade.apart.from_s,
             "changed": dict(remade.changed),
         }
         print_line(json.dumps(facts))
@@ -89,20 +92,22 @@ def _both(first: Listener, second: Listener) -> Callable[[Event], None]:
 def _words(remade: Remade) -> list[str]:
     from ..models.quoting import one_line, shown
 
-    if remade.is_same:
-        said = ["same samples"]
-    elif remade.is_rounded:
-        said = [
-            "same music: samples differ by one step of 16 bits, as where it was made in a batch"
-        ]
-    elif remade.largest_difference is None:
-        said = ["other sound: nothing as long, at this rate, comes of the graph now"]
-    else:
-        said = [f"other samples: they differ by up to {remade.largest_difference:.6f} of 1"]
-    said += [
+    said = [_difference(remade)] + [
         one_line(f"{name}: {shown(then)} then, {shown(now)} now")
         for name, (then, now) in remade.changed.items()
     ]
     if not (remade.is_same or remade.is_rounded or remade.says):
         said.append("the file does not say what it was made with")
     return said
+
+
+def _difference(remade: Remade) -> str:
+    if remade.apart is None:
+        return "other sound: nothing as long, at this rate, comes of the graph now"
+    if remade.is_same:
+        return "same samples"
+    apart = remade.apart
+    where = f"{apart.count} of {apart.samples} samples differ, from {apart.from_s:.3f} s on"
+    if remade.is_rounded:
+        return f"same music: {where}, by one step of 16 bits, as where it was made in a batch"
+    return f"other samples: {where}, by up to {apart.most:.6f} of 1"

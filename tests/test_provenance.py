@@ -1,6 +1,7 @@
 """A file says how it was made, and its graph makes it again: also a take of a batch."""
 
 import json
+import re
 import shutil
 import sys
 from dataclasses import replace
@@ -183,7 +184,10 @@ def test_again_says_what_changed_where_other_sound_comes(musicgraph, tmp_path, m
     tiny.write_tiny_checkpoint(mine / "tiny", codebook_size=512, seed=1)
     code, out, _ = musicgraph("again", "a.flac")
     lines = out.splitlines()
-    assert code == 1 and lines[0].startswith("other samples: they differ by up to 0.")
+    assert code == 1 and re.fullmatch(
+        r"other samples: \d+ of 4000 samples differ, from 0.\d{3} s on, by up to 0.\d+ of 1",
+        lines[0],
+    )
     assert [line.partition(":")[0] for line in lines[1:]] == ["digest"]
 
 
@@ -217,6 +221,26 @@ def test_a_file_of_comfyuis_is_compared_though_it_says_less(musicgraph, tmp_path
     assert musicgraph("again", "a.flac") == (0, "same samples\n", "")
     code, out, _ = musicgraph("again", "b.flac")
     assert code == 1 and out.endswith("the file does not say what it was made with\n")
+
+
+STEPS = {(): "same samples", (300,): "same music: 1 of 1600 samples differ, from 0.037 s on"}
+STEPS |= {(600, 700): "same music: 2 of 1600 samples differ, from 0.075 s on"}
+
+
+@pytest.mark.parametrize("places", STEPS)
+def test_again_counts_the_samples_that_differ(musicgraph, tmp_path, places):
+    graph = {
+        "1": node("EmptyAudio", duration=0.1, sample_rate=8000, channels=2),
+        "2": node("SaveAudio", audio=["1", 0], filename_prefix="x"),
+    }
+    sound = torch.zeros(2, 800)
+    sound[1, list(places)] = 1 / 32768
+    write_audio(tmp_path / "a.flac", sound, 8000, tags={"prompt": json.dumps(graph)})
+    code, out, _ = musicgraph("again", "a.flac")
+    assert code == 0 and out.startswith(STEPS[places])
+    assert ("by one step of 16 bits" in out) == bool(places)
+    said = json.loads(musicgraph("again", "a.flac", "--json")[1])
+    assert (said["different_samples"], said["samples"]) == (len(places), 1600)
 
 
 @pytest.mark.parametrize(

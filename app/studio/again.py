@@ -29,11 +29,25 @@ ROUNDING = 1.01 / 32768
 
 
 @dataclass(frozen=True)
+class Apart:
+    """How far two sounds of one length, rate and number of channels are apart."""
+
+    most: float
+    """between samples of ±1"""
+    count: int
+    """samples that differ, of all channels"""
+    samples: int
+    """samples that there are, of all channels"""
+    from_s: float
+    """when the first of them differs; 0 without any"""
+
+
+@dataclass(frozen=True)
 class Remade:
     """A sound file beside what its graph makes now."""
 
-    largest_difference: float | None
-    """between samples of ±1; None if nothing of its length, rate and channels came of the graph"""
+    apart: Apart | None
+    """None if nothing of its length, rate and channels came of the graph"""
     says: bool
     """whether the file says what it was made with"""
     changed: Mapping[str, tuple[Any, Any]]
@@ -41,12 +55,12 @@ class Remade:
 
     @property
     def is_same(self) -> bool:
-        return self.largest_difference == 0
+        return self.apart is not None and not self.apart.count
 
     @property
     def is_rounded(self) -> bool:
         """Whether it is the same music, and one step of 16 bits apart somewhere."""
-        return self.largest_difference is not None and 0 < self.largest_difference < ROUNDING
+        return self.apart is not None and 0 < self.apart.most < ROUNDING
 
 
 def made_again(
@@ -67,19 +81,19 @@ def made_again(
             saved[event.node] = event.files
 
     result, suffix = run(listen), file.suffix.lower()
-    differences = {}
+    apart = {}
     for end, link in ends.items():
         made = [path for path in saved[end] if path.suffix.lower() == suffix]
         made += _written(result, end, link, valid.graph, folder / f"{end}{suffix}")
-        differences[end] = _least(_difference(sound, read_audio(path)) for path in made)
-    least = _least(differences.values())
-    best = next(end for end in ends if differences[end] == least)
+        apart[end] = _closest(_apart(sound, read_audio(path)) for path in made)
+    closest = _closest(apart.values())
+    best = next(end for end in ends if apart[end] == closest)
     then, now = told_in(read_tags(file).get(TAG)), _told_now(result, best, valid)
     names = [name for name in {**then, **now} if name not in OF_THE_BATCH]
     changed = {
         name: (then.get(name), now.get(name)) for name in names if then.get(name) != now.get(name)
     }
-    return Remade(least, bool(then), changed if then else {})
+    return Remade(closest, bool(then), changed if then else {})
 
 
 def _sound_ends(graph: Graph, outputs: Iterable[str]) -> dict[str, Link]:
@@ -103,15 +117,20 @@ def _written(result: RunResult, end: str, link: Link, graph: Graph, path: Path) 
         yield place
 
 
-def _difference(one: tuple[Tensor, int], other: tuple[Tensor, int]) -> float | None:
-    (first, first_rate), (second, second_rate) = one, other
-    if first.shape != second.shape or first_rate != second_rate:
+def _apart(one: tuple[Tensor, int], other: tuple[Tensor, int]) -> Apart | None:
+    (first, rate), (second, second_rate) = one, other
+    if first.shape != second.shape or rate != second_rate:
         return None
-    return float((first - second).abs().max())
+    differences = (first - second).abs()
+    others = differences > 0
+    begun = int(others.any(0).int().argmax()) if others.any() else 0
+    most = float(differences.max()) if others.any() else 0.0
+    return Apart(most, int(others.sum()), others.numel(), begun / rate)
 
 
-def _least(differences: Iterable[float | None]) -> float | None:
-    return min((one for one in differences if one is not None), default=None)
+def _closest(pairs: Iterable[Apart | None]) -> Apart | None:
+    known = (one for one in pairs if one is not None)
+    return min(known, key=lambda one: (one.most, one.count), default=None)
 
 
 def _told_now(result: RunResult, end: str, valid: Validation) -> dict[str, Any]:
