@@ -9,8 +9,10 @@
 
 Run: `python benchmarks/serve.py together --listeners 1 2 4` or
 `python benchmarks/serve.py traffic --seconds 600`. `--shape small` makes random weights of
-musicgen-small's shape (2.4 GB in `--work-dir`). The last line is one JSON document. The server's
-processor time is read as Linux tells it.
+musicgen-small's shape (2.4 GB in `--work-dir`). `together` prints a table, and `--plot FILE` draws
+throughput over listeners. Beside it stands what reading the weights from memory once a step would
+allow; a model that fits into a cache may be above that. The last line is one JSON document. The
+server's processor time is read as Linux tells it.
 """
 
 from __future__ import annotations
@@ -203,6 +205,55 @@ def _same_alone(server: Server, found: dict[int, Heard], duration_s: float, stre
     return same
 
 
+def memory_limit(model: str, count: int) -> float:
+    """× real time of all, if a step took as long as to read the int8 weights once."""
+    import machine
+    from subjects import step_weights
+
+    from musicgraph.models.weights import checkpoint, places
+
+    folder = places.POCKET_FOLDER if model == places.POCKET else Path(model)
+    speed = statistics.median(machine.ReadTest().gb_per_s() for _ in range(3))
+    frame_rate = checkpoint.open_checkpoint(folder).config.lm.frame_rate
+    return count * speed * 1e9 / step_weights(folder) / frame_rate
+
+
+def table(found: list[dict[str, Any]]) -> str:
+    """Markdown."""
+    head = "listeners", "× real time, all", "limit", "slowest", "first sound s", "CPU s a second"
+    lines = [f"| {' | '.join(head)} |", "|--:" * len(head) + "|"]
+    for one in found:
+        cells = (
+            one["listeners"],
+            f"{one['x real time, all']:.2f}",
+            f"{one['limit']:.1f}",
+            f"{min(one['x real time, each']):.2f}",
+            f"{max(one['first sound after s']):.2f}",
+            f"{one['processor seconds a second of music']:.3f}",
+        )
+        lines.append(f"| {' | '.join(map(str, cells))} |")
+    return "\n".join(lines)
+
+
+def draw(found: list[dict[str, Any]], path: Path, title: str) -> None:
+    """Throughput over listeners, beside real time for all and the limit."""
+    from matplotlib import pyplot
+
+    counts = [one["listeners"] for one in found]
+    figure, axes = pyplot.subplots(figsize=(7, 3.4), layout="constrained")
+    axes.plot(counts, [one["x real time, all"] for one in found], "o-", color="#7c6cf0",
+              label="all listeners together")  # fmt: skip
+    axes.plot(counts, [one["limit"] for one in found], color="black", linewidth=0.8,
+              label="weights read once a step")  # fmt: skip
+    axes.plot(counts, counts, color="#2a9d5c", linestyle=":", label="real time for each")
+    axes.set_ylim(0, 1.25 * max(*counts, *(one["x real time, all"] for one in found)))
+    axes.set_xticks(counts)
+    axes.set_xlabel(f"listeners at once: {title}")
+    axes.set_ylabel("× real time")
+    axes.legend()
+    figure.savefig(path, dpi=120)
+
+
 # ---------------------------------------------------------------- traffic
 
 
@@ -305,16 +356,24 @@ def main() -> None:
     parser.add_argument("--listeners", type=int, nargs="+", default=[1, 2, 4])
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--files", action="store_true", help="whole files, to whom nobody listens")
+    parser.add_argument("--plot", type=Path, help="a PNG to draw, of `together`")
     parser.add_argument("--not-alone", action="store_true", help="no comparison with solo runs")
     asked = parser.parse_args()
     most = max(asked.listeners)
-    with serving(_model(asked), asked.port or _free_port(), queue_size=2 * most) as server:
+    model = _model(asked)
+    with serving(model, asked.port or _free_port(), queue_size=2 * most) as server:
         server.make(1, 0.5)  # loads the model
         if asked.what == "traffic":
             found: Any = measure_traffic(server, asked.seconds, most)
         else:
             how = not asked.not_alone, not asked.files
             found = [measure_together(server, n, asked.seconds, *how) for n in asked.listeners]
+    if asked.what == "together":
+        for one in found:
+            one["limit"] = round(memory_limit(model, one["listeners"]), 2)
+        print(table(found))
+        if asked.plot:
+            draw(found, asked.plot, f"{asked.shape or model}'s shape")
     print(json.dumps(found))
 
 
