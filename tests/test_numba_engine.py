@@ -19,7 +19,7 @@ from musicgraph.models.compose.composition import stream
 from musicgraph.models.compose.delay import delayed
 from musicgraph.models.config import Generation, Sampling
 from musicgraph.models.disk import cache
-from musicgraph.models.engines import machine_code, numba_engine, numba_packed
+from musicgraph.models.engines import machine_code, numba_packed, numba_threads
 from musicgraph.models.engines.choose import ENGINE_VARIABLE
 from musicgraph.models.engines.numba_engine import NumbaEngine
 from musicgraph.models.engines.numba_threads import Threads
@@ -134,7 +134,7 @@ def test_the_number_of_threads_changes_nothing(pocket, threads, monkeypatch):
 def test_a_thread_that_never_comes_is_not_missed(pocket, monkeypatch):
     expected = pocket.tokens(pocket.int8, 20)
     monkeypatch.setattr(pocket.int8, "threads", Threads(3))
-    monkeypatch.setattr(numba_engine, "_run", lambda *arguments: None)
+    monkeypatch.setattr(numba_threads, "_run", lambda *arguments: None)
     assert torch.equal(pocket.tokens(pocket.int8, 20), expected)
 
 
