@@ -19,6 +19,7 @@ WEB = Path(__file__).parents[1] / "web"
 SITE = "http://comfyui.test"
 APP = """
 window.seen = { toasts: [], handed: [], events: {} };
+window.LiteGraph = { registered_node_types: { Ours: { title: "Load Ours" } } };
 export const app = {
   extensionManager: { toast: { add: (toast) => seen.toasts.push(toast) } },
   handleFile: async function (file, ...others) {
@@ -38,8 +39,8 @@ export const api = {
 window.api = api;
 """
 NODES = [
-    {"name": "Ours", "display_name": "Load Ours", "python_module": "custom_nodes.some-pack"},
-    {"name": "Theirs", "display_name": "Load Theirs", "python_module": "custom_nodes.other"},
+    {"name": "Ours", "python_module": "custom_nodes.some-pack"},
+    {"name": "Theirs", "python_module": "custom_nodes.other"},
 ]
 
 

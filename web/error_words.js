@@ -11,17 +11,17 @@ const REFUSAL = 'musicgraph.Refused' // the name that `models/refused.py` gives 
 const SHOWN_MS = 30000
 const FOLDER = decodeURIComponent(new URL('.', import.meta.url).pathname.split('/').at(-2))
 
-const titles = new Map() // class of a node of ours → what the page calls it
+const ours = new Set() // classes of nodes
 
 function show(nodeClass, words) {
-  const summary = titles.get(nodeClass) ?? nodeClass
+  const summary = window.LiteGraph.registered_node_types[nodeClass].title // in the page's language
   app.extensionManager.toast.add({ severity: 'error', summary, detail: words, life: SHOWN_MS })
 }
 
 /** Before a run: ComfyUI repeats a node's answer for each input that the node was asked about. */
 function showRefusedInputs(nodeErrors) {
   for (const { class_type, errors } of Object.values(nodeErrors ?? {})) {
-    if (!titles.has(class_type)) continue
+    if (!ours.has(class_type)) continue
     const own = errors.filter(({ type }) => type === 'custom_validation_failed')
     const answers = own.map(({ details, extra_info }) => {
       const named = `${extra_info.input_name} - `
@@ -49,8 +49,8 @@ function listenToPosts() {
 app.registerExtension({
   name: 'MusicGraph.ErrorWords',
 
-  beforeRegisterNodeDef(_, { name, display_name, python_module }) {
-    if (python_module === `custom_nodes.${FOLDER}`) titles.set(name, display_name)
+  beforeRegisterNodeDef(_, { name, python_module }) {
+    if (python_module === `custom_nodes.${FOLDER}`) ours.add(name)
   },
 
   setup() {
