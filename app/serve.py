@@ -69,6 +69,7 @@ def build_server(
     from .http.reading import PageOnlyHere
     from .http.routes import build_api
     from .page import theme
+    from .page.assets import Assets
     from .page.card import OwnHead, build_card_routes
     from .page.first_routes import build_first_routes
     from .page.play_routes import build_play_routes
@@ -92,7 +93,7 @@ def build_server(
     page = build_page(visitors, settings, shelf, runs)
     gr.mount_gradio_app(
         server, page, path="/", server_name=settings.host, server_port=settings.port,
-        theme=theme.theme(), css_paths=theme.STYLES, head=theme.head(),
+        theme=theme.theme(), css_paths=theme.STYLES, head=theme.HEAD,
         footer_links=["api", "settings"], run_history=False,
         max_file_size=MAX_UPLOAD, ssr_mode=False, mcp_server=settings.mcp, show_error=False,
         enable_monitoring=False,
@@ -101,6 +102,7 @@ def build_server(
     if settings.mcp:
         _settle_mcp(page, settings)
     server.add_middleware(OwnHead)
+    server.add_middleware(Assets)
     if settings.api_keys is not None:  # or the page would be a way around the credits
         server.add_middleware(PageOnlyHere)
     server.add_middleware(

@@ -134,6 +134,14 @@ def test_the_page_speaks_the_browsers_language(visit, site, locale, generate):
     assert someone.page.get_attribute("html", "lang") == locale[:2]
 
 
+@pytest.mark.parametrize("locale", ["en-US", "de-DE", "es-ES", "fr-FR", "ja-JP", "ko-KR", "zh-CN"])
+def test_all_tabs_are_in_sight_on_the_smallest_phone(visit, locale):
+    someone = visit(size={"width": 320, "height": 640}, locale=locale)
+    someone.page.wait_for_selector(f"html[lang={locale[:2]}]")
+    someone.page.wait_for_timeout(500)
+    assert someone.page.locator("[role=tab]:visible").count() == len(TABS)
+
+
 LATIN = """() => {
   const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT), found = [];
   const left = "[translate=no], [lang=en]:not(html), svg, script, style, #mg-prompt-help";
@@ -142,11 +150,11 @@ LATIN = """() => {
         && element.checkVisibility()) found.push(text.trim());
   };
   while (texts.nextNode()) look(texts.currentNode.nodeValue, texts.currentNode.parentElement);
-  for (const one of document.querySelectorAll("#mg-play *, .mg-take *, input[role=listbox]")) {
+  for (const one of document.querySelectorAll("#mg-play *, .mg-take *, input[role=combobox]")) {
     for (const name of ["placeholder", "aria-label", "title", "aria-valuetext"]) {
       look(one.getAttribute(name) || "", one);
     }
-    if (one.matches("[role=listbox]")) look(one.value, one);
+    if (one.matches("[role=combobox]")) look(one.value, one);
   }
   return [...new Set(found)];
 }"""

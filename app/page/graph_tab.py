@@ -80,12 +80,15 @@ def _line(content: str) -> str:
 # ---------------------------------------------------------------- the tab
 
 
-def build_graph(visitors: Visitors, shelf: Shelf, settings: AppSettings, runs: Runs) -> None:
+def build_graph(
+    tab: gr.Tab, visitors: Visitors, shelf: Shelf, settings: AppSettings, runs: Runs
+) -> None:
     """The tab. Long, since it names what stands there in its order, and what each thing does."""
     classes, shipped = node_classes(), shipped_workflows()
     title, name = shipped[0]
     first = shipped_workflow(name, settings, classes)
     document, made = gr.State(as_state(first)), gr.State(())
+    shown = gr.State(None)  # the document whose form there is: none until the tab is opened
     with gr.Row(elem_id="mg-choose"):
         chosen = gr.Dropdown(shipped, value=name, label="A workflow that comes along",
                              filterable=False)  # fmt: skip
@@ -109,7 +112,7 @@ def build_graph(visitors: Visitors, shelf: Shelf, settings: AppSettings, runs: R
 
     with results:
 
-        @gr.render(inputs=[made], show_progress="hidden")
+        @gr.render(inputs=[made], triggers=[made.change], show_progress="hidden")
         def show(all_made: tuple[Made, ...]) -> None:
             for one in all_made:
                 _result(one)
@@ -134,6 +137,8 @@ def build_graph(visitors: Visitors, shelf: Shelf, settings: AppSettings, runs: R
         read = lambda: opened(read_upload(path), classes)  # noqa: E731
         return [*load(quoted(Path(path).name), "yours", read), None]
 
+    tab.select(lambda found: found, document, shown, **QUIET)
+    document.change(lambda found: found, document, shown, **QUIET)
     shows = [document, line, picture, trouble, made, run, status]
     chosen.input(choose, chosen, [*shows, dropped], **QUIET)
     dropped.upload(drop, dropped, [*shows, chosen], **QUIET)
@@ -144,7 +149,7 @@ def build_graph(visitors: Visitors, shelf: Shelf, settings: AppSettings, runs: R
     stop.click(end, None, None, queue=False, **QUIET)
     with form:
 
-        @gr.render(inputs=[document], show_progress="hidden")
+        @gr.render(inputs=[shown], triggers=[shown.change], show_progress="hidden")
         def build_form(found: dict[str, Any] | None) -> None:
             if found is not None:
                 graph = _OneGraph(Document(**found), visitors, shelf, settings, runs)

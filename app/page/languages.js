@@ -7,7 +7,7 @@
   const KNOWN = ["de", "es", "fr", "ja", "ko", "zh"], NUMBER = /\d+(?:[.,]\d+)?/g;
   const ATTRIBUTES = ["placeholder", "aria-label", "aria-valuetext", "title"];
   const LEFT = "[translate=no], script, style, svg, textarea, [lang=en]:not(html)";
-  const CHOSEN = "input[role=listbox][readonly]";  // a menu shows what is chosen as a value
+  const CHOSEN = "input[role=combobox][readonly]";  // a menu shows what is chosen as a value
   const language = () => {
     const wanted = (navigator.languages || [navigator.language]).map(one => one.slice(0, 2));
     return wanted.find(one => one === "en" || KNOWN.includes(one)) || "en";

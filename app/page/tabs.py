@@ -28,8 +28,8 @@ def build_page(visitors: Visitors, settings: AppSettings, shelf: Shelf, runs: Ru
                 form = build_create(runs, shelf, settings)
             with gr.Tab("Play", id="play", elem_id="mg-tab-play"):
                 build_play()
-            with gr.Tab("Graph", id="graph", elem_id="mg-tab-graph"):
-                build_graph(visitors, shelf, settings, runs)
+            with gr.Tab("Graph", id="graph", elem_id="mg-tab-graph") as graph:
+                build_graph(graph, visitors, shelf, settings, runs)
             with gr.Tab("Takes", id="takes", elem_id="mg-tab-takes"):
                 gr.HTML('<div id="mg-library"></div>')  # filled by `takes.js`
 

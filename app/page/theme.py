@@ -6,6 +6,7 @@ Nothing here is fetched from anywhere.
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 from gradio import themes
@@ -139,9 +140,11 @@ SCRIPTS = (
 """in this order"""
 
 
-def head() -> str:
-    """Keeps the theme of the system, lets ?__theme=dark|light of Gradio do its work, and brings the
-    page's own script.
-    """
-    scripts = "\n".join((HERE / name).read_text(encoding="utf-8") for name in SCRIPTS)
-    return f'<meta name="color-scheme" content="light dark"><script>{scripts}</script>'
+HEAD = '<meta name="color-scheme" content="light dark">'
+"""keeps the theme of the system, and lets ?__theme=dark|light of Gradio do its work"""
+
+
+@functools.cache
+def script() -> str:
+    """The page's own, all in one."""
+    return "\n".join((HERE / name).read_text(encoding="utf-8") for name in SCRIPTS)
