@@ -32,6 +32,7 @@ def test_a_cpu_takes_the_fast_engine_where_it_is_installed(machine):
     machine(numba=True)
     assert str(chosen("auto", CPU, POCKET)) == "numba int8 on cpu"
     assert str(chosen("fp32", CPU, POCKET)) == "numba fp32 on cpu"
+    assert str(chosen("int4", CPU, POCKET)) == "numba int4 on cpu"
     assert str(chosen("bf16", CPU, POCKET)) == "torch bf16 on cpu", "not one of its precisions"
     machine(numba=False)
     assert str(chosen("auto", CPU, POCKET)) == "torch fp32 on cpu"
@@ -68,10 +69,12 @@ def test_the_user_may_keep_to_plain_torch(machine):
     [
         (False, None, "int8", CPU, "pip install 'musicgraph\\[cpu\\]'"),
         (True, None, "int8", GPU, "choose auto"),
+        (False, None, "int4", CPU, "pip install 'musicgraph\\[cpu\\]'"),
+        (True, None, "int4", GPU, "choose auto"),
         (True, "torch", "int8", CPU, "choose auto"),
         (False, "numba", "auto", CPU, "pip install 'musicgraph\\[cpu\\]'"),
-        (True, "numba", "fp16", CPU, "fp32 or int8 on cpu"),
-        (True, "numba", "auto", GPU, "fp32 or int8 on cpu"),
+        (True, "numba", "fp16", CPU, "fp32, int8 or int4 on cpu"),
+        (True, "numba", "auto", GPU, "fp32, int8 or int4 on cpu"),
         (True, "cuda-graph", "auto", CPU, "unset the variable"),
         (True, "tensorrt", "auto", CPU, "unset it for auto"),
     ],

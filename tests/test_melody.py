@@ -145,7 +145,7 @@ def test_a_melody_alone_is_not_unconditional(melody_mono):
     assert not torch.equal(alone, greedy(melody_mono, engine, [""], 25, 1.0, tune))
 
 
-@pytest.mark.parametrize("name", ["torch", "numba fp32", "numba int8"])
+@pytest.mark.parametrize("name", ["torch", "numba fp32", "numba int8", "numba int4"])
 def test_an_item_is_the_same_alone_and_in_company(melody_mono, engine_of, name):
     """To the last bit on Numba: beside texts of other lengths, each to a melody of its own."""
     engine = engine_of(melody_mono, name)

@@ -21,6 +21,9 @@ QUICK = settings(
 )
 
 
+ENGINES = ("torch", "cuda graph", "numba fp32", "numba int8", "numba int4")
+
+
 @pytest.fixture(scope="module")
 def engines(mono):
     opened = checkpoint.open_checkpoint(mono.folder)
@@ -31,6 +34,7 @@ def engines(mono):
         "cuda graph": WithoutGpu(mono.lm),
         "numba fp32": NumbaEngine(opened, "fp32"),
         "numba int8": NumbaEngine(opened, "int8"),
+        "numba int4": NumbaEngine(opened, "int4"),
     }
     patch.undo()
 
@@ -72,7 +76,7 @@ def random_tokens(config, items):
     return torch.randint(0, config.codebook_size, shape, generator=generator)
 
 
-@pytest.mark.parametrize("name", ["torch", "cuda graph", "numba fp32", "numba int8"])
+@pytest.mark.parametrize("name", ENGINES)
 @QUICK
 @given(data=st.data())
 def test_slots_that_come_and_go_get_what_each_gets_alone(engines, heard, name, data):
@@ -100,7 +104,7 @@ def test_slots_that_come_and_go_get_what_each_gets_alone(engines, heard, name, d
             done[i] = STEPS
 
 
-@pytest.mark.parametrize("name", ["torch", "cuda graph", "numba fp32", "numba int8"])
+@pytest.mark.parametrize("name", ENGINES)
 def test_what_a_slot_listens_to_may_change_between_two_steps(engines, heard, name):
     engine = engines[name]
     tokens = random_tokens(engine.config, 1)
@@ -120,7 +124,7 @@ def test_what_a_slot_listens_to_may_change_between_two_steps(engines, heard, nam
         assert_same(engine, logits[2:], plain[t])
 
 
-@pytest.mark.parametrize("name", ["torch", "cuda graph", "numba fp32", "numba int8"])
+@pytest.mark.parametrize("name", ENGINES)
 def test_a_prompt_is_read_while_others_are_elsewhere(engines, heard, name):
     engine, tokens = engines[name], None
     tokens = random_tokens(engine.config, 2)

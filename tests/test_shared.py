@@ -90,7 +90,7 @@ def assert_as_alone(engine, pieces):
     assert not shared._own._slots._slots, "nobody is left behind"
 
 
-@pytest.mark.parametrize("precision", ["int8", "fp32"])
+@pytest.mark.parametrize("precision", ["int8", "int4", "fp32"])
 def test_each_has_its_own_tokens_whatever_its_neighbours_are(mono, piece, precision):
     now, then = mono.text.encode(["drums"]), mono.text.encode(["pads"])
     pieces = [

@@ -54,7 +54,7 @@ def engine_of(kind, weights):
     return NumbaEngine(weights, kind)
 
 
-@pytest.mark.parametrize("kind", ["torch", "fp32", "int8"])
+@pytest.mark.parametrize("kind", ["torch", "fp32", "int8", "int4"])
 def test_an_engine_takes_weights_of_any_layout(mono, kind):
     """The same bits from a file, from another layout, and no longer the same with other weights."""
     heard = mono.text.encode(["a calm piano", "drums"])

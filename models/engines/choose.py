@@ -28,9 +28,11 @@ if TYPE_CHECKING:
 AUTO, TORCH, NUMBA, CUDA_GRAPH = "auto", "torch", "numba", "cuda-graph"
 ENGINES = (AUTO, TORCH, NUMBA, CUDA_GRAPH)
 ENGINE_VARIABLE = "MUSICGRAPH_ENGINE"
-INT8 = "int8"
+INT8, INT4 = "int8", "int4"
+PACKED = (INT8, INT4)
+"""what the fast CPU engine alone knows; auto is never int4, which costs something"""
 STEPWISE = "a model that composes step by step, no MAGNeT"
-PRECISIONS = ("auto", "fp32", INT8, "fp16", "bf16")
+PRECISIONS = ("auto", "fp32", INT8, INT4, "fp16", "bf16")
 
 
 @dataclass(frozen=True)
@@ -70,11 +72,11 @@ def choose(
         )
     if wanted == CUDA_GRAPH:
         return _on_cuda_graphs(precision, device, config, supports_fp16)
-    if wanted in (AUTO, NUMBA) and device == "cpu" and precision in ("auto", "fp32", INT8):
+    if wanted in (AUTO, NUMBA) and device == "cpu" and precision in ("auto", "fp32", *PACKED):
         trouble = _numba_trouble(config)
         if trouble is None:
             return EngineChoice(NUMBA, INT8 if precision == "auto" else precision, device)
-        if wanted == NUMBA or precision == INT8:
+        if wanted == NUMBA or precision in PACKED:
             expected, remedy = trouble
             raise Refused(
                 "fast CPU engine",
@@ -86,7 +88,7 @@ def choose(
         raise Refused(
             ENGINE_VARIABLE,
             got=f"{wanted} for {precision} on {device}",
-            expected="fp32 or int8 on cpu",
+            expected="fp32, int8 or int4 on cpu",
             remedy="choose those, or unset the variable",
         )
     return EngineChoice(TORCH, _torch_precision(precision, device, supports_fp16), device)
@@ -122,11 +124,11 @@ def _on_cuda_graphs(
 
 
 def _torch_precision(precision: str, device: str, supports_fp16: bool) -> str:
-    if precision == INT8:
+    if precision in PACKED:
         raise Refused(
             "precision",
-            got=f"int8 with torch on {device}",
-            expected="the CPU with Numba (pip install 'musicgraph[cpu]') for int8",
+            got=f"{precision} with torch on {device}",
+            expected=f"the CPU with Numba (pip install 'musicgraph[cpu]') for {precision}",
             remedy="choose auto",
         )
     if precision != "auto":

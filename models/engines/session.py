@@ -73,7 +73,7 @@ class Engine(Protocol):
 
     @property
     def precision(self) -> str:
-        """fp32, int8, fp16 or bf16"""
+        """fp32, int8, int4, fp16 or bf16"""
         ...
 
     @property
