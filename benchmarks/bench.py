@@ -24,6 +24,7 @@ os.environ.setdefault(
 
 import machine
 import melody_case
+import startup
 import subjects
 import torch
 import whole_case
@@ -43,8 +44,9 @@ class Effort:
     late_ways: tuple[str, ...]
 
 
-FULL = Effort(rounds=6, steps=25, late_steps=30, late_ways=("numba fp32", "numba int8"))
-QUICK = Effort(rounds=2, steps=12, late_steps=15, late_ways=("numba int8",))
+LATE = ("numba fp32", "numba int8", "numba int4")
+FULL = Effort(rounds=6, steps=25, late_steps=30, late_ways=LATE)
+QUICK = Effort(rounds=2, steps=12, late_steps=15, late_ways=LATE[1:])
 
 
 @dataclass
@@ -59,13 +61,29 @@ class Findings:
     codec_s: dict[str, list[float]] = field(default_factory=dict)
     whole: dict[str, float | str] = field(default_factory=dict)
     loading: dict[str, float] = field(default_factory=dict)
+    startup_s: dict[str, startup.Cost] = field(default_factory=dict)
     step_weights: int = 0
+    head_weights: int = 0
+    past_numbers: int = 0
+    """that a step looks back on, for each step before it"""
 
     def step(self, way: str, items: int = 1) -> float:
         return median(self.step_s[way, items])
 
-    def bandwidth_share(self, way: str, bytes_each: int) -> float:
-        return self.step_weights * bytes_each / self.step(way) / 1e9 / median(self.read_gb_per_s)
+    def read_gb(self, way: str, past: int = 0) -> float:
+        """What a step of one item cannot do without: all weights once, and its past."""
+        heads, kept = self.head_weights, past * self.past_numbers
+        layers = self.step_weights - heads
+        if "int4" in way:  # whose heads and past are in 8 bits
+            return (layers * 17 / 32 + heads + kept) / 1e9
+        return (layers + heads + kept) * (1 if "int8" in way else 4) / 1e9
+
+    def limit_s(self, way: str, past: int = 0) -> float:
+        """The time that reading it takes, at the bandwidth of the read test."""
+        return self.read_gb(way, past) / median(self.read_gb_per_s)
+
+    def bandwidth_share(self, way: str) -> float:
+        return self.limit_s(way) / self.step(way)
 
     def summary(self) -> dict[str, float | str]:
         """The figures that the documentation quotes."""
@@ -73,9 +91,11 @@ class Findings:
         first, late = self.late_s["numba int8"]
         return {
             "f32_vs_transformers": self.step("transformers") / self.step("numba fp32"),
-            "f32_bandwidth_share": self.bandwidth_share("numba fp32", 4),
+            "f32_bandwidth_share": self.bandwidth_share("numba fp32"),
             "int8_vs_transformers": self.step("transformers") / self.step("numba int8"),
-            "int8_bandwidth_share": self.bandwidth_share("numba int8", 1),
+            "int8_bandwidth_share": self.bandwidth_share("numba int8"),
+            "int4_vs_int8": self.step("numba int4") / self.step("numba int8"),
+            "int4_bandwidth_share": self.bandwidth_share("numba int4"),
             "batch4_cost_per_item": self.step("numba int8", 4) / 4 / self.step("numba int8"),
             "late_step_vs_first": late / first,
             "melody_step_vs_text": self.melody_s[1] / self.melody_s[0],
@@ -97,7 +117,13 @@ class Findings:
 
 
 def measure(folder: Path, upstream: subjects.Upstream, effort: Effort) -> Findings:
-    found = Findings(step_weights=subjects.step_weights(folder))
+    found = Findings(
+        step_weights=subjects.step_weights(folder),
+        head_weights=subjects.head_weights(folder),
+        past_numbers=subjects.past_numbers(folder),
+    )
+    _say("starting commands")
+    found.startup_s = startup.measured(effort.rounds // 2)
     _say("loading in a fresh process")
     found.loading = whole_case.loading(
         folder, torch.get_num_threads()
@@ -142,26 +168,33 @@ def table(found: Findings, facts: str) -> str:
     huge = median(found.read_huge_gb_per_s)
     lines = [facts, "", f"memory read at {limit:.1f} GB/s, from huge pages at {huge:.1f} GB/s", ""]
     lines += [
-        "| way | items | ms a step | × real time | × transformers | share of the bandwidth |",
-        "|---|--:|--:|--:|--:|--:|",
+        "| way | items | ms a step | × real time | × transformers | reading alone, ms | share |",
+        "|---|--:|--:|--:|--:|--:|--:|",
     ]
     for (way, items), took in found.step_s.items():
         step = median(took)
-        gb = found.step_weights * (1 if "int8" in way else 4) / 1e9
+        bound = found.limit_s(way)
         ratio = found.step("transformers", items) / step
         lines.append(
             f"| {way} | {items} | {step * 1e3:.1f} | {items * 0.02 / step:.2f} | {ratio:.2f} | "
-            f"{gb / step / limit:.0%} |"
+            f"{bound * 1e3:.1f} | {bound / step:.0%} |"
         )
-    lines += ["", "| late step | first ms | after 1,450 steps ms | ratio |", "|---|--:|--:|--:|"]
+    lines += [
+        "",
+        "| late step | first ms | after 1,450 steps ms | reading alone, ms | ratio |",
+        "|---|--:|--:|--:|--:|",
+    ]
     for way, (first, late) in found.late_s.items():
-        lines.append(f"| {way} | {first * 1e3:.1f} | {late * 1e3:.1f} | {late / first:.2f} |")
+        bound = 1e3 * found.limit_s(way, LATE_PAST)
+        lines.append(
+            f"| {way} | {first * 1e3:.1f} | {late * 1e3:.1f} | {bound:.1f} | {late / first:.2f} |"
+        )
     text, melody = (1e3 * seconds for seconds in found.melody_s)
     lines += ["", f"| int8 step after {MELODY_PAST} others | ms | ratio |", "|---|--:|--:|"]
     lines += [f"| text | {text:.1f} | |", f"| melody | {melody:.1f} | {melody / text:.2f} |"]
     lines += ["", f"| decode {CODEC_SECONDS:g} s | seconds |", "|---|--:|"]
     lines += [f"| {way} | {median(took):.2f} |" for way, took in found.codec_s.items()]
-    return "\n".join(lines)
+    return "\n".join([*lines, "", startup.table(found.startup_s)])
 
 
 def draw(found: Findings, path: Path) -> None:
@@ -172,8 +205,7 @@ def draw(found: Findings, path: Path) -> None:
     figure, axes = pyplot.subplots(figsize=(7, 2.6), layout="constrained")
     axes.barh(ways[::-1], [found.step(way) * 1e3 for way in ways[::-1]], color="#7c6cf0")
     for row, way in enumerate(ways[::-1]):
-        gb = found.step_weights * (1 if "int8" in way else 4) / 1e9
-        bound = gb / median(found.read_gb_per_s) * 1e3
+        bound = found.limit_s(way) * 1e3
         axes.plot(
             [bound, bound],
             [row - 0.4, row + 0.4],

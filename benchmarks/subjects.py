@@ -116,15 +116,30 @@ def write_checkpoint(folder: Path) -> Upstream:
 
 def load_ours(folder: Path) -> dict[str, Ours]:
     from musicgraph.models.engines.numba_engine import NumbaEngine
+    from musicgraph.models.engines.numba_packed import packed_tensors
 
     opened = checkpoint.open_checkpoint(folder)
+    packed_tensors(opened, "int4")  # kept: random weights hear no music that they be rounded for
     text = checkpoint.load_text_encoder(opened).encode
     lm = checkpoint.load_lm(opened, torch.float32, torch.device("cpu"))
     engines = {"torch fp32": TorchEngine(lm)}
     engines |= {
-        f"numba {precision}": NumbaEngine(opened, precision) for precision in ("fp32", "int8")
+        f"numba {precision}": NumbaEngine(opened, precision)
+        for precision in ("fp32", "int8", "int4")
     }
     return {name: Ours(engine, text) for name, engine in engines.items()}
+
+
+def head_weights(folder: Path) -> int:
+    """Of those of a step."""
+    config = checkpoint.open_checkpoint(folder).config.lm
+    return config.num_codebooks * config.codebook_size * config.hidden_size
+
+
+def past_numbers(folder: Path) -> int:
+    """Keys and values of one position of one item with guidance."""
+    config = checkpoint.open_checkpoint(folder).config.lm
+    return 2 * 2 * config.num_layers * config.hidden_size
 
 
 def step_weights(folder: Path) -> int:
@@ -136,4 +151,4 @@ def step_weights(folder: Path) -> int:
     layer = (
         4 * d * d + 2 * d * d + 2 * d * config.ffn_size
     )  # q k v out, text q and out, feed-forward
-    return config.num_layers * layer + config.num_codebooks * config.codebook_size * d
+    return config.num_layers * layer + head_weights(folder)

@@ -89,14 +89,22 @@ def test_the_weights_of_a_step_are_those_that_it_reads(bench, wide):
         for name in ("embedding.weight", "text_projection.weight")
     )
     assert bench.subjects.step_weights(wide.folder) == read
+    assert bench.subjects.head_weights(wide.folder) == wide.lm.heads.weight.numel()
+
+
+def test_the_past_of_a_step_are_keys_and_values_of_both_rows(bench, wide):
+    session = bench.subjects.TorchEngine(wide.lm).open(2, 1)
+    kept = (*session._caches.keys, *session._caches.values)
+    assert bench.subjects.past_numbers(wide.folder) == sum(one.numel() for one in kept)
 
 
 def test_ratios_say_how_many_times_as_fast(bench):
-    found = bench.Findings(step_weights=10**9)
+    found = bench.Findings(step_weights=10**9, head_weights=2 * 10**8, past_numbers=10**6)
     found.step_s = {
         ("transformers", 1): [0.4, 0.5, 9.0],
         ("numba fp32", 1): [0.1],
         ("numba int8", 1): [0.05],
+        ("numba int4", 1): [0.03],
     }
     found.step_s["numba int8", 4] = [0.08]
     found.read_gb_per_s, found.read_huge_gb_per_s = [40.0, 50.0, 60.0], [70.0]
@@ -108,6 +116,9 @@ def test_ratios_say_how_many_times_as_fast(bench):
     assert summary["f32_vs_transformers"] == 5 and summary["int8_vs_transformers"] == 10
     assert summary["f32_bandwidth_share"] == pytest.approx(4 / 0.1 / 50)
     assert summary["int8_bandwidth_share"] == pytest.approx(1 / 0.05 / 50)
+    assert summary["int4_vs_int8"] == pytest.approx(0.6)
+    assert found.read_gb("numba int4", 100) == pytest.approx(0.8 * 17 / 32 + 0.2 + 0.1)
+    assert found.read_gb("numba fp32", 100) == pytest.approx(4.4)
     assert summary["batch4_cost_per_item"] == pytest.approx(0.4)
     assert summary["late_step_vs_first"] == pytest.approx(1.2)
     assert summary["melody_step_vs_text"] == pytest.approx(0.8)
