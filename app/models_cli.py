@@ -72,12 +72,12 @@ def _show_cache() -> None:
     size = sum(one.size_bytes for one in cache.entries())
     print_line(
         f"cache: {size / 1e9:.2f} GB of at most {cache.MAX_BYTES / 1e9:.0f} GB in {cache.folder()} "
-        "(compiled code and int8 weights; musicgraph clean empties it)"
+        "(compiled code and packed weights; musicgraph clean empties it)"
     )
 
 
 def clean_cache(as_json: AsJson = False) -> None:
-    """Empty the cache of compiled code and int8 weights: the next start makes anew what it
+    """Empty the cache of compiled code and packed weights: the next start makes anew what it
     needs.
     """
     from ..models.disk import cache
