@@ -127,7 +127,7 @@ def batch(
     if server:
         servers = _servers(server, place, workers, ray)
         workers, together = len(servers), 1
-    jobs = _jobs(list_, rows, common, workflow, input, servers and servers.classes)
+    jobs = _jobs(list_, rows, common, workflow, input, None if servers is None else servers.classes)
     if dry_run:
         _say_cost(jobs, output, workers, together, servers, ray, as_json)
         return

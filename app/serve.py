@@ -130,8 +130,19 @@ def _queue(settings: AppSettings) -> JobQueue:
     from .studio.worker import LocalWorker
     from .studio.zero_gpu import ZeroGpuWorker, is_zero_gpu
 
+    if settings.ray is not None:
+        return _queue_of_replicas(settings)
     worker = ZeroGpuWorker() if is_zero_gpu() else LocalWorker()
     return JobQueue(worker, max_waiting=settings.queue_size, idle_unload_s=settings.idle_unload_s)
+
+
+def _queue_of_replicas(settings: AppSettings) -> JobQueue:
+    from .studio.queue import JobQueue
+    from .studio.ray_worker import RayWorker
+
+    assert settings.ray is not None
+    worker = RayWorker(settings.ray, *settings.replicas)
+    return JobQueue(worker, max_waiting=settings.queue_size)
 
 
 # ---------------------------------------------------------------- serving
@@ -181,6 +192,10 @@ def _serve(settings: AppSettings, files: Path, open_page: bool) -> bool:
             orderly_server(config, queue).run()
         finally:
             has_ended = queue.close(SHUT_DOWN_S)
+            if settings.ray is not None:
+                from .studio.ray_worker import leave as leave_cluster
+
+                leave_cluster()
     return has_ended
 
 
@@ -236,10 +251,10 @@ def leave() -> None:
 
 
 def _live_places(settings: AppSettings) -> int:
-    """None where a GPU is lent for a minute."""
+    """None where a GPU is lent for a minute, or others make the music."""
     from .studio.zero_gpu import is_zero_gpu
 
-    return 0 if is_zero_gpu() else settings.live
+    return 0 if is_zero_gpu() or settings.ray is not None else settings.live
 
 
 def _free_port(settings: AppSettings) -> int:

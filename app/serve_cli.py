@@ -72,6 +72,18 @@ Juce = Annotated[
         "--juce", help="Also the routes of gary4juce's plug-in, on its port 8000 unless --port."
     ),
 ]
+OnRay = Annotated[
+    str | None,
+    typer.Option(
+        "--ray",
+        metavar="ADDRESS",
+        help="Have the music made by replicas on Ray Serve: local, auto, or a cluster's address.",
+    ),
+]
+Replicas = Annotated[
+    str,
+    typer.Option(metavar="N or MIN-MAX", help="How many, with --ray; between two numbers by need."),
+]
 Open = Annotated[bool, typer.Option("--open", help="Also open the page in this machine's browser.")]
 
 
@@ -88,6 +100,8 @@ def demo(
     allowed_host: AllowedHost = [],  # noqa: B006
     mcp: Mcp = False,
     juce: Juce = False,
+    ray: OnRay = None,
+    replicas: Replicas = "1-2",
     open: Open = False,
     library: LibraryFolder = None,
 ) -> None:
@@ -109,11 +123,22 @@ def demo(
         osc=osc,
         mcp=mcp,
         juce=juce,
+        ray=ray,
+        replicas=_replicas(replicas),
         allowed_hosts=tuple(allowed_host),
     )
     settings = replace(settings, takes_dir=library or usual_library(settings))
     serve.serve(settings, open_page=open)
     serve.leave()
+
+
+def _replicas(text: str) -> tuple[int, int]:
+    least, dash, most = text.partition("-")
+    try:
+        return int(least), int(most if dash else least)
+    except ValueError:
+        expected = "a number, or two such as 1-4"
+        raise Refused("--replicas", got=text, expected=expected) from None
 
 
 def usual_library(settings: AppSettings) -> Path | None:

@@ -7,18 +7,12 @@ are taken from the list when an actor is free, so nothing piles up.
 
 from __future__ import annotations
 
-import logging
-import os
 from collections.abc import Iterable, Iterator
-from importlib.util import find_spec
 from typing import Any
 
-from ...models.engines.processors import SHARE, prepare_threads
-from ...models.refused import Refused
+from ..studio.ray_cluster import joined, prepare_actor, share_of
 from .crew import Group, Retries
 from .jobs import BatchJob, JobOutcome, OnMusic
-
-LOCAL = "local"
 
 
 class RayMaker:
@@ -26,9 +20,7 @@ class RayMaker:
 
     def __init__(self, destination: str, processors: int):
         """`processors`: for how many of the machine's it has work."""
-        os.environ.pop("OMP_NUM_THREADS", None)  # Ray's, which would change torch's results
-        os.environ[SHARE] = str(processors)
-        prepare_threads()
+        prepare_actor(processors)
         from .destination import destination_at
         from .maker import Maker
 
@@ -46,19 +38,7 @@ class RayCrew:
 
         Raises Refused if Ray is not installed or there is no such cluster.
         """
-        if find_spec("ray") is None:
-            remedy = "pip install 'musicgraph[ray]'"
-            raise Refused("--ray", got="no ray", expected="it", remedy=remedy)
-        import ray
-
-        try:
-            ray.init(
-                address=address, include_dashboard=False, logging_level=logging.ERROR,
-                ignore_reinit_error=True,
-            )  # fmt: skip
-        except (ConnectionError, ValueError, RuntimeError) as error:
-            expected = "local, auto, or the address of a Ray cluster"
-            raise Refused(f"--ray {address}", got=error, expected=expected) from error
+        joined(address)
         self._count, self._destination = count, destination
 
     def outcomes(self, groups: Iterable[Group], on_music: OnMusic) -> Iterator[JobOutcome]:
@@ -67,7 +47,7 @@ class RayCrew:
         from ray.exceptions import OutOfMemoryError, RayActorError, WorkerCrashedError
 
         work, busy = Retries(groups), dict[Any, tuple[Any, Group]]()
-        share = _share(ray, self._count)
+        share = share_of(ray, self._count)
         kind = ray.remote(RayMaker).options(**share)
         processors = max(1, int(share["num_cpus"]))
 
@@ -88,15 +68,3 @@ class RayCrew:
                 yield from work.lost(group, type(error).__name__)
                 actor = None
             engage(actor)
-
-
-def _share(ray: Any, count: int) -> dict[str, float]:
-    """What an actor asks a cluster for: its share of processors, within the smallest machine, and a
-    GPU where there is one for each.
-    """
-    machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    smallest = min((node["CPU"] for node in machines if node.get("CPU")), default=1.0)
-    total = sum(node.get("CPU", 0.0) for node in machines)
-    share = max(1.0, min(smallest, total // count)) if total >= count else total / count
-    gpus = sum(node.get("GPU", 0.0) for node in machines)
-    return {"num_cpus": share, "num_gpus": 1.0 if gpus >= count else 0.0}

@@ -96,6 +96,8 @@ def explained(error: Exception, no_credits_status: int) -> ApiError:
         return ApiError(
             503, "stopped", "the generation was stopped before it was done; send the request again"
         )
+    if isinstance(error, JobFailed) and error.failure.kind == "busy":
+        return ApiError(503, "busy", error.failure.text, headers={"Retry-After": "1"})
     refused = _refusal(error)
     return ApiError(422, "refused", without_paths(refused)) if refused else failure(error)
 

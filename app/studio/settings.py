@@ -37,6 +37,12 @@ class AppSettings:
     juce: bool = False
     """whether a DAW's plug-in is answered, too"""
     mcp: bool = False
+    ray: str | None = None
+    """the Ray cluster whose replicas make the music: local, auto, or its address; None: this
+    process does
+    """
+    replicas: tuple[int, int] = (1, 1)
+    """how many there are of those: at least, at most"""
     allowed_hosts: tuple[str, ...] = ()
     """names, besides loopback's own, under which the server answers"""
     takes_dir: Path | None = None
@@ -51,6 +57,7 @@ class AppSettings:
             ("port", self.port, 0 <= self.port <= 65535, "0 to 65535"),
             ("osc", self.osc, 0 <= (self.osc or 0) <= 65535, "0 to 65535"),
             ("live", self.live, 0 <= self.live <= 64, "0 to 64"),
+            ("replicas", "-".join(map(str, self.replicas)), _is_range(self.replicas), "1 to 1000"),
             ("queue size", self.queue_size, 0 <= self.queue_size <= 10_000, "0 to 10000"),
             ("max duration", longest, 1 <= longest <= MAX_DURATION_S, f"1 to {MAX_DURATION_S:g} s"),
             ("idle unload", idle_s, 0 <= idle_s < math.inf, "0 or more seconds"),
@@ -68,3 +75,8 @@ class AppSettings:
         from ...nodes.host import model_folders
 
         return self.model or default_model(model_folders(), known)[0]
+
+
+def _is_range(replicas: tuple[int, int]) -> bool:
+    least, most = replicas
+    return 1 <= least <= most <= 1000
