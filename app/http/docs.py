@@ -31,7 +31,7 @@ MEANINGS = {
     422: "A field is wrong: what was got, what was expected, and what to do.",
     429: "Too many are waiting; Retry-After says for how long to.",
     500: "The server failed. The answer has an id under which its log has the details.",
-    503: "The generation was stopped by the server.",
+    503: "The generation was stopped by the server, or its worker was lost; send it again.",
 }
 MUSIC_HEADERS = {
     "x-seed": "The seed that was used.",
