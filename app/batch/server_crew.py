@@ -182,4 +182,5 @@ def _graph_of(
 
 def _check_count(job: BatchJob, files: Sequence[Path]) -> None:
     if len(files) != len(job.files):
-        raise Refused(f"{job.id}: files of the server", got=len(files), expected=str(len(job.files)))
+        expected = str(len(job.files))
+        raise Refused(f"{job.id}: files of the server", got=len(files), expected=expected)
