@@ -193,7 +193,7 @@ def _serve(settings: AppSettings, files: Path, open_page: bool) -> bool:
         finally:
             has_ended = queue.close(SHUT_DOWN_S)
             if settings.ray is not None:
-                from .studio.ray_worker import leave as leave_cluster
+                from .studio.ray_worker import leave_cluster
 
                 leave_cluster()
     return has_ended

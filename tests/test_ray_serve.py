@@ -34,7 +34,7 @@ def replicas(mono):
             yield client
     finally:
         queue.close(5)
-        ray_worker.leave()
+        ray_worker.leave_cluster()
 
 
 def processes():

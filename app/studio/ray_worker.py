@@ -118,7 +118,7 @@ class RayWorker:
         """Replicas do so by themselves."""
 
 
-def leave() -> None:
+def leave_cluster() -> None:
     """Ends the replicas, and this process's part in the cluster."""
     import ray
 

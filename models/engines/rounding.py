@@ -29,7 +29,7 @@ def rounded4(matrix: Tensor, moments: Tensor | None = None) -> tuple[Tensor, Ten
     groups = matrix.unflatten(1, (-1, INT4_GROUP))
     if moments is None:
         codes, unit = coded(best_scales(groups))
-        whole = nearest(groups, (codes * unit.unsqueeze(1)).unsqueeze(2)).flatten(1)
+        whole = rounded_to(groups, (codes * unit.unsqueeze(1)).unsqueeze(2)).flatten(1)
     else:
         whole, codes, unit = _made_up_for(matrix, moments)
     return whole.to(torch.int8), codes.to(torch.int8), unit
@@ -47,7 +47,7 @@ def _made_up_for(matrix: Tensor, moments: Tensor) -> tuple[Tensor, Tensor, Tenso
         codes.append((wanted / unit).round().clamp(-127, 127))
         scale, wrong = codes[-1] * unit, []
         for i in range(begin, end):
-            whole[:, i] = nearest(left[:, i], scale)
+            whole[:, i] = rounded_to(left[:, i], scale)
             wrong.append((left[:, i] - whole[:, i] * scale) / spread[i, i])
             left[:, i + 1 : end] -= wrong[-1].unsqueeze(1) * spread[i, i + 1 : end]
         left[:, end:] -= torch.stack(wrong, dim=1) @ spread[begin:end, end:]
@@ -72,7 +72,7 @@ def best_scales(groups: Tensor, trust: Tensor | float = 1.0) -> Tensor:
     largest = groups.gather(-1, groups.abs().argmax(dim=-1, keepdim=True))
     best, least = largest, torch.full_like(largest, torch.inf)
     for share in CANDIDATES:
-        whole = nearest(groups, largest * (share / LEAST))
+        whole = rounded_to(groups, largest * (share / LEAST))
         fit = (trust * whole.square()).sum(dim=-1, keepdim=True)
         scale = (trust * groups * whole).sum(dim=-1, keepdim=True) / fit.clamp_min(1e-30)
         error = (trust * (groups - scale * whole).square()).sum(dim=-1, keepdim=True)
@@ -86,6 +86,6 @@ def coded(scales: Tensor) -> tuple[Tensor, Tensor]:
     return (scales / unit.unsqueeze(1)).round(), unit
 
 
-def nearest(weights: Tensor, scales: Tensor) -> Tensor:
+def rounded_to(weights: Tensor, scales: Tensor) -> Tensor:
     """Whole numbers from -8 to 7; 0 where the scale is 0."""
     return torch.where(scales == 0, 0.0, weights / scales).round().clamp(LEAST, MOST)
