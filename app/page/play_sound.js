@@ -6,9 +6,11 @@
   const HEAD_BYTES = 16, SOUND = 0, HALF_SCALE = 2 ** 14, RETRY_MS = 1000;
   const LEAD_S = 0.15;        // from a piece's arrival to its sound, where nothing sounds before it
   const MOST_LEAD_S = 0.35, MORE_LEAD_S = 0.04;  // after each gap a little more
-  const SLACK_S = 0.55;       // by which all pieces may be early: what the server makes ahead when
-                              // it is busy, and the lead; more is delay, and played off
-  const FASTER = 1.015, LOOK_BACK = 80, EDGE_S = 0.008, KEPT = 80;
+  const SPARE_S = 0.1;        // beside the lead, by which all pieces may be early; more is delay,
+                              // such as a gap leaves behind, and is played off
+  const LOOK_BACK = 200;      // pieces, some 20 s: longer than from one window of the model to the
+                              // next, whose beginning takes the longest
+  const FASTER = 1.015, EDGE_S = 0.008, KEPT = 80;
 
   class PlaySound extends EventTarget {
     constructor() {
@@ -120,7 +122,7 @@
     }
     _lay(begin, buffer, isBroken) {
       const {context} = this, last = this.pieces.at(-1);
-      const isEarly = this.slacks.length === LOOK_BACK && Math.min(...this.slacks) > SLACK_S;
+      const isEarly = this.slacks.length === LOOK_BACK && Math.min(...this.slacks) > this.lead + SPARE_S;
       const speed = isEarly ? FASTER : 1, at = this.next, end = at + buffer.duration / speed;
       const source = new AudioBufferSourceNode(context, {buffer, playbackRate: speed});
       const edge = new GainNode(context), joins = !isBroken && last?.begin + last?.count === begin;
