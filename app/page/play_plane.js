@@ -41,7 +41,7 @@
 
     _button(index) {
       const button = element("button", {type: "button", class: "mgp-place"},
-        element("b", {}, String(index + 1)), element("span", {translate: "no"}));
+        element("b", {}, String(index + 1)), " ", element("span", {translate: "no"}));
       button.style.setProperty("--mgp-colour", COLOURS[index]);
       button.addEventListener("keydown", event => {
         const by = {ArrowLeft: [-STEP, 0], ArrowRight: [STEP, 0], ArrowUp: [0, STEP],
