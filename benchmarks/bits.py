@@ -24,8 +24,9 @@ import torch
 
 from musicgraph.models.conditioning import Conditioning
 from musicgraph.models.config import LMConfig
-from musicgraph.models.engines.numba_engine import NumbaEngine, Threads
+from musicgraph.models.engines.numba_engine import NumbaEngine
 from musicgraph.models.engines.numba_packed import packed_tensors
+from musicgraph.models.engines.numba_threads import Threads
 from musicgraph.models.parameters import LM, lm_shapes
 from musicgraph.models.weights.checkpoint import open_checkpoint
 from musicgraph.models.weights.places import POCKET_FOLDER

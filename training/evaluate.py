@@ -6,7 +6,7 @@ composed and rendered on the spot from indices that no training stage uses, so n
 folder is needed. The first table asks in the manner of the training captions, the second
 (`evaluate_everyday.py`) as strangers do. Sampling: top-k 250, guidance 3 (and 1 for comparison),
 fixed seeds, by the product's own engines: float32, which gives transformers' tokens, and int8,
-which must not be heard.
+which must not be heard; int4 by its cross-entropy alone.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from judges import Judges, data_ceiling, train_judges
 from lm import LmSettings, codebook_losses, delayed
 from plots import spectrogram_page
 from sound_world import LEADS, SAMPLE_RATE
-from subject import Pocket, held_out, load
+from subject import PRECISIONS, Pocket, held_out, load
 from torch.nn.functional import cross_entropy
 
 from musicgraph.models.conditioning import Conditioning
@@ -112,8 +112,10 @@ def engine_figures(pocket: Pocket, items: int, seconds: float = 10.0) -> dict[st
         f"ce_nats_{precision}": _cross_entropy(engine, encoded, tokens)
         for precision, engine in pocket.engines.items()
     }
+    exact = figures["ce_nats_fp32"]
     return figures | {
-        "int8_worse_by_percent": 100 * (figures["ce_nats_int8"] / figures["ce_nats_fp32"] - 1)
+        f"{precision}_worse_by_percent": 100 * (figures[f"ce_nats_{precision}"] / exact - 1)
+        for precision in PRECISIONS[1:]
     }
 
 

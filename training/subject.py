@@ -21,6 +21,7 @@ from musicgraph.models.text import TextEncoder
 from musicgraph.models.weights import checkpoint
 
 HELD_OUT_FROM = 1_000_000  # indices far above those of training
+PRECISIONS = ("fp32", "int8", "int4")
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def load(folder: Path) -> Pocket:
             f"model {folder}", got=f"{rate} Hz", expected=f"{SAMPLE_RATE} Hz", remedy=remedy
         )
     model = MusicgenForConditionalGeneration.from_pretrained(folder, dtype=torch.float32).eval()
-    engines = {precision: NumbaEngine(opened, precision) for precision in ("fp32", "int8")}
+    engines = {precision: NumbaEngine(opened, precision) for precision in PRECISIONS}
     parts = checkpoint.load_text_encoder(opened), checkpoint.load_codec(opened)
     return Pocket(model, AutoTokenizer.from_pretrained(folder), *parts, engines)
 
