@@ -101,10 +101,14 @@ class _Conv:
     def __init__(self, module: Weighted):
         layer = module.layer
         assert isinstance(layer, codec_layers.Conv), layer
-        self._weight = module.weight.unsqueeze(2).contiguous(
-            memory_format=torch.channels_last
-        )  # [out, in, 1, kernel]
-        self._bias, self._dilation, self._mode = module.bias, layer.dilation, layer.pad_mode
+        self._module, self._bias = module, module.bias
+        self._packed, self._picture = None, None
+        if onednn.usable(module.weight):
+            self._packed = onednn.Product(module, self._taps, _ROWS)
+        else:  # [out, in, 1, kernel]
+            picture = module.weight.unsqueeze(2)
+            self._picture = picture.contiguous(memory_format=torch.channels_last)
+        self._dilation, self._mode = layer.dilation, layer.pad_mode
         self._stride, self._span = layer.stride, layer.span
         self._left, self._right = layer.pads
         self._held: Tensor | None = (
@@ -120,7 +124,7 @@ class _Conv:
         if not self._begun:
             if not final and self._length <= max(self._left, self._right + self._stride - 1):
                 self._held = x
-                return x.new_empty(x.shape[0], 0, self._weight.shape[0])
+                return x.new_empty(x.shape[0], 0, len(self._bias))
             x = _pad(x, (self._left, self._right_pad() if final else 0), self._mode)
             self._begun = True
         elif final:
@@ -138,17 +142,30 @@ class _Conv:
         if count:
             out = self._convolved(x[:, begin : self._unread - self._stride + self._span])
         else:
-            out = x.new_empty(x.shape[0], 0, self._weight.shape[0])
+            out = x.new_empty(x.shape[0], 0, len(self._bias))
         done = max(0, min(self._unread, x.shape[1] - self._right - self._stride))
         self._held, self._unread = x[:, done:], self._unread - done
         return out
 
+    def _taps(self) -> Tensor:
+        """`[out, kernel · in]`: what an output takes from the inputs under it, in their order."""
+        return self._module.weight.transpose(1, 2).flatten(1)
+
     def _convolved(self, x: Tensor) -> Tensor:
-        """As a picture of height 1: only pictures have a memory format of channels last."""
-        picture = x.transpose(1, 2).unsqueeze(2)
-        out = F.conv2d(
-            picture, self._weight, self._bias, (1, self._stride), dilation=(1, self._dilation)
-        )
+        if self._packed is None:
+            return self._as_picture(x)
+        N, count = x.shape[0], (x.shape[1] - self._span) // self._stride + 1
+        kernel, inputs = self._module.weight.shape[2], x.shape[2]
+        x = x.contiguous()
+        steps = x.stride(0), self._stride * inputs, self._dilation * inputs, 1
+        under = x.as_strided((N, count, kernel, inputs), steps, x.storage_offset())
+        return self._packed(under.reshape(N * count, -1), self._bias).view(N, count, -1)
+
+    def _as_picture(self, x: Tensor) -> Tensor:
+        """Of height 1: only pictures have a memory format of channels last."""
+        assert self._picture is not None, "there is one or the other"
+        picture, steps = x.transpose(1, 2).unsqueeze(2), (1, self._stride)
+        out = F.conv2d(picture, self._picture, self._bias, steps, dilation=(1, self._dilation))
         return out.squeeze(2).transpose(1, 2)
 
 
