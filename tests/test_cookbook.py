@@ -38,12 +38,13 @@ SAMPLERS = {
     "melody": {"11": 1, "3": 1},
     "style": {"11": 4, "3": 1},
     "sound_effects": {"3": 1},
+    "loop": {"3": 3},
 }
 """the samplers of each graph, and the seconds that they make here"""
 
 
-def test_there_are_ten_recipes_and_the_list_above_leads_to_each():
-    assert [number for number, _, _ in RECIPES] == [str(i + 1) for i in range(10)]
+def test_there_are_eleven_recipes_and_the_list_above_leads_to_each():
+    assert [number for number, _, _ in RECIPES] == [str(i + 1) for i in range(11)]
     for number, title, _ in RECIPES:
         anchor = re.sub(r"[^\w -]", "", f"{number}. {title}".lower()).replace(" ", "-")
         assert f"[{title}](#{anchor})" in PAGE.replace("\n", " ")
@@ -89,6 +90,8 @@ def arguments(name, folder, mono):
             sets |= {f"{node['id']}.precision": "fp32", f"{node['id']}.device": "cpu"}
     for sampler, seconds in SAMPLERS[name].items():
         sets |= {f"{sampler}.duration": seconds, f"{sampler}.top_k": 50}
+    if name == "loop":
+        sets |= {"7.bars": 1, "5.bars": 1, "7.candidates": 1, "7.bridge": 0.5, "7.top_k": 50}
     if name == "schedule":
         sets |= {"7.second": 0.5, "7.blend": 0.2, "9.second": 1.0, "9.blend": 0.2}
     return words + [word for key, value in sets.items() for word in ("--set", f"{key}={value}")]
