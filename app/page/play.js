@@ -4,7 +4,9 @@
   "use strict";
   const {address, ask, say, whenThere, pause, placeShares} = MusicGraph;
   const KEPT = "musicgraph-play", LEAST_MS = 90, GESTURE_MS = 700, MAX_PAST = 200;
-  const KEPT_MS = 2000;
+  const KEPT_MS = 2000, SOUND_MS = 10000;
+  const NO_SOUND = "The browser gives no sound: allow it for this page, or connect something that "
+    + "plays it, and press the button again.";
   const MARKS = "ABCD", ENERGIES = ["low", "free", "high"];
   const PLACES = [["a calm solo piano", .16, .74], ["lo-fi beat with mellow piano", .5, .9],
     ["upbeat house track, 124 bpm", .84, .72], ["80s synth pop with punchy drums", .82, .26],
@@ -146,7 +148,8 @@
     return answer;
   }
   async function ready() {
-    await sound.open(sound.rate);
+    await Promise.race([sound.open(sound.rate), pause(SOUND_MS)]);
+    if (sound.context.state !== "running") throw new Error(NO_SOUND);
     stand.srcObject ??= sound.context.createMediaStreamDestination().stream;
     await stand.play().catch(() => {});
   }
@@ -158,7 +161,7 @@
     if (beginning) return;
     if (sound.isOn) { hold(); return; }
     if (!playing) { await begin(); return; }
-    await ready();
+    try { await ready(); } catch (error) { trouble(error); return; }
     listen();
     controls.show();
   }
