@@ -153,7 +153,8 @@ class _Weights:
                 held += [_in_tiles(matrix), _in_tiles(scale[:, None])]
                 weights.append(held[-2].data_ptr())
                 scales.append(held[-1].data_ptr())
-            biases.append(_in_tiles(sum(one.detach().float() for one in layer_biases)[:, None]))
+            bias = torch.stack([one.detach().float() for one in layer_biases]).sum(0)
+            biases.append(_in_tiles(bias[:, None]))
         tables = {
             "weights": np.array(weights),
             "scales": np.array(scales),
