@@ -4,8 +4,8 @@
 Run: `python training/run.py --hours 8`. Every stage resumes; what is finished is not done again.
 The hours are those of the training stages together: a little over a third for the codec (a third
 of that for its body, the rest for its decoder's detail), a twelfth for everyday words, all else
-for the language model, of each of its workers. Rendering and encoding (about 25 minutes of two
-cores for 24 hours of music) and evaluation come on top. A short run makes less music and judges
+for the language model, of each of its workers. Rendering and encoding (about 40 minutes of two
+cores for 90 hours of music) and evaluation come on top. A short run makes less music and judges
 fewer clips: `--hours 0.05` shows that every stage works; give it a `--work-dir` of its own, for
 the stages would go on with whatever lies in the usual one. `--start models/pocket` begins with the
 codec and the language model of that folder, not from nothing.
@@ -21,7 +21,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 BODY_SHARE, DETAIL_SHARE, WORDS_SHARE = 0.12, 0.24, 0.085  # of the training hours
-MUSIC_PER_HOUR, MOST_MUSIC_HOURS = 3.0, 24.0  # more music needs more training to be learnt
+MUSIC_PER_HOUR, MOST_MUSIC_HOURS = 11.0, 90.0  # what is heard five times is known by heart
 FULL_HOURS = 2.0  # from here on the evaluation hears all its clips
 ITEMS, FEW_ITEMS = 128, 16
 ENDS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
