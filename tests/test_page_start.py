@@ -102,10 +102,16 @@ def test_every_option_of_the_server_reaches_it(monkeypatch, tmp_path):
         "--open",
         "--library",
         str(tmp_path / "music"),
+        "--ray",
+        "auto",
+        "--replicas",
+        "2-5",
     )
     hosts, library = ("a.example", "b.example"), tmp_path / "music"
+    replicas = {"ray": "auto", "replicas": (2, 5)}
     assert opened and settings == AppSettings(
-        "::1", 0, "tiny", True, tmp_path, 3, 60.0, mcp=True, allowed_hosts=hosts, takes_dir=library
+        *("::1", 0, "tiny", True, tmp_path, 3, 60.0),
+        **{"mcp": True, "allowed_hosts": hosts, "takes_dir": library, **replicas},
     )
 
 

@@ -41,7 +41,7 @@ class AppSettings:
     """the Ray cluster whose replicas make the music: local, auto, or its address; None: this
     process does
     """
-    replicas: tuple[int, int] = (1, 1)
+    replicas: tuple[int, int] = (1, 2)
     """how many there are of those: at least, at most"""
     allowed_hosts: tuple[str, ...] = ()
     """names, besides loopback's own, under which the server answers"""
