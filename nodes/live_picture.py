@@ -1,8 +1,8 @@
 """What a sampler's node shows while it works: the sound so far.
 
-Frames are decoded as they come, and the sound is kept beside the tokens: EnCodec Decode, given
-these very tokens and this codec, hands it on instead of decoding them again. So a picture costs a
-run no more than its drawing.
+Frames are decoded when a picture is due, and the sound is kept beside the tokens: EnCodec Decode,
+given these very tokens and this codec, hands it on instead of decoding them again. So a picture
+costs a run little more than its drawing (`benchmarks/live_picture.py`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 DECODED = "decoded"
 """where AUDIO_TOKENS have what `Decoded` is"""
-REST = 50
+REST = 100
 """a picture is drawn when so many times the time that the last one took has gone by"""
 MOST_SAMPLES = 30_000_000
 """beyond it sound is not kept, and nothing is drawn"""
@@ -63,26 +63,38 @@ class LivePicture:
         from ..models.growing_picture import GrowingPicture
 
         self._part, self._pieces = part, []
+        self._waiting: list[Tensor] = []
+        """frames that are not decoded: many at once find the codec's weights in the cache"""
         self._stream = CodecStream(codec, part.channels)
         self._picture = GrowingPicture(frames * codec.hop, codec.sample_rate)
         self._next_s = 0.0
 
     def push(self, tokens: Tensor, progress: host.Progress) -> None:
         """Frames `[B, K, t]` that have just come; perhaps shows a new picture."""
-        self._keep(self._stream.push(tokens))
+        self._waiting.append(tokens)
+        if time.perf_counter() < self._next_s:
+            return
+        self._decode()
         now = time.perf_counter()
-        if now >= self._next_s:
-            progress.show(self._picture.draw())
-            took = time.perf_counter() - now
-            self._next_s = now + took * (1 + REST)
+        progress.show(self._picture.draw())
+        took = time.perf_counter() - now
+        self._next_s = now + took * (1 + REST)
 
     def close(self, tokens: Tensor, progress: host.Progress) -> Decoded:
         """`tokens`: all that were pushed, as they go out. Shows the last picture."""
         import torch
 
+        self._decode()
         self._keep(self._stream.close())
         progress.show(self._picture.draw())
         return Decoded(tokens, self._part.codec, torch.cat(self._pieces, dim=2))
+
+    def _decode(self) -> None:
+        import torch
+
+        if self._waiting:
+            self._keep(self._stream.push(torch.cat(self._waiting, dim=2)))
+            self._waiting.clear()
 
     def _keep(self, sound: Tensor) -> None:
         if sound.shape[2]:
