@@ -9,6 +9,7 @@ its own and not in here.
 from __future__ import annotations
 
 import argparse
+import json
 import statistics
 import time
 
@@ -39,14 +40,14 @@ def main() -> None:
     shown: list[object] = []
     host.Progress.show = lambda self, picture: shown.append(picture)
     parts = MusicGenModelLoader().load(POCKET, "auto", "cpu")
-    found: dict[bool, list[float]] = {False: [], True: []}
+    ways: dict[bool, list[float]] = {False: [], True: []}
     for _ in range(args.rounds):
-        for looks, times in found.items():
+        for looks, times in ways.items():
             host.shows_pictures = lambda looks=looks: looks
             times.append(processor_s(parts, args.seconds, shown))
-    without, with_it = (statistics.median(times) for times in found.values())
-    print(f"{args.seconds:g} s of music: {without:.2f} s, with pictures {with_it:.2f} s", end=": ")
-    print(f"{100 * (with_it / without - 1):+.1f} %")
+    without, with_it = (statistics.median(times) for times in ways.values())
+    found = {"seconds": args.seconds, "without_s": without, "with_pictures_s": with_it}
+    print(json.dumps(found | {"more_percent": 100 * (with_it / without - 1)}))
 
 
 if __name__ == "__main__":
