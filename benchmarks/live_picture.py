@@ -1,9 +1,10 @@
 """What the picture on a sampler costs while it works: sampling and decoding with it and without it,
 in turn, by pocket.
 
-Run: `python benchmarks/live_picture.py`, half a minute. A line for each way, the median processor
-time of all threads, and the picture's share. What ComfyUI does with a picture (JPEG, websocket) is
-its own and not in here.
+Run: `OMP_NUM_THREADS=1 python benchmarks/live_picture.py`, half a minute (one thread: two that wait
+for one another count as work). A line for each run, and last of all a line of JSON with the medians
+of their processor time. What ComfyUI does with a picture (JPEG, websocket) is its own and not in
+here.
 """
 
 from __future__ import annotations

@@ -65,7 +65,7 @@ def _content(path: str) -> tuple[bytes, bytes] | None:
 
 
 def _gradios_folder() -> Path:
-    from gradio.routes import BUILD_PATH_LIB
+    from gradio.route_utils import BUILD_PATH_LIB
 
     return Path(BUILD_PATH_LIB)
 
