@@ -43,8 +43,9 @@ def words_of(settings: AppSettings, name: str) -> str:
 
 def _label(offer: Offer) -> str:
     """Facts with points between them: each is translated by itself."""
-    licence = offer.licence + (" (not for commercial use)" if "-NC-" in offer.licence else "")
     known = official_of(offer.name)
+    licence = offer.licence if known or offer.name == POCKET else ""  # of others we know nothing
+    licence += " (not for commercial use)" if "-NC-" in licence else ""
     facts = [offer.name]
     if not offer.size_bytes:
         return " · ".join([*facts, "not on this machine"] if offer.name == POCKET else facts)
