@@ -159,7 +159,8 @@ LATIN = """() => {
   return [...new Set(found)];
 }"""
 THE_SAME = re.compile(
-    r"MusicGraph|Top-[kp]( · top_[kp])?|top-k \d+|-\d+ LUFS|FLAC|WAV|MP3|tiny( · \d+ MB)?|\w+ \w+ on cpu"
+    r"MusicGraph|Top-[kp]( · top_[kp])?|top-k \d+|-\d+ LUFS|FLAC|WAV|MP3"
+    r"|tiny( · \d+ MB)?|\w+ \w+ on cpu"
 )
 """names, as they are in every language"""
 PANELS = ["別の言葉で続ける…", "言葉を変える…", "一部を作り直す…", "ループ…", "共有…", "名前を変更"]
