@@ -2,6 +2,7 @@
 
 Run: `python training/encode_audio.py --work-dir build/pocket`. It may run as soon as encoder and
 codebooks are final, while the decoder still trains. Resumes by shard; `--again` encodes all anew.
+`--start FOLDER` takes the codec of a MusicGen folder, where none was trained.
 
 `tokens/shard-NNNN.npy` is int16 [K, frames], all pieces of the audio shard end to end, each a whole
 number of frames; `shard-NNNN.jsonl` is the audio shard's. So the folder is all that the language
@@ -18,7 +19,8 @@ from pathlib import Path
 import codec as codec_module
 import numpy as np
 import torch
-from codec import CODEC_FILE, TrainingCodec, codec_facts
+from codec import CODEC_FILE, TrainingCodec, codec_facts, save_codec
+from extend_codec import read_codec
 
 
 def load_codec(work_dir: Path, device: str) -> TrainingCodec:
@@ -78,6 +80,7 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument("--work-dir", type=Path, default=Path("build/pocket"))
     parser.add_argument("--audio", type=Path, help="another work folder whose audio/ is encoded")
+    parser.add_argument("--start", type=Path, help="a MusicGen folder; its codec, if there is none")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--workers", type=int, default=2, help="single-threaded processes")
     parser.add_argument("--shards", type=int, help="only so many, the first")
@@ -87,6 +90,8 @@ def parse_args() -> argparse.Namespace:
 
 if __name__ == "__main__":
     args = parse_args()
+    if args.start and not (args.work_dir / CODEC_FILE).exists():
+        save_codec(read_codec(args.start), args.work_dir / CODEC_FILE, {"frozen": "True"})
     encode_all(
         args.work_dir,
         (args.audio or args.work_dir) / "audio",
