@@ -9,28 +9,16 @@ threads and phases these are.
 from __future__ import annotations
 
 import numpy as np
-from numba import from_dtype, types
-from numba.extending import intrinsic
 
 from .numba_job import ASKED_FOR, LSTM_JOB
-from .numba_parts import compiled
+from .numba_parts import compiled, reader_of
 from .numba_recurrent import float32_tile_product, gate, int8_tile_product
 from .numba_sizes import LANES, TILE
 from .numba_step import claim, finish, wait
 from .numba_vectors import address_at, prefetch
 
-_RECORD = from_dtype(LSTM_JOB)
+job_at = reader_of(LSTM_JOB)
 INPUT, PAST = np.arange(2)
-
-
-@intrinsic
-def job_at(typing, address):
-    """The record that lies at an address."""
-
-    def write(context, builder, signature, arguments):
-        return builder.inttoptr(arguments[0], context.get_value_type(_RECORD))
-
-    return _RECORD(types.int64), write
 
 
 @compiled

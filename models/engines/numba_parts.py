@@ -11,7 +11,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
+from numba import from_dtype, njit, types
+from numba.extending import intrinsic
 
 from .numba_products import float32_product, int4_product, int8_product
 from .numba_sizes import GROUP, INT4_GROUP, LANES, PAD, TILE
@@ -32,6 +33,20 @@ from .numba_vectors import (
 UNHEARD = -1e30  # a score
 compiled = njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 f32 = np.float32
+
+
+def reader_of(kind: np.dtype):
+    """What gives compiled code the record of this kind that lies at an address."""
+    record = from_dtype(kind)
+
+    @intrinsic
+    def record_at(typing, address):
+        def write(context, builder, signature, arguments):
+            return builder.inttoptr(arguments[0], context.get_value_type(record))
+
+        return record(types.int64), write
+
+    return record_at
 
 
 # ---------------------------------------------------------------- products with a matrix

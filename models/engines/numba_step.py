@@ -22,8 +22,6 @@ the N hear text.
 from __future__ import annotations
 
 import numpy as np
-from numba import from_dtype, types
-from numba.extending import intrinsic
 
 from .numba_job import (
     ASKED_FOR,
@@ -67,6 +65,7 @@ from .numba_parts import (
     product,
     quantise_groups,
     quantise_rows,
+    reader_of,
     scale,
     x_of,
 )
@@ -87,17 +86,7 @@ from .numba_vectors import (
     quantise_group,
 )
 
-_RECORD = from_dtype(JOB)
-
-
-@intrinsic
-def job_at(typing, address):
-    """The record that lies at an address."""
-
-    def write(context, builder, signature, arguments):
-        return builder.inttoptr(arguments[0], context.get_value_type(_RECORD))
-
-    return _RECORD(types.int64), write
+job_at = reader_of(JOB)
 
 
 # ---------------------------------------------------------------- threads
