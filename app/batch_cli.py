@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tqdm import tqdm
 
     from ..workflows.registry import NodeClasses
+    from .batch.course import BatchResult
     from .batch.crew import Crew
     from .batch.jobs import BatchJob
     from .batch.manifest import ManifestLine
@@ -137,7 +138,12 @@ def batch(
         result = run_batch(jobs, output, crew, together, workers, told)
     finally:
         told.close()
-    seconds = time.monotonic() - began
+    _say_result(result, output, time.monotonic() - began, as_json)
+    if result.failed:
+        raise SystemExit(FAILED)
+
+
+def _say_result(result: BatchResult, output: str, seconds: float, as_json: bool) -> None:
     hourly = result.done / seconds * 3600 if result.done else 0
     earlier = f", {result.earlier} earlier" if result.earlier else ""
     typer.echo(
@@ -148,8 +154,6 @@ def batch(
     manifest = f"{output.rstrip('/')}/manifest.jsonl"
     outcome = {**vars(result), "manifest": manifest, "seconds": round(seconds, 3)}
     print_line(json.dumps({"ok": not result.failed, **outcome}) if as_json else manifest)
-    if result.failed:
-        raise SystemExit(FAILED)
 
 
 def _check_count(name: str, count: int, most: int) -> None:

@@ -162,3 +162,10 @@ def test_pocket_predicts_real_music_nearly_as_well_in_four_bits():
         return total
 
     assert loss(packed) < 1.02 * loss(exact)
+
+
+@pytest.mark.parametrize("value", [0.0, float("nan"), float("inf")])
+def test_inputs_that_tell_nothing_round_as_unknown_ones(value):
+    matrix = torch.randn(16, 64, generator=torch.Generator().manual_seed(1))
+    told = rounding.rounded4(matrix, torch.full((64, 64), value))
+    assert all(map(torch.equal, told, rounding.rounded4(matrix)))

@@ -24,10 +24,11 @@ def rounded4(matrix: Tensor, moments: Tensor | None = None) -> tuple[Tensor, Ten
     """float `[O, I]`, moments `[I, I]` of its inputs → int8 `[O, I]` from -8 to 7, codes int8
     `[O, I / 32]`, float32 scales `[O]`.
 
-    A weight is about scale · code · q.
+    A weight is about scale · code · q. Moments of which none is above 0, or some no number (of a
+    model whose weights are broken: its own refusal comes later), count as unknown.
     """
     groups = matrix.unflatten(1, (-1, INT4_GROUP))
-    if moments is None:
+    if moments is None or not moments.isfinite().all() or not moments.any():
         codes, unit = coded(best_scales(groups))
         whole = rounded_to(groups, (codes * unit.unsqueeze(1)).unsqueeze(2)).flatten(1)
     else:
