@@ -347,3 +347,6 @@ def test_words_that_are_kept_stay_as_they_are(work_dir, tokenizer):
     moved = {name for name, p in trainer.weights.items() if not torch.equal(p, before[name])}
     still = {n for n in before if n.startswith(("text_encoder.", "enc_to_dec_proj."))}
     assert still and moved == set(before) - still
+    trainer.save()
+    with pytest.raises(ValueError, match="begun with --keep-words: go on with it"):
+        Trainer(source, 1, lm=LM, kinds=KINDS, train=TRAIN, clock=Steps())

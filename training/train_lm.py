@@ -204,6 +204,11 @@ class Trainer:
         if not self.path.exists():
             return 0, 0.0
         state = torch.load(self.path, map_location=self.device, weights_only=True)
+        if state["keep_words"] != self.settings.keep_words:
+            how = "with" if state["keep_words"] else "without"
+            raise ValueError(
+                f"got {self.path}, begun {how} --keep-words: go on {how} it, or in another folder"
+            )
         for name, p in self.weights.items():
             p.data.copy_(state["weights"][name])
             self.average[name].copy_(state["average"][name])
@@ -215,6 +220,7 @@ class Trainer:
         weights = {name: p.detach() for name, p in self.weights.items()}
         optimizers = [optimizer.state_dict() for optimizer in self.optimizers]
         state = {"optimizers": optimizers, "step": self.step, "spent_s": self.budget.spent_s}
+        state |= {"keep_words": self.settings.keep_words}
         save_atomically(
             {"settings": asdict(self.lm), "weights": weights, "average": self.average, **state},
             self.path,
