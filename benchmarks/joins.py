@@ -15,9 +15,9 @@ Pocket makes pieces of twelve seconds, several kinds of music. Then, on each of 
   against the steps inside, the jump of the spectrum, and by how much beats are longer or shorter
   from bar to bar, over the seams too.
 
-Run: `python benchmarks/joins.py [--pieces 0 3 …] [--only repaint …]`, less than half a minute for
-each of the eight pieces on a free core. A line of JSON for each, and last of all one for all of
-them.
+Run: `python benchmarks/joins.py [--pieces 0 3 …] [--only repaint …] [--model FOLDER]`, less than
+half a minute for each of the eight pieces on a free core. A line of JSON for each, and last of all
+one for all of them.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ import argparse
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -332,8 +333,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pieces", type=int, nargs="*", default=list(range(len(TEXTS))))
     parser.add_argument("--only", nargs="*", default=WHAT, choices=WHAT)
+    parser.add_argument("--model", type=Path, default=POCKET_FOLDER)
     asked = parser.parse_args()
-    weights = open_checkpoint(POCKET_FOLDER)
+    weights = open_checkpoint(asked.model)
     engine, codec = NumbaEngine(weights, "int8"), load_codec(weights)
     texts, found = load_text_encoder(weights), []
     for number in asked.pieces:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from .config import LMConfig
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
 LONGEST_S = 30.0
 """no model sees more at once; some see less"""
+NEARLY = 0.12
+"""by how much music may be faster or slower than was asked, and be taken at its word"""
+UNHEARD_S = 0.005
+"""by which a loop may be too long or too short"""
 MIDDLE_C = 60
 STRETCHES = 0x04
 """of an acid chunk: a loop with a tempo, not a single sound"""
@@ -72,6 +76,26 @@ class Bars:
     def seconds(self) -> float:
         return self.bars * self.beats * 60 / self.bpm
 
+    @property
+    def enough_s(self) -> float:
+        """Of music for it, be that as slow as `as_played` lets it be."""
+        return min(LONGEST_S, self.seconds / (1 - NEARLY))
+
+    def as_played(self, bpm: float | None, longest_s: float = LONGEST_S) -> Bars:
+        """At the tempo that music has: `bpm`, its half or its double, whichever is the nearest to
+        what was asked. A beat that is longer or shorter at the seam alone would be heard.
+
+        As asked where music has no tempo, this one, quite another one, or one at which this takes
+        longer than `longest_s`.
+        """
+        if bpm is None:
+            return self
+        nearest = bpm * 2.0 ** round(math.log2(self.bpm / bpm))
+        seconds = self.bars * self.beats * 60 / nearest
+        is_near = abs(nearest / self.bpm - 1) <= NEARLY and seconds <= longest_s
+        is_other = abs(seconds - self.seconds) > UNHEARD_S
+        return replace(self, bpm=nearest) if is_near and is_other else self
+
     def samples(self, sample_rate: int) -> int:
         return round(self.seconds * sample_rate)
 
@@ -116,14 +140,16 @@ class Bars:
     def riff_chunks(self, samples: int, sample_rate: int) -> bytes:
         """The same for the end of a WAV file: `smpl` for samplers, `acid` for what follows a tempo.
 
-        Both little-endian, as RIFF is. `smpl` names the last sample that is played, for ever.
+        Both little-endian, as RIFF is. `smpl` names the last sample that is played, for ever. The
+        tempo is that of these bars in so many samples.
         """
         period_ns = round(1e9 / sample_rate)
         sampler = struct.pack("<9I", 0, 0, period_ns, MIDDLE_C, 0, 0, 0, 1, 0)
         sampler += struct.pack("<6I", 0, 0, 0, samples - 1, 0, 0)
         count = self.bars * self.beats
+        bpm = round(count * 60 * sample_rate / samples, 2)
         acid = struct.pack(
-            "<IHHfIHHf", STRETCHES, MIDDLE_C, 0x8000, 0, count, 4, self.beats, self.bpm
+            "<IHHfIHHf", STRETCHES, MIDDLE_C, 0x8000, 0, count, 4, self.beats, bpm
         )
         chunks = ((b"smpl", sampler), (b"acid", acid))
         return b"".join(name + struct.pack("<I", len(body)) + body for name, body in chunks)

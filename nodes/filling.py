@@ -15,8 +15,10 @@ from .sample import check_heard, check_same_codec, drawing_inputs, seed_input, w
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from ..models.bars import Bars
     from ..models.compose.filling import Filling, Gap
     from ..models.compose.timeline import Timeline
+    from ..models.encodec import Codec
     from ..models.mix import AnyMix
 
 Tokens = dict[str, Any]
@@ -167,17 +169,34 @@ class AudioTokensLoop:
 
         piece, described = wires.read_tokens(tokens)
         check_same_codec(described, model.config, "tokens")
-        player, length = wires.codec_of(codec, described), Bars(bars, bpm, beats)
+        player, channels = wires.codec_of(codec, described), described["channels"]
+        left_s = piece.shape[2] / model.config.frame_rate - begin
+        length = _as_played(Bars(bars, bpm, beats), piece, left_s, player, channels)
         once = length.cut(piece, begin, model.config)
         bridged = length.bridge_frames(bridge, model.config)
         if bridged:
             sampling = Sampling(temperature, top_k, top_p, cfg)
             asked = _Asked(model, positive, negative, candidates, seed, sampling)
             once = asked.filled(*rounds(once, bridged))[:, :, : once.shape[2]]
-        rate, channels = player.sample_rate, described["channels"]
+        rate = player.sample_rate
         sound = sound_of(once, player, channels, length.samples(rate))
         audio = {"waveform": sound, "sample_rate": rate}
         return audio, {**described, "tokens": once, "open_end": False}
+
+
+def _as_played(
+    asked: Bars, piece: Tensor, longest_s: float, player: Codec, channels: int
+) -> Bars:
+    """At the tempo of the first take of `[B, K, T]`, if it has one."""
+    from ..models import rhythm
+
+    sound = player.decode(piece[:1], channels)[0]
+    power = rhythm.power_spectrum(sound, player.sample_rate, rhythm.WINDOW, rhythm.HOP)
+    found = rhythm.tempo(rhythm.band_db(power))
+    length = asked.as_played(found and found.bpm, longest_s)
+    if length != asked:
+        host.say(f"the music has {length.bpm:.2f} bpm, and so has the loop")
+    return length
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
+from ..models.bars import NEARLY, Bars
 from ..models.disk.files import replace_file
 from ..models.refused import Refused
 from . import host, names, wires
@@ -76,12 +77,11 @@ class AudioLoopSave:
         prompt: Mapping[str, Any] | None = None,
         extra_pnginfo: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
-        from ..models.bars import Bars
         from ..models.loop_file import loop_wav
 
         waveform, rate = wires.checked_audio(audio)
         length, saved = Bars(bars, bpm, beats), []
-        _check_length(waveform.shape[2], length.samples(rate), rate)
+        _check_length(waveform.shape[2], length, rate)
         peak = max(1.0, float(waveform.abs().max()))
         if peak > 1:
             log.warning("Audio Loop Save: peaks above full scale; scaled by %.3f", 1 / peak)
@@ -95,12 +95,14 @@ class AudioLoopSave:
         return {"ui": {"audio": saved}, "result": (audio,)}
 
 
-def _check_length(samples: int, expected: int, rate: int) -> None:
-    if samples != expected:
+def _check_length(samples: int, asked: Bars, rate: int) -> None:
+    """Audio Tokens Loop makes loops at the music's own tempo, which may be another one."""
+    expected = asked.samples(rate)
+    if not expected / (1 + NEARLY) - 1 <= samples <= expected / (1 - NEARLY) + 1:
         raise Refused(
             "audio",
             got=f"{samples} samples",
-            expected=f"{expected}, as these bars have at {rate} Hz",
+            expected=f"about {expected}, as these bars have at {rate} Hz",
             remedy="connect the sound of Audio Tokens Loop, and give the same bars, bpm and beats",
         )
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +10,12 @@ import pytest
 import soundfile
 import torch
 
+from musicgraph.models import rhythm
 from musicgraph.models.bars import Bars
 from musicgraph.models.refused import Refused
 from musicgraph.nodes.codec import EnCodecDecode
 from musicgraph.nodes.conditioning import MusicGenSchedule
-from musicgraph.nodes.filling import AudioTokensLoop, MusicGenRepaint
+from musicgraph.nodes.filling import AudioTokensLoop, MusicGenRepaint, _as_played
 from musicgraph.nodes.host import Run, running
 from musicgraph.nodes.load import MusicGenModelLoader
 from musicgraph.nodes.loop_file import AudioLoopSave
@@ -154,6 +156,53 @@ def test_a_round_of_whole_frames_is_what_the_decoder_plays_between_its_like(load
     torch.testing.assert_close(audio["waveform"], third, atol=1e-3, rtol=0)
 
 
+def test_a_loop_has_the_tempo_that_the_music_has(loaded, take, monkeypatch, caplog):
+    """Else the beat at its seam would be longer or shorter than all others."""
+    caplog.set_level("INFO")
+    monkeypatch.setattr(rhythm, "tempo", lambda bands: rhythm.Tempo(125.0, 1, 1, ()))
+    audio, tokens = loop(loaded, take, bpm=240.0)
+    assert audio["waveform"].shape[2] == 4 * 60 * RATE // 250 and tokens["tokens"].shape[2] == 48
+    assert "the music has 250.00 bpm, and so has the loop" in caplog.text
+
+
+class Clicks:
+    """Plays 20 s of clicks, whatever the tokens."""
+
+    sample_rate = 24_000
+
+    def __init__(self, beat_s):
+        places = (torch.arange(0, 20, beat_s) * self.sample_rate).long()
+        self.sound = torch.zeros(1, 1, 20 * self.sample_rate)
+        self.sound[0, 0, places[:, None] + torch.arange(200)] = torch.rand(200) - 0.5
+
+    def decode(self, tokens, channels):
+        return self.sound
+
+
+@pytest.mark.parametrize(
+    ("asked_bpm", "beat_s"), [(86, 0.70), (130, 0.46), (94, 0.64), (143, 0.42), (62, 0.46)]
+)
+def test_the_beat_at_the_seam_is_as_long_as_those_inside(asked_bpm, beat_s):
+    """A model's beats are whole frames, and nearly those of the tempo that was asked for."""
+    piece = torch.zeros(1, 4, 1000, dtype=torch.int64)
+    length = _as_played(Bars(4, asked_bpm), piece, 20.0, Clicks(beat_s), 1)
+    beats = round(length.seconds / beat_s)
+    assert abs(length.seconds - beats * beat_s) < 0.005
+
+
+def test_a_loop_is_as_long_as_was_asked_where_the_music_says_nothing_else():
+    asked = Bars(4, 120.0)
+    assert asked.as_played(None) == asked.as_played(160.0) == asked.as_played(120.01) == asked
+    assert asked.as_played(60.5).bpm == 121.0 and asked.as_played(230.0).bpm == 115.0
+    assert asked.as_played(115.0, longest_s=8.1) == asked, "there is no more music"
+    assert asked.as_played(106.0).seconds <= asked.enough_s
+
+
+def test_a_file_tells_the_tempo_of_its_samples():
+    acid = Bars(4, 130.0).riff_chunks(368 * 640, 32_000)[-4:]
+    assert struct.unpack("<f", acid)[0] == pytest.approx(130.43)
+
+
 def test_without_a_bridge_the_music_stays_and_another_beginning_may_be_chosen(loaded, take):
     _, tokens = loop(loaded, take, bridge=0.0, begin=0.4)
     assert torch.equal(tokens["tokens"], take["tokens"][:, :, 20:70])
@@ -183,8 +232,8 @@ def test_a_saved_loop_holds_the_samples_and_its_points(loaded, take, tmp_path):
     audio, _ = loop(loaded, take)
     with running(Run(output_dir=tmp_path)):
         result = AudioLoopSave().save(audio, 1, 240.0, 4, "loops/one")
-        with pytest.raises(Refused, match="audio: got 8000 samples, expected 7934"):
-            AudioLoopSave().save(audio, 1, 242.0, 4, "loops/one")
+        with pytest.raises(Refused, match="audio: got 8000 samples, expected about 6400"):
+            AudioLoopSave().save(audio, 1, 300.0, 4, "loops/one")
     (saved,) = result["ui"]["audio"]
     path = tmp_path / saved["subfolder"] / saved["filename"]
     assert path.relative_to(tmp_path) == Path("loops/one_00001.wav")

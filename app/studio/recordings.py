@@ -69,7 +69,7 @@ def region_of(
 def looped(bars: str, bpm: float | None, prompt: str) -> dict[str, Any]:
     """Raises Refused as `Bars.parse` does."""
     loop = Bars.parse(bars, bpm, prompt)
-    return {"loop": loop, "duration_s": loop.seconds}
+    return {"loop": loop, "duration_s": loop.enough_s}
 
 
 def check_alone(what: str, others: dict[str, bool]) -> None:
