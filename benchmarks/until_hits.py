@@ -4,7 +4,7 @@ how often a take of `--until` has them.
 Run: `python benchmarks/until_hits.py` (`--prompts 16 --tries 8 --model pocket --vary temperature`).
 With `--vary` each try is drawn otherwise, which the product does not do. Who judges is not who
 chose: the evaluation's own measures in `training/measures.py`, by librosa and with other key
-profiles. Needs what training needs. The last line is JSON.
+profiles. Needs what training needs. Each line says what the kept take lacks, the last is JSON.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ import numpy as np
 
 from musicgraph.app.studio.music import Music, make_music
 from musicgraph.app.studio.retakes import MeasuredTake, takes_until
+from musicgraph.models.weights.checkpoint import open_checkpoint
+from musicgraph.models.weights.places import POCKET_FOLDER
 from musicgraph.models.wishes import read_wishes
 from musicgraph.workflows.executor import Runner
 from musicgraph.workflows.request import Request
@@ -49,13 +51,14 @@ class Asked:
 
     def judged(self, music: Music) -> bool:
         """By the other judge: tempo (its half and double too) and mode."""
-        from measures import beat, mode, tempo_within
+        from measures import listen, tempo_within
         from sound_world import SAMPLE_RATE
 
         assert music.sample_rate == SAMPLE_RATE
         sound = np.ascontiguousarray(music.waveform[0].mean(dim=0).numpy())
         wanted = self.tempo_bpm - SPREAD_BPM, self.tempo_bpm + SPREAD_BPM
-        return tempo_within(beat(sound)[1], wanted) and mode(sound, tuple(range(12))) == self.mode
+        heard = listen(sound)
+        return tempo_within(heard.beat_bpm, wanted) and heard.mode_by_profiles == self.mode
 
 
 def varied(request: Request, what: str | None) -> Request:
@@ -76,6 +79,12 @@ def asked(count: int) -> list[Asked]:
     ]
 
 
+def rate_of(model: str) -> int:
+    """At which the other judge is to hear it."""
+    folder = POCKET_FOLDER if model == "pocket" else Path(model)
+    return open_checkpoint(folder).config.codec.sample_rate
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--prompts", type=int, default=16)
@@ -83,7 +92,7 @@ def main() -> None:
     parser.add_argument("--model", default="pocket")
     parser.add_argument("--vary", choices=["temperature", "cfg"])
     given = parser.parse_args()
-    os.environ.setdefault("MUSICGRAPH_SAMPLE_RATE", "16000")
+    os.environ["MUSICGRAPH_SAMPLE_RATE"] = str(rate_of(given.model))
     sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
     runner, rows = Runner(), []
     for seed, one in enumerate(asked(given.prompts)):
@@ -96,7 +105,7 @@ def main() -> None:
         kept: MeasuredTake = min(takes, key=lambda take: take.distance)
         rows.append((not takes[0].missed, not kept.missed, one.judged(takes[0].music),
                      one.judged(kept.music), len(takes)))  # fmt: skip
-        print(one.prompt, *rows[-1], kept.analysis.words(), sep="; ", flush=True)
+        print(one.prompt, *rows[-1], kept.analysis.words(), *kept.missed, sep="; ", flush=True)
     first, kept, judged_first, judged_kept, tries = np.array(rows, float).mean(axis=0).round(3)
     print(json.dumps({"prompts": len(rows), "first_take": first, "kept_take": kept,
                       "first_take_judged": judged_first, "kept_take_judged": judged_kept,

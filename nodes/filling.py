@@ -184,9 +184,7 @@ class AudioTokensLoop:
         return audio, {**described, "tokens": once, "open_end": False}
 
 
-def _as_played(
-    asked: Bars, piece: Tensor, longest_s: float, player: Codec, channels: int
-) -> Bars:
+def _as_played(asked: Bars, piece: Tensor, longest_s: float, player: Codec, channels: int) -> Bars:
     """At the tempo of the first take of `[B, K, T]`, if it has one."""
     from ..models import rhythm
 

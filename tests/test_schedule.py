@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from musicgraph.models.automation import Automation
+from musicgraph.models.compose import composition
 from musicgraph.models.compose.composition import Composition, Direction, stream
 from musicgraph.models.compose.direction import Turn
 from musicgraph.models.compose.rows import Room, TextRows, rows_of
@@ -68,6 +69,33 @@ def test_before_a_change_the_music_is_what_it_is_without_it(stage, frame, blend)
     assert torch.equal(changed[:, 0, :frame], plain[:, 0, :frame])
     assert torch.equal(changed[:, :, : frame - 3], plain[:, :, : frame - 3])
     assert not torch.equal(changed[:, :, frame:], plain[:, :, frame:])
+
+
+@pytest.mark.parametrize("frame", [5, 30, 39, 40, 47])
+def test_other_texts_at_once_hear_only_the_end_of_what_was_played(hall, monkeypatch, frame):
+    """As if that had been all there was: within a window, at its end, where what was played is
+    whole, and within the next.
+    """
+    monkeypatch.setattr(composition, "HEARD_S", 4 / hall.rate)
+    greedy = Sampling(temperature=0, top_k=50)
+    changed = hall.play(hall.then(frame, hall.piano), sampling=greedy)
+    before = hall.play(hall.drums, sampling=greedy, count=frame)[:, :, -4:]
+    settings = {"sampling": greedy, "prompt": before, "open_end": frame != 40}
+    alone = hall.play(hall.piano, 60 - frame + 4, **settings)
+    assert torch.equal(changed[:, 0, :frame], hall.play(hall.drums, sampling=greedy)[:, 0, :frame])
+    assert torch.equal(changed[:, :, frame:], alone[:, :, 4:])
+
+
+def test_texts_that_go_on_or_are_blended_in_keep_all_that_was_played(hall):
+    def direction(heard, blend=0):
+        return Direction(heard, None, SAMPLING, blend_frames=blend)
+
+    drums, piano = direction(hall.drums), direction(hall.piano)
+    both = direction(combined([(hall.drums, 0.2), (hall.piano, 0.8)]))
+    assert piano.is_news_after(drums) and drums.is_news_after(piano)
+    assert not both.is_news_after(drums) and not piano.is_news_after(both)
+    assert not direction(hall.piano, blend=1).is_news_after(drums)
+    assert not direction(hall.encode(["drums"])).is_news_after(drums)
 
 
 def test_a_change_without_a_blend_is_what_is_steered_to_at_that_frame(hall):

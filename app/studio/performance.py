@@ -22,8 +22,9 @@ from .said import Said, Words, checked_text
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ...models.compose.composition import Composition, State
+    from ...models.compose.composition import Composition
     from ...models.compose.direction import Direction
+    from ...models.compose.state import State
     from ...models.conditioning import Conditioning
     from ...models.encodec import Codec, CodecStream
     from ...models.engines.session import Engine

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -24,11 +24,14 @@ from .checks import check_composes, checked_batch, checked_overlap, checked_prom
 from .direction import Direction, Schedule, Turn, check_blends
 from .rows import Room, Rows, rows_for, rows_of
 from .sampling import Noise, NoiseMark, Seeds, draw, logit_sums
+from .state import State
 from .timeline import Timeline, score_of
 from .voices import Voices
 from .window import Bounds, Window
 
 READ_STEPS = 50  # of a prompt at a time, so that a stop is heard while a long one is read
+HEARD_S = 1.0
+"""of what was played, where other texts take over at once: who hears more of it goes on with it"""
 
 
 def stream(
@@ -56,27 +59,6 @@ def stream(
     ).frames(generation.frames)
 
 
-@dataclass(frozen=True)
-class State:
-    """Where a composition stands: what an engine of the same model needs to go on from there.
-
-    As plain as its parts: numbers, tensors on the CPU, directions. The keys and values of the
-    window are not among them; they are read again.
-    """
-
-    seed: Seeds
-    overlap_frames: int
-    count: int | None
-    """how many frames there will be in all; None: no end"""
-    begun: Direction
-    schedule: Schedule
-    bounds: Bounds
-    steps: Tensor
-    """`[S, B, K]`, those of the present window so far"""
-    noise: NoiseMark | None
-    room: Room
-
-
 class Composition:
     """Music for a batch of items that start together, frame by frame; it may be steered on the way.
 
@@ -84,7 +66,8 @@ class Composition:
 
     Beyond one window the music is made in windows that overlap: each hears the end of the last one
     as its prompt, with positions that start anew, so memory does not grow with length. Source:
-    audiocraft's extended generation.
+    audiocraft's extended generation. Where other texts take over at once a window begins too, which
+    hears `HEARD_S` of what was played.
     """
 
     def __init__(
@@ -318,10 +301,29 @@ class Composition:
         while True:
             self._window = window
             yield from self._played(window)
-            position = window.bounds.end
+            position = self._left_at(window)
             if self._count is not None and position >= self._count:
                 return
-            window = self._next_window(window.frames()[:, :, -self._overlap :], 0, position)
+            window = self._after(window, position)
+
+    def _left_at(self, window: Window) -> int:
+        """The first frame that a window, which was played, has not begun."""
+        return window.bounds.frame_after(window.arrived)
+
+    def _after(self, window: Window, position: int) -> Window:
+        """The window that goes on from frame `position` of another one, at its end or before."""
+        bounds, delay = window.bounds, self._config.max_delay
+        frames = window.frames()[:, :, : position - bounds.first_frame]
+        least = min(self._overlap, round(HEARD_S * self._config.frame_rate))
+        heard = least if self._is_news_at(position) else self._overlap
+        unfinished = min(delay, frames.shape[2] - bounds.settled) if position < bounds.end else 0
+        return self._next_window(frames[:, :, -heard:], unfinished, position)
+
+    def _is_news_at(self, frame: int) -> bool:
+        """Whether other texts take over there at once, for a model that can be told them then."""
+        said = [direction for at, direction in self._to_come if at <= frame]
+        can_be = self._config.cross_attention and bool(said)
+        return can_be and said[-1].is_news_after(self._turned.now)
 
     def _next_window(self, context: Tensor, redrawn: int, position: int) -> Window:
         """The window whose first new frame is `position`, and `context` `[B, K, T0]` before it."""
@@ -400,7 +402,8 @@ class Composition:
         self, voices: Voices, unread: Tensor, first: int, window: Window
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """Yields `[B, K]` for each step from `first` on, behind the one `[1, B, K]` that is unread:
-        the window's, drawn anew where it has them to be drawn.
+        the window's, drawn anew where it has them to be drawn. Up to its end, or to where another
+        window is to begin.
 
         And `[B]`, which are numbers if all that was drawn from were numbers.
 
@@ -413,7 +416,7 @@ class Composition:
             if window.bounds is not bounds:  # at first, and when it was told to end sooner
                 bounds, device = window.bounds, unread.device
                 steps, new = window.steps.to(device), window.to_draw.to(device)
-            if step == len(steps):
+            if step == len(steps) or self._is_news_at(window.bounds.frame_after(step) - 1):
                 return
             self._follow_at(step, window)
             voices.listen(self._heard)

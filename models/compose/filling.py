@@ -135,6 +135,10 @@ class Filling(Composition):
         """
         return (self._likelihood / max(1, int(self._asked.sum()))).cpu()
 
+    def _is_news_at(self, frame: int) -> bool:
+        """A gap and what is around it are one window, whatever is said within it."""
+        return False
+
     def _heed(self, step: int, logits: Tensor) -> None:
         books = self._asked[step].nonzero().flatten().to(logits.device)
         if len(books):
