@@ -96,6 +96,9 @@ def test_texts_that_go_on_or_are_blended_in_keep_all_that_was_played(hall):
     assert not both.is_news_after(drums) and not piano.is_news_after(both)
     assert not direction(hall.piano, blend=1).is_news_after(drums)
     assert not direction(hall.encode(["drums"])).is_news_after(drums)
+    takes = direction(hall.encode(["drums", "flute"]))
+    assert direction(hall.encode(["flute", "drums"])).is_news_after(takes)
+    assert not direction(hall.encode(["piano", "flute"])).is_news_after(takes), "one goes on"
 
 
 def test_a_change_without_a_blend_is_what_is_steered_to_at_that_frame(hall):

@@ -35,22 +35,20 @@ class Direction:
         return self.automation.guides(self.sampling.cfg)
 
     @cached_property
-    def texts(self) -> frozenset[str]:
-        """All that any item is led to."""
-        heard = (one for sides in self.sides for one, _ in sides.positive)
-        return frozenset(text for one in heard if one is not None for text in one.texts)
+    def texts(self) -> tuple[frozenset[str], ...]:
+        """All that each item is led to."""
+        heard = ([one for one, _ in sides.positive if one is not None] for sides in self.sides)
+        return tuple(frozenset(text for one in some for text in one.texts) for some in heard)
 
     def says_the_same_as(self, other: Direction) -> bool:
         """Whether the same is heard, however it is drawn."""
         return self.positive is other.positive and self.negative is other.negative
 
     def is_news_after(self, before: Direction) -> bool:
-        """Whether other texts take over at once, and none of those that were followed goes on."""
-        return (
-            not self.blend_frames
-            and self.texts != before.texts
-            and self.texts.isdisjoint(before.texts)
-        )
+        """Whether other texts take over at once, and no item goes on with one that it followed."""
+        pairs = zip(self.texts, before.texts, strict=True)
+        is_other = self.texts != before.texts and all(now.isdisjoint(then) for now, then in pairs)
+        return is_other and not self.blend_frames
 
     def check(self, config: LMConfig) -> None:
         """Raises Refused for what does not fit the model, or is out of range."""
