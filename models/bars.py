@@ -148,8 +148,6 @@ class Bars:
         sampler += struct.pack("<6I", 0, 0, 0, samples - 1, 0, 0)
         count = self.bars * self.beats
         bpm = round(count * 60 * sample_rate / samples, 2)
-        acid = struct.pack(
-            "<IHHfIHHf", STRETCHES, MIDDLE_C, 0x8000, 0, count, 4, self.beats, bpm
-        )
+        acid = struct.pack("<IHHfIHHf", STRETCHES, MIDDLE_C, 0x8000, 0, count, 4, self.beats, bpm)
         chunks = ((b"smpl", sampler), (b"acid", acid))
         return b"".join(name + struct.pack("<I", len(body)) + body for name, body in chunks)
