@@ -84,6 +84,12 @@ class Visitor:
         self.page.press("#mg-duration input[type=number]", "Tab")
         self.page.click("#mg-generate")
 
+    def until(self, script):
+        """Waits for what the script says to be so, and gives it: what comes of a click comes later,
+        on a busy machine much later.
+        """
+        return self.page.wait_for_function(script).json_value()
+
     def status(self):
         return self.page.inner_text("#mg-status")
 

@@ -67,9 +67,10 @@ def test_keys_go_to_places_move_the_point_and_pause(visit):
     someone.page.wait_for_function(
         "MusicGraph.play.heardNow().some(([text, share]) => /strings/.test(text) && share > 0.95)"
     )
+    someone.until("!MusicGraph.play.plane.glide")
     at = someone.page.evaluate("MusicGraph.play.state.point.y")
     someone.page.keyboard.press("ArrowUp")
-    assert someone.page.evaluate("MusicGraph.play.state.point.y") > at
+    someone.until(f"MusicGraph.play.state.point.y > {at}")
     someone.page.locator(".mgp-plane").click(position={"x": 5, "y": 5})
     someone.page.evaluate("document.activeElement.blur()")
     someone.page.keyboard.press(" ")
@@ -79,7 +80,7 @@ def test_keys_go_to_places_move_the_point_and_pause(visit):
     typed = someone.page.get_by_label("Words of place 1")
     typed.fill("m1 u2 r3")
     typed.press("Enter")
-    assert "m1 u2 r3" in someone.page.evaluate("MusicGraph.play.state.places.map(p => p.text)")
+    someone.until("MusicGraph.play.state.places.some(one => one.text === 'm1 u2 r3')")
     assert someone.page.get_attribute(".mgp-record", "aria-pressed") == "false"
 
 
@@ -111,7 +112,7 @@ def test_it_is_one_sound_among_the_pages_and_goes_with_its_page(visit, site):
     someone.tab("Play")
     someone.page.click(".mgp-go")
     plays(someone)
-    assert not someone.page.evaluate("MusicGraph.sound.isPlaying")
+    someone.until("!MusicGraph.sound.isPlaying")
     someone.tab("Create")
     someone.page.locator("#mg-takes .mg-play").first.click()
     someone.page.wait_for_function("!MusicGraph.play.sound.isOn && MusicGraph.sound.isPlaying")
@@ -130,19 +131,19 @@ def test_a_second_tab_of_the_same_browser_takes_the_music_over(visit):
 def test_a_knob_that_was_taught_moves_what_it_is_and_is_remembered(visit):
     someone = visit()
     someone.page.add_init_script(KEYBOARD)
-    for _ in range(2):
+    for is_known in (False, True):
         someone.page.reload()
         someone.complaints.clear()  # of the page that was left, about what it was asking then
         someone.tab("Play")
         someone.page.click(".mgp-more summary")
         someone.page.get_by_role("button", name="Connect MIDI").click()
-        if not someone.page.locator("text=CC 21 ch 1").count():
+        if not is_known:
             someone.page.get_by_role("button", name="Learn: Heat").click()
             someone.page.evaluate("window.knob.onmidimessage({data: [176, 21, 0]})")
-        someone.page.evaluate("window.knob.onmidimessage({data: [176, 21, 127]})")
-        assert someone.page.evaluate("MusicGraph.play.state.temperature") == 1.5
-        someone.page.evaluate("window.knob.onmidimessage({data: [176, 21, 0]})")
-        assert someone.page.evaluate("MusicGraph.play.state.temperature") == 0.5
+        someone.page.wait_for_selector("text=CC 21 ch 1")
+        for value, heat in ((127, 1.5), (0, 0.5)):
+            someone.page.evaluate(f"window.knob.onmidimessage({{data: [176, 21, {value}]}})")
+            someone.until(f"MusicGraph.play.state.temperature === {heat}")
 
 
 SMALL = """() => [...document.querySelectorAll('#mg-play button, #mg-play input, #mg-play select')]

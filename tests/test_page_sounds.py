@@ -180,9 +180,9 @@ def test_a_visitor_uploads_a_tune_sees_it_and_makes_another_to_it(site, browser,
     visitor.generate("a calm piano", duration=1)
     visitor.wait_for(".done")
     page.get_by_role("button", name="More like this").click()
-    page.wait_for_function("document.querySelectorAll('#mg-takes .mg-take').length === 2")
-    page.wait_for_function("MusicGraph.takes().length === 2")
-    assert page.locator("text=melody: hummed-tune").count() == 1, "as the one that is open"
+    visitor.until("document.querySelectorAll('#mg-takes .mg-take').length === 2")
+    visitor.until("document.querySelectorAll('#mg-takes [aria-expanded=true]').length === 1")
+    page.locator("text=melody: hummed-tune").wait_for()
     page.wait_for_selector("#mg-tune img")
     page.click("#mg-model input")
     page.get_by_role("option", name="tiny").click()

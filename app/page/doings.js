@@ -81,6 +81,7 @@
 
   async function loop(row) {
     const [from] = marked(row) || [0];
+    let isTyped = false;
     const begin = number(from, 0, twoDigits(row.take.duration_s));
     const bars = number(2, 1, 64, 1), bpm = number(120, 20, 400), said = element("p", {}, "");
     const mark = () => {
@@ -89,7 +90,9 @@
       said.textContent = `${long.toFixed(1)} s. Its last beats are made anew, so that it leads into `
         + "its beginning.";
     };
-    for (const one of [begin, bars, bpm]) one.addEventListener("input", mark);
+    for (const one of [begin, bars, bpm]) {
+      one.addEventListener("input", () => { isTyped = true; mark(); });
+    }
     row.marks = ([a]) => { begin.value = String(twoDigits(a)); mark(); };
     const form = panel(row, "Make a loop of it", [element("div", {class: "mg-two"},
       field("Bars", bars), field("Beats a minute", bpm), field("From second", begin)), said],
@@ -97,7 +100,7 @@
       {begin: Number(begin.value), bars: Number(bars.value), bpm: Number(bpm.value)}));
     mark();
     const heard = await MusicGraph.tempo(row.take);
-    if (!heard || !form.isConnected) return;
+    if (!heard || isTyped || !form.isConnected) return;
     bpm.value = String(twoDigits(heard));
     const fitting = [4, 2, 1].find(count => count * 240 / heard <= row.take.duration_s - begin.value);
     bars.value = String(fitting || 1);
