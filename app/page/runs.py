@@ -237,6 +237,7 @@ def keep(
             engine=engine,
             sounds=sounds,
             was_stopped=was_stopped,
+            run=run.id,
             of=run.origin.of if run.origin else "",
             doing=run.origin.doing if run.origin else {},
         )

@@ -90,7 +90,10 @@
       + "what is being made goes on."));
     showButtons();
   });
-  connection.addEventListener("back", showButtons);
+  connection.addEventListener("back", () => {
+    showButtons();
+    if (run?.isToEnd) stop();  // that press did not arrive
+  });
 
   /** What the server says to a press. */
   function started(answer) {
@@ -184,13 +187,7 @@
   }
 
   function see(now) {
-    if (now.state === "gone") {
-      end();
-      sound.forget(`run ${now.id}`);
-      show(note("This run is lost", "The server was started anew. Press Generate again: what stands "
-        + "in the form is still there.", "error"));
-      return;
-    }
+    if (now.state === "gone") { gone(run); return; }
     show(now.status);
     if (now.has_sound && !now.takes.length) hear(now);
     if (now.state === "running") return;
@@ -199,6 +196,21 @@
     else sound.forget(source.key);
     end();
     if (now.field) markField(now.field, document.querySelector("#mg-status span")?.innerText);
+  }
+
+  /** The server was started anew. Told to end, it has kept what was made; killed, it has not. */
+  async function gone({id, source, isOwn}) {
+    end();
+    await MusicGraph.loadTakes();
+    const takes = MusicGraph.takes().filter(take => take.run === id);
+    if (takes.length) {
+      show(note("Stopped", "The server was started anew. What was made until then is kept."));
+      takeOver({takes}, source, isOwn);
+      return;
+    }
+    sound.forget(source.key);
+    show(note("This run is lost", "The server was started anew. Press Generate again: what stands "
+      + "in the form is still there.", "error"));
   }
 
   function hear(now) {
@@ -237,7 +249,7 @@
     made = now.takes.map(take => take.id);
     if (first.settings.seed !== undefined) MusicGraph.keepSeed(first.settings.seed);
     if (sound.is(source.key)) sound.moveTo(next);
-    else if (isOwn && !run.heard) sound.play(next, now.begin_s || null);  // done before it sounded
+    else if (isOwn && run && !run.heard) sound.play(next, now.begin_s || null);  // done before it sounded
     MusicGraph.takesChanged().then(() => {
       document.querySelectorAll("#mg-takes .mg-take[data-take]").forEach(
         one => { if (one.isOpen && !one.querySelector(".mg-panels form")) one.open(false); });
@@ -251,6 +263,7 @@
   }
   function stop() {
     if (!run) return;
+    run.isToEnd = true;
     show(note("Stopping", "", "busy"));
     ask(`runs/${run.id}/stop`, {}).catch(() => {});
   }

@@ -67,6 +67,8 @@ class Note:
     is_favourite: bool = False
     was_stopped: bool = False
     """whether it ends where somebody pressed Stop"""
+    run: str = ""
+    """the id of the run that made it, by which a page finds it when the server was started anew"""
 
     @classmethod
     def parse(cls, text: str) -> Note | None:
@@ -91,6 +93,7 @@ class Note:
             and isinstance(self.is_favourite, bool)
             and isinstance(self.was_stopped, bool)
             and isinstance(self.of, str)
+            and isinstance(self.run, str)
             and isinstance(self.settings, dict)
             and isinstance(self.doing, dict)
             and isinstance(self.sounds, dict)
