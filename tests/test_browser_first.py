@@ -35,9 +35,13 @@ def ours(found):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_checker_of_accessibility_finds_nothing_that_is_ours(visit, scheme):
-    someone = visit(scheme=scheme)
+@pytest.mark.parametrize("size", SIZES[:3], ids=lambda size: str(size["width"]))
+def test_a_checker_of_accessibility_finds_nothing_that_is_ours(visit, scheme, size):
+    someone = visit(scheme=scheme, size=size)
     someone.page.get_by_role("button", name="Style").click()
+    someone.generate("house", duration=2)
+    row = someone.page.locator("#mg-takes .mg-take[data-take]").first
+    row.get_by_role("button", name="Loop …").click()
     checker = Axe()
     for tab in TABS:
         open_tab(someone, tab)
@@ -90,7 +94,7 @@ def test_words_are_chosen_taken_back_and_counted(visit):
 
 def test_the_seed_has_a_switch_and_nothing_is_replaced_in_silence(visit, site):
     someone = visit()
-    assert not someone.page.is_visible("#mg-seed input")
+    someone.page.wait_for_selector("#mg-seed input", state="hidden")
     someone.page.uncheck("#mg-random input")
     someone.page.fill("#mg-seed input", "1.5")
     someone.page.fill(BOX, "piano")
@@ -130,16 +134,30 @@ def test_the_page_speaks_the_browsers_language(visit, site, locale, generate):
     open_tab(someone, "create")
     someone.generate("Done", duration=1)
     someone.page.wait_for_selector(f"#mg-status .done >> text={words['Done']}")
-    assert someone.page.locator("#mg-takes .mg-open b").first.inner_text() == "Done", "a title"
+    title = someone.page.locator("#mg-takes .mg-open b").first
+    assert title.inner_text() == "Done", "a title is nobody's to translate"
     assert someone.page.get_attribute("html", "lang") == locale[:2]
+
+
+def test_another_language_is_chosen_in_its_own_name_and_nothing_in_the_form_is_lost(visit):
+    someone = visit(size=PHONE)
+    someone.page.fill(BOX, "a slow waltz")
+    someone.page.get_by_label("Language").select_option(label="한국어")
+    someone.page.wait_for_selector("#mg-generate >> text=생성")
+    someone.page.wait_for_selector("footer >> text=설정")
+    someone.until(f"document.querySelector('{BOX}').value === 'a slow waltz'")
+    someone.complaints.clear()  # of the page that was left, about what it was asking then
+    someone.page.get_by_label("언어").select_option(label="English")
+    someone.page.wait_for_selector("#mg-generate >> text=Generate")
+    someone.complaints.clear()
 
 
 @pytest.mark.parametrize("locale", ["en-US", "de-DE", "es-ES", "fr-FR", "ja-JP", "ko-KR", "zh-CN"])
 def test_all_tabs_are_in_sight_on_the_smallest_phone(visit, locale):
     someone = visit(size={"width": 320, "height": 640}, locale=locale)
     someone.page.wait_for_selector(f"html[lang|={locale[:2]}]")  # Gradio may say zh-CN
-    someone.page.wait_for_timeout(500)
-    assert someone.page.locator("[role=tab]:visible").count() == len(TABS)
+    tabs = "[...document.querySelectorAll('[role=tab]')].filter(one => one.checkVisibility())"
+    someone.until(f"{tabs}.length === {len(TABS)}")
 
 
 LATIN = """() => {

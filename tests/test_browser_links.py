@@ -22,15 +22,13 @@ def file_of(name, content):
 def test_an_address_opens_with_its_words_and_settings_ready_to_play(visit, site):
     someone = visit()
     someone.page.goto(f"{site.address}?prompt=a+slow+waltz&seed=7&duration=2&model=nowhere")
-    someone.page.wait_for_function(
-        "document.querySelector('#mg-prompt textarea')?.value === 'a slow waltz'"
-    )
+    someone.until("document.querySelector('#mg-prompt textarea')?.value === 'a slow waltz'")
+    someone.until("document.querySelector('#mg-duration input[type=number]').value === '2'")
     someone.complaints.clear()  # of the page that was left, about what it was asking then
-    assert someone.page.input_value("#mg-duration input[type=number]") == "2"
     assert "prompt" not in someone.page.url, "a reload shows what was written since"
     someone.page.click("#mg-generate")
     someone.wait_for(".done")
-    take = someone.page.evaluate("MusicGraph.takes()[0]")
+    take = someone.until("MusicGraph.takes()[0]")
     assert (take["title"], take["settings"]["seed"]) == ("a slow waltz", 7)
 
 
@@ -40,7 +38,7 @@ def test_a_take_is_sent_as_a_link_that_makes_it_again(visit):
     row = someone.page.locator("#mg-takes .mg-take[data-take]").first
     row.get_by_role("button", name="Share").click()
     link = row.get_by_label("A link with its words, seed and settings").input_value()
-    seed = someone.page.evaluate("MusicGraph.takes()[0].settings.seed")
+    seed = someone.until("String(MusicGraph.takes()[0].settings.seed)")
     assert "prompt=a+music+box" in link and f"seed={seed}" in link
     path, name = someone.download("MP3 with picture")
     assert name.endswith(".mp3") and b"APIC" in path.read_bytes()
@@ -60,7 +58,7 @@ def test_one_line_says_what_is_loaded_and_after_a_bad_file_it_is_nothing(visit):
     someone = visit()
     someone.tab("Graph")
     loaded = someone.page.locator("#mg-loaded")
-    assert "Text to music · comes along · 5 nodes" in loaded.inner_text()
+    loaded.filter(has_text="Text to music · comes along · 5 nodes").wait_for()
     drop = "#mg-drop input[type=file]"
     someone.page.set_input_files(drop, file_of("x.json", b"{"))
     someone.page.wait_for_selector("#mg-loaded >> text=Nothing is loaded")
@@ -82,30 +80,45 @@ def test_unknown_nodes_are_marked_before_anything_runs(visit):
     content = file_of("odd.json", json.dumps(graph).encode())
     someone.page.set_input_files("#mg-drop input[type=file]", content)
     someone.page.wait_for_selector("#mg-loaded >> text=Not known here, and marked: Nobodys")
-    assert someone.page.locator("#mg-graph-picture g.unknown").count() == 1
+    someone.until("document.querySelectorAll('#mg-graph-picture g.unknown').length === 1")
 
 
 def test_the_picture_of_a_graph_moves_and_comes_nearer(visit):
     someone = visit(size=PHONE)
     someone.tab("Graph")
     view = "document.querySelector('.mg-graph svg').getAttribute('viewBox').split(' ').map(Number)"
+    nearer = someone.page.get_by_role("button", name="Nearer")
+    nearer.wait_for()
     before = someone.page.evaluate(view)
-    someone.page.get_by_role("button", name="Nearer").click()
-    assert someone.page.evaluate(view)[2] < before[2]
+    nearer.click()
+    someone.until(f"{view}[2] < {before[2]}")
     someone.page.focus(".mg-graph")
     left = someone.page.evaluate(view)[0]
     someone.page.keyboard.press("ArrowRight")
-    assert someone.page.evaluate(view)[0] > left
+    someone.until(f"{view}[0] > {left}")
     someone.page.get_by_role("button", name="The whole graph").click()
-    assert someone.page.evaluate(view)[2] >= before[2]
+    someone.until(f"{view}[2] >= {before[2]}")
 
 
 def test_a_sound_of_ones_own_is_a_take_that_goes_on(visit, tmp_path):
     someone = visit()
     soundfile.write(tmp_path / "hum.wav", (rand(16000) - 0.5).numpy(), 8000)
-    someone.tab("Takes")
-    someone.page.set_input_files("#mg-library input[type=file]", tmp_path / "hum.wav")
-    row = someone.page.locator("#mg-library .mg-take").first
+    with someone.page.expect_file_chooser() as asked:
+        someone.page.get_by_role("button", name="Your own sound").click()
+    asked.value.set_files(tmp_path / "hum.wav")
+    someone.page.wait_for_selector("#mg-toast.shown >> text=It is among your takes")
+    row = someone.page.locator("#mg-takes .mg-take").first
     row.get_by_role("button", name="+10 s: go on").click()
-    someone.page.wait_for_function("MusicGraph.takes().length === 2")
-    assert someone.page.evaluate("MusicGraph.takes()[0].duration_s") == 12
+    someone.until("MusicGraph.takes().length === 2")
+    assert someone.until("MusicGraph.takes()[0].duration_s") == 12
+
+
+def test_a_sound_is_added_on_the_takes_tab_too(visit, tmp_path):
+    someone = visit(size=PHONE)
+    soundfile.write(tmp_path / "hum.wav", (rand(8000) - 0.5).numpy(), 8000)
+    someone.tab("Takes")
+    with someone.page.expect_file_chooser() as asked:
+        someone.page.get_by_role("button", name="Add a sound").click()
+    asked.value.set_files(tmp_path / "hum.wav")
+    row = someone.page.locator("#mg-library .mg-take").first
+    row.get_by_role("button", name="+30 s: go on").wait_for()

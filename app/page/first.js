@@ -59,7 +59,9 @@
     }
     const dice = element("button", {type: "button", class: "mg-group", id: "mg-prompt-dice",
       click: () => write(thrown(chips))}, "Surprise me");
-    row.append(dice, ...openers);
+    const own = element("button", {type: "button", class: "mg-group",
+      click: () => MusicGraph.addSound()}, "Your own sound …");
+    row.append(dice, ...openers, own);
     parent.replaceChildren(row, list);
     whenThere("mg-prompt", prompt => prompt.addEventListener("input", mark));
   }

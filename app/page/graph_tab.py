@@ -47,6 +47,9 @@ IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp"}
 VIDEO_SUFFIXES = {".mp4", ".webm"}
 DROPPABLE = [".json", *BY_SUFFIX, ".png"]
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+FOLDER = "name a file that can be read; put the audio file into the input folder"
+FORM = "choose or record one in the form"
+"""what is said in its place: visitors have a field for each sound, and no folder"""
 MAX_NAMED = 5
 """unknown nodes; of more, their number is said"""
 
@@ -210,7 +213,7 @@ class _OneGraph:
                 yield [step.status, drawn, skip, results if fresh else skip, skip, skip]
         except Exception as error:  # also what nobody foresaw: see failure_of
             drawn = draw_graph(graph, self._classes, {**marks, **_broken(error)})
-            yield [explain(error), drawn, skip, skip, skip, skip]
+            yield [explain(error).replace(FOLDER, FORM), drawn, skip, skip, skip, skip]
         finally:
             live.close()
         yield [skip, skip, "", skip, can, cannot]

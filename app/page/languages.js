@@ -1,16 +1,23 @@
 /* The page in the browser's language: English words that stand on it are replaced by those of a file
    made from `locales/`, wherever they came from. Numbers in them are `#` there, `*` stands for what
    is left as it is, and `~` for what is translated in its turn. What people wrote is left alone
-   (translate="no"). */
+   (translate="no"). A menu in the page's head says another language than the browser's. */
 (MusicGraph => {
   "use strict";
-  const KNOWN = ["de", "es", "fr", "ja", "ko", "zh"], NUMBER = /\d+(?:[.,]\d+)?/g;
+  const NAMES = {en: "English", de: "Deutsch", es: "Español", fr: "Français", ja: "日本語",
+    ko: "한국어", zh: "中文"};
+  const KEPT = "musicgraph-language", NUMBER = /\d+(?:[.,]\d+)?/g;
   const ATTRIBUTES = ["placeholder", "aria-label", "aria-valuetext", "title"];
+  const IS_REFUSAL = /^“|: got /, BETWEEN_NODES = /(?<=\.) (?=“|And \d+ more\.)/;
   const LEFT = "[translate=no], script, style, svg, textarea, [lang=en]:not(html)";
   const CHOSEN = "input[role=combobox][readonly]";  // a menu shows what is chosen as a value
+  const kept = localStorage.getItem(KEPT);
+  if (kept in NAMES) {  // Gradio's own words follow the browser's language: they follow this one, too
+    Object.defineProperty(navigator, "language", {value: kept, configurable: true});
+  }
   const language = () => {
-    const wanted = (navigator.languages || [navigator.language]).map(one => one.slice(0, 2));
-    return wanted.find(one => one === "en" || KNOWN.includes(one)) || "en";
+    const wanted = [kept, ...(navigator.languages || [navigator.language])];
+    return wanted.map(one => one?.slice(0, 2)).find(one => one in NAMES) || "en";
   };
   let words = null, patterns = [];
 
@@ -21,10 +28,14 @@
     return Object.keys(all).filter(english => /[*~]/.test(english))
       .sort((a, b) => b.replace(/[*~#]/g, "").length - a.replace(/[*~#]/g, "").length)
       .map(english => ({holes: english.match(/[*~#]/g), text: all[english], is: new RegExp(
-        `^${escaped(english).replace(/#/g, `(${NUMBER.source})`).replace(/[*~]/g, "(.+?)")}$`, "s")}));
+        `^${escaped(english).replace(/#/g, `(${NUMBER.source})`).replace(/[*~]/g, "(.+?)")}`
+          + `${IS_REFUSAL.test(english) ? "\\.?" : ""}$`, "s")}));
   }
-  /** A piece between points stands for itself. */
+  /** A piece between points stands for itself, and so does what is said of each of several nodes. */
   function translated(text) {
+    if (BETWEEN_NODES.test(text)) {
+      return text.split(BETWEEN_NODES).map(part => translated(part) ?? part).join(" · ");
+    }
     const found = lookUp(text);
     if (found !== undefined || !/(^|\s)·\s/.test(text)) return found;
     return text.split(/((?:^|\s+)·\s+)/).map(part => part.trim() && lookUp(part) || part).join("");
@@ -97,6 +108,20 @@
       else translate(target);
     }
     translateChosen();
+  });
+
+  /** In its own name each, so that whoever reads no other one finds it. What stands in the form and
+      what is being made outlast the page's beginning anew. */
+  MusicGraph.whenThere("mg-language", parent => {
+    const menu = MusicGraph.element("select", {"aria-label": "Language"},
+      ...Object.entries(NAMES).map(([code, name]) =>
+        MusicGraph.element("option", {value: code, lang: code, translate: "no"}, name)));
+    menu.value = language();
+    menu.addEventListener("change", () => {
+      localStorage.setItem(KEPT, menu.value);
+      location.reload();
+    });
+    parent.replaceChildren(menu);
   });
 
   async function begin() {

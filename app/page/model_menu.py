@@ -11,6 +11,7 @@ from ..studio.models import Offer, offers, permitted
 from ..studio.settings import AppSettings
 
 GB, MB = 10**9, 10**6
+FOR_A_TUNE = "To have a tune of yours followed, choose a model with melody in its name."
 
 
 @dataclass(frozen=True)
@@ -33,12 +34,12 @@ def words_of(settings: AppSettings, name: str) -> str:
     except Refused:  # it has gone since the menu was made; Generate says so
         return "This model is not here any more."
     if offer.name == POCKET:
-        return f"pocket knows {POCKET_WORLD}."
+        return f"pocket knows {POCKET_WORLD}. {FOR_A_TUNE}"
     if offer.kind.makes == SOUND:
         return "It makes sound effects: say what is to be heard, such as a dog barking in the rain."
     heard = [how for how in ("melody", "style") if offer.follows(how)]
-    also = f" It also follows a {heard[0]} that you upload or record." if heard else ""
-    return f"It understands English, and plays nearly every style and instrument.{also}"
+    also = f"It also follows a {heard[0]} that you upload or record." if heard else FOR_A_TUNE
+    return f"It understands English, and plays nearly every style and instrument. {also}"
 
 
 def _label(offer: Offer) -> str:

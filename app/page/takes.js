@@ -155,14 +155,11 @@
       show();
     }}, "★ Favourites");
     const all = element("a", {href: address("takes.zip"), download: true}, "Download all");
-    const own = element("input", {type: "file", accept: "audio/*,.flac,.opus", class: "mg-unseen",
-      tabindex: "-1", "aria-label": "A sound of your own"});
-    const add = element("button", {type: "button", click: () => own.click()}, "Add a sound …");
-    own.addEventListener("change", () => welcome(own));
+    const add = element("button", {type: "button", click: addSound}, "Add a sound …");
     const where = element("p", {class: "mg-where"}), rows = element("div", {class: "mg-rows"});
     const finding = [search, order, starred];
     const bar = element("div", {class: "mg-bar-of-takes"}, ...finding, add, all);
-    parent.replaceChildren(bar, own, where, rows);
+    parent.replaceChildren(bar, where, rows);
     function show() {
       const words = search.value.toLowerCase().split(/\s+/);
       const isStarred = starred.getAttribute("aria-pressed") === "true";
@@ -180,6 +177,13 @@
     show();
   }
   /** A sound of one's own becomes a take, which goes on, is repainted or looped as any other. */
+  function addSound() {
+    const input = document.getElementById("mg-own-sound") || document.body.appendChild(
+      element("input", {type: "file", accept: "audio/*,.flac,.opus", id: "mg-own-sound",
+        class: "mg-unseen", tabindex: "-1", "aria-label": "A sound of your own"}));
+    input.onchange = () => welcome(input);
+    input.click();
+  }
   async function welcome(input) {
     const [file] = input.files;
     input.value = "";
@@ -191,8 +195,8 @@
       const answer = await response.json();
       if (!response.ok) { say(answer.trouble); return; }
       await changed();
-      say("It is among your takes.");
-      document.querySelector(`#mg-library [data-take="${answer.take.id}"]`)?.open(true);
+      say("It is among your takes: go on from it, make a part anew, or loop it.");
+      document.querySelectorAll(`[data-take="${answer.take.id}"]`).forEach(one => one.open(true));
     } catch (error) { say("The sound did not arrive: there is no connection."); }
   }
   function whereWords(shown) {
@@ -226,7 +230,7 @@
   whenThere("mg-library", buildLibrary);
   load();
   Object.assign(MusicGraph, {
-    takesChanged: changed, loadTakes: load, takes: () => takes, onTakes: list => lists.add(list),
+    addSound, takesChanged: changed, loadTakes: load, takes: () => takes, onTakes: list => lists.add(list),
     showRows, takeSource: source,
   });
 })(window.MusicGraph);

@@ -128,7 +128,7 @@ LOGO = """<svg viewBox="0 0 40 40" width="34" height="34" aria-hidden="true" foc
 <circle cx="34" cy="17" r="4.2" fill="#f9a045"/></svg>"""
 
 HEADER = f"""<header class="mg-head">{LOGO}<div><h1>MusicGraph</h1>
-<p>Say what you want to hear.</p></div></header>"""
+<p>Say what you want to hear.</p></div><div id="mg-language"></div></header>"""
 
 HERE = Path(__file__).parent
 STYLES = [HERE / f"{name}.css" for name in ("style", "takes", "first", "play")]
