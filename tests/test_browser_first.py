@@ -160,6 +160,24 @@ def test_all_tabs_are_in_sight_on_the_smallest_phone(visit, locale):
     someone.until(f"{tabs}.length === {len(TABS)}")
 
 
+REFUSED = {
+    "“MusicGen Sampler”, duration: the value is too big: got 999.0, expected 600.0 or less."
+    " And 3 more.": "「MusicGen サンプラー」の 長さ：値が大きすぎます：999.0 でしたが、必要なのは"
+    " 600.0 以下 です · ほか 3 件。",
+    "Say it in fewer words: the model reads about 350 at most."
+    " (text: got 2001 tokens, expected at most 512)": "もっと短く書いてください。モデルが読める"
+    "のは最大で約 350 語です。（テキスト：2001 トークン でしたが、必要なのは 最大 512 です）",
+}
+
+
+def test_what_is_refused_is_said_in_one_language(visit):
+    someone = visit(locale="ja-JP")
+    someone.page.wait_for_selector("#mg-generate >> text=生成")
+    for english, japanese in REFUSED.items():
+        someone.page.evaluate("words => MusicGraph.say(words)", english)
+        someone.until(f"document.getElementById('mg-toast').innerText === '{japanese}'")
+
+
 LATIN = """() => {
   const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT), found = [];
   const left = "[translate=no], [lang=en]:not(html), svg, script, style, #mg-prompt-help";
