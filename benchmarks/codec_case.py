@@ -23,7 +23,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the product's front do
 import torch
 
 from musicgraph.models.encodec import Codec, CodecStream
-from musicgraph.models.engines.codec_lstm import share_lstm
+from musicgraph.models.engines.codec_conv import compile_decoder
 from musicgraph.models.weights import checkpoint
 
 PIECE_FRAMES = 25  # as the sampler reports them
@@ -35,8 +35,8 @@ class OurCodec:
 
     def __init__(self, make: Callable[[], Codec], frames: int):
         self._plain, self._exact, self._int8 = (make() for _ in range(3))
-        share_lstm(self._exact, "fp32")
-        share_lstm(self._int8, "int8")
+        compile_decoder(self._exact, "fp32")
+        compile_decoder(self._int8, "int8")
         codebooks, size = len(self._plain.codebooks), self._plain.codebook_size
         dice = torch.Generator().manual_seed(0)
         self.tokens = torch.randint(0, size, (STREAMS, codebooks, frames), generator=dice)

@@ -14,6 +14,9 @@ matrices whose result lies in order.
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import torch
@@ -23,6 +26,7 @@ from torch.nn import functional as F
 from . import codec_layers, onednn
 
 State = tuple[Tensor, Tensor]
+Convolved = Callable[[Tensor], Tensor]
 _ROWS = 5  # frames that the slowest transposed convolution gets with each push
 
 
@@ -76,6 +80,50 @@ def arranged(weight: Tensor) -> Tensor:
     return weight.transpose(1, 2).contiguous().transpose(1, 2)
 
 
+# ---------------------------------------------------------------- who computes them
+
+
+class Recurrent(Protocol):
+    """An LSTM: `nn.LSTM`, or what computes the same in another way."""
+
+    def __call__(self, x: Tensor, state: State | None) -> tuple[Tensor, State]:
+        """`[T, N, width]` → the same shape, and the state, `[layers, N, width]` twice."""
+        ...
+
+
+class Compiled(Protocol):
+    """Who computes convolutions, of whose rows each is the same whatever is computed with it."""
+
+    def windows(
+        self,
+        module: nn.Module,
+        matrix: Callable[[], Tensor],
+        bias: Tensor,
+        channels: int,
+        elu: bool,
+    ) -> Convolved:
+        """The convolution of which `matrix()` is `[out, kernel · channels]`: `[N, time, channels]`
+        → `[N, time - kernel + 1, out]`, of what ELU makes of its input if `elu`. What it prepares
+        it keeps as long as the module.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Instead:
+    """What computes a decoder where torch does not."""
+
+    lstm: Recurrent | None = None
+    convolutions: Compiled | None = None
+    turn: AbstractContextManager[None] = field(default_factory=nullcontext)
+    """taken by who computes what follows the LSTM, of which several streams are read together"""
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether no bit depends on how many frames are decoded at once."""
+        return self.lstm is not None and self.convolutions is not None
+
+
 # ---------------------------------------------------------------- layers with their state
 
 
@@ -98,12 +146,15 @@ class _Elu:
 class _Conv:
     """A convolution. Its first output waits until there is enough to reflect at the left end."""
 
-    def __init__(self, module: Weighted):
+    def __init__(self, module: Weighted, compiled: Compiled | None = None, elu: bool = False):
+        """Compiled, it may have an ELU before it."""
         layer = module.layer
         assert isinstance(layer, codec_layers.Conv), layer
         self._module, self._bias = module, module.bias
-        self._packed, self._picture = None, None
-        if onednn.usable(module.weight):
+        self._compiled, self._packed, self._picture = None, None, None
+        if compiled:
+            self._compiled = compiled.windows(module, self._taps, module.bias, layer.inputs, elu)
+        elif onednn.usable(module.weight):
             self._packed = onednn.Product(module, self._taps, _ROWS)
         else:  # [out, in, 1, kernel]
             picture = module.weight.unsqueeze(2)
@@ -152,6 +203,8 @@ class _Conv:
         return self._module.weight.transpose(1, 2).flatten(1)
 
     def _convolved(self, x: Tensor) -> Tensor:
+        if self._compiled is not None:
+            return self._compiled(x)
         if self._packed is None:
             return self._as_picture(x)
         N, count = x.shape[0], (x.shape[1] - self._span) // self._stride + 1
@@ -184,16 +237,19 @@ class _ConvTranspose:
     products of matrices.
     """
 
-    def __init__(self, module: Weighted):
+    def __init__(self, module: Weighted, compiled: Compiled | None = None, elu: bool = False):
+        """Compiled, it may have an ELU before it."""
         layer = module.layer
         assert isinstance(layer, codec_layers.Upsample), layer
         self._stride, self._channels = layer.stride, layer.outputs
         taps = module.weight.permute(0, 2, 1).flatten(1)  # [in, kernel · out]
         self._present, self._previous = taps.chunk(2, dim=1)
         self._bias = module.bias.repeat(self._stride)
-        self._packed = (
-            onednn.Product(module, self._both, _ROWS) if onednn.usable(module.weight) else None
-        )
+        self._compiled, self._packed = None, None
+        if compiled:
+            self._compiled = compiled.windows(module, self._both, self._bias, layer.inputs, elu)
+        elif onednn.usable(module.weight):
+            self._packed = onednn.Product(module, self._both, _ROWS)
         self._right = layer.trim_right
         self._to_trim = self._stride - self._right
         self._last: Tensor | None = None  # the last frame, [N, 1, in]
@@ -218,20 +274,14 @@ class _ConvTranspose:
     def _upsampled(self, frames: Tensor) -> Tensor:
         """`[N, T + 1, in]` → `[N, T · stride, out]`, from the second frame on."""
         previous, present = frames[:, :-1], frames[:, 1:]
-        if self._packed:
+        if self._compiled:
+            out = self._compiled(frames)
+        elif self._packed:
             out = self._packed(torch.cat([previous, present], dim=2).flatten(0, 1), self._bias)
         else:  # on a GPU a sum of two products, which spares a second copy of the weights
             out = torch.addmm(self._bias, present.flatten(0, 1), self._present)
             out = out.addmm_(previous.flatten(0, 1), self._previous)
         return out.view(frames.shape[0], (frames.shape[1] - 1) * self._stride, self._channels)
-
-
-class Recurrent(Protocol):
-    """An LSTM: `nn.LSTM`, or what computes the same in another way."""
-
-    def __call__(self, x: Tensor, state: State | None) -> tuple[Tensor, State]:
-        """`[T, N, width]` → the same shape, and the state, `[layers, N, width]` twice."""
-        ...
 
 
 class _LSTM:
@@ -251,10 +301,10 @@ class _LSTM:
 class _Residual:
     """block(x) + shortcut(x), where the block runs late: the shortcut waits for it."""
 
-    def __init__(self, module: ResidualModule):
-        convolutions = _Conv(module.first), _Conv(module.second)
-        self._block = [_Elu(inplace=False), convolutions[0], _Elu(), convolutions[1]]
-        self._shortcut = None if module.shortcut is None else _Conv(module.shortcut)
+    def __init__(self, module: ResidualModule, compiled: Compiled | None):
+        first = _activated(module.first, compiled, inplace=False)
+        self._block = [*first, *_activated(module.second, compiled)]
+        self._shortcut = None if module.shortcut is None else _Conv(module.shortcut, compiled)
         self._waiting: Tensor | None = None
 
     def push(self, x: Tensor, final: bool) -> Tensor:
@@ -270,32 +320,50 @@ class _Residual:
         return x.add_(beside[:, : x.shape[1]])
 
 
-def _stateful(module: nn.Module, recurrent: Recurrent | None) -> _Stateful:
+def _activated(
+    module: Weighted, compiled: Compiled | None, inplace: bool = True
+) -> list[_Stateful]:
+    """ELU and a convolution of either kind: one layer, where that is compiled."""
+    kind = _Conv if isinstance(module.layer, codec_layers.Conv) else _ConvTranspose
+    if compiled:
+        return [kind(module, compiled, elu=True)]
+    return [_Elu(inplace), kind(module)]
+
+
+def _stateful(module: nn.Module, instead: Instead) -> _Stateful:
     match module:
         case Weighted(layer=codec_layers.Conv()):
-            return _Conv(module)
-        case Weighted():
-            return _ConvTranspose(module)
+            return _Conv(module, instead.convolutions)
         case ResidualModule():
-            return _Residual(module)
+            return _Residual(module, instead.convolutions)
         case nn.LSTM():
-            return _LSTM(module, recurrent)
-        case nn.ELU():
-            return _Elu()
+            return _LSTM(module, instead.lstm)
     raise TypeError(f"no layer of a codec: {module}")
 
 
 class LayerStream:
     """The layers of an encoder or a decoder with their state: `[N, channels, time]` in and out."""
 
-    def __init__(self, coder: nn.ModuleList, recurrent: Recurrent | None = None):
-        """`recurrent`: what computes its LSTM, where that is not done here."""
-        self._layers = [_stateful(module, recurrent) for module in coder]
+    def __init__(self, coder: nn.ModuleList, instead: Instead = Instead()):
+        """`instead` has what torch does not compute; see `codec_conv.fits`."""
+        self._layers: list[_Stateful] = []
+        for before, module in zip((None, *coder), coder, strict=False):
+            if isinstance(before, nn.ELU):
+                assert isinstance(module, Weighted), module
+                self._layers += _activated(module, instead.convolutions)
+            elif not isinstance(module, nn.ELU):
+                self._layers.append(_stateful(module, instead))
+        kinds = [type(layer) for layer in self._layers]
+        self._alone = kinds.index(_LSTM) + 1 if _LSTM in kinds else 0
+        self._turn = instead.turn
 
     def push(self, x: Tensor, final: bool = False) -> Tensor:
         x = x.transpose(1, 2)
-        for layer in self._layers:
+        for layer in self._layers[: self._alone]:
             x = layer.push(x, final)
+        with self._turn:
+            for layer in self._layers[self._alone :]:
+                x = layer.push(x, final)
         return x.transpose(1, 2)
 
     def copied(self) -> LayerStream:

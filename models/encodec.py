@@ -17,13 +17,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .codec_layers import decoder_layers, encoder_layers
-from .codec_stream import LayerStream, Recurrent, arranged, module_of
+from .codec_stream import Instead, LayerStream, arranged, module_of
 from .config import CodecConfig
 from .refused import Refused
 
 OWN_CODEC = "use the codec that the tokens were made for"
 BLOCK_FRAMES = 5
 """sound is made of tokens in blocks of this size, so that streaming or not gives the same result"""
+MOST_FRAMES = 25
+"""in a block where its size changes no bit, which then is made of what is there"""
 ENCODED_FRAMES = 50
 """and tokens of sound in blocks of this one"""
 
@@ -46,8 +48,7 @@ class Codec(nn.Module):
         self.hop: int = config.hop
         self.codebook_size: int = config.codebook_size
         self.hidden_size: int = config.hidden_size
-        self.decodes_with: Recurrent | None = None
-        """what computes the decoder's LSTM, where that is not done by torch"""
+        self.decodes_with = Instead()
 
     @property
     def decoder_lstm(self) -> nn.LSTM | None:
@@ -131,7 +132,7 @@ class Codec(nn.Module):
     def decode(self, tokens: Tensor, channels: int) -> Tensor:
         """`[B, K, T]` → waveform `[B, C, T · hop]`, float32 on the CPU."""
         stream = CodecStream(self, channels)
-        pieces = [stream.push(block) for block in tokens.split(BLOCK_FRAMES, dim=2)]
+        pieces = [stream.push(block) for block in tokens.split(MOST_FRAMES, dim=2)]
         return torch.cat([*pieces, stream.close()], dim=2)
 
 
@@ -143,7 +144,9 @@ def nearest(points: Tensor, codebook: Tensor) -> Tensor:
 
 
 class CodecStream:
-    """Decodes tokens as they come, in blocks of `BLOCK_FRAMES` frames whatever is pushed."""
+    """Decodes tokens as they come: in blocks of `BLOCK_FRAMES` frames whatever is pushed, or, where
+    rows do not depend on each other, all that is there.
+    """
 
     def __init__(self, codec: Codec, channels: int):
         self._codec, self._channels = codec, channels
@@ -153,16 +156,22 @@ class CodecStream:
     def push(self, tokens: Tensor, *, goes_on: bool = False) -> Tensor:
         """`[B, K, t]` → the samples that are certain by now, `[B, C, n]`; n may be 0.
 
-        A whole block waits until something follows it, since the last one is decoded otherwise;
-        where the caller knows that it `goes_on`, it need not wait.
+        A frame, or a whole block, waits until something follows it, since the last one is decoded
+        otherwise; where the caller knows that it `goes_on`, it need not wait.
         """
         held = tokens if self._held is None else torch.cat([self._held, tokens], dim=2)
-        pieces, least = [], BLOCK_FRAMES + (not goes_on)
-        while held.shape[2] >= least:
-            pieces.append(self._decode(held[:, :, :BLOCK_FRAMES], final=False))
-            held = held[:, :, BLOCK_FRAMES:]
+        pieces = []
+        while (size := self._block(held.shape[2] - (not goes_on))) > 0:
+            pieces.append(self._decode(held[:, :, :size], final=False))
+            held = held[:, :, size:]
         self._held = held
         return torch.cat(pieces, dim=2) if pieces else torch.empty(held.shape[0], self._channels, 0)
+
+    def _block(self, certain: int) -> int:
+        """How many of so many frames are decoded next; 0 if none are yet."""
+        if self._codec.decodes_with.is_exact:
+            return min(certain, MOST_FRAMES)
+        return BLOCK_FRAMES if certain >= BLOCK_FRAMES else 0
 
     def close(self) -> Tensor:
         """The samples that were still held back."""

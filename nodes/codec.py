@@ -42,15 +42,15 @@ class EnCodecDecode:
         }
 
     def decode(self, codec: wires.CodecPart, tokens: dict[str, Any]) -> tuple[dict[str, Any]]:
-        from ..models.encodec import BLOCK_FRAMES
+        from ..models.encodec import MOST_FRAMES
 
         values, described = wires.read_tokens(tokens)
         known = live_picture.already_decoded(codec, tokens)
         if known is not None:
             return ({"waveform": known, "sample_rate": described["sample_rate"]},)
         stream, progress = DecodeStream(codec), host.Progress(values.shape[2])
-        for start in range(0, values.shape[2], BLOCK_FRAMES):
-            block = values[:, :, start : start + BLOCK_FRAMES]
+        for start in range(0, values.shape[2], MOST_FRAMES):
+            block = values[:, :, start : start + MOST_FRAMES]
             stream.push({**described, "tokens": block})
             progress.update(start + block.shape[2])
         return stream.close()

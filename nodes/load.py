@@ -198,9 +198,9 @@ def _other_parts(
 ) -> tuple[TextEncoder, Codec, StyleEncoder | None]:
     codec = checkpoint.load_codec(opened)
     if choice.engine == choose.NUMBA:
-        from ..models.engines.codec_lstm import share_lstm
+        from ..models.engines.codec_conv import compile_decoder
 
-        share_lstm(codec, choice.precision)
+        compile_decoder(codec, choice.precision)
     return (checkpoint.load_text_encoder(opened), codec, checkpoint.load_style_encoder(opened))
 
 

@@ -8,7 +8,8 @@ from torch import nn
 
 from musicgraph.models.encodec import CodecStream
 from musicgraph.models.engines import choose
-from musicgraph.models.engines.codec_lstm import SharedLstm, share_lstm
+from musicgraph.models.engines.codec_conv import compile_decoder
+from musicgraph.models.engines.codec_lstm import SharedLstm
 from musicgraph.models.engines.numba_threads import Threads
 from musicgraph.models.refused import Refused
 from musicgraph.models.weights import checkpoint
@@ -132,7 +133,7 @@ def pocket():
     def load(precision=None):
         codec = checkpoint.load_codec(opened)
         if precision is not None:
-            share_lstm(codec, precision)
+            compile_decoder(codec, precision)
         return codec
 
     return load
@@ -183,4 +184,4 @@ def test_streams_in_threads_have_the_samples_of_decoding_at_once(pocket):
 def test_a_loader_shares_it_where_the_fast_engine_runs(monkeypatch, engine, precision, shared):
     monkeypatch.setenv(choose.ENGINE_VARIABLE, engine)
     _, _, part = MusicGenModelLoader().load("pocket", precision, "cpu")
-    assert isinstance(part.codec.module.decodes_with, SharedLstm) == shared
+    assert isinstance(part.codec.module.decodes_with.lstm, SharedLstm) == shared

@@ -244,6 +244,13 @@ def test_blocks_regroup_frames_without_loss(size):
     assert 1 <= blocks[-1].shape[2] <= size
 
 
+def test_the_first_blocks_may_be_of_sizes_of_their_own():
+    pieces = [torch.arange(start, start + 4).view(1, 1, -1) for start in range(0, 20, 4)]
+    blocks = list(in_blocks(pieces, 6, (1, 2)))
+    assert [block.shape[2] for block in blocks] == [1, 2, 6, 6, 5]
+    assert torch.equal(torch.cat(blocks, dim=2).flatten(), torch.arange(20))
+
+
 def test_two_runs_at_once_do_not_disturb_each_other(mono):
     """Sessions own all state: interleaved runs give what each gives alone."""
     engine = TorchEngine(mono.lm)

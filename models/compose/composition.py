@@ -6,6 +6,7 @@ work within one step; a GPU still finishes those that are queued (`readback.LAG_
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
@@ -480,19 +481,19 @@ class Composition:
         return Noise(seed, *shape, self._engine.device, steps_at_once=at_once, mark=mark)
 
 
-def in_blocks(frames: Iterable[Tensor], size: int) -> Iterator[Tensor]:
-    """Regroups `[B, K, t]` pieces into blocks of exactly `size` frames; the last one may be
-    shorter.
+def in_blocks(frames: Iterable[Tensor], size: int, first: Sequence[int] = ()) -> Iterator[Tensor]:
+    """Regroups `[B, K, t]` pieces into blocks of exactly `size` frames, or of the sizes in `first`
+    to begin with; the last one may be shorter.
     """
+    sizes = itertools.chain(first, itertools.repeat(size))
     held: list[Tensor] = []
-    count = 0
+    count, wanted = 0, next(sizes)
     for piece in frames:
         held.append(piece)
         count += piece.shape[2]
-        if count >= size:
+        while count >= wanted:
             joined = torch.cat(held, dim=2)
-            whole = count - count % size
-            yield from joined[:, :, :whole].split(size, dim=2)
-            held, count = [joined[:, :, whole:]], count - whole
+            yield joined[:, :, :wanted]
+            held, count, wanted = [joined[:, :, wanted:]], count - wanted, next(sizes)
     if count:
         yield torch.cat(held, dim=2)

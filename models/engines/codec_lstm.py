@@ -3,8 +3,9 @@ together.
 
 It is read frame by frame, each time with all its weights, so one frame of four streams costs little
 more than one of one stream. A row's result is the same alone and in company, to the last bit. With
-int8 weights (a scale for each output; what they are multiplied with stays float32) memory gives a
-quarter. Needs Numba, and so is imported only where the fast CPU engine was chosen.
+int8 weights (a scale for each output) memory gives a quarter; what they are multiplied with becomes
+two rows of 8 bits, of which the second has what the first leaves over. Needs Numba, and so is
+imported only where the fast CPU engine was chosen.
 """
 
 from __future__ import annotations
@@ -18,23 +19,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..encodec import Codec
 from . import machine_code
-from .numba_job import LSTM_JOB
-from .numba_packed import quantised
+from .numba_job import LSTM_JOB, operand_room
+from .numba_packed import in_tiles, quantised
 from .numba_sizes import LANES, TILE
 from .numba_threads import Threads, addresses, job_of, thread_count
 
 State = tuple[Tensor, Tensor]
-
-
-def share_lstm(codec: Codec, precision: str) -> None:
-    """Has all streams that decode with this codec share its LSTM, exact for fp32 and with int8
-    weights for what is less. One whose size does not fit stays torch's.
-    """
-    lstm = codec.decoder_lstm
-    if lstm is not None and lstm.hidden_size % LANES == 0:
-        codec.decodes_with = SharedLstm(lstm, precision)
 
 
 class SharedLstm:
@@ -89,6 +80,15 @@ class SharedLstm:
     def threads(self) -> Threads:
         return Threads(thread_count(self._module.hidden_size // LANES))
 
+    @functools.cached_property
+    def _function(self) -> machine_code.Function:
+        return machine_code.obtain().lstm
+
+    def _own_bytes(self, rows: int) -> int:
+        """Of a thread: two rows in 8 bits for each, and a tile's outputs for three."""
+        bits = operand_room(2 * rows, self._module.hidden_size) if self._is_int8 else 0
+        return bits + 12 * TILE * rows
+
     def _step(self, x: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
         """All that layers say, `[layers, T + 1, N, width]` with `h` in front, and their states."""
         steps, rows, width = x.shape
@@ -104,7 +104,7 @@ class SharedLstm:
             width=width, **dict(addresses(**arrays)),
         )  # fmt: skip
         phases, held = len(h) * (steps + 1), [*arrays.values(), self._weights]
-        self.threads.run(machine_code.obtain().lstm, job, phases, 4 * TILE * rows, held)
+        self.threads.run(self._function, job, phases, self._own_bytes(steps * rows), held)
         return said, c
 
 
@@ -150,11 +150,14 @@ class _Weights:
                 scale = matrix.new_ones(len(matrix))
                 if is_int8:
                     matrix, scale = quantised(matrix)
-                held += [_in_tiles(matrix), _in_tiles(scale[:, None])]
+                    tiles = in_tiles(_by_units(matrix).flatten(0, 2))
+                else:
+                    tiles = _by_units(matrix).permute(0, 3, 1, 2).contiguous()
+                held += [tiles, _by_units(scale[:, None]).contiguous()]
                 weights.append(held[-2].data_ptr())
                 scales.append(held[-1].data_ptr())
             bias = torch.stack([one.detach().float() for one in layer_biases]).sum(0)
-            biases.append(_in_tiles(bias[:, None]))
+            biases.append(_by_units(bias[:, None]).contiguous())
         tables = {
             "weights": np.array(weights),
             "scales": np.array(scales),
@@ -163,6 +166,6 @@ class _Weights:
         return cls(tables, held)
 
 
-def _in_tiles(matrix: Tensor) -> Tensor:
-    """`[4 · width, I]`, gate after gate → `[width / 16, I, 4, 16]`."""
-    return matrix.unflatten(0, (4, -1, LANES)).permute(1, 3, 0, 2).contiguous()
+def _by_units(matrix: Tensor) -> Tensor:
+    """`[4 · width, I]`, gate after gate → `[width / 16, 4, 16, I]`."""
+    return matrix.unflatten(0, (4, -1, LANES)).transpose(0, 1)

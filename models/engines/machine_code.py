@@ -1,10 +1,10 @@
-"""A step's machine code, and the codec's LSTM's: made once for a processor, kept as an object file,
+"""A step's machine code, and the codec's: made once for a processor, kept as an object file,
 called at its address.
 
-Numba compiles `numba_step.py` and `numba_lstm.py`, and gives what LLVM needs to make an object file
-of them. From then on neither is asked: an object file that is kept is loaded by llvmlite alone,
-which takes a fraction of a second where importing Numba takes one. Everything that decides what is
-in it stands in its name, and its checksum is compared before it is loaded.
+Numba compiles `numba_step.py`, `numba_lstm.py` and `numba_conv.py`, and gives what LLVM needs to
+make an object file of them. From then on neither is asked: an object file that is kept is loaded by
+llvmlite alone, which takes a fraction of a second where importing Numba takes one. Everything that
+decides what is in it stands in its name, and its checksum is compared before it is loaded.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ log = logging.getLogger("musicgraph")
 FORMAT = 2  # of an entry; raise it when what is in there changes
 COMPILED_TOGETHER = (
     *("sizes", "job", "llvm", "vectors", "products", "parts", "step"),
-    *("recurrent", "lstm"),
+    *("recurrent", "lstm", "windows", "conv"),
 )
-FUNCTIONS = {"step": "step", "read_text": "step", "lstm": "lstm"}
+FUNCTIONS = {"step": "step", "read_text": "step", "lstm": "lstm", "convolve": "conv"}
 """and which of these files each is in"""
 
 Function = Callable[[int, int], None]
@@ -55,6 +55,7 @@ class MachineCode:
     step: Function
     read_text: Function
     lstm: Function
+    convolve: Function
 
 
 def obtain() -> MachineCode:
@@ -157,9 +158,9 @@ def compiled() -> bytes:
     from numba import types
     from numba.core.registry import cpu_target
 
-    from . import numba_lstm, numba_step
+    from . import numba_conv, numba_lstm, numba_step
 
-    files = {"step": numba_step, "lstm": numba_lstm}
+    files = {"step": numba_step, "lstm": numba_lstm, "conv": numba_conv}
     signature = (types.int64, types.int64)
     symbols, module = {}, binding.parse_assembly("")
     for name, file in FUNCTIONS.items():

@@ -83,6 +83,24 @@ LSTM_ADDRESSES = (
 LSTM_JOB = np.dtype([(name, np.int64) for name in (*LSTM_NUMBERS, *LSTM_ADDRESSES)])
 """The same, for an LSTM whose layers are as wide as its input."""
 
+CONV_NUMBERS = (
+    *"int16 elu pieces positions room channels group".split(),
+    *"rows step window outputs threads scratch_bytes".split(),
+)
+CONV_ADDRESSES = (
+    "weights",  # in tiles of TILE outputs, as numba_windows has them
+    "scales",  # int16: [outputs]
+    "bias",  # [outputs]
+    "x",  # [pieces, positions, channels]
+    "heard",  # the same as it is multiplied: float32 or int16 [pieces, room, channels]
+    "heard_scales",  # int16: of each group, [pieces, room, channels / group]
+    "out",  # [pieces, rows, outputs]
+    "scratch",
+    "counters",
+)
+CONV_JOB = np.dtype([(name, np.int64) for name in (*CONV_NUMBERS, *CONV_ADDRESSES)])
+"""The same, for a convolution: a row is `window` positions, and the next begins `step` further."""
+
 
 def operand_room(rows: int, inputs: int) -> int:
     """Bytes that hold an operand, whatever the size of its groups."""

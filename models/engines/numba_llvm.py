@@ -88,9 +88,9 @@ class Code:
         first = self._builder.insert_element(
             ir.Constant(kind, ir.Undefined), number, ir.Constant(I32, 0)
         )
-        return self._lanes(first, [0] * LANES)
+        return self.lanes(first, [0] * LANES)
 
-    def _lanes(self, vector, picked):
+    def lanes(self, vector, picked):
         mask = ir.Constant(ir.VectorType(I32, len(picked)), list(picked))
         return self._builder.shuffle_vector(vector, ir.Constant(vector.type, ir.Undefined), mask)
 
@@ -144,7 +144,7 @@ class Code:
         while vector.type.count > 1:
             half = vector.type.count // 2
             vector = join(
-                self._lanes(vector, range(half)), self._lanes(vector, range(half, 2 * half))
+                self.lanes(vector, range(half)), self.lanes(vector, range(half, 2 * half))
             )
         return self._builder.extract_element(vector, ir.Constant(I32, 0))
 
@@ -182,7 +182,7 @@ class Code:
         products = builder.mul(left, builder.sext(builder.bitcast(signed, all_bytes), wide))
         for count in (4 * LANES, 2 * LANES):
             products = builder.add(
-                *(self._lanes(products, range(first, count, 2)) for first in (0, 1))
+                *(self.lanes(products, range(first, count, 2)) for first in (0, 1))
             )
         builder.store(builder.add(before, products), sums)
 

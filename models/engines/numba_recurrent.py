@@ -1,7 +1,8 @@
 """The innermost loops of an LSTM, in LLVM's own language; see numba_vectors.
 
-A tile is TILE outputs of a matrix, `[inputs, TILE]`: of 16 units the four gates, one after the
-other (input, forget, cell, output), so that who has a tile's outputs can go on to the units' state.
+A tile is TILE outputs of a matrix, of float32 `[inputs, TILE]`: of 16 units the four gates, one
+after the other (input, forget, cell, output), so that who has a tile's outputs can go on to the
+units' state.
 """
 
 from __future__ import annotations
@@ -18,55 +19,42 @@ PIECES = (5, 4, 2, 1)
 GATES = TILE // LANES
 
 
-def _tile_of_rows(int8: bool, rows: int):
+def _tile_of_rows(rows: int):
     """A tile's outputs for some rows. Each sum is over the inputs in their order."""
-    size = 1 if int8 else 4
 
-    def write(builder, tile, scales, x, x_step, inputs, out, step):
+    def write(builder, tile, x, x_step, inputs, out, step):
         code = Code(builder)
         sums = [code.variables([ZEROS] * GATES) for _ in range(rows)]
         with cgutils.for_range(builder, inputs) as k:
-            line, here = code.at(tile, k.index, TILE * size), code.at(x, k.index, 4)
-            weights = [code.past(line, i, int8) for i in range(GATES)]
+            line, here = code.at(tile, k.index, TILE * 4), code.at(x, k.index, 4)
+            weights = [code.past(line, i, int8=False) for i in range(GATES)]
             for r in range(rows):
                 heard = code.broadcast(code.load(code.line(here, x_step, r), F32))
                 for i in range(GATES):
                     code.add_product(sums[r][i], weights[i], heard)
         for r in range(rows):
             for i in range(GATES):
-                value = builder.load(sums[r][i])
-                if int8:
-                    scale = code.load(code.after(scales, 4 * i * LANES), FLOATS)
-                    value = builder.fmul(value, scale)
-                code.store(value, code.after(code.line(out, step, r), 4 * i * LANES))
+                place = code.after(code.line(out, step, r), 4 * i * LANES)
+                code.store(builder.load(sums[r][i]), place)
 
     return write
 
 
-def _tile_product(int8: bool):
-    size = 1 if int8 else 4
+@intrinsic
+def float32_tile_product(typing, tile, x, x_step, rows, inputs, out, step):
+    def write(builder, tile, x, x_step, rows, inputs, out, step):
+        code, begin = Code(builder), ir.Constant(I64, 0)
+        for piece in PIECES:
+            each = ir.Constant(I64, piece)
+            count = builder.sdiv(builder.sub(rows, begin), each)
+            with cgutils.for_range(builder, count) as loop:
+                r = builder.add(begin, builder.mul(loop.index, each))
+                here, to = code.line(x, x_step, r), code.line(out, step, r)
+                arguments = [tile, here, x_step, inputs, to, step]
+                call_made(builder, f"musicgraph_lstm_tile_{piece}", arguments, _tile_of_rows(piece))
+            begin = builder.add(begin, builder.mul(count, each))
 
-    @intrinsic
-    def product(typing, tile, scales, x, x_step, rows, inputs, out, step):
-        def write(builder, tile, scales, x, x_step, rows, inputs, out, step):
-            code, begin = Code(builder), ir.Constant(I64, 0)
-            for piece in PIECES:
-                each = ir.Constant(I64, piece)
-                count = builder.sdiv(builder.sub(rows, begin), each)
-                with cgutils.for_range(builder, count) as loop:
-                    r = builder.add(begin, builder.mul(loop.index, each))
-                    here, to = code.line(x, x_step, r), code.line(out, step, r)
-                    arguments = [tile, scales, here, x_step, inputs, to, step]
-                    name = f"musicgraph_lstm_tile_{size}_{piece}"
-                    call_made(builder, name, arguments, _tile_of_rows(int8, piece))
-                begin = builder.add(begin, builder.mul(count, each))
-
-        return typed(8, f"musicgraph_lstm_product_{size}", write)
-
-    return product
-
-
-int8_tile_product, float32_tile_product = map(_tile_product, (True, False))
+    return typed(7, "musicgraph_lstm_product", write)
 
 
 def _sigmoid(code: Code, builder: ir.IRBuilder, x):

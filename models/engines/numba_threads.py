@@ -17,13 +17,39 @@ from .processors import own_processors
 log = logging.getLogger("musicgraph")
 
 
+class Cores:
+    """This machine's processors, which compiled code uses all at once: whoever does waits its turn,
+    since threads of two calls on one core would have those of each call wait for each other.
+
+    A thread may take its turn again within it.
+    """
+
+    def __init__(self) -> None:
+        self._turn = threading.RLock()
+        self._depth = 0
+
+    @property
+    def are_busy(self) -> bool:
+        return self._depth > 0
+
+    def __enter__(self) -> None:
+        self._turn.acquire()
+        self._depth += 1
+
+    def __exit__(self, *_: object) -> None:
+        self._depth -= 1
+        self._turn.release()
+
+
+CORES = Cores()
+
+
 class Threads:
-    """Runs a compiled function in several threads at once, one call of it at a time."""
+    """Runs a compiled function in several threads at once."""
 
     def __init__(self, count: int):
         self._count = count
         self._pool = ThreadPoolExecutor(max(1, count - 1), "musicgraph")  # starts none before work
-        self._lock = threading.Lock()
 
     def run(
         self,
@@ -49,7 +75,7 @@ class Threads:
         ):
             job[name] = value
         held = job, counters, scratch, *arrays
-        with self._lock:
+        with CORES:
             address = job.ctypes.data
             others = [
                 self._pool.submit(_run, function, address, me, held) for me in range(1, self._count)

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from .numba_threads import CORES
 from .session import Admitting, Engine, Heard, Session, drained
 
 PATIENCE = 0.25
@@ -25,6 +26,8 @@ PATIENCE = 0.25
 them came
 """
 LEAST_PATIENCE_S, MOST_PATIENCE_S = 0.0005, 0.005
+MOST_DECODING_S = 0.1
+"""so long, too, for who has the processors to decode; whole files take longer"""
 
 
 @dataclass
@@ -65,8 +68,8 @@ class SharedEngine:
         self._expected: set[SharedSession] = set()
         """who was in the last step and has not come again"""
         self._is_stepping = False
-        self._latest_s = self._step_s = 0.0
-        """when somebody came last; how long a step takes"""
+        self._latest_s = self._came_s = self._step_s = 0.0
+        """when somebody came, or decoded, last; when somebody came; how long a step takes"""
 
     def open(self, rows: int = 0, max_steps: int = 0) -> SharedSession:
         return SharedSession(self)
@@ -81,7 +84,7 @@ class SharedEngine:
             # who is played by this thread, too, cannot come while it is here
             here = {one for one in self._expected if one.thread == wish.session.thread}
             self._expected -= {wish.session, *here}
-            self._latest_s = time.monotonic()
+            self._latest_s = self._came_s = time.monotonic()
         while (wishes := self._turn_of(wish)) is not None:
             self._compute(wishes)
         return wish.outcome()
@@ -99,11 +102,14 @@ class SharedEngine:
         return None
 
     def _patience_s(self) -> float:
-        """For how long the others are still waited for."""
+        """For how long the others are still waited for, who may be decoding."""
+        now = time.monotonic()
+        if CORES.are_busy and now - self._came_s < MOST_DECODING_S:
+            self._latest_s = now
         if not self._expected:
             return 0.0
         most_s = min(max(PATIENCE * self._step_s, LEAST_PATIENCE_S), MOST_PATIENCE_S)
-        return self._latest_s + most_s - time.monotonic()
+        return self._latest_s + most_s - now
 
     def _compute(self, wishes: list[_Wish]) -> None:
         began = time.monotonic()
@@ -115,7 +121,8 @@ class SharedEngine:
                     wish.error = error
         with self._meeting:
             self._is_stepping = False
-            self._step_s, self._latest_s = time.monotonic() - began, time.monotonic()
+            self._latest_s = self._came_s = time.monotonic()
+            self._step_s = self._latest_s - began
             self._expected = {wish.session for wish in wishes if wish.session.has_slots}
             self._expected -= {wish.session for wish in self._waiting}
             for wish in (*wishes, *self._waiting[:1]):
