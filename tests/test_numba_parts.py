@@ -186,7 +186,7 @@ import hashlib, sys
 sys.path.insert(0, sys.argv[1])
 import conftest, torch
 from musicgraph.models.weights import checkpoint
-from musicgraph.models.engines.codec_lstm import SharedLstm
+from musicgraph.models.engines.codec_conv import compile_decoder
 from musicgraph.models.engines.numba_engine import NumbaEngine
 from musicgraph.models.weights.places import POCKET_FOLDER
 
@@ -197,11 +197,10 @@ for precision in ("fp32", "int8", "int4"):
     slot = session.admit([text.item(0), None], 70)
     steps = torch.arange(4 * 70).view(1, 4, 70) % opened.config.lm.codebook_size
     print(hashlib.sha256(session.step([slot], steps).numpy().tobytes()).hexdigest())
-    with torch.inference_mode():
-        lstm = checkpoint.load_codec(opened).decoder_lstm
-        steps = torch.linspace(-1, 1, 15 * lstm.hidden_size).view(5, 3, -1)
-        said, _ = SharedLstm(lstm, precision)(steps, None)
-    print(hashlib.sha256(said.numpy().tobytes()).hexdigest())
+    codec = checkpoint.load_codec(opened)
+    compile_decoder(codec, precision)
+    sound = codec.decode(steps, 1)
+    print(hashlib.sha256(sound.numpy().tobytes()).hexdigest())
 """
 
 

@@ -1,6 +1,7 @@
 """One engine for compositions of several threads: each has the tokens that it has by itself."""
 
 import threading
+import time
 from dataclasses import replace
 
 import pytest
@@ -10,8 +11,9 @@ from musicgraph.models.automation import Automation
 from musicgraph.models.compose.composition import stream
 from musicgraph.models.compose.timeline import Change, Timeline
 from musicgraph.models.config import Generation, Sampling
+from musicgraph.models.engines import shared as shared_engine
 from musicgraph.models.engines.numba_engine import NumbaEngine
-from musicgraph.models.engines.numba_threads import Threads
+from musicgraph.models.engines.numba_threads import CORES, Threads
 from musicgraph.models.engines.session import TorchEngine
 from musicgraph.models.engines.shared import SharedEngine, _Wish
 from musicgraph.models.mix import combined
@@ -117,6 +119,35 @@ def test_a_model_that_reads_a_prefix_keeps_company_as_well(melody_mono, piece):
     heard = melody_mono.text.encode(["drums"])
     pieces = [piece(positive=heard, seed=i, frames=8 + 4 * i) for i in range(3)]
     assert_as_alone(engine, pieces)
+
+
+def test_who_decodes_is_waited_for(engine, monkeypatch):
+    """Whoever asks first would else go on alone, and soon everybody would."""
+    monkeypatch.setattr(shared_engine, "MOST_DECODING_S", SOON)
+    shared = Counted(engine)
+    sessions = [shared.open() for _ in range(2)]
+    slots = [one.admit([None], 8) for one in sessions]
+    step = torch.zeros(1, 4, 1, dtype=torch.long)
+
+    def ask(i):
+        sessions[i].step([slots[i]], step)
+
+    def asked(*who):
+        threads = [threading.Thread(target=ask, args=(i,)) for i in who]
+        for thread in threads:
+            thread.start()
+        return threads
+
+    monkeypatch.setattr(shared, "_expected", set(sessions))
+    with CORES:
+        first = asked(0)
+        time.sleep(10 * shared_engine.MOST_PATIENCE_S)
+        second = asked(1)
+        while len(shared._waiting) < 2 and not shared._is_stepping:
+            time.sleep(0.001)
+    for thread in (*first, *second):
+        thread.join(SOON)
+    assert shared.companies == [2]
 
 
 def test_who_comes_and_goes_at_any_step_disturbs_nobody(engine, piece):

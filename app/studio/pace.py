@@ -17,7 +17,7 @@ MOST_FILES = 8
 """to whom nobody listens: more of them at once are hardly faster, and each takes memory"""
 MOST_USED = 0.95
 """of real time"""
-LEAST_SEEN_S = 0.3
+LEAST_SEEN_S = 0.2
 """of somebody's work, before it is known what it costs"""
 LOOK_BACK_S = 2.0
 KNOWN_FOR_S = 120.0

@@ -29,7 +29,7 @@ log = logging.getLogger("musicgraph")
 T = TypeVar("T")
 FIRST_GUESS_S = 10.0
 """how long a job takes, before any has been seen"""
-LOOK_S = 0.1
+LOOK_S = 0.03
 """how often the worker is asked for room while somebody waits for it"""
 
 
