@@ -2,11 +2,12 @@
 
 Cross-entropy alone learns last what a caption says once and the music shows softly: of 600 codes
 that a minor third lies in, one word is a thousandth. So some batches hear every crop twice, under
-its caption and under one with another mode, lead, tempo or genre. The likelihoods of the same codes
-under both make a posterior (Bayes, each caption as likely before); its negative logarithm is the
-loss. Where likelihoods are true, so is the posterior: the loss asks for nothing else than
-cross-entropy does, but all that the music says of itself cancels out of its gradient. (The negative
-half of condition contrastive alignment, Chen et al. 2024, without its reference model.)
+its caption and under one with another mode, tonic, lead, tempo or genre. The likelihoods of the
+same codes under both make a posterior (Bayes, each caption as likely before); its negative
+logarithm is the loss. Where likelihoods are true, so is the posterior: the loss asks for nothing
+else than cross-entropy does, but all that the music says of itself cancels out of its gradient.
+(The negative half of condition contrastive alignment, Chen et al. 2024, without its reference
+model.)
 
 Not run by itself; see train_lm.py.
 """
@@ -17,7 +18,7 @@ from dataclasses import replace
 
 from captions import canonical, thorough
 from compose import Facts
-from sound_world import FRAME_RATE, INSTRUMENTS
+from sound_world import FRAME_RATE, INSTRUMENTS, TONICS
 from torch import Tensor
 from torch.nn import functional
 from world.genres import GENRES
@@ -46,11 +47,16 @@ def other_genre(rng: random.Random, facts: Facts) -> Facts | None:
     return replace(facts, style=rng.choice(fitting)) if fitting else None
 
 
+def other_tonic(rng: random.Random, facts: Facts) -> Facts | None:
+    return replace(facts, tonic=rng.choice(sorted(set(TONICS) - {facts.tonic})))
+
+
 OTHERS: dict[Callable, float] = {  # how often each; the mode is what is hardest to hear
-    other_mode: 0.45,
-    other_lead: 0.25,
-    other_tempo: 0.2,
+    other_mode: 0.5,
+    other_lead: 0.15,
+    other_tempo: 0.1,
     other_genre: 0.1,
+    other_tonic: 0.15,
 }
 
 
@@ -59,12 +65,11 @@ def told_apart(facts: Facts, rng: random.Random) -> tuple[str, str] | None:
     wrong = rng.choices(list(OTHERS), list(OTHERS.values()))[0](rng, facts)
     if wrong is None:
         return None
-    form, seed = rng.randrange(3), rng.randrange(2**31)
-    if form == 0:  # every wording, in which all is said
-        pair = thorough(facts, random.Random(seed)), thorough(wrong, random.Random(seed))
-    else:  # the canonical form, in half of the cases without the key note
-        tonic = facts.tonic if form == 1 else None
-        pair = tuple(canonical(replace(some, tonic=tonic)) for some in (facts, wrong))
+    if rng.randrange(3) == 0:  # every wording, in which all is said
+        seed = rng.randrange(2**31)
+        pair = tuple(thorough(some, random.Random(seed)) for some in (facts, wrong))
+    else:  # as everyday words are understood
+        pair = tuple(canonical(some) for some in (facts, wrong))
     return pair if pair[0] != pair[1] else None
 
 

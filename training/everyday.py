@@ -211,7 +211,7 @@ EVERYDAY = (
         "guitar,flute",
     ),
     _row(
-        "melancholic cello with piano accompaniment, no percussion, D minor",
+        "melancholic cello with a soft piano behind it, no percussion, D minor",
         False,
         "50-110",
         "minor",

@@ -21,7 +21,9 @@ FRAME_RATE = (
 BEAT_FRAMES = (50, 46, 42, 38, 35, 32, 30, 27, 25, 23, 21, 19, 17)
 TEMPI_BPM = tuple(round(60 * FRAME_RATE / frames) for frames in BEAT_FRAMES)
 
-TONICS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "Bb": 10}
+# No two a minor third apart: C major and A minor are the same seven notes, and a model of this size
+# that learns both plays the one for the other. Every key is at most two semitones from one of these.
+TONICS = {"C": 0, "D": 2, "G": 7}
 SCALES = {mode: melody.SCALES["diatonic", mode] for mode in ("major", "minor")}
 
 

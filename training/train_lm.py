@@ -389,7 +389,7 @@ def _worker(rank: int, args: argparse.Namespace) -> None:
         os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(args.port))
         distributed.init_process_group("gloo", rank=rank, world_size=args.workers)
     source = Source(args.work_dir, args.work_dir / "tokenizer", args.start, args.audio)
-    settings = TrainSettings(keep_words=args.keep_words)
+    settings = TrainSettings(keep_words=args.keep_words, late=args.told_from)
     Trainer(source, args.hours, args.device, rank, args.workers, train=settings).run(Stop())
 
 
@@ -451,6 +451,12 @@ def parse_args() -> argparse.Namespace:
         "--keep-words",
         action="store_true",
         help="the text encoder stays as it is, so that one polished for it stays understood",
+    )
+    parser.add_argument(
+        "--told-from",
+        type=float,
+        default=TrainSettings.late,
+        help="share of the hours after which captions are told apart; less where it went before",
     )
     parser.add_argument("--threads", type=int, default=1, help="of each worker")
     parser.add_argument("--workers", type=int, default=1)

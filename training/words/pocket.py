@@ -361,11 +361,13 @@ def piece_for(wish: Wish) -> Facts:
 
 
 def caption_for(wish: Wish) -> str:
-    """What a prompt is to be understood as: of the piece, genre, mood, lead, drums, tempo and mode;
-    who accompanies, the tonic, how loud and how dense only where the wish tells them.
+    """What a prompt is to be understood as: of the piece, genre, mood, lead, drums, tempo and key;
+    who accompanies, how loud and how dense only where the wish tells them.
 
     All of these together are more than a small encoder can guess from a few words, and a decoder
-    that hears half of a guess plays mush; of captions without them it has learnt many.
+    that hears half of a guess plays mush; of captions without them it has learnt many. The tonic
+    costs nothing to guess, since the genre has one, and decides between major and minor: a decoder
+    that is told a mode alone plays what several keys have in common.
     """
     facts, wanted = piece_for(wish), wanted_of(wish)
     named = {name for kin in (*wanted.others, wanted.basses) for name in kin}
@@ -373,7 +375,6 @@ def caption_for(wish: Wish) -> str:
         name: one if (one := getattr(facts, name)) in named else None
         for name in ("backing", "second", "bass")
     }
-    told["tonic"] = facts.tonic if wanted.tonic else None
     told["dynamic"] = facts.dynamic if wanted.dynamic_said else "normal"
     told["density"] = facts.density if wanted.density else "medium"
     return canonical(replace(facts, **told))
