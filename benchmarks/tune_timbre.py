@@ -22,15 +22,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
-os.environ.setdefault("MUSICGRAPH_SAMPLE_RATE", "16000")  # pocket's; the recipe reads it
 
 import measures
 import numpy as np
 import soundfile
 import torch
 from plots import spectrogram_page
-from sound_world import LEADS, SAMPLE_RATE
-from timbre_pieces import KNOWN, PROMPTS, said, solos
+from sound_world import SAMPLE_RATE
+from timbre_pieces import KNOWN, NEW, PROMPTS, said, solos
 
 from musicgraph.app.studio.music import make_music
 from musicgraph.models.weights import checkpoint
@@ -167,9 +166,8 @@ def main(args: argparse.Namespace) -> None:
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    unknown = [name for name in LEADS if name not in KNOWN]
     parser.add_argument("--work-dir", type=Path, default=Path("build/timbre"))
-    parser.add_argument("--lead", choices=unknown, default="marimba")
+    parser.add_argument("--lead", choices=sorted(NEW), default="sitar")
     parser.add_argument("--steps", type=int, default=180)
     parser.add_argument("--seconds", type=float, default=4.0, help="of a piece in training")
     parser.add_argument("--batch", type=int, default=3, help="pieces a step")

@@ -22,7 +22,7 @@ BEAT_FRAMES = (50, 46, 42, 38, 35, 32, 30, 27, 25, 23, 21, 19, 17)
 TEMPI_BPM = tuple(round(60 * FRAME_RATE / frames) for frames in BEAT_FRAMES)
 
 # No two a minor third apart: C major and A minor are the same seven notes, and a model of this size
-# that learns both plays the one for the other. Every key is at most two semitones from one of these.
+# that learns both plays the one for the other. Every tonic is within two semitones of one of these.
 TONICS = {"C": 0, "D": 2, "G": 7}
 SCALES = {mode: melody.SCALES["diatonic", mode] for mode in ("major", "minor")}
 
