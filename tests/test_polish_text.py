@@ -11,6 +11,7 @@ from tiny import write_tiny_checkpoint
 sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
 
 import polish_text  # noqa: E402
+from export import TEMPERATURE  # noqa: E402
 from guided_kl import GuidedMusic, HeardSettings  # noqa: E402
 from polish_text import Polisher, PolishSettings  # noqa: E402
 from text_side import Listener, deepen, small_letters, widen_embeddings  # noqa: E402
@@ -166,6 +167,19 @@ def test_what_is_exported_reads_capitals_as_small_letters(source):
     )
     assert torch.equal(table[ids["▁DRUMS"]], table[ids["▁drums"]])
     assert len(ids) == len(table)
+
+
+def test_what_is_exported_plays_at_temperature_1_as_the_trained_one_does_at_its_own(source):
+    polisher = _polisher(source)
+    trained = [head.weight.clone() for head in polisher.teacher.decoder.lm_heads]
+    (source.parent / "work" / "tokenizer" / "special_tokens_map.json").touch()
+    polisher.export(source.parent / "made")
+    from transformers import MusicgenForConditionalGeneration
+
+    made = MusicgenForConditionalGeneration.from_pretrained(source.parent / "made")
+    assert made.generation_config.temperature in (None, 1.0)
+    for head, weight in zip(made.decoder.lm_heads, trained, strict=True):
+        torch.testing.assert_close(head.weight.float(), weight / TEMPERATURE, rtol=2e-3, atol=1e-4)
 
 
 def test_words_of_prompts_and_of_captions_become_pieces():

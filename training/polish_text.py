@@ -1,7 +1,7 @@
 """Teaches a trained model's text encoder everyday language, from text alone; decoder and codec stay
 as they are.
 
-Run: `python training/polish_text.py --model models/pocket --to build/pocket/polished --hours 0.8`.
+Run: `python training/polish_text.py --hours 0.8`. Its `--model` is one that was not polished yet.
 Stopped, it goes on where its last state was (`polish/polish.pt` in `--work-dir`, written every ten
 minutes and when it is told to end). Hours are hours of computing, one thread. `--start FILE` begins
 with the averaged weights of an earlier run's `polish.pt`, whose tables may have been smaller.
@@ -26,7 +26,7 @@ import torch
 from captions import canonical, thorough
 from common import Budget, CsvLog, Every, Stop, fast_precision, save_atomically
 from compose import facts_of
-from export import save_model
+from export import save_model, sharpen
 from guided_kl import GuidedMusic, HeardSettings, record_music
 from muon import Muon
 from text_side import Listener, deepen, encode, small_letters, widen_embeddings
@@ -399,6 +399,7 @@ class Polisher:
         self._use(self.average)
         table = self.model.text_encoder.shared.weight
         table.data.copy_(table[self.shared])
+        sharpen(self.model)
         save_model(self.model, self.folder / "tokenizer", folder)
 
 
