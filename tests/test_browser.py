@@ -89,6 +89,9 @@ def test_a_file_of_the_app_opens_and_runs_on_the_graph_tab(visit, tmp_path):
     someone.tab("Graph")
     someone.page.set_input_files("#mg-drop input[type=file]", tmp_path / name)
     someone.page.wait_for_selector("#mg-graph-picture text:text('slow strings')")
+    made = read_document(tmp_path / name).api["3"]["inputs"]["seed"]
+    fields = "[...document.querySelectorAll('#mg-graph-body input')]"
+    someone.until(f"{fields}.some((one) => one.value === '{made}')")  # the file's own form
     someone.page.get_by_label(re.compile(r"^\s*Seed")).last.fill("7")
     someone.page.click("#mg-run")
     someone.page.wait_for_selector("#mg-graph-status .mg-note.done")
