@@ -8,14 +8,17 @@ import pytest
 import torch
 
 from musicgraph.models.automation import Automation
+from musicgraph.models.compose import composition
 from musicgraph.models.compose.composition import stream
 from musicgraph.models.compose.timeline import Change, Timeline
 from musicgraph.models.config import Generation, Sampling
 from musicgraph.models.engines import shared as shared_engine
+from musicgraph.models.engines import turns
 from musicgraph.models.engines.numba_engine import NumbaEngine
-from musicgraph.models.engines.numba_threads import CORES, Threads
+from musicgraph.models.engines.numba_threads import Threads
 from musicgraph.models.engines.session import TorchEngine
 from musicgraph.models.engines.shared import SharedEngine, _Wish
+from musicgraph.models.engines.turns import CORES
 from musicgraph.models.mix import combined
 from musicgraph.models.refused import Refused
 
@@ -229,3 +232,54 @@ def test_a_step_that_fails_fails_for_those_in_it_and_the_next_go_on(mono, engine
 def test_an_engine_whose_rows_depend_on_their_neighbours_is_not_shared(mono):
     with pytest.raises(AssertionError, match="neighbours"):
         SharedEngine(TorchEngine(mono.lm))
+
+
+def test_one_thread_at_a_time_draws(engine, piece, monkeypatch):
+    """Side by side they would take the interpreter from each other at every operation."""
+    at_once, most = [], []
+    draw = composition.draw
+
+    def watched(*args):
+        at_once.append(None)
+        most.append(len(at_once))
+        time.sleep(0.001)  # lets go of the interpreter, as an operation does
+        at_once.pop()
+        return draw(*args)
+
+    monkeypatch.setattr(turns, "MOST_WAITED_S", SOON)
+    monkeypatch.setattr(shared_engine, "PYTHON", turns.Python())
+    monkeypatch.setattr(composition, "draw", watched)
+    shared = Counted(engine)
+    made = in_company(shared, [piece("drums", seed=i) for i in range(4)])
+    assert all(isinstance(one, torch.Tensor) for one in made)
+    assert max(most) == 1 and max(shared.companies) > 1
+
+
+def test_a_turn_that_nobody_passes_on_is_taken_once():
+    python = turns.Python()
+    gone = threading.Thread(target=python.take)
+    gone.start()
+    gone.join(SOON)
+    began = time.monotonic()
+    for _ in range(100):
+        python.take()
+        python.pass_on()
+    assert time.monotonic() - began < 50 * turns.MOST_WAITED_S
+    assert not python._turn.locked()
+
+
+def test_who_decodes_lets_others_draw():
+    others = []
+
+    def take_and_pass_on():
+        turns.PYTHON.take()
+        others.append(turns.PYTHON._whose == threading.get_ident())
+        turns.PYTHON.pass_on()
+
+    turns.PYTHON.take()
+    with CORES:
+        other = threading.Thread(target=take_and_pass_on)
+        other.start()
+        other.join(SOON)
+    assert others == [True]
+    assert not turns.PYTHON._turn.locked()

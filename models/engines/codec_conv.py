@@ -27,7 +27,8 @@ from . import machine_code
 from .codec_lstm import SharedLstm
 from .numba_job import CONV_JOB
 from .numba_sizes import GROUP, LANES, TILE
-from .numba_threads import CORES, Threads, addresses, job_of, thread_count
+from .numba_threads import Threads, addresses, job_of, thread_count
+from .turns import CORES
 
 STEPS = 8191
 """on either side of 0, of inputs in 16 bits; as numba_windows has it"""

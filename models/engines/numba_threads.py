@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor, wait
 
@@ -13,35 +12,9 @@ import torch
 from .machine_code import Function
 from .numba_job import LINE_BYTES
 from .processors import own_processors
+from .turns import CORES
 
 log = logging.getLogger("musicgraph")
-
-
-class Cores:
-    """This machine's processors, which compiled code uses all at once: whoever does waits its turn,
-    since threads of two calls on one core would have those of each call wait for each other.
-
-    A thread may take its turn again within it.
-    """
-
-    def __init__(self) -> None:
-        self._turn = threading.RLock()
-        self._depth = 0
-
-    @property
-    def are_busy(self) -> bool:
-        return self._depth > 0
-
-    def __enter__(self) -> None:
-        self._turn.acquire()
-        self._depth += 1
-
-    def __exit__(self, *_: object) -> None:
-        self._depth -= 1
-        self._turn.release()
-
-
-CORES = Cores()
 
 
 class Threads:

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .numba_threads import CORES
 from .session import Admitting, Engine, Heard, Session, drained
+from .turns import CORES, PYTHON
 
 PATIENCE = 0.25
 """of a step's own time: so long is waited for those who were in the last one, since the latest of
@@ -78,6 +78,7 @@ class SharedEngine:
 
     def step(self, wish: _Wish) -> Tensor:
         """Its logits, computed by this thread for all who wait, or by another."""
+        PYTHON.pass_on()
         with self._meeting:
             self._waiting.append(wish)
             wish.session.thread = threading.get_ident()
@@ -87,6 +88,7 @@ class SharedEngine:
             self._latest_s = self._came_s = time.monotonic()
         while (wishes := self._turn_of(wish)) is not None:
             self._compute(wishes)
+        PYTHON.take()
         return wish.outcome()
 
     def _turn_of(self, wish: _Wish) -> list[_Wish] | None:
@@ -189,6 +191,7 @@ class SharedSession:
         with self._at_work:
             self._own.leave(slot)
         if not self._rows:
+            PYTHON.pass_on()
             self._engine._forget(self)
 
     def step(self, slots: Sequence[int], tokens: Tensor) -> Tensor:

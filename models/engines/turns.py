@@ -1,0 +1,66 @@
+"""What threads that compose side by side take turns at: the processors, and Python itself."""
+
+from __future__ import annotations
+
+import threading
+
+MOST_WAITED_S = 0.1
+"""for Python: then the turn is taken from whoever has it and went elsewhere"""
+
+
+class Python:
+    """One thread at a time draws what comes next.
+
+    Every operation of torch lets go of the interpreter and takes it again. Several threads that
+    draw side by side take it from each other at each of them, and wake each other up some fifty
+    times a frame, which costs several times what the work does. So whoever was given its logits
+    waits its turn, and passes it on when it asks for the next ones, when it decodes and when it
+    leaves. A turn is a courtesy: nothing depends on it but speed.
+    """
+
+    def __init__(self) -> None:
+        self._turn = threading.Lock()
+        self._whose = 0
+
+    def take(self) -> None:
+        """Again within a turn changes nothing."""
+        me, holder = threading.get_ident(), self._whose
+        if holder == me:
+            return
+        while not self._turn.acquire(timeout=MOST_WAITED_S) and self._whose != holder:
+            holder = self._whose
+        self._whose = me
+
+    def pass_on(self) -> None:
+        """Whoever has no turn has nothing to pass on."""
+        if self._whose == threading.get_ident():
+            self._whose = 0
+            self._turn.release()
+
+
+class Cores:
+    """This machine's processors, which compiled code uses all at once: whoever does waits its turn,
+    since threads of two calls on one core would have those of each call wait for each other.
+
+    A thread may take its turn again within it. Others draw meanwhile.
+    """
+
+    def __init__(self) -> None:
+        self._turn = threading.RLock()
+        self._depth = 0
+
+    @property
+    def are_busy(self) -> bool:
+        return self._depth > 0
+
+    def __enter__(self) -> None:
+        PYTHON.pass_on()
+        self._turn.acquire()
+        self._depth += 1
+
+    def __exit__(self, *_: object) -> None:
+        self._depth -= 1
+        self._turn.release()
+
+
+PYTHON, CORES = Python(), Cores()
