@@ -50,10 +50,12 @@ class Automation:
         return bool(self.lines)
 
     def at(self, sampling: Sampling, second: float) -> Sampling:
-        """`sampling`, but for what has points."""
+        """`sampling`, but for what has points, and for guidance that has ended."""
         values = {name: _value(points, second) for name, points in self.lines if name != "seed"}
         if "top_k" in values:
             values["top_k"] = round(values["top_k"])
+        if second >= sampling.guidance_until_s:
+            values["cfg"] = 1.0
         seeds = [seed for since, seed in dict(self.lines).get("seed", ()) if since <= second]
         return replace(sampling, **values, seed=seeds[-1] if seeds else sampling.seed)
 

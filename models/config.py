@@ -274,6 +274,8 @@ class Sampling:
     """classifier-free guidance: null + cfg · (conditional − null); 1 switches it off"""
     seed: int | None = None
     """of the noise, drawn anew where it becomes another one; None: the piece's own"""
+    guidance_until_s: float = math.inf
+    """from this second of the music on cfg is 1, whatever it is before; inf: to the end"""
 
     def check(self, codebook_size: int) -> None:
         """Raises Refused naming the first setting that is out of range for this vocabulary."""
@@ -288,6 +290,7 @@ class Sampling:
             ),
             ("cfg", self.cfg, 0 <= self.cfg <= 20, "0 to 20"),
             ("seed", self.seed, 0 <= (self.seed or 0) < 2**64, f"0 to {2**64 - 1}"),
+            ("guidance_until", self.guidance_until_s, self.guidance_until_s >= 0, "0 s or more"),
         )
         for name, got, fine, expected in rules:
             if not fine:  # NaN fails every comparison, so it lands here too

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..models.config import Generation
+from ..models.config import Generation, LMConfig
 from ..models.refused import Refused
 from . import host, wires
 
@@ -33,7 +33,7 @@ def tokens_at_once(
     from ..models.compose.magnet import check_length, passes_of, piece_at_once
     from ..models.engines.session import TorchEngine
 
-    _check_steady(heard, moves)
+    _check_steady(heard, moves, generation, model.config)
     check_length(generation.frames, model.config)
     engine = model.source.ready(_working_bytes(model, heard.first, negative))
     assert isinstance(engine, TorchEngine)  # no other is chosen for such a model
@@ -52,10 +52,15 @@ def _counted(tokens: Tensor, number: int, progress: host.Progress) -> Tensor:
     return tokens
 
 
-def _check_steady(heard: Timeline, moves: Automation) -> None:
+def _check_steady(
+    heard: Timeline, moves: Automation, generation: Generation, config: LMConfig
+) -> None:
+    seconds = generation.frames / config.frame_rate
+    ends = generation.sampling.guidance_until_s < seconds
     for what, there, node in (
         ("schedule", heard.changes, "MusicGen Schedule"),
         ("automation", moves, "automation"),
+        ("guidance_until", ends, "guidance_until"),
     ):
         if there:
             raise Refused(

@@ -68,6 +68,7 @@ class MusicGenSampler:
                 "audio_prompt": (wires.TOKENS, audio_prompt),
                 "automation": ("STRING", _automation()),
                 "overlap": ("FLOAT", _overlap()),
+                "guidance_until": ("FLOAT", _guidance_until()),
             },
         }
 
@@ -114,6 +115,7 @@ class MusicGenSampler:
         audio_prompt: dict[str, Any] | None = None,
         automation: str = "",
         overlap: float = 0.0,
+        guidance_until: float = MAX_DURATION_S,
     ) -> tuple[dict[str, Any]]:
         from ..models.automation import Automation
         from ..models.compose.composition import stream
@@ -127,7 +129,7 @@ class MusicGenSampler:
         check_heard(negative, moves.guides(cfg))
         _check_batch(len(heard), variations)
         config = model.config
-        sampling = Sampling(temperature, top_k, top_p, cfg)
+        sampling = Sampling(temperature, top_k, top_p, cfg, guidance_until_s=guidance_until)
         generation = Generation(
             config.frames(duration), seed, sampling, _overlap_frames(overlap, config)
         )
@@ -268,6 +270,18 @@ def _overlap() -> dict[str, Any]:
         "advanced": True,
         "tooltip": "Of music longer than the model sees at once (30 s for the official ones): so "
         "many seconds of the last window are heard by the next one. 0: 40 % of a window.",
+    }
+
+
+def _guidance_until() -> dict[str, Any]:
+    return {
+        "default": MAX_DURATION_S,
+        "min": 0.0,
+        "max": MAX_DURATION_S,
+        "step": 0.1,
+        "advanced": True,
+        "tooltip": "From this second of the music on cfg is 1, whatever it was before, and steps "
+        "cost less. 600: guidance to the end.",
     }
 
 

@@ -102,6 +102,8 @@ BAD = (
     ({"ending": "bar", "stream": True}, "stream: got an ending too"),
     ({"ending": "soon"}, "ending"),
     ({"overlap": 31}, "overlap"),
+    ({"guidance_until": -0.1}, "guidance_until: got -0.1"),
+    ({"guidance_until": None}, "guidance_until"),
     ({"overlap": 30}, "overlap: got 30 s, expected 0.08 to 29.98 s, less than a window"),
     ({"duration": 2, "fade": 3}, "fade: got 0 s in and 3 s out of 2 s"),
     ({"loop": "4", "bpm": 120, "fade": 1}, "loop: got fade too"),

@@ -76,6 +76,8 @@ def test_what_changes_over_time_is_refused(loaded):
         sample(loaded[0], schedule)
     with pytest.raises(Refused, match="automation: got one for a MAGNeT"):
         sample(loaded[0], heard(loaded), automation="cfg 0: 3, 1: 5")
+    with pytest.raises(Refused, match="guidance_until: got one for a MAGNeT"):
+        sample(loaded[0], heard(loaded), guidance_until=1.9)
     with pytest.raises(Refused, match="duration: got 1 s, expected 2 s"):
         sample(loaded[0], heard(loaded), duration=1.0)
 
@@ -158,6 +160,7 @@ def test_the_command_makes_a_file_that_carries_its_graph(folder, tmp_path, capsy
         (["-d", "1"], "the length that it was trained on"),
         (["--schedule", "1: drums"], "schedule: got one for a MAGNeT"),
         (["--automation", "temperature 0: 1, 1: 2"], "automation: got one for a MAGNeT"),
+        (["--guidance-until", "1"], "guidance_until: got one for a MAGNeT"),
     ],
 )
 def test_the_command_refuses_what_it_cannot_in_one_line(

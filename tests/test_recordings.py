@@ -160,6 +160,7 @@ def test_it_goes_on_in_stereo_beyond_windows_to_a_schedule_and_its_head_stays(
     generate, take, tmp_path, short_sighted
 ):
     target, more = tmp_path / "longer.flac", ("-m", short_sighted, "--overlap", 0.5)
+    more += ("--guidance-until", 3)
     asked = ("--continue", take, "-d", 5, "--schedule", "2: drums; 3.5: flute", "--blend", 0.5)
     code, _, err = generate(*asked, *more, "-o", target)
     assert code == 0, err
@@ -169,6 +170,7 @@ def test_it_goes_on_in_stereo_beyond_windows_to_a_schedule_and_its_head_stays(
     graph = json.loads(read_tags(target)["prompt"])
     (sampler,) = (one for one in graph.values() if one["class_type"] == "MusicGenSampler")
     assert sampler["inputs"]["overlap"] == 0.5
+    assert sampler["inputs"]["guidance_until"] == 3
 
 
 def test_a_recording_longer_than_a_window_goes_on_too(generate, tmp_path, short_sighted):
@@ -248,6 +250,9 @@ BAD = (
     (("--overlap", "31"), "overlap"),
     (("--overlap", "0.01"), "overlap: got 0 s, expected 0.08"),
     (("--overlap", "-1"), "overlap"),
+    (("--guidance-until", "-1"), "guidance_until: got -1"),
+    (("--guidance-until", "601"), "guidance_until: got 601"),
+    (("--guidance-until", "soon"), "guidance-until"),
     (("-d", "5", "--schedule", "5: drums"), "schedule: got 5 s, expected 0 s or later, before"),
     (("-d", "5", "--schedule", "9: drums"), "schedule: got 9 s"),
     (("-d", "5", "--schedule", "-1: drums"), "schedule: got -1 s"),

@@ -38,6 +38,7 @@ INPUTS = {
     "variations": (SAMPLER, "variations"),
     "automation": (SAMPLER, "automation"),
     "overlap_s": (SAMPLER, "overlap"),
+    "guidance_until_s": (SAMPLER, "guidance_until"),
     "schedule": (TEXT, "text"),
     "blend_s": (SCHEDULE, "blend"),
     "loudness_lufs": ("AudioLoudness", "target"),
@@ -153,6 +154,8 @@ class Request:
     """guidance, temperature and top-k over time; empty: they stay"""
     overlap_s: float = 0.0
     """of the last window that the next one hears; 0: as usual"""
+    guidance_until_s: float = 600.0
+    """from where on cfg is 1; 600, which no piece is longer than: to the end"""
     schedule: str = ""
     """what is followed later, as `prompts.changes_of` reads it"""
     blend_s: float = 2.0

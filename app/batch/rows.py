@@ -28,7 +28,8 @@ from .table import TableRow
 
 OWN = "id"
 DRAWN_ALIKE = (
-    "model precision device duration_s cfg temperature top_k top_p automation schedule loras"
+    "model precision device duration_s cfg guidance_until_s temperature top_k top_p"
+    " automation schedule loras"
 ).split()
 """fields that decide which requests may be composed side by side"""
 

@@ -44,7 +44,7 @@ def terminal_fields() -> dict[str, InputSpec]:
     fields = _fields(model_words="pocket, a folder, or a hub id such as facebook/musicgen-small.")
     del fields["prompt"]  # an argument, which may be empty
     del fields["loras"]  # --lora, as often as wanted
-    return _named(fields, "duration_s blend_s loudness_lufs overlap_s fade_s")
+    return _named(fields, "duration_s blend_s loudness_lufs overlap_s guidance_until_s fade_s")
 
 
 def row_fields() -> dict[str, InputSpec]:
@@ -54,7 +54,7 @@ def row_fields() -> dict[str, InputSpec]:
     fields["melody"] = _file("melody", "A sound whose tune the music follows.")
     fields["style"] = _file("style", "A sound to sound like.")
     fields["format"] = choice("format", tuple(FORMATS), "The kind of file.")
-    return _named(fields, "duration_s blend_s loudness_lufs overlap_s fade_s")
+    return _named(fields, "duration_s blend_s loudness_lufs overlap_s guidance_until_s fade_s")
 
 
 def _file(name: str, words: str) -> InputSpec:
@@ -83,7 +83,7 @@ def all_fields(settings: AppSettings) -> dict[str, InputSpec]:
         "or FLAC leaves its length open then, and some programs cannot read such a FLAC whole.",
     )  # fmt: skip
     fields |= _join_fields()
-    return _named(fields, "duration_s blend_s overlap_s fade_s")
+    return _named(fields, "duration_s blend_s overlap_s guidance_until_s fade_s")
 
 
 def _join_fields() -> dict[str, InputSpec]:
@@ -168,7 +168,7 @@ def page_fields(settings: AppSettings) -> dict[str, InputSpec]:
     )
     fields["variations"] = fields["variations"].narrowed(maximum=MAX_VARIATIONS)
     fields["cfg"] = replace(fields["cfg"], name="guidance")
-    return _named(fields, "duration_s blend_s loudness_lufs overlap_s fade_s")
+    return _named(fields, "duration_s blend_s loudness_lufs overlap_s guidance_until_s fade_s")
 
 
 def choice(name: str, among: tuple[str, ...], words: str, default: str | None = None) -> InputSpec:

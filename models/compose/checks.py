@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -59,6 +61,29 @@ def checked_overlap(overlap: int | None, config: LMConfig) -> int:
             remedy="choose a value in that range",
         )
     return overlap
+
+
+def check_longer(count: int | None, prompt: Tensor | None) -> None:
+    """Raises Refused for a piece that is not longer than the `[B, K, T0]` it begins with."""
+    if count is not None and prompt is not None and prompt.shape[2] >= count:
+        raise Refused(
+            "audio prompt",
+            got=f"{prompt.shape[2]} frames for a result of {count}, which includes them",
+            expected="a result that is longer",
+            remedy="ask for a longer duration or crop the prompt",
+        )
+
+
+def check_end(frame: int, next_frame: int, count: int | None) -> None:
+    """Raises Refused for another end that has been begun, or is behind the one that is there."""
+    if not max(1, next_frame) <= frame <= (math.inf if count is None else count):
+        latest = "" if count is None else f", at most {count}"
+        raise Refused(
+            "end",
+            got=f"frame {frame}",
+            expected=f"{next_frame} or later{latest}",
+            remedy="end the music later",
+        )
 
 
 def check_composes(config: LMConfig) -> None:

@@ -21,8 +21,8 @@ from ..engines.readback import LAG_STEPS, bring_back, lag_on
 from ..engines.session import Engine
 from ..mix import AnyMix
 from ..refused import Refused
-from .checks import check_composes, checked_batch, checked_overlap, checked_prompt, no_numbers
-from .direction import Direction, Schedule, Turn, check_blends
+from . import checks
+from .direction import Direction, Schedule, Turn, check_blends, guidance_has_ended
 from .rows import Room, Rows, rows_for, rows_of
 from .sampling import Noise, NoiseMark, Seeds, draw, logit_sums
 from .state import State
@@ -97,11 +97,13 @@ class Composition:
             Refused: settings out of range, or a prompt that does not fit the model.
         """
         config = engine.config
-        check_composes(config)
+        checks.check_composes(config)
         self._engine, self._config, self._seed = engine, config, seed
-        self._items = checked_batch(len(direction.positive))
-        self._overlap = checked_overlap(overlap_frames, config)
-        self._prompt = None if prompt is None else checked_prompt(prompt, config, self._items)
+        self._items = checks.checked_batch(len(direction.positive))
+        self._overlap = checks.checked_overlap(overlap_frames, config)
+        self._prompt = (
+            None if prompt is None else checks.checked_prompt(prompt, config, self._items)
+        )
         self._redrawn = config.max_delay if open_end else 0
         self._noise: Noise | None = None
         self._marks: deque[tuple[int, NoiseMark | None]] = deque(maxlen=LAG_STEPS + 2)
@@ -211,7 +213,7 @@ class Composition:
         frame = self._next_frame
         drawn = replace(self._turned.now, sampling=sampling, blend_frames=0)
         drawn.check(self._config)
-        self._room.check_holds(drawn)
+        self._check_has_rows(frame, drawn)
         to_come = [(at, replace(one, sampling=sampling)) for at, one in self._to_come]
         is_said = any(at <= frame for at, _ in to_come)
         self._to_come = to_come if is_said else [(frame, drawn), *to_come]
@@ -222,15 +224,7 @@ class Composition:
 
         Raises Refused for a frame that has been begun, and for one behind the end.
         """
-        last = math.inf if self._count is None else self._count
-        if not max(1, self._next_frame) <= frame <= last:
-            latest = "" if self._count is None else f", at most {self._count}"
-            raise Refused(
-                "end",
-                got=f"frame {frame}",
-                expected=f"{self._next_frame} or later{latest}",
-                remedy="end the music later",
-            )
+        checks.check_end(frame, self._next_frame, self._count)
         self._count = frame
         if self._window is not None and frame < self._window.bounds.end:
             self._window.shorten(frame - self._window.bounds.first_frame)
@@ -252,11 +246,21 @@ class Composition:
 
     def _announce(self, frame: int, direction: Direction, instead: bool = False) -> None:
         direction.check(self._config)
-        self._room.check_holds(direction)
+        self._check_has_rows(frame, direction)
         kept = [change for change in self._to_come if not instead or change[0] < frame]
         to_come = sorted([*kept, (frame, direction)], key=lambda change: change[0])
         check_blends(self._begun, (*self._followed, *to_come))
         self._to_come = to_come
+
+    def _has_ended(self, frame: int) -> bool:
+        """Whether guidance has, for all that is followed from this frame on."""
+        followed = (self._turned.now, *(direction for _, direction in self._to_come))
+        return guidance_has_ended(followed, frame / self._config.frame_rate)
+
+    def _check_has_rows(self, frame: int, direction: Direction) -> None:
+        self._room.check_holds(direction)
+        if self._has_ended(max(0, self._next_frame - 1)):
+            direction.check_unguided(frame / self._config.frame_rate)
 
     def frames(self, count: int | None) -> Generator[Tensor, None, None]:
         """Yields `[B, K, t]` int64 CPU tokens, in order: `count` frames in all, the prompt's first,
@@ -267,13 +271,7 @@ class Composition:
         CPU; so many more yields then end each window. Raises Refused at once if the prompt is not
         shorter than `count`.
         """
-        if count is not None and self._prompt is not None and self._prompt.shape[2] >= count:
-            raise Refused(
-                "audio prompt",
-                got=f"{self._prompt.shape[2]} frames for a result of {count}, which includes them",
-                expected="a result that is longer",
-                remedy="ask for a longer duration or crop the prompt",
-            )
+        checks.check_longer(count, self._prompt)
         if self._window is not None:
             raise RuntimeError("this composition has begun: resume its state, and play the rest")
         self._count = count
@@ -373,7 +371,7 @@ class Composition:
         for arrived in bring_back(drawn, places, given + 1, lag_on(on_device.device)):
             if arrived > given and not math.isfinite(sum(read[arrived].tolist())):
                 where = f"step {window.bounds.first_frame + arrived}"
-                raise no_numbers(where, sums[arrived], self._engine.precision)
+                raise checks.no_numbers(where, sums[arrived], self._engine.precision)
             window.arrived = max(arrived, given)
             whole = window.whole_at(arrived)
             new = arrived > given and whole >= window.bounds.settled
@@ -438,7 +436,8 @@ class Composition:
         following = window.bounds.frame_after(step)
         turned = self._turn(following - 1)
         self._next_frame = max(self._next_frame, following)
-        if turned or self._moves:
+        ends = (following - 1) / self._config.frame_rate >= self._guided_until_s
+        if turned or ends or self._moves:
             self._follow(following - 1)
 
     def _mark(self, step: int) -> None:
@@ -464,7 +463,9 @@ class Composition:
         """What is heard and drawn from at this frame."""
         now = self._turned.now
         self._sampling = now.automation.at(now.sampling, frame / self._config.frame_rate)
-        self._heard = self._rows.at(self._turned, frame, self._sampling.cfg)
+        has_ended = self._has_ended(frame)
+        self._heard = self._rows.at(self._turned, frame, self._sampling.cfg, has_ended)
+        self._guided_until_s = math.inf if has_ended else now.sampling.guidance_until_s
         self._moves = bool(now.automation) or self._turned.share_at(frame) < 1
 
     def _next_noise(self, sampling: Sampling) -> Tensor | None:

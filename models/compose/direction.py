@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -32,7 +33,11 @@ class Direction:
     @property
     def is_guided(self) -> bool:
         """Whether guidance has an effect at any time."""
-        return self.automation.guides(self.sampling.cfg)
+        return self.sampling.guidance_until_s > 0 and self.automation.guides(self.sampling.cfg)
+
+    def is_guided_from(self, second: float) -> bool:
+        """Whether guidance may have an effect then or later."""
+        return self.is_guided and second < self.sampling.guidance_until_s
 
     @cached_property
     def texts(self) -> tuple[frozenset[str], ...]:
@@ -49,6 +54,18 @@ class Direction:
         pairs = zip(self.texts, before.texts, strict=True)
         is_other = self.texts != before.texts and all(now.isdisjoint(then) for now, then in pairs)
         return is_other and not self.blend_frames
+
+    def check_unguided(self, second: float) -> None:
+        """Raises Refused for guidance from there on: its rows have left, and one that came later
+        would have no past.
+        """
+        if self.is_guided_from(second):
+            raise Refused(
+                "direction",
+                got="guidance, after it has ended",
+                expected="cfg 1",
+                remedy="let guidance end later",
+            )
 
     def check(self, config: LMConfig) -> None:
         """Raises Refused for what does not fit the model, or is out of range."""
@@ -90,6 +107,11 @@ class Turn:
         if self.before is None or frame >= self.whole_from:
             return 1.0
         return (frame - self.since + 1) / (self.now.blend_frames + 1)
+
+
+def guidance_has_ended(followed: Iterable[Direction], second: float) -> bool:
+    """Whether, whatever is followed, it was to last no longer."""
+    return all(one.sampling.guidance_until_s <= second for one in followed)
 
 
 def check_blends(begun: Direction, changes: Schedule) -> None:

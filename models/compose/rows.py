@@ -13,6 +13,9 @@ past on both sides, and one of no frames is a change at once. What counts behind
 which has just been told: a row that had the new words while the old music went on has learnt to
 keep to that music.
 
+Once guidance has ended (`Sampling.guidance_until_s`) what it led away from is heard no more: those
+rows leave, always the last of their slot.
+
 Models that read their conditioning first have, for everything that is followed within a window, a
 slot for each prompt, with its own negatives: so a prefix is as long as it is alone, whatever comes
 later. Only weights change within a window.
@@ -119,7 +122,9 @@ class Rows(Protocol):
         """Whether a blend that nobody knew of may begin in this window."""
         ...
 
-    def at(self, turn: Turn, frame: int, cfg: float) -> tuple[Groups, ...]: ...
+    def at(self, turn: Turn, frame: int, cfg: float, has_ended: bool = False) -> tuple[Groups, ...]:
+        """`has_ended`: there is no guidance then or later."""
+        ...
 
 
 def rows_for(
@@ -141,17 +146,18 @@ class TextRows:
     def can_blend(self) -> bool:
         return self._banks == 2
 
-    def at(self, turn: Turn, frame: int, cfg: float) -> tuple[Groups, ...]:
+    def at(self, turn: Turn, frame: int, cfg: float, has_ended: bool = False) -> tuple[Groups, ...]:
         share = turn.share_at(frame)
         items = range(len(self._room.negatives))
-        return tuple((self._item(i, turn, share, cfg),) for i in items)
+        return tuple((self._item(i, turn, share, cfg, has_ended),) for i in items)
 
-    def _item(self, item: int, turn: Turn, share: float, cfg: float) -> Branches:
+    def _item(self, item: int, turn: Turn, share: float, cfg: float, has_ended: bool) -> Branches:
         heard = [(turn.now.sides[item], share), (turn.now.sides[item], 0.0)][: self._banks]
         if turn.before is not None and share < 1:
             heard = [(turn.before.sides[item], 1 - share), (turn.now.sides[item], share)]
         banks = [self._prompts(sides, part, _strength(sides, cfg)) for sides, part in heard]
-        return (*(branch for bank in banks for branch in bank), *self._away(item, heard, cfg))
+        away = [] if has_ended else self._away(item, heard, cfg)
+        return (*(branch for bank in banks for branch in bank), *away)
 
     def _prompts(self, sides: Sides, part: float, strength: float) -> list[Branch]:
         branches = [Branch(one, part * strength * share) for one, share in sides.positive]
@@ -173,16 +179,17 @@ class PrefixRows:
     def __init__(self, room: Room, heard: Sequence[Direction]):
         self._room, self._heard = room, _distinct(heard)
 
-    def at(self, turn: Turn, frame: int, cfg: float) -> tuple[Groups, ...]:
+    def at(self, turn: Turn, frame: int, cfg: float, has_ended: bool = False) -> tuple[Groups, ...]:
         share = turn.share_at(frame)
+        guided = [bool(count) and not has_ended for count in self._room.negatives]
         parts = [self._part(one, turn, share) for one in self._heard]
         return tuple(
             tuple(
                 group
                 for one, part in zip(self._heard, parts, strict=True)
-                for group in self._slots(one.sides[i], part, cfg, bool(self._room.negatives[i]))
+                for group in self._slots(one.sides[i], part, cfg, guided[i])
             )
-            for i in range(len(self._room.negatives))
+            for i in range(len(guided))
         )
 
     @staticmethod

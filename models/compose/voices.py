@@ -51,13 +51,18 @@ class Voices:
         )
 
     def listen(self, items: Sequence[Groups]) -> None:
-        """Rows that hear what they heard are not told again: weights may change at every step."""
+        """Rows that hear what they heard are not told again: weights may change at every step.
+
+        Where there are fewer branches, those that were last leave.
+        """
         if items is self._items:
             return
         before = [group for item in self._items for group in item]
         now = [group for item in items for group in item]
         for slot, old, new in zip(self._slots, before, now, strict=True):
-            if not _same_heard(old, new):
+            if len(new) < len(old):
+                self._session.keep(slot, len(new))
+            if not _same_heard(old[: len(new)], new):
                 self._session.listen(slot, self._heard(new))
         self._items, self._branches = items, _joined(items)
 
@@ -80,4 +85,5 @@ def _joined(items: Sequence[Groups]) -> list[Branches]:
 
 def _same_heard(one: Branches, other: Branches) -> bool:
     """Whether both are to hear the same, whatever the weights."""
-    return all(a.conditioning is b.conditioning for a, b in zip(one, other, strict=True))
+    pairs = zip(one, other, strict=False)
+    return len(one) == len(other) and all(a.conditioning is b.conditioning for a, b in pairs)

@@ -113,6 +113,10 @@ class CudaGraphSession:
         self._slots.check_same_number(slot, heard)
         self._hear(slot, heard)
 
+    def keep(self, slot: int, count: int) -> None:
+        self._slots.keep(slot, count)
+        self._active = ()
+
     def leave(self, slot: int) -> None:
         self._slots.leave(slot)
         self._active = ()

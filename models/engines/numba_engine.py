@@ -218,9 +218,15 @@ class NumbaSession:
         for row, one in zip(self._slots.rows(slot), heard, strict=True):
             self._texts[row] = self._engine.read_text(one)
 
+    def keep(self, slot: int, count: int) -> None:
+        self._forget(self._slots.keep(slot, count))
+
     def leave(self, slot: int) -> None:
+        self._forget(self._slots.leave(slot))
+
+    def _forget(self, rows: Sequence[int]) -> None:
         self._plans.clear()
-        for row in self._slots.leave(slot):
+        for row in rows:
             self._pasts.pop(row, None)
             self._texts.pop(row, None)
 

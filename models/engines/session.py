@@ -48,6 +48,12 @@ class Session(Protocol):
         """
         ...
 
+    def keep(self, slot: int, count: int) -> None:
+        """From the next step on a slot has only the first `count` of its rows; the others' memory
+        goes.
+        """
+        ...
+
     def leave(self, slot: int) -> None:
         """Ends a slot; its memory goes."""
         ...
@@ -156,10 +162,11 @@ class TorchSession:
         self._slots.check_same_number(slot, heard)
         self._hear(slot, heard)
 
+    def keep(self, slot: int, count: int) -> None:
+        self._forget(self._slots.keep(slot, count))
+
     def leave(self, slot: int) -> None:
-        self._plans.clear()
-        for row in self._slots.leave(slot):
-            del self._texts[row]
+        self._forget(self._slots.leave(slot))
 
     @torch.inference_mode()
     def step(self, slots: Sequence[int], tokens: Tensor) -> Tensor:
@@ -167,6 +174,11 @@ class TorchSession:
         begins = self._slots.advance(slots, tokens.shape[-1])
         read = tokens if plan.item_of_row is None else tokens[plan.item_of_row]
         return self._lm.logits(self._read(plan, begins, self._lm.embed(read))[:, -1:])[:, 0]
+
+    def _forget(self, rows: Sequence[int]) -> None:
+        self._plans.clear()
+        for row in rows:
+            del self._texts[row]
 
     def _hear(self, slot: int, heard: Heard) -> None:
         self._plans.clear()

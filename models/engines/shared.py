@@ -186,6 +186,11 @@ class SharedSession:
         with self._at_work:
             self._own.listen(slot, heard)
 
+    def keep(self, slot: int, count: int) -> None:
+        self._rows[slot] = count
+        with self._at_work:
+            self._own.keep(slot, count)
+
     def leave(self, slot: int) -> None:
         del self._rows[slot]
         with self._at_work:

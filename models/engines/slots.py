@@ -44,6 +44,12 @@ class Slots:
             slot.position += steps
         return begins
 
+    def keep(self, slot: int, count: int) -> tuple[int, ...]:
+        """Of a slot's rows the first `count`; those that are free now."""
+        rows = self._slots[slot].rows
+        self._slots[slot].rows = rows[:count]
+        return rows[count:]
+
     def leave(self, slot: int) -> tuple[int, ...]:
         """The rows that are free now."""
         return self._slots.pop(slot).rows
