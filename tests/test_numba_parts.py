@@ -11,6 +11,7 @@ import torch
 from numba import njit
 
 from musicgraph.models.engines import numba_packed, numba_parts, numba_vectors, rounding
+from musicgraph.models.engines.numba_job import operand_room
 
 OTHER_PROCESSOR = {
     "NUMBA_CPU_NAME": "generic",
@@ -67,7 +68,7 @@ def rounded(x: np.ndarray, group: int) -> np.ndarray:
 def operand_of(bits: int, x: np.ndarray) -> tuple[tuple, np.ndarray]:
     """Rows that a matrix can be multiplied with, and the memory that they lie in."""
     rows, inputs = x.shape
-    room = np.zeros(rows * (6 * inputs + 128), np.uint8)
+    room = np.zeros(operand_room(rows, inputs), np.uint8)
     by = operand(bits, room.ctypes.data, rows, inputs)
     fill(by, x)
     return by, room

@@ -33,15 +33,22 @@ BYTES, INTS, FLOATS = (
 ZEROS = ir.Constant(FLOATS, [0.0] * LANES)
 
 
-def _has_vnni() -> bool:
-    """AVX-512's product of bytes.
-
-    What is compiled for is the processor at hand unless Numba was told another.
-    """
+def _has(feature: str) -> bool:
+    """What is compiled for is the processor at hand unless Numba was told another."""
     told = numba.config.CPU_FEATURES
     if told is None:
-        return bool(binding.get_host_cpu_features().get("avx512vnni"))
-    return "+avx512vnni" in told.split(",")
+        return bool(binding.get_host_cpu_features().get(feature))
+    return f"+{feature}" in told.split(",")
+
+
+def _has_vnni() -> bool:
+    """AVX-512's product of bytes."""
+    return _has("avx512vnni")
+
+
+def has_wide_vectors() -> bool:
+    """32 registers of 16 numbers."""
+    return _has("avx512f")
 
 
 class Code:
@@ -74,12 +81,12 @@ class Code:
             value, self._builder.inttoptr(address, value.type.as_pointer())
         ).align = 1
 
-    def prefetch(self, address):
-        """Asks memory for a line of the cache."""
+    def prefetch(self, address, first: bool = True):
+        """Asks memory for a line of the cache: of the first, else only of the second."""
         kind = I8.as_pointer()
         function = ir.FunctionType(ir.VoidType(), [kind, I32, I32, I32])
         ask = self._builder.module.declare_intrinsic("llvm.prefetch", [kind], function)
-        read, keep, data = (ir.Constant(I32, number) for number in (0, 3, 1))
+        read, keep, data = (ir.Constant(I32, number) for number in (0, 3 if first else 2, 1))
         self._builder.call(ask, [self._builder.inttoptr(address, kind), read, keep, data])
 
     def broadcast(self, number):

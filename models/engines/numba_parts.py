@@ -55,8 +55,8 @@ def reader_of(kind: np.dtype):
 class Operand(NamedTuple):
     """Rows that matrices are multiplied with: as float32 and, for matrices of fewer bits, in 8.
 
-    Rows are PAD bytes longer than they are used: at a power of 2 apart, eight of them would drive
-    each other out of the cache.
+    Rows are PAD bytes longer than they are used: at a power of 2 apart, or nearly, pieces of eight
+    of them would drive each other out of the cache.
     """
 
     x: int  # [rows, inputs]
@@ -133,7 +133,7 @@ def product(bits, matrix, scales, first, last, by, out, step):
         int8_product(weights, s, tiles, x, width, of_x, by.offsets, rows, groups, quads, out, step)
     else:
         x_step, vectors = 4 * by.inputs + PAD, by.inputs // LANES
-        float32_product(weights, count // 4, by.x, x_step, rows, vectors, out, step)
+        float32_product(weights, tiles, by.x, x_step, rows, vectors, out, step)
 
 
 # ---------------------------------------------------------------- attention

@@ -22,12 +22,13 @@ from .numba_llvm import (
     ZEROS,
     Code,
     call_made,
+    has_wide_vectors,
     typed,
 )
 from .numba_sizes import INT4_GROUP, LANES
 
-# vectors of a float32 line: shorter ones are read fastest one by one, longer ones two at a time
-LONG = 128
+BLOCK = 128
+"""vectors of all rows of a piece that are multiplied with a tile before the next ones: 8 KB"""
 INT4_BYTES = LANES * INT4_GROUP // 2
 """of a group of a tile, without its scales"""
 
@@ -119,26 +120,70 @@ def _int4_tile(rows: int):
     return write
 
 
-def _float32_dots(rows: int, outputs: int):
-    """Some outputs of a float32 matrix for some rows."""
+def _float32_block(rows: int, outputs: int, kept_rows: int):
+    """Adds some inputs to sums that are kept in memory, an output's rows in a row."""
 
-    def write(builder, matrix, line, x, x_step, vectors, out, step):
+    def write(builder, matrix, line, x, x_step, vectors, kept):
         code = Code(builder)
-        sums = [code.variables([ZEROS] * rows) for _ in range(outputs)]
+        places = [
+            [code.after(kept, 4 * LANES * (n * kept_rows + r)) for r in range(rows)]
+            for n in range(outputs)
+        ]
+        sums = [code.variables([code.load(one, FLOATS) for one in own]) for own in places]
         with cgutils.for_range(builder, vectors) as vector:
             here, there = (code.at(address, vector.index, 4 * LANES) for address in (matrix, x))
             heard = [code.load(code.line(there, x_step, r), FLOATS) for r in range(rows)]
             for n in range(outputs):
                 place = code.line(here, line, n)
-                if rows > 2:  # the next lines, while these are computed
-                    code.prefetch(code.line(place, line, outputs))
+                code.prefetch(code.line(place, line, LANES), first=False)  # of the next tile
                 weights = code.load(place, FLOATS)
                 for r in range(rows):
                     code.add_product(sums[n][r], weights, heard[r])
-        for r in range(rows):
-            for n in range(outputs):
-                to = code.after(code.line(out, step, r), 4 * n)
-                code.store(code.reduced(builder.load(sums[n][r]), builder.fadd), to)
+        for own, own_places in zip(sums, places, strict=True):
+            for one, place in zip(own, own_places, strict=True):
+                code.store(builder.load(one), place)
+
+    return write
+
+
+def _float32_tile(rows: int):
+    """16 outputs of a float32 matrix for some rows, block by block of the inputs, which then stay
+    in the first cache beside the weights. Sums have the order that they have at once.
+    """
+    sums_at_once = 16 if has_wide_vectors() else 4  # as many as it has registers for
+    rows_at_once = min(rows, sums_at_once)
+    outputs, vectors_at_once = min(8, sums_at_once // rows_at_once), BLOCK // rows
+    write_block = _float32_block(rows_at_once, outputs, rows)
+
+    def write(builder, matrix, line, x, x_step, vectors, out, step):
+        code = Code(builder)
+        room = builder.alloca(ir.ArrayType(FLOATS, LANES * rows))
+        kept, block = builder.ptrtoint(room, I64), ir.Constant(I64, vectors_at_once)
+        with cgutils.for_range(builder, ir.Constant(I64, LANES * rows)) as each:
+            code.store(ZEROS, code.at(kept, each.index, 4 * LANES))
+        longest = builder.add(vectors, ir.Constant(I64, vectors_at_once - 1))
+        with cgutils.for_range(builder, builder.sdiv(longest, block)) as one:
+            begin = builder.mul(one.index, block)
+            left = builder.sub(vectors, begin)
+            count = builder.select(builder.icmp_signed("<", left, block), left, block)
+            here, there = (code.at(address, begin, 4 * LANES) for address in (matrix, x))
+            with cgutils.for_range(builder, ir.Constant(I64, LANES // outputs)) as some:
+                lines = code.line(here, line, builder.mul(some.index, ir.Constant(I64, outputs)))
+                sums = code.at(kept, some.index, 4 * LANES * outputs * rows)
+                for r in range(0, rows, rows_at_once):
+                    own = (
+                        code.line(there, x_step, r),
+                        x_step,
+                        count,
+                        code.after(sums, 4 * LANES * r),
+                    )
+                    name = f"musicgraph_float32_block_{rows}"
+                    call_made(builder, name, [lines, line, *own], write_block)
+        with cgutils.for_range(builder, ir.Constant(I64, LANES)) as output:
+            for r in range(rows):
+                place = code.at(code.after(kept, 4 * LANES * r), output.index, 4 * LANES * rows)
+                total = code.reduced(code.load(place, FLOATS), builder.fadd)
+                code.store(total, code.line(code.at(out, output.index, 4), step, r))
 
     return write
 
@@ -205,43 +250,19 @@ def int4_product(
 
 
 @intrinsic
-def float32_product(typing, matrix, fours, x, x_step, rows, vectors, out, step):
-    """As `int8_product`, 4 outputs at a time."""
+def float32_product(typing, matrix, tiles, x, x_step, rows, vectors, out, step):
+    """As `int8_product`."""
 
-    def write(builder, matrix, fours, x, x_step, rows, vectors, out, step):
+    def write(builder, matrix, tiles, x, x_step, rows, vectors, out, step):
         code = Code(builder)
         line = builder.mul(vectors, ir.Constant(I64, 4 * LANES))
-        long = builder.icmp_signed(">", vectors, ir.Constant(I64, LONG))
-
-        def some_rows(piece: int, outputs: int, lines, x, to) -> None:
-            for n in range(0, 4, outputs):
-                arguments = [
-                    code.line(lines, line, n),
-                    line,
-                    x,
-                    x_step,
-                    vectors,
-                    code.after(to, 4 * n),
-                    step,
-                ]
-                call_made(
-                    builder,
-                    f"musicgraph_float32_dots_{piece}_{outputs}",
-                    arguments,
-                    _float32_dots(piece, outputs),
-                )
-
-        with cgutils.for_range(builder, fours) as four:
-            lines = code.line(matrix, line, builder.mul(four.index, ir.Constant(I64, 4)))
+        with cgutils.for_range(builder, tiles) as tile:
+            lines = code.line(matrix, line, builder.mul(tile.index, ir.Constant(I64, LANES)))
+            to = code.at(out, tile.index, 4 * LANES)
             for piece, r in _rows_in_pieces(builder, rows):
-                here, to = code.line(x, x_step, r), code.line(code.at(out, four.index, 16), step, r)
-                if piece > 2:
-                    some_rows(piece, 16 // piece, lines, here, to)
-                    continue
-                with builder.if_else(long) as (then, otherwise):
-                    with then:
-                        some_rows(piece, 2, lines, here, to)
-                    with otherwise:
-                        some_rows(piece, 1, lines, here, to)
+                here, there = code.line(x, x_step, r), code.line(to, step, r)
+                arguments = [lines, line, here, x_step, vectors, there, step]
+                name = f"musicgraph_float32_tile_{piece}"
+                call_made(builder, name, arguments, _float32_tile(piece))
 
     return typed(8, "musicgraph_float32_product", write)
