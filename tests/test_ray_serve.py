@@ -14,6 +14,7 @@ from http_api import GENERATE, error_of, local, wav
 from musicgraph.app.http.routes import build_api
 from musicgraph.app.studio import ray_worker
 from musicgraph.app.studio.queue import JobQueue
+from musicgraph.app.studio.ray_cluster import joined
 from musicgraph.app.studio.ray_worker import RayWorker
 from musicgraph.app.studio.settings import AppSettings
 from musicgraph.models.refused import Refused
@@ -112,6 +113,29 @@ def test_of_two_replicas_one_is_killed_and_only_what_it_was_making_is_lost(repli
     while (now := processes()) == before or len(now) < 2:  # another one takes its place
         assert time.monotonic() < until
         time.sleep(0.5)
+
+
+def too_late(times, ray, monkeypatch):
+    """Ray as it is on a busy machine."""
+    left = [Exception("The current node timed out during startup.")] * times
+
+    def init(**_):
+        if left:
+            raise left.pop()
+
+    monkeypatch.setattr(ray, "init", init)
+
+
+def test_a_cluster_that_does_not_start_in_time_is_tried_again_and_then_refused(monkeypatch):
+    ray = pytest.importorskip("ray")
+    too_late(2, ray, monkeypatch)
+    assert joined("local") is ray
+    too_late(3, ray, monkeypatch)
+    with pytest.raises(Refused, match="--ray local: got a cluster that does not start in time"):
+        joined("local")
+    too_late(1, ray, monkeypatch)
+    with pytest.raises(Refused, match="--ray auto: got a cluster that does not start in time"):
+        joined("auto")
 
 
 @pytest.mark.parametrize("replicas", [(0, 1), (3, 2), (1, 1001)])

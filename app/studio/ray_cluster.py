@@ -10,7 +10,14 @@ from typing import Any
 from ...models.engines.processors import SHARE, prepare_threads
 from ...models.refused import Refused
 
+log = logging.getLogger("musicgraph")
+
 LOCAL = "local"
+TRIES = 3
+PATIENCE, PATIENCE_S = "RAY_agent_register_timeout_ms", 300
+"""for a part of a node that on a busy machine takes longer to start than Ray's 30 s, behind which
+the node would abort
+"""
 EXPECTED = "local, auto, or the address of a Ray cluster"
 
 
@@ -24,6 +31,24 @@ def joined(address: str) -> Any:
         raise Refused("--ray", got="no ray", expected="it", remedy=remedy)
     import ray
 
+    os.environ.setdefault(PATIENCE, str(1000 * PATIENCE_S))
+    tries = TRIES if address == LOCAL else 1
+    while not _has_joined(ray, address):
+        tries -= 1
+        if not tries:
+            raise Refused(
+                f"--ray {address}",
+                got="a cluster that does not start in time",
+                expected="one that does",
+                remedy="wait until the machine is less busy, or start it by itself (ray start "
+                "--head) and say --ray auto",
+            )
+        log.warning("the Ray cluster did not start in time, and is tried again")
+    return ray
+
+
+def _has_joined(ray: Any, address: str) -> bool:
+    """Raises Refused if there is no such cluster. Without one: it did not start in time."""
     try:
         ray.init(
             address=address, include_dashboard=False, logging_level=logging.ERROR,
@@ -31,7 +56,12 @@ def joined(address: str) -> Any:
         )  # fmt: skip
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise Refused(f"--ray {address}", got=error, expected=EXPECTED) from error
-    return ray
+    except Exception as error:
+        if type(error) is not Exception:  # what Ray raises where a node takes more than 30 s
+            raise
+        ray.shutdown()
+        return False
+    return True
 
 
 def share_of(ray: Any, count: int) -> dict[str, float]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -35,6 +36,14 @@ AT_ONCE = 16
 WANTED = 4
 """jobs for each replica; where there are more, another one is started"""
 LOOK_S = 0.2
+ASKING, ASKING_LONGEST, ASKING_S = (
+    "RAY_SERVE_QUEUE_LENGTH_RESPONSE_DEADLINE_S",
+    "RAY_SERVE_MAX_QUEUE_LENGTH_RESPONSE_DEADLINE_S",
+    2.0,
+)
+"""for so long a replica is asked how much it has to do: one that makes music on a busy machine
+takes longer than Serve's 0.1 s, and would get nothing while another one gets all
+"""
 LOST = Failure(
     "A worker was lost", "The process that was making this is gone; send the request again.", "busy"
 )
@@ -127,6 +136,8 @@ def leave_cluster() -> None:
 
 
 def _serve() -> Any:
+    os.environ.setdefault(ASKING, str(ASKING_S))
+    os.environ.setdefault(ASKING_LONGEST, str(ASKING_S))
     try:
         from ray import serve
     except ModuleNotFoundError as error:
