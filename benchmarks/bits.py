@@ -1,4 +1,5 @@
-"""A step in 8 and in 4 bits, of musicgen-small's or medium's shape: first ones and late ones.
+"""A step in 8 and in 4 bits, of musicgen-small's or medium's shape: first ones, late ones, and late
+ones whose guidance has ended.
 
 Run: `python benchmarks/bits.py --shape medium` (`--past 1450`, `--items 1 4`). Weights are random
 and never lie in a file in float32, so medium's shape needs 3 GB of memory and 3 GB of the cache.
@@ -69,7 +70,7 @@ class RandomWeights:
 class Turn:
     """One way's session, after `past` steps."""
 
-    def __init__(self, engine: NumbaEngine, items: int, past: int, steps: int):
+    def __init__(self, engine: NumbaEngine, items: int, past: int, steps: int, ended: bool):
         config = engine.config
         text = torch.randn(1, TEXT_LENGTH, config.text_size)
         heard = Conditioning(("text",), text, torch.ones(1, TEXT_LENGTH, dtype=torch.bool))
@@ -78,6 +79,8 @@ class Turn:
         self._tokens = torch.zeros(items, config.num_codebooks, 1, dtype=torch.int64)
         if past:
             self._session.step(self._slots, self._tokens.expand(-1, -1, past))
+        for slot in self._slots if ended else ():
+            self._session.keep(slot, 1)
         self.wall_s: list[float] = []
         self.own_s: list[float] = []
 
@@ -93,12 +96,13 @@ class Turn:
         return wall, own
 
 
-def read_gb(config: LMConfig, precision: str, items: int, past: int) -> float:
+def read_gb(config: LMConfig, precision: str, items: int, past: int, ended: bool) -> float:
     """What a step cannot do without: weights once, and each row's past."""
     d = config.hidden_size
     layers = config.num_layers * (6 * d * d + 2 * d * config.ffn_size)
     heads = config.num_codebooks * config.codebook_size * d  # in 8 bits in either
-    kept = 2 * items * past * config.num_layers * 2 * d
+    rows = items if ended else 2 * items
+    kept = rows * past * config.num_layers * 2 * d
     return (layers * BYTES[precision] + heads + kept) / 1e9
 
 
@@ -120,11 +124,13 @@ def main() -> None:
     weights, reading = RandomWeights(args.shape), machine.ReadTest()
     engines = {name: engine_of(weights, name, args.threads) for name in PRECISIONS}
     print(f"{machine.facts()}; {args.threads} threads\n")
-    print("| precision | items | past | ms a step | of processors | reading alone | × int8 |")
-    print("|---|--:|--:|--:|--:|--:|--:|")
+    print("| precision | items | past | guided | ms a step | of processors | reading alone |"
+          " × int8 |")  # fmt: skip
+    print("|---|--:|--:|---|--:|--:|--:|--:|")
     for items in args.items:
-        for past in (0, args.past):
-            turns = {name: Turn(one, items, past, args.steps) for name, one in engines.items()}
+        for past, ended in ((0, False), (args.past, False), (args.past, True)):
+            told = items, past, args.steps, ended
+            turns = {name: Turn(one, *told) for name, one in engines.items()}
             read = [reading.gb_per_s() for _ in range(5)]
             for _ in range(args.steps):
                 for turn in turns.values():
@@ -133,9 +139,10 @@ def main() -> None:
             base = turns["int8"].median_ms()[0]
             for name, turn in turns.items():
                 wall, own = turn.median_ms()
-                limit = 1e3 * read_gb(weights.config.lm, name, items, past) / median(read)
-                print(f"| {name} | {items} | {past} | {wall:.1f} | {own:.1f} | {limit:.1f} | "
-                      f"{wall / base:.2f} |", flush=True)  # fmt: skip
+                limit = 1e3 * read_gb(weights.config.lm, name, items, past, ended) / median(read)
+                guided = "no longer" if ended else "yes"
+                print(f"| {name} | {items} | {past} | {guided} | {wall:.1f} | {own:.1f} | "
+                      f"{limit:.1f} | {wall / base:.2f} |", flush=True)  # fmt: skip
 
 
 if __name__ == "__main__":
