@@ -38,6 +38,6 @@ FIRST_TAKES = (
     FirstTake("Lo-fi evening", "lo-fi hip hop with electric piano and soft drums", 3),
     FirstTake("80s pop", "80s pop song with synths and punchy drums", 2),
     FirstTake("Epic trailer", "epic orchestral trailer music with big drums", 1),
-    FirstTake("Music box", "a music box lullaby", 2),
-    FirstTake("House party", "upbeat house track, 124 bpm", 4),
+    FirstTake("Music box", "a music box lullaby", 1),
+    FirstTake("House party", "upbeat house track, 124 bpm", 5),
 )
