@@ -67,15 +67,17 @@ def terms_of(until: str | None, tries: int | None, variations: int) -> Terms | N
 def kept_take(
     make: Callable[[Request], Music], request: Request, terms: Terms
 ) -> tuple[MeasuredTake, list[dict[str, Any]]]:
-    """The first take that fulfils all wishes, else the closest; and the facts of all, which are
-    said on the way.
+    """The first take that surely fulfils all wishes, else the closest; and the facts of all, which
+    are said on the way.
     """
     from .studio.retakes import takes_until
 
     kept, tried = None, []
     for take in takes_until(make, request, terms.wishes, terms.tries):
         missed = "".join(f"; not {wish}" for wish in take.missed)
-        typer.echo(f"seed {take.request.seed}: {take.analysis.words()}{missed}", err=True)
+        doubted = "".join(f"; perhaps not {wish}" for wish in take.doubted)
+        measured = f"{take.analysis.words()}{missed}{doubted}"
+        typer.echo(f"seed {take.request.seed}: {measured}", err=True)
         tried.append(take.facts())
         if kept is None or take.distance < kept.distance:
             kept = take

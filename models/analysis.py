@@ -87,6 +87,7 @@ class Analysis:
             "key": key and key.name,
             "mode": key and key.mode,
             "key_confidence": round(key.confidence, 2) if key else 0.0,
+            "mode_confidence": round(key.mode_confidence, 2) if key else 0.0,
             "drums": self.drums,
             "percussion_db": round(self.percussion_db, 1),
             "loudness_lufs": round(self.loudness_lufs, 1),

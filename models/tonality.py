@@ -29,11 +29,14 @@ PROFILES = {
 
 @dataclass(frozen=True)
 class Key:
-    """A tonic (0 is C) and a mode; `confidence`, 0 … 1: by how much no other key would do."""
+    """A tonic (0 is C) and a mode, each confidence 0 … 1."""
 
     tonic: int
     mode: Mode
     confidence: float = 1.0
+    """by how much no other key would do"""
+    mode_confidence: float = 1.0
+    """by how much no key of the other mode would do"""
 
     @property
     def name(self) -> str:
@@ -92,8 +95,10 @@ def key(waveform: Tensor, sample_rate: int) -> Key | None:
     best, second = float(fits[order[0]]), float(fits[order[1]])
     if best < WEAKEST_FIT:
         return None
-    tonic, mode = int(order[0]) % 12, MODES[int(order[0]) // 12]
-    return Key(tonic, mode, min(1.0, (best - second) / RIVAL_FIT))
+    tonic, mode = int(order[0]) % 12, int(order[0]) // 12
+    of_other_mode = float(fits.view(2, 12)[1 - mode].max())
+    sure, of_mode = ((best - fit) / RIVAL_FIT for fit in (second, of_other_mode))
+    return Key(tonic, MODES[mode], min(1.0, sure), min(1.0, of_mode))
 
 
 def pitch_classes(power: Tensor) -> Tensor:

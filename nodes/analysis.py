@@ -100,18 +100,18 @@ class AudioPick:
 
     def pick(self, audio: dict[str, Any], until: str) -> tuple[dict[str, Any], int, str]:
         from ..models.analysis import analyse
-        from ..models.wishes import distance, missed, read_wishes
+        from ..models.wishes import distance, doubted, missed, read_wishes
 
         waveform, rate = wires.checked_audio(audio)
         wishes, progress, found = read_wishes(until), host.Progress(len(waveform)), []
         for item, sound in enumerate(waveform):
             heard = analyse(sound, rate)
-            found.append((heard.words(), missed(wishes, heard)))
+            found.append((heard.words(), missed(wishes, heard), doubted(wishes, heard)))
             progress.update(item + 1)
-        best = min(range(len(found)), key=lambda item: distance(found[item][1]))
+        best = min(range(len(found)), key=lambda item: distance(*found[item][1:]))
         report = "\n".join(
             f"take {item + 1}: {words}" + "".join(f"; not {wish}" for wish in unfulfilled)
-            for item, (words, unfulfilled) in enumerate(found)
+            for item, (words, unfulfilled, _) in enumerate(found)
         )
         host.say(f"{report}\nkept: take {best + 1}")
         return {"waveform": waveform[best : best + 1], "sample_rate": rate}, best + 1, report

@@ -90,6 +90,11 @@ def test_the_key_of_a_cadence_is_found(progression, name):
     assert not found.drums
 
 
+def test_a_mode_is_surer_than_a_key_whose_fifth_would_do_as_well():
+    found = tonality.key(chords(C_MAJOR[:1] + C_MAJOR[-1:]), RATE)
+    assert found.mode_confidence >= found.confidence
+
+
 @pytest.mark.parametrize("steps", [0, 1, 5, 8])
 def test_a_cadence_that_is_moved_has_a_key_that_is_moved(steps):
     moved = [[pitch + steps - 6 for pitch in chord] for chord in D_MINOR]

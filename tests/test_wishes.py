@@ -12,7 +12,7 @@ from musicgraph.models.analysis import Analysis
 from musicgraph.models.refused import Refused
 from musicgraph.models.rhythm import Tempo
 from musicgraph.models.tonality import read_key
-from musicgraph.models.wishes import Range, missed, read_wishes
+from musicgraph.models.wishes import SURE, Range, doubted, missed, read_wishes
 from musicgraph.workflows.request import Request
 
 HEARD = Analysis(
@@ -163,6 +163,29 @@ def test_the_closest_misses_the_fewest_and_those_by_the_least(measured):
     assert found[3].facts()["missed"] == ["drums"]
     found = takes("tempo=120±0 drums", tries=8)
     assert min(found, key=lambda take: take.distance).request.seed == 7
+
+
+@pytest.mark.parametrize("wish", ["key=Dm", "mode=minor"])
+def test_a_key_that_another_would_do_for_is_doubted(wish):
+    def unsure(confidence):
+        key = replace(HEARD.key, confidence=confidence, mode_confidence=confidence)
+        return doubted(read_wishes(f"{wish} drums"), replace(HEARD, key=key))
+
+    assert unsure(SURE) == {} and unsure(0.0) == {wish: 1.0}
+    assert 0 < unsure(SURE / 2)[wish] < unsure(SURE / 4)[wish]
+    assert doubted(read_wishes("key=D mode=major"), HEARD) == {}, "these are missed"
+
+
+def test_takes_that_are_doubted_are_followed_by_others_and_the_surest_is_kept(monkeypatch):
+    def heard(sound, rate):
+        confidence = {0: 0.1, 1: 0.2, 2: 0.15, 3: 0.9}[int(sound.max())]
+        return replace(HEARD, key=replace(HEARD.key, mode_confidence=confidence))
+
+    monkeypatch.setattr(analysis, "analyse", heard)
+    assert len(takes("mode=minor")) == 4 and len(takes("key=Dm")) == 1
+    found = takes("mode=minor", tries=3)
+    assert min(found, key=lambda take: take.distance).request.seed == 1
+    assert found[1].facts()["fulfilled"] and found[1].facts()["doubted"] == ["mode=minor"]
 
 
 def test_the_seed_after_the_last_is_the_first(measured):

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ...models.refused import Refused
-from ...models.wishes import Wish, distance, missed
+from ...models.wishes import Wish, distance, doubted, missed
 
 if TYPE_CHECKING:
     from ...models.analysis import Analysis
@@ -31,17 +31,25 @@ class MeasuredTake:
     analysis: Analysis
     missed: dict[str, float]
     """the wishes that it does not fulfil, by their text, with how far off it is"""
+    doubted: dict[str, float]
+    """those that it fulfils, but not surely, with how unsure that is"""
 
     @property
-    def distance(self) -> tuple[int, float]:
-        """Fewest unfulfilled wishes first, then how far off these are."""
-        return distance(self.missed)
+    def is_it(self) -> bool:
+        """Whether no other is to be made."""
+        return not self.missed and not self.doubted
+
+    @property
+    def distance(self) -> tuple[int, float, float]:
+        """Fewest unfulfilled wishes first, then how far off these are, then how unsure."""
+        return distance(self.missed, self.doubted)
 
     def facts(self) -> dict[str, Any]:
         return {
             "seed": self.request.seed,
             "fulfilled": not self.missed,
             "missed": list(self.missed),
+            "doubted": list(self.doubted),
             "measured": self.analysis.facts(),
         }
 
@@ -59,8 +67,8 @@ def check_tries(tries: int, variations: int) -> None:
 def takes_until(
     make: Callable[[Request], Music], request: Request, wishes: tuple[Wish, ...], tries: int
 ) -> Iterator[MeasuredTake]:
-    """Takes with the request's seed, the next one, and so on, up to one that fulfils all wishes or
-    to the last try.
+    """Takes with the request's seed, the next one, and so on, up to one that surely fulfils all
+    wishes or to the last try.
     """
     from ...models.analysis import analyse
 
@@ -68,7 +76,8 @@ def takes_until(
         asked = replace(request, seed=(request.seed + number - 1) % SEEDS)
         music = make(asked)
         heard = analyse(music.waveform[0], music.sample_rate)
-        take = MeasuredTake(number, asked, music, heard, missed(wishes, heard))
+        verdict = missed(wishes, heard), doubted(wishes, heard)
+        take = MeasuredTake(number, asked, music, heard, *verdict)
         yield take
-        if not take.missed:
+        if take.is_it:
             return
