@@ -53,8 +53,8 @@ def pocket(monkeypatch):
 
 
 def test_what_judges_heard_is_taken_again_as_it_was(pocket, tmp_path):
-    first = judges._listen(pocket, 2, tmp_path / "judges.json")
-    again = judges._listen(pocket, 2, tmp_path / "judges.json")
+    first = judges.heard_pieces(pocket, 2, tmp_path / "judges.json")
+    again = judges.heard_pieces(pocket, 2, tmp_path / "judges.json")
     assert pocket.asked == [320, 320]
     assert [replace(h, sound=replace(h.sound, faults=())) for h in again] == first
 
@@ -62,7 +62,7 @@ def test_what_judges_heard_is_taken_again_as_it_was(pocket, tmp_path):
 @pytest.mark.parametrize("change", ["items", "rate", "codec", "an older file"])
 def test_what_was_heard_otherwise_is_heard_anew(pocket, tmp_path, monkeypatch, change):
     kept, items = tmp_path / "judges.json", 2
-    judges._listen(pocket, items, kept)
+    judges.heard_pieces(pocket, items, kept)
     if change == "items":
         items = 3
     if change == "rate":
@@ -71,8 +71,8 @@ def test_what_was_heard_otherwise_is_heard_anew(pocket, tmp_path, monkeypatch, c
         pocket.model.audio_encoder.weight.data[0, 0] += 1
     if change == "an older file":
         kept.write_text("[]")
-    judges._listen(pocket, items, kept)
-    judges._listen(pocket, items, kept)
+    judges.heard_pieces(pocket, items, kept)
+    judges.heard_pieces(pocket, items, kept)
     assert len(pocket.asked) == 4
 
 
@@ -87,6 +87,7 @@ def test_the_key_judge_hears_thirds_on_any_tonic():
     judge = train_key_judge(pieces[:60], pieces[60:])
     assert judge.accuracy == 1.0
     assert {judge.mode(chromas) for chromas, _, _ in pieces} == {"major", "minor"}
+    assert all(judge.key(chromas) == (tonic, mode) for chromas, tonic, mode in pieces)
 
 
 def test_a_model_of_another_rate_is_refused_before_it_is_loaded(tmp_path):

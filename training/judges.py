@@ -48,17 +48,20 @@ def train_judges(pocket: Pocket, items: int, kept: Path | None = None) -> Judges
     """`items` pieces with a lead for drums, as many solos for the lead's family; a fifth of each
     only to be judged.
     """
-    pieces = _listen(pocket, items, kept)
+    pieces = heard_pieces(pocket, items, kept)
     pairs = {
         "drums": [(p.features, str(p.drums)) for p in pieces[:items]],
         "solo_family": [(p.features, LEADS[p.lead].family) for p in pieces if p.solo],
         "family": [(p.features, LEADS[p.lead].family) for p in pieces],
     }
+    made = {name: _judge(some) for name, some in pairs.items()}
+    return Judges(**made, mode=key_judge_of(pieces), heard=pieces[:items])
+
+
+def key_judge_of(pieces: list[Heard]) -> KeyJudge:
     keyed = [(np.array(p.sound.chromas), p.tonic, p.mode) for p in pieces]
     fifth = len(keyed) // 5
-    mode = train_key_judge(keyed[fifth:], keyed[:fifth])
-    made = {name: _judge(some) for name, some in pairs.items()}
-    return Judges(**made, mode=mode, heard=pieces[:items])
+    return train_key_judge(keyed[fifth:], keyed[:fifth])
 
 
 def _judge(pairs: list[tuple[list[float], str]]) -> measures.Classifier:
@@ -66,7 +69,8 @@ def _judge(pairs: list[tuple[list[float], str]]) -> measures.Classifier:
     return measures.train_classifier(pairs[fifth:], pairs[:fifth])
 
 
-def _listen(pocket: Pocket, items: int, kept: Path | None) -> list[Heard]:
+def heard_pieces(pocket: Pocket, items: int, kept: Path | None = None) -> list[Heard]:
+    """Those that judges are trained on, as `train_judges` says."""
     made_by = {"items": items, "sample_rate": SAMPLE_RATE, "codec": _digest(pocket)}
     if kept and kept.exists():
         found = json.loads(kept.read_text())

@@ -17,6 +17,7 @@ from sklearn.preprocessing import StandardScaler
 from sound_world import TONICS
 
 NOT_OF_KEY = "none"
+MODES = "major", "minor"
 
 
 @dataclass
@@ -28,11 +29,20 @@ class KeyJudge:
 
     def mode(self, chromas: np.ndarray) -> str:
         """[4, 12], as `measures.chromas` has them."""
+        likely = dict(zip(self.model.classes_, self._likely(chromas).sum(0), strict=True))
+        return max(MODES, key=likely.get)
+
+    def key(self, chromas: np.ndarray) -> tuple[str, str]:
+        """One of the sound world's tonics, and the mode that is likeliest on it."""
+        likely, classes = self._likely(chromas), list(self.model.classes_)
+        keys = [(row, mode) for row in range(len(TONICS)) for mode in MODES]
+        row, mode = max(keys, key=lambda key: likely[key[0], classes.index(key[1])])
+        return list(TONICS)[row], mode
+
+    def _likely(self, chromas: np.ndarray) -> np.ndarray:
+        """[tonics, classes]"""
         turned = np.stack([_turned(chromas, tonic) for tonic in TONICS.values()])
-        likely = dict(
-            zip(self.model.classes_, self.model.predict_proba(turned).sum(0), strict=True)
-        )
-        return max(("major", "minor"), key=likely.get)
+        return self.model.predict_proba(turned)
 
 
 def train_key_judge(
