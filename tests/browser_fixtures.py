@@ -68,7 +68,12 @@ class Visitor:
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
         self.page.on("request", self._request)
         self.page.goto(site.address)
+        self.until_whole()
+
+    def until_whole(self):
+        """Until the form that is there at once has made room for the page's own."""
         self.page.wait_for_selector("#mg-prompt textarea")
+        self.page.wait_for_selector("#mg-early", state="detached")
 
     def _console(self, message):
         if message.type == "error":

@@ -1,7 +1,8 @@
 """What others see of the page before it is open: its title, the card of a link that somebody sends,
 its icons, and what a phone needs to install it.
 
-Gradio's own page names itself in these places, so its head is rewritten on the way out.
+Gradio's own page names itself in these places, so its head is rewritten on the way out; and the
+form that is there at once stands at the beginning of its body.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .assets import script_address
+from .early import with_early_form
 from .theme import LOGO
 
 HERE = Path(__file__).parent
@@ -149,6 +151,7 @@ class _Rewriting:
 
     async def _finish(self) -> None:
         page = with_own_head(self._body.decode("utf-8"), self._address())
+        page = with_early_form(page)
         body, headers = page.encode("utf-8"), MutableHeaders(raw=self._start["headers"])
         if "gzip" in Headers(scope=self._scope).get("accept-encoding", ""):
             body = gzip.compress(body, 6)  # a fifth, on a phone's line

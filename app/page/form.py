@@ -148,7 +148,7 @@ class FormBuilder:
     def prompt(self) -> gr.Textbox:
         return self._keep("prompt", gr.Textbox(
             label=LABELS["prompt"], placeholder=PLACEHOLDER, lines=3, max_lines=6,
-            max_length=MAX_PROMPT_CHARACTERS, autofocus=True, elem_id="mg-prompt",
+            max_length=MAX_PROMPT_CHARACTERS, elem_id="mg-prompt",
         ))  # fmt: skip
 
     def duration(self) -> gr.Slider:

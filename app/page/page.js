@@ -113,6 +113,8 @@
       if (wanted.model) say(`The model ${wanted.model} is not here: ${usual.model} is chosen.`);
       delete wanted.model;
     }
+    if (MusicGraph.early?.isTyped) wanted.prompt = MusicGraph.early.box.value;
+    MusicGraph.handOver(wanted.prompt ?? usual.prompt);
     return names.map((name, at) => name in wanted ? wanted[name] : values[at]);
   }
 

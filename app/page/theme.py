@@ -134,7 +134,7 @@ HERE = Path(__file__).parent
 STYLES = [HERE / f"{name}.css" for name in ("style", "takes", "first", "play")]
 SCRIPTS = (
     "page.js", "languages.js", "share.js", "player.js", "doings.js", "takes.js", "first.js",
-    "stage.js", "graph.js",
+    "hand_over.js", "stage.js", "graph.js",
     "play_sound.js", "play_plane.js", "play_midi.js", "play_controls.js", "play.js",
 )  # fmt: skip
 """in this order"""
