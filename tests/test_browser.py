@@ -132,6 +132,35 @@ def test_what_a_graph_needs_is_said_with_the_nodes_name_and_an_upload_cures_it(v
     someone.page.wait_for_selector("#mg-graph-status .mg-note.done")
 
 
+def test_the_form_before_takes_nothing_from_the_drop_on_until_the_new_one_is_there(visit):
+    """Held back: the file on its way here, and then what is told of it."""
+    someone = visit()
+    someone.tab("Graph")
+    body = someone.page.locator("#mg-graph-body")
+    body.get_by_label("Words").first.wait_for()
+    held, file = [], {"name": "x.json", "mimeType": "application/json", "buffer": b"no graph"}
+    someone.page.route("**/upload?*", lambda route: held.append(route))
+    someone.page.set_input_files("#mg-drop input[type=file]", file)
+    someone.page.wait_for_selector("text=Reading it. Its form comes at once.")
+    assert body.evaluate("body => body.inert")
+    someone.until("document.querySelector('#mg-drop .uploading') !== null")
+    held[0].abort()  # it does not arrive: what was there before is still there
+    someone.until("!document.getElementById('mg-graph-body').inert")
+    assert body.get_by_label("Words").first.is_visible()
+    someone.complaints.clear()
+    someone.page.unroute("**/upload?*")
+    someone.page.route("**/queue/join?*", lambda route: held.append(route))
+    someone.page.set_input_files("#mg-drop input[type=file]", file)
+    someone.page.wait_for_selector("#mg-drop .file-preview")
+    assert body.evaluate("body => body.inert")
+    for route in held[1:]:
+        route.continue_()
+    someone.page.unroute("**/queue/join?*")
+    someone.page.wait_for_selector("text=Nothing is loaded")
+    someone.until("!document.getElementById('mg-graph-body').inert")
+    assert body.get_by_label("Words").count() == 0 and body.locator("#mg-run").is_disabled()
+
+
 def test_the_takes_tab_is_ones_own_and_gives_settings_back(visit):
     someone, other = visit(), visit()
     someone.generate("a lonely cello", duration=2)

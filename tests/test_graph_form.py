@@ -7,11 +7,12 @@ import pytest
 from fakes import opened
 
 from musicgraph.app.page.graph import SHIPPED, shipped_workflows
-from musicgraph.app.page.graph_form import Field, overrides, sections
+from musicgraph.app.page.graph_form import Field, for_the_form, overrides, sections
 from musicgraph.app.page.graph_picture import draw_graph
 from musicgraph.app.page.widgets import widget
 from musicgraph.models.refused import Refused
 from musicgraph.workflows.inputs import InputSpec
+from musicgraph.workflows.problems import Problem, WorkflowError
 from musicgraph.workflows.reader import read_document
 from musicgraph.workflows.registry import node_classes
 
@@ -133,3 +134,28 @@ def test_a_whole_number_that_is_none_is_refused_and_not_rounded(tmp_path, value)
     with pytest.raises(Refused, match="seed: got .*, expected a whole number"):
         overrides([field], [value], tmp_path)
     assert widget(field.facts).precision is None
+
+
+def test_a_sound_that_is_not_here_is_asked_of_the_form_and_of_no_folder(tmp_path):
+    nodes = {
+        "1": {"class_type": "LoadAudio", "inputs": {"audio": "a.wav"}},
+        "2": {"class_type": "LoadAudio", "inputs": {"audio": "here.wav"}},
+        "3": {"class_type": "AudioConcat", "inputs": {"audio1": ["1", 0], "audio2": ["2", 0]}},
+    }
+    (tmp_path / "here.wav").write_bytes(b"no sound")
+    found = opened(nodes)
+    fields = [field for one in sections(found.graph, found.specs) for field in one.fields]
+    words = "custom_validation_failed", "the node refuses its inputs", "the folder"
+    error = WorkflowError(
+        [
+            Problem(*words, node="1", title="Load Audio", input="audio"),
+            Problem(*words, node="2", title="Load Audio", input="audio"),
+            Problem(*words, node="3", title="Concat"),
+        ]
+    )
+    said = for_the_form(error, found.graph, fields, tmp_path).problems
+    assert said[0].details == (
+        'cannot open "a.wav": got No such file or directory; choose or record one in the form'
+    )
+    assert [one.details for one in said[1:]] == ["the folder"] * 2
+    assert [one.title for one in said] == ["Load Audio", "Load Audio", "Concat"]

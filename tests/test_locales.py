@@ -20,7 +20,6 @@ spec.loader.exec_module(write)
 SAID_EVERYWHERE = {"cfg", "top_k", "top_p", "bpm"}
 """what the field calls so in every language"""
 FOR_NOBODY = {
-    "name a file that can be read; put the audio file into the input folder",
     "Escape", "Enter", "ArrowRight", "ArrowLeft", "connection lost", "stopped by the user",
     "textarea, input", "input, summary", "(prefers-reduced-motion: reduce)", "rgba(*, *)",
     "rgba(8, 8, 20, .5)", "rgba(255, 255, 255, .28)", "Fill the form", "Take", "no such change",

@@ -104,12 +104,41 @@
     }
   }
 
+  // ------------------------------------------------------------------ its form
+  /** While a file comes, and until its form is there, the one before takes nothing: it would be lost. */
+  function holdForm() {
+    const body = document.getElementById("mg-graph-body");
+    if (!body || body.inert) return;
+    body.inert = true;
+    body.before(element("p", {id: "mg-held", role: "status"}, "Reading it. Its form comes at once."));
+  }
+  function freeForm() {
+    const body = document.getElementById("mg-graph-body");
+    if (body) body.inert = false;
+    document.getElementById("mg-held")?.remove();
+  }
+  MusicGraph.connection.addEventListener("lost", freeForm);
+
+  /** Gradio's field for a file says so while one comes, and names it when it is here. */
+  const comes = () => document.querySelector("#mg-drop .uploading");
+  let wasComing = false;
+  function watchFile() {
+    const isComing = Boolean(comes());
+    if (isComing && !wasComing) holdForm();
+    if (wasComing && !isComing && !document.querySelector("#mg-drop .file-preview")) freeForm();
+    wasComing = isComing;
+  }
+
   new MutationObserver(all => {
+    if (document.getElementById("mg-drop")) watchFile();
     for (const node of all.flatMap(one => [...one.addedNodes])) {
-      for (const [kind, use] of [[".mg-graph", movable], [".mg-grows", hear]]) {
+      for (const [kind, use] of [[".mg-graph", movable], [".mg-grows", hear],
+        [".mg-form-is-there", freeForm]]) {
         const found = node.matches?.(kind) ? [node] : node.querySelectorAll?.(kind) || [];
         found.forEach(one => { if (!one.isKnown) { one.isKnown = true; use(one); } });
       }
     }
   }).observe(document.documentElement, {childList: true, subtree: true});
+
+  Object.assign(MusicGraph, {holdForm});
 })(window.MusicGraph);

@@ -6,20 +6,26 @@ into changes.
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ...models.quoting import shown as quoted
+from ...models.refused import Refused
 from ...workflows.graph import BrokenLink, Graph, Link, Node
 from ...workflows.inputs import InputSpec, WidgetFacts
 from ...workflows.overrides import Override
+from ...workflows.problems import Problem, WorkflowError
 from ...workflows.registry import NodeSpecs
 from ...workflows.request import LOADER
 from ...workflows.widget_values import settled
 from ..studio.sounds import uploaded
 
 LOADER_INPUT = "model"
+CHOOSE = "choose or record one in the form"
 HUMAN = {
     "cfg": "Guidance", "duration": "Length in seconds", "seed": "Seed", "noise_seed": "Seed",
     "text": "Words", "filename_prefix": "File name", "target": "Level", "audio": "Sound",
@@ -130,3 +136,24 @@ def _typed(field: Field, value: Any) -> Any:
     if field.spec.type == "INT" and field.kind in ("whole", "slider"):
         return field.spec.read_exactly(value)
     return value
+
+
+def for_the_form(
+    error: WorkflowError, graph: Graph, fields: Sequence[Field], input_folder: Path
+) -> WorkflowError:
+    """The same problems; where a sound is not here, with the field that takes another one. The
+    node would have it put into a folder, which visitors do not have.
+    """
+    sounds = {(one.node, one.input) for one in fields if one.kind == "audio"}
+    here = {path.name for path in input_folder.iterdir()}
+
+    def said(problem: Problem) -> Problem:
+        if (problem.node, problem.input) not in sounds:
+            return problem
+        name = str(graph[str(problem.node)].inputs.get(str(problem.input)))
+        if name in here:
+            return problem
+        words = Refused(f"cannot open {quoted(name)}", got=os.strerror(errno.ENOENT), remedy=CHOOSE)
+        return replace(problem, details=str(words))
+
+    return WorkflowError(map(said, error.problems))

@@ -9,7 +9,9 @@ themselves.
 from __future__ import annotations
 
 import html
+import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +36,7 @@ from .graph import (
     shipped_workflow,
     shipped_workflows,
 )
-from .graph_form import Field, overrides, sections
+from .graph_form import Field, for_the_form, overrides, sections
 from .graph_picture import draw_graph
 from .model_menu import model_choices
 from .runs import Runs
@@ -47,11 +49,21 @@ IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp"}
 VIDEO_SUFFIXES = {".mp4", ".webm"}
 DROPPABLE = [".json", *BY_SUFFIX, ".png"]
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-FOLDER = "name a file that can be read; put the audio file into the input folder"
-FORM = "choose or record one in the form"
-"""what is said in its place: visitors have a field for each sound, and no folder"""
+HOLD = "() => MusicGraph.holdForm()"
+"""the form of what was loaded before can no longer be filled in (`graph.js`) …"""
+FORM_IS_THERE = '<i class="mg-form-is-there"></i>'
+"""… until this stands on the page, whatever could be read"""
 MAX_NAMED = 5
 """unknown nodes; of more, their number is said"""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What the form is of; each time that something is loaded it is another one."""
+
+    document: dict[str, Any] | None = field(hash=False)
+    """None: of a file that could not be read"""
+    number: str = field(default_factory=lambda: secrets.token_hex(8))
 
 
 def as_state(workflow: Workflow) -> dict[str, Any]:
@@ -90,8 +102,8 @@ def build_graph(
     classes, shipped = node_classes(), shipped_workflows()
     title, name = shipped[0]
     first = shipped_workflow(name, settings, classes)
-    document, made = gr.State(as_state(first)), gr.State(())
-    shown = gr.State(None)  # the document whose form there is: none until the tab is opened
+    begun, made = gr.State(Shown(as_state(first))), gr.State(())
+    shown = gr.State(None)  # what the form is of: nothing until the tab is opened
     with gr.Row(elem_id="mg-choose"):
         chosen = gr.Dropdown(shipped, value=name, label="A workflow that comes along",
                              filterable=False)  # fmt: skip
@@ -126,10 +138,13 @@ def build_graph(
             found = read()
             said = loaded_line(title, whose, found, classes)
             drawn = draw_graph(found.graph, classes)
-            return [as_state(found), said, drawn, "", (), gr.update(interactive=True), ready]
+            return [
+                Shown(as_state(found)), said, drawn, "", (), gr.update(interactive=True), ready
+            ]  # fmt: skip
         except Exception as error:  # also what nobody foresaw: see failure_of
             trouble = explain(error, "This cannot be read")
-            return [None, _nothing(title), "", trouble, (), gr.update(interactive=False), ""]
+            cannot = gr.update(interactive=False)
+            return [Shown(None), _nothing(title), "", trouble, (), cannot, ""]
 
     def choose(name: str) -> list[Any]:
         titles = {file: title for title, file in shipped}
@@ -140,9 +155,9 @@ def build_graph(
         read = lambda: opened(read_upload(path), classes)  # noqa: E731
         return [*load(quoted(Path(path).name), "yours", read), None]
 
-    tab.select(lambda found: found, document, shown, **QUIET)
-    document.change(lambda found: found, document, shown, **QUIET)
-    shows = [document, line, picture, trouble, made, run, status]
+    tab.select(lambda now, first: now or first, [shown, begun], shown, **QUIET)
+    shows = [shown, line, picture, trouble, made, run, status]
+    gr.on([chosen.input, dropped.upload], None, None, None, js=HOLD, **QUIET)
     chosen.input(choose, chosen, [*shows, dropped], **QUIET)
     dropped.upload(drop, dropped, [*shows, chosen], **QUIET)
 
@@ -153,9 +168,12 @@ def build_graph(
     with form:
 
         @gr.render(inputs=[shown], triggers=[shown.change], show_progress="hidden")
-        def build_form(found: dict[str, Any] | None) -> None:
-            if found is not None:
-                graph = _OneGraph(Document(**found), visitors, shelf, settings, runs)
+        def build_form(now: Shown | None) -> None:
+            if now is None:
+                return
+            gr.HTML(FORM_IS_THERE)
+            if now.document is not None:
+                graph = _OneGraph(Document(**now.document), visitors, shelf, settings, runs)
                 graph.lay_out(run, [status, picture, heard, made, run, stop])
 
 
@@ -198,9 +216,9 @@ class _OneGraph:
         yield [note("Starting", busy=True), skip, hears, (), cannot, can]
         marks: Mapping[str, str] = {}
         found = opened(self._document, self._classes)
-        graph = found.graph
+        graph, folder = found.graph, self._shelf.folder(visitor, "input")
         try:
-            changes = overrides(self._fields, values, self._shelf.folder(visitor, "input"))
+            changes = overrides(self._fields, values, folder)
             filled = with_overrides(found, changes)
             graph, library = filled.graph, self._shelf.takes_of(browser.of(request))
             results: tuple[Made, ...] = ()
@@ -213,7 +231,9 @@ class _OneGraph:
                 yield [step.status, drawn, skip, results if fresh else skip, skip, skip]
         except Exception as error:  # also what nobody foresaw: see failure_of
             drawn = draw_graph(graph, self._classes, {**marks, **_broken(error)})
-            yield [explain(error).replace(FOLDER, FORM), drawn, skip, skip, skip, skip]
+            if isinstance(error, WorkflowError):
+                error = for_the_form(error, graph, self._fields, folder)
+            yield [explain(error), drawn, skip, skip, skip, skip]
         finally:
             live.close()
         yield [skip, skip, "", skip, can, cannot]
