@@ -21,38 +21,61 @@
   async function ask(path, body) {
     const how = body === undefined ? {} : {
       method: "POST", body: JSON.stringify(body), headers: {"content-type": "application/json"}};
-    let answer, response;
-    try {
-      response = await fetch(address(path), {...how, signal: AbortSignal.timeout(PATIENCE_MS)});
-      answer = await response.json();
-    } catch (error) {
-      lose();
+    const {answer, isRefused, away} = await reach(path, how);
+    if (away) {
+      lose(away);
       throw Object.assign(new Error("connection lost"), {isLost: true});
     }
-    if (!response.ok) throw new Error(answer.trouble || "That did not work.");
+    if (isRefused) throw new Error(answer.trouble || "That did not work.");
     return answer;
+  }
+  async function reach(path, how = {}) {
+    try {
+      const response = await fetch(address(path),
+        {...how, redirect: "manual", signal: AbortSignal.timeout(PATIENCE_MS)});
+      const away = await awayBy(response);
+      return away ? {away} : {answer: await response.json(), isRefused: !response.ok};
+    } catch (error) {
+      return {away: "lost"};
+    }
   }
 
   // ------------------------------------------------------------------ the watch over it
   const connection = new EventTarget();
+  const AWAY = {
+    lost: "Connection lost, trying again …",
+    asleep: "This Space was asleep and is waking up. The page waits, and then goes on by itself.",
+    building: "This Space is being built. The page waits, and then goes on by itself.",
+    paused: "This Space is paused; whoever owns it can start it again. The page waits for that.",
+  };
   let isLost = false;
 
-  async function lose() {
+  /** Why somebody else answers in the server's place: a Space that is not there has its host's page;
+      "" for the server itself, which answers this script with JSON and sends it nowhere. */
+  async function awayBy(response) {
+    if (response.type === "opaqueredirect") return "asleep";
+    if (response.headers.get("content-type")?.includes("json")) return "";
+    const text = await response.text();
+    if (!/hugging ?face|\bspace\b/i.test(text)) return "lost";
+    return /\bpaused\b/i.test(text) ? "paused" : /\bbuilding\b/i.test(text) ? "building" : "asleep";
+  }
+
+  async function lose(away) {
     if (isLost) return;
     isLost = true;
-    say("Connection lost, trying again …", {stays: true});
-    connection.dispatchEvent(new Event("lost"));
-    while (isLost) {
+    say(AWAY[away], {stays: true});
+    connection.dispatchEvent(new CustomEvent("lost", {detail: away}));
+    for (let before = away; isLost; before = away) {
       await pause(RETRY_MS);
-      try {
-        const response = await fetch(address("runs"), {signal: AbortSignal.timeout(PATIENCE_MS)});
-        if (response.ok) isLost = false;
-      } catch (error) { /* not yet */ }
+      const now = await reach("runs");
+      isLost = Boolean(now.away || now.isRefused);
+      away = now.away || before;
+      if (away !== before) say(AWAY[away], {stays: true});
     }
     say("Connected again.");
     connection.dispatchEvent(new Event("back"));
   }
-  addEventListener("offline", lose);
+  addEventListener("offline", () => lose("lost"));
 
   // ------------------------------------------------------------------ short words
   let hiding = 0;
@@ -145,7 +168,7 @@
   const seedFor = (random, seed) => random ? -1 : isRandom(seed) ? Math.max(0, lastSeed(0)) : seed;
 
   Object.assign(MusicGraph, {
-    address, ask, connection, lose, say, element, whenThere, pause, usual: () => usual,
+    address, ask, connection, AWAY, lose, say, element, whenThere, pause, usual: () => usual,
     restored, remember, fill, filled, filledFrom, afterFilling, keepSeed, lastSeed, isRandom, seedFor,
     isLost: () => isLost,
   });

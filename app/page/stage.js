@@ -84,10 +84,11 @@
     showButtons();
     ask("runs").catch(() => {});
   }
-  connection.addEventListener("lost", () => {
+  connection.addEventListener("lost", ({detail}) => {
     if (isPressed) { clearTimeout(arrival); neverArrived(); }
-    if (run) show(note("Connection lost, trying again", "If the server is still there, "
-      + "what is being made goes on."));
+    if (run) show(detail !== "lost" ? note("The server is away", MusicGraph.AWAY[detail])
+      : note("Connection lost, trying again", "If the server is still there, "
+        + "what is being made goes on."));
     showButtons();
   });
   connection.addEventListener("back", () => {
