@@ -143,7 +143,7 @@ def test_a_sound_that_is_not_here_is_asked_of_the_form_and_of_no_folder(tmp_path
         "3": {"class_type": "AudioConcat", "inputs": {"audio1": ["1", 0], "audio2": ["2", 0]}},
     }
     (tmp_path / "here.wav").write_bytes(b"no sound")
-    found = opened(nodes)
+    found = opened(nodes, CLASSES)
     fields = [field for one in sections(found.graph, found.specs) for field in one.fields]
     words = "custom_validation_failed", "the node refuses its inputs", "the folder"
     error = WorkflowError(

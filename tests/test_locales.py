@@ -22,6 +22,7 @@ SAID_EVERYWHERE = {"cfg", "top_k", "top_p", "bpm"}
 FOR_NOBODY = {
     "Escape", "Enter", "ArrowRight", "ArrowLeft", "connection lost", "stopped by the user",
     "textarea, input", "input, summary", "(prefers-reduced-motion: reduce)", "rgba(*, *)",
+    "(prefers-color-scheme: dark)", "header p, .tabs span, .box span, button",
     "rgba(8, 8, 20, .5)", "rgba(255, 255, 255, .28)", "Fill the form", "Take", "no such change",
     "too long a body", "what is not JSON", "the server", "browser *", "run *", "take *", "first *",
 }  # fmt: skip
