@@ -27,7 +27,7 @@ def open_page(browser, address: str, size: dict, scheme: str) -> Page:
 
 def make(page: Page, idea: str) -> None:
     page.get_by_role("button", name="Ideas").click()
-    page.get_by_role("button", name=idea).click()
+    page.locator("#mg-chips").get_by_text(idea).click()
     page.click("#mg-generate")
     page.wait_for_selector("#mg-status .mg-note.done", timeout=300_000)
     page.wait_for_timeout(1500)
@@ -41,7 +41,7 @@ def main(address: str) -> None:
             executable_path=program, args=["--headless", "--no-sandbox", "--disable-gpu"]
         )
         page = open_page(browser, address, DESK, "light")
-        make(page, "lo-fi beat")
+        make(page, "lo-fi hip hop")
         page.screenshot(path=FOLDER / "create.png")
         page = open_page(browser, address, DESK, "dark")
         page.get_by_role("tab", name="Graph").click()
