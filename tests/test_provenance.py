@@ -61,6 +61,7 @@ def batch(**changes):
         "3": node(
             "MusicGenSampler", model=["1", 0], positive=["2", 0], duration=0.2, seed=SEED,
             cfg=3.0, temperature=1.0, top_k=50, top_p=0.0, variations=2, automation="", overlap=0.0,
+            guidance_until=600.0,
         ),
         "4": node("EnCodecDecode", codec=["1", 2], tokens=["3", 0]),
         "5": node("AudioLoudness", audio=["4", 0], method="peak", target=-3.0, ceiling=-1.0),
