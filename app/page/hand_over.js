@@ -12,7 +12,7 @@
     const {early} = MusicGraph;
     if (!early) return;
     const until = performance.now() + PATIENCE_MS;
-    while (early.isComposing || (box()?.value !== prompt && performance.now() < until)) await frame();
+    while (early.isComposing || !box() || (box().value !== prompt && performance.now() < until)) await frame();
     const typed = early.box, hadFocus = document.activeElement === typed;
     if (early.isTyped && box().value !== typed.value) MusicGraph.write(typed.value);
     const {selectionStart, selectionEnd} = typed;
