@@ -10,6 +10,13 @@ pytestmark = pytest.mark.browser
 pytest_plugins = ["browser_fixtures"]
 EARLY = "#mg-early textarea"
 LAST_FILES = "**/assets/Blocks-*.js"
+LATER = """(find => {
+  Document.prototype.querySelector = function (wanted) {
+    const hides = wanted === "#mg-prompt textarea" && !window.formIsThere;
+    return hides ? null : find.call(this, wanted);
+  };
+})(Document.prototype.querySelector)"""
+"""a form that comes when somebody says so"""
 
 
 @pytest.fixture
@@ -50,6 +57,19 @@ def test_words_and_cursor_are_where_they_were_when_the_page_is_whole(slow, size)
     someone.page.keyboard.type("very ")  # where the cursor was
     assert someone.page.input_value("#mg-prompt textarea") == "a very calm piano"
     assert someone.status() == "" and not someone.page.query_selector("gradio-app[inert]")
+
+
+def test_words_wait_for_a_form_that_comes_later_than_anybody_thought(visit):
+    someone = visit()
+    someone.page.add_init_script(LATER)
+    someone.page.reload(wait_until="commit")
+    someone.page.fill(EARLY, "calm piano")
+    someone.until("Boolean(window.MusicGraph?.handOver)")
+    someone.page.wait_for_timeout(4000)  # more than it waits for what was kept
+    assert someone.page.input_value(EARLY) == "calm piano"
+    someone.page.evaluate("window.formIsThere = true")
+    someone.until_whole()
+    assert someone.page.input_value("#mg-prompt textarea") == "calm piano"
 
 
 @pytest.mark.parametrize("by", ["click", "Enter"])
