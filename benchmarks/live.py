@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import os
 import random
 import resource
 import statistics
@@ -26,13 +27,14 @@ import time
 from dataclasses import replace
 from typing import Any
 
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the product's front doors do
+
 import torch
 
 from musicgraph.app.studio.music import make_music, music_job
 from musicgraph.app.studio.performance import Performance, loaded_model
 from musicgraph.app.studio.said import Said
 from musicgraph.app.studio.stage import LivePlace, Stage
-from musicgraph.models.engines.processors import prepare_threads
 from musicgraph.workflows.executor import Runner
 from musicgraph.workflows.request import Request
 
@@ -336,5 +338,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    prepare_threads()
     main()

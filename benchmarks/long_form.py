@@ -11,9 +11,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import time
 from collections.abc import Iterator
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the product's front doors do
 
 import torch
 from machine import peak_bytes
@@ -23,7 +26,6 @@ from musicgraph.app.studio.performance import LoadedModel, loaded_model
 from musicgraph.models.compose.composition import in_blocks, stream
 from musicgraph.models.config import Generation
 from musicgraph.models.encodec import CodecStream
-from musicgraph.models.engines.processors import prepare_threads
 from musicgraph.workflows.executor import Runner
 from musicgraph.workflows.request import Request
 
@@ -107,5 +109,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    prepare_threads()
     main()

@@ -11,9 +11,12 @@ is likelier) under the text that finds it likelier and under the other.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from typing import Any
 from unittest import mock
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the product's front doors do
 
 import torch
 from torch import Tensor

@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the product's front doors do
+
 import numpy as np
 
 from musicgraph.app.studio.music import Music, make_music

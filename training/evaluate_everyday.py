@@ -9,8 +9,11 @@ analysis and know nothing of any training.
 
 import argparse
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the product's front doors do
 
 import measures
 import numpy as np

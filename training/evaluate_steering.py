@@ -13,10 +13,13 @@ than it plays. Judges are trained on rendered pieces after the codec, of the sam
 import argparse
 import itertools
 import json
+import os
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the product's front doors do
 
 import measures
 import numpy as np
