@@ -1,5 +1,6 @@
 """One engine for compositions of several threads: each has the tokens that it has by itself."""
 
+import sys
 import threading
 import time
 from dataclasses import replace
@@ -265,7 +266,32 @@ def test_a_turn_that_nobody_passes_on_is_taken_once():
         python.take()
         python.pass_on()
     assert time.monotonic() - began < 50 * turns.MOST_WAITED_S
-    assert not python._turn.locked()
+    assert python.whose == 0
+
+
+def test_turns_that_are_taken_while_they_are_passed_on_harm_nobody(monkeypatch):
+    """Threads that wait hardly at all, on an interpreter that changes its mind all the time."""
+    monkeypatch.setattr(turns, "MOST_WAITED_S", 1e-6)
+    python, took = turns.Python(), []
+
+    def take_and_pass_on():
+        for _ in range(300):
+            python.take()
+            python.pass_on()
+        took.append(True)
+
+    interval_s = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=take_and_pass_on) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(SOON)
+    finally:
+        sys.setswitchinterval(interval_s)
+    assert len(took) == 8
+    assert python.whose == 0
 
 
 def test_who_decodes_lets_others_draw():
@@ -273,7 +299,7 @@ def test_who_decodes_lets_others_draw():
 
     def take_and_pass_on():
         turns.PYTHON.take()
-        others.append(turns.PYTHON._whose == threading.get_ident())
+        others.append(turns.PYTHON.whose == threading.get_ident())
         turns.PYTHON.pass_on()
 
     turns.PYTHON.take()
@@ -282,4 +308,4 @@ def test_who_decodes_lets_others_draw():
         other.start()
         other.join(SOON)
     assert others == [True]
-    assert not turns.PYTHON._turn.locked()
+    assert turns.PYTHON.whose == 0

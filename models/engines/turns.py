@@ -19,23 +19,25 @@ class Python:
     """
 
     def __init__(self) -> None:
-        self._turn = threading.Lock()
-        self._whose = 0
+        self._passed_on = threading.Condition(threading.Lock())
+        self.whose = 0
+        """a thread's number; 0 while it is nobody's turn"""
 
     def take(self) -> None:
         """Again within a turn changes nothing."""
-        me, holder = threading.get_ident(), self._whose
-        if holder == me:
-            return
-        while not self._turn.acquire(timeout=MOST_WAITED_S) and self._whose != holder:
-            holder = self._whose
-        self._whose = me
+        me = threading.get_ident()
+        with self._passed_on:
+            while (holder := self.whose) not in (0, me):
+                if not self._passed_on.wait(MOST_WAITED_S) and self.whose == holder:
+                    break
+            self.whose = me
 
     def pass_on(self) -> None:
         """Whoever has no turn has nothing to pass on."""
-        if self._whose == threading.get_ident():
-            self._whose = 0
-            self._turn.release()
+        with self._passed_on:
+            if self.whose == threading.get_ident():
+                self.whose = 0
+                self._passed_on.notify()
 
 
 class Cores:
