@@ -108,7 +108,7 @@ def logit_sums(logits: Tensor) -> Tensor:
 
 def keep_top_k(probabilities: Tensor, k: int) -> Tensor:
     """Zeroes all but exactly the k largest of the last dimension; among equals, `topk` decides."""
-    values, places = probabilities.topk(k, dim=-1)
+    values, places = probabilities.topk(k, dim=-1, sorted=False)
     return torch.zeros_like(probabilities).scatter_(-1, places, values)
 
 
