@@ -29,10 +29,18 @@ from .numba_sizes import INT4_GROUP, LANES
 
 BLOCK = 128
 """vectors of all rows of a piece that are multiplied with a tile before the next ones: 8 KB"""
+MANY_ROWS = 8
 INT4_BYTES = LANES * INT4_GROUP // 2
 """of a group of a tile, without its scales"""
 
 # ---------------------------------------------------------------- products
+
+
+def _ask_for(code: Code, here, rows: int) -> None:
+    """What comes behind this line of weights. Many rows keep the processor busy for as long as
+    memory takes, and their inputs need the first cache.
+    """
+    code.prefetch(code.after(here, AHEAD if rows < MANY_ROWS else 2 * AHEAD), rows < MANY_ROWS)
 
 
 def _int8_tile(rows: int):
@@ -54,7 +62,7 @@ def _int8_tile(rows: int):
             with cgutils.for_range(builder, quads) as quad:
                 k = builder.add(first, quad.index)
                 here, there = code.at(tile, k, 4 * LANES), code.at(x, k, 4)
-                code.prefetch(code.after(here, AHEAD))
+                _ask_for(code, here, rows)
                 weights = code.load(here, INTS)
                 for r in range(rows):
                     heard = code.load(code.line(there, x_step, r), I32)
@@ -99,7 +107,7 @@ def _int4_tile(rows: int):
             )
             for line in range(0, INT4_GROUP, 8):
                 both = code.load(code.after(here, line * LANES // 2), INTS)
-                code.prefetch(code.after(here, line * LANES // 2 + AHEAD))
+                _ask_for(code, code.after(here, line * LANES // 2), rows)
                 halves = builder.and_(builder.shl(both, four), high), builder.and_(both, high)
                 for half, weights in enumerate(halves):
                     for r in range(rows):
