@@ -199,9 +199,9 @@ class NumbaSession:
             self._sinusoids = sinusoids(steps, self._engine.config.hidden_size)
         kind = np.float32 if self._engine.precision == "fp32" else np.int8
         slot = self._slots.admit(len(heard))
-        for row in self._slots.rows(slot):
-            self._pasts[row] = RowKV(self._engine.config, steps, kind)
         try:
+            for row in self._slots.rows(slot):
+                self._pasts[row] = RowKV(self._engine.config, steps, kind)
             self.listen(slot, heard)
             for piece in () if prefix is None else prefix.split(PREFIX_STEPS, dim=1):
                 plan = self._plan((slot,))

@@ -5,15 +5,22 @@ asked for at the same time is one step, which reads the weights once for all; wh
 computes it. A slot joins with its first step and is gone with its last: nobody is waited for who
 has something else to do, such as decoding.
 
+A composition that nobody has any more is ended wherever the garbage collector finds it: in any
+thread, in the midst of anything, whatever locks are held. So who leaves waits for nobody, and takes
+nothing twice: what cannot be cleared up at once is left to whoever is at work.
+
 Only for an engine whose rows are the same alone and in company (`Engine.reads_exactly`).
 """
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -61,9 +68,12 @@ class SharedEngine:
         self.device, self.precision = engine.device, engine.precision
         self.reads_exactly = engine.reads_exactly
         self._own: Session = engine.open()
-        # both may be taken twice: a composition that nobody has any more leaves where it is found
-        self._at_work = threading.RLock()  # held by who uses the session
-        self._meeting = threading.RLock()  # guards all that follows
+        self._lock = threading.Lock()  # held by who uses the session
+        self._left: deque[Callable[[], None]] = deque()
+        """what is to be done with the session as soon as nobody uses it"""
+        self._coming: set[Admitting] = set()
+        """known here, lest the collector end them by itself"""
+        self._meeting = threading.Lock()  # guards all that follows
         self._waiting: list[_Wish] = []
         self._expected: set[SharedSession] = set()
         """who was in the last step and has not come again"""
@@ -75,6 +85,44 @@ class SharedEngine:
         return SharedSession(self)
 
     # ------------------------------------------------------------ for its sessions
+
+    @contextlib.contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Held by who uses the session."""
+        try:
+            with self._lock:
+                yield
+        finally:
+            self._clear_up()
+
+    def admitting(self, heard: Heard, max_steps: int) -> Admitting:
+        """The others go on between two pieces of a prefix."""
+        coming = self._own.admitting(heard, max_steps)
+        self._coming.add(coming)
+        try:
+            while True:
+                with self.at_work():
+                    next(coming)
+                yield
+        except StopIteration as end:
+            return end.value
+        finally:
+            self.leave_to_do(coming.close)
+            self._coming.discard(coming)
+
+    def leave_to_do(self, what: Callable[[], None]) -> None:
+        """At once or, while somebody is at work, by them."""
+        self._left.append(what)
+        self._clear_up()
+
+    def _clear_up(self) -> None:
+        """Whoever finds the lock taken needs not wait: it is looked here again when it is free."""
+        while self._left and self._lock.acquire(blocking=False):
+            try:
+                while self._left:
+                    self._left.popleft()()
+            finally:
+                self._lock.release()
 
     def step(self, wish: _Wish) -> Tensor:
         """Its logits, computed by this thread for all who wait, or by another."""
@@ -93,7 +141,7 @@ class SharedEngine:
 
     def _turn_of(self, wish: _Wish) -> list[_Wish] | None:
         """Waits; then what this thread is to compute, or None when its own wish is done."""
-        with self._meeting:
+        with self._meeting, self._withdrawn_if_stopped(wish):
             while not wish.is_done:
                 patience_s = self._patience_s()
                 if not self._is_stepping and patience_s <= 0:
@@ -102,6 +150,16 @@ class SharedEngine:
                 is_first = not self._is_stepping and self._waiting[0] is wish
                 wish.session.called.wait(patience_s if is_first else None)
         return None
+
+    @contextlib.contextmanager
+    def _withdrawn_if_stopped(self, wish: _Wish) -> Iterator[None]:
+        """Ctrl-C ends any waiting: the others must not be left waiting for who was first."""
+        try:
+            yield
+        except BaseException:
+            self._waiting = [one for one in self._waiting if one is not wish]
+            self._call_first()
+            raise
 
     def _patience_s(self) -> float:
         """For how long the others are still waited for, who may be decoding."""
@@ -127,30 +185,39 @@ class SharedEngine:
             self._step_s = self._latest_s - began
             self._expected = {wish.session for wish in wishes if wish.session.has_slots}
             self._expected -= {wish.session for wish in self._waiting}
-            for wish in (*wishes, *self._waiting[:1]):
+            for wish in wishes:
                 wish.session.called.notify()
+            self._call_first()
 
     def _step_together(self, wishes: Sequence[_Wish]) -> None:
         slots = [slot for wish in wishes for slot in wish.slots]
-        with self._at_work:
+        with self.at_work():
             logits = self._own.step(slots, torch.cat([wish.tokens for wish in wishes]))
         rows = [wish.session.rows_of(wish.slots) for wish in wishes]
         for wish, own in zip(wishes, logits.split(rows), strict=True):
             wish.logits = own
 
-    def _forget(self, session: SharedSession) -> None:
-        """Nobody waits for it any longer."""
-        with self._meeting:
-            self._expected.discard(session)
-            for wish in self._waiting[:1]:
-                wish.session.called.notify()
+    def forget(self, session: SharedSession) -> None:
+        """Nobody waits for it any longer; where others meet just now, they find out a moment
+        later.
+        """
+        if self._meeting.acquire(blocking=False):
+            try:
+                self._expected.discard(session)
+                self._call_first()
+            finally:
+                self._meeting.release()
+
+    def _call_first(self) -> None:
+        for wish in self._waiting[:1]:
+            wish.session.called.notify()
 
 
 class SharedSession:
     """What one composition has of the engine; used by one thread at a time."""
 
     def __init__(self, engine: SharedEngine):
-        self._engine, self._own, self._at_work = engine, engine._own, engine._at_work
+        self._engine, self._own, self._at_work = engine, engine._own, engine.at_work
         self._rows: dict[int, int] = {}  # by slot
         self.thread = 0
         """that asked for its last step"""
@@ -168,36 +235,25 @@ class SharedSession:
         return drained(self.admitting(heard, max_steps))
 
     def admitting(self, heard: Heard, max_steps: int) -> Admitting:
-        """The others go on between two pieces of a prefix."""
-        admitting = self._own.admitting(heard, max_steps)
-        try:
-            while True:
-                with self._at_work:
-                    next(admitting)
-                yield
-        except StopIteration as end:
-            self._rows[end.value] = len(heard)
-            return end.value
-        finally:
-            with self._at_work:
-                admitting.close()
+        slot = yield from self._engine.admitting(heard, max_steps)
+        self._rows[slot] = len(heard)
+        return slot
 
     def listen(self, slot: int, heard: Heard) -> None:
-        with self._at_work:
+        with self._at_work():
             self._own.listen(slot, heard)
 
     def keep(self, slot: int, count: int) -> None:
         self._rows[slot] = count
-        with self._at_work:
+        with self._at_work():
             self._own.keep(slot, count)
 
     def leave(self, slot: int) -> None:
         del self._rows[slot]
-        with self._at_work:
-            self._own.leave(slot)
+        self._engine.leave_to_do(partial(self._own.leave, slot))
         if not self._rows:
             PYTHON.pass_on()
-            self._engine._forget(self)
+            self._engine.forget(self)
 
     def step(self, slots: Sequence[int], tokens: Tensor) -> Tensor:
         return self._engine.step(_Wish(self, slots, tokens))

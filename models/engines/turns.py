@@ -19,7 +19,8 @@ class Python:
     """
 
     def __init__(self) -> None:
-        self._passed_on = threading.Condition(threading.Lock())
+        # may be taken twice: a composition that nobody has any more passes on where it is found
+        self._passed_on = threading.Condition(threading.RLock())
         self.whose = 0
         """a thread's number; 0 while it is nobody's turn"""
 
