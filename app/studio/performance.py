@@ -151,6 +151,7 @@ class Performance:
         self._sound = CodecStream(loaded.codec, config.channels)
         self._past: list[tuple[Words, Sampling]] = []
         self._end = frames
+        self._is_closed = False
         self._fade_frames = 0
         self._fading: tuple[int, Tensor] | None = None
         """its first sample, and what each from there on is multiplied by"""
@@ -177,8 +178,10 @@ class Performance:
         return min(longest, *changes[MAX_CHANGES : MAX_CHANGES + 1], longest)
 
     def close(self) -> None:
-        """Ends it where it is, for others to have its room. Nothing may be playing it."""
-        self._under_way.close()
+        """Ends it where it is, for others to have its room: it is not played any more."""
+        with self._playing, self._lock:
+            self._is_closed = True
+            self._under_way.close()
 
     # ------------------------------------------------------------ playing
 
@@ -336,8 +339,11 @@ class Performance:
     # ------------------------------------------------------------ going back
 
     def mark(self) -> Mark:
-        """Where it stands. Raises Refused before the first frame."""
+        """Where it stands. Raises Refused before the first frame, and behind the last."""
         with self._saying, self._playing, self._lock:
+            if self.is_over:
+                expected, remedy = "a moment of it", "set marks while it plays"
+                raise Refused("this mark", got="the music's end", expected=expected, remedy=remedy)
             return Mark(
                 self._composition.state(), self._sound.copied(), self._words, self._sampling,
                 tuple(self._past), self.frames, self.samples,
@@ -360,7 +366,11 @@ class Performance:
             with torch.inference_mode():
                 first = next(piece for piece in pieces if piece.shape[2])
             with self._playing, self._lock:
-                self._check_is_endless()
+                try:
+                    self._check_is_endless()
+                except Refused:
+                    pieces.close()
+                    raise
                 self._under_way.close()
                 self._composition, self._under_way = composition, pieces
                 self._pieces = chain([first], pieces)
@@ -370,6 +380,11 @@ class Performance:
                 self.frames, self.samples = mark.frames, mark.samples
 
     def _check_is_endless(self) -> None:
+        if self._is_closed:
+            expected, remedy = "one under way", "begin anew"
+            raise Refused(
+                "the performance", got="one that is over", expected=expected, remedy=remedy
+            )
         if self._fading is not None:
             expected = "one that goes on"
             raise Refused("the performance", got="one that was told to end", expected=expected)

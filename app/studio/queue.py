@@ -197,10 +197,10 @@ class JobQueue:
             running, threads = list(self._running), list(self._threads)
             callbacks, self._at_close = self._at_close, []
             self._changed.notify_all()
-        for callback in callbacks:
-            callback()
         for handle in (*left, *running):
             handle._send_home()
+        for callback in callbacks:
+            callback()
         return _ended(threads, timeout_s)
 
     # -------------------------------------------------------- the lines, all with the lock held
@@ -276,15 +276,23 @@ class JobQueue:
         thread.start()
 
     def _serve(self) -> None:
-        while (handle := self._take()) is not None:
-            started = time.monotonic()
-            handle._run(self.worker)
-            with self._changed:
-                self._running.remove(handle)
-                self._free_threads += 1
-                self._idle_since = time.monotonic()
-                self._usual_s += (self._idle_since - started - self._usual_s) / 4
-                self._changed.notify_all()
+        while self._serve_next():  # who waits for the next has nothing of the last one
+            pass
+
+    def _serve_next(self) -> bool:
+        """Whether there was one."""
+        handle = self._take()
+        if handle is None:
+            return False
+        started = time.monotonic()
+        handle._run(self.worker)
+        with self._changed:
+            self._running.remove(handle)
+            self._free_threads += 1
+            self._idle_since = time.monotonic()
+            self._usual_s += (self._idle_since - started - self._usual_s) / 4
+            self._changed.notify_all()
+        return True
 
     def _take(self) -> JobHandle[Any] | None:
         """Waits for the next to run; None when the queue is closed.
@@ -319,6 +327,8 @@ class JobQueue:
         try:
             log.info("idle for %g s: the model is unloaded", self.idle_unload_s)
             self.worker.forget()
+        except Exception:  # such as a GPU's, after an error: whoever comes is served all the same
+            log.exception("the model could not be unloaded")
         finally:
             self._changed.acquire()
 

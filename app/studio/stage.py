@@ -253,11 +253,10 @@ class Stage:
         """Ends all performances, and the threads."""
         with self._changed:
             self._closed = True
-            left, self._on, threads = self._on, [], self._threads
             self._changed.notify_all()
+            left, threads = list(self._on), self._threads
         for place in left:
-            self._worker.give_back()
-            self._tell_end(place, {"event": "closed"})
+            self._remove(place)
         until = time.monotonic() + CLOSING_S
         for thread in threads:
             if thread is not threading.current_thread():
@@ -266,15 +265,23 @@ class Stage:
 
     def _listen(self, place: LivePlace, listener: OnSound) -> None:
         with self._changed:
-            if not place.listeners:
-                place.go_on(time.monotonic())
-            place.listeners.append(listener)
-            heard = sum(bool(one.listeners) for one in self._on)
-            if len(self._threads) < heard and not self._closed:
-                thread = threading.Thread(target=self._play, name="musicgraph-live", daemon=True)
-                self._threads.append(thread)
-                thread.start()
-            self._changed.notify_all()
+            is_on = place in self._on
+            if is_on:
+                self._add(place, listener)
+        if not is_on:  # who comes too late hears so, and does not wait
+            listener(None)
+
+    def _add(self, place: LivePlace, listener: OnSound) -> None:
+        """With the lock held."""
+        if not place.listeners:
+            place.go_on(time.monotonic())
+        place.listeners.append(listener)
+        heard = sum(bool(one.listeners) for one in self._on)
+        if len(self._threads) < heard and not self._closed:
+            thread = threading.Thread(target=self._play, name="musicgraph-live", daemon=True)
+            self._threads.append(thread)
+            thread.start()
+        self._changed.notify_all()
 
     def _unlisten(self, place: LivePlace, listener: OnSound) -> None:
         with self._changed:
@@ -289,33 +296,38 @@ class Stage:
                 return
             self._on.remove(place)
             is_in_hand = place in self._in_hand
+            listeners, place.listeners = place.listeners, []
             self._changed.notify_all()
+        for listener in listeners:
+            _tell(listener, None)
+        _tell(place.on_news, news or {"event": "closed"})
         if not is_in_hand:  # else who has it does so
             place.performance.close()
         self._worker.give_back()
-        self._tell_end(place, news or {"event": "closed"})
-
-    @staticmethod
-    def _tell_end(place: LivePlace, news: dict[str, Any]) -> None:
-        for listener in place.listeners:
-            listener(None)
-        place.on_news(news)
 
     # ------------------------------------------------------------ the threads
 
     def _play(self) -> None:
-        while (place := self._next()) is not None:
-            try:
-                self._play_some(place)
-            except Exception as error:  # also what nobody foresaw: the others play on
-                self._remove(place, {"event": "failed", "error": error})
-            finally:
-                with self._changed:
-                    self._in_hand.remove(place)
-                    is_gone = place not in self._on
-                    self._changed.notify_all()
-                if is_gone:
-                    place.performance.close()
+        while self._play_next():  # who waits for the next has nothing of the last one
+            pass
+
+    def _play_next(self) -> bool:
+        """Whether there was one."""
+        place = self._next()
+        if place is None:
+            return False
+        try:
+            self._play_some(place)
+        except Exception as error:  # also what nobody foresaw: the others play on
+            self._remove(place, {"event": "failed", "error": error})
+        finally:
+            with self._changed:
+                self._in_hand.remove(place)
+                is_gone = place not in self._on
+                self._changed.notify_all()
+            if is_gone:
+                place.performance.close()
+        return True
 
     def _next(self) -> LivePlace | None:
         """Waits for the one whose sound is due first and takes it in hand; None when the stage is
@@ -340,11 +352,26 @@ class Stage:
         with self._changed:
             listeners, late_s = list(place.listeners), place.note_played(time.monotonic(), due_at)
         for listener in listeners if sound.shape[1] else ():
-            listener(sound)
+            try:
+                listener(sound)
+            except Exception:
+                if len(listeners) == 1:
+                    raise
+                log.exception("who listened to live music is let go: the others hear it on")
+                self._unlisten(place, listener)
+                _tell(listener, None)
         if late_s:
             place.on_news({"event": "late", "by_s": round(late_s, 2)})
         if place.performance.is_over:
             self._remove(place, {"event": "over"})
+
+
+def _tell(listener: Callable[[Any], None], told: Any) -> None:
+    """Whatever it raises: the others are told as well."""
+    try:
+        listener(told)
+    except Exception:
+        log.exception("who followed live music could not be told of its end")
 
 
 def stage_beside(queue: JobQueue, places: int) -> Stage:
