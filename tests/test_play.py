@@ -11,17 +11,18 @@ import torch
 from fastapi import FastAPI
 from http_api import SOON
 from starlette.testclient import TestClient
+from test_queue import wait_for
 
 from musicgraph.app.page import browser, play_place
 from musicgraph.app.page.play_place import HEAD, NEWS, SOUND, packed_sound
-from musicgraph.app.page.play_routes import build_play_routes
+from musicgraph.app.page.play_routes import _Plays, build_play_routes
 from musicgraph.app.page.play_take import Recording
 from musicgraph.app.page.shelf import Shelf
 from musicgraph.app.studio.music import make_music, music_job
 from musicgraph.app.studio.performance import Performance, loaded_model
 from musicgraph.app.studio.said import Said
 from musicgraph.app.studio.settings import AppSettings
-from musicgraph.app.studio.stage import Stage
+from musicgraph.app.studio.stage import LivePlace, Stage
 from musicgraph.app.studio.worker import LocalWorker
 from musicgraph.models.refused import Refused
 from musicgraph.workflows.executor import Runner
@@ -326,6 +327,52 @@ def test_words_that_cannot_be_played_are_refused_before_anything_is_there(asking
     answer = asking(ANNA).post("/page/play", json={**BEGIN, "prompt": "a 0.5 + b"})
     assert answer.status_code == 409 and "without a weight" in answer.json()["trouble"]
     assert stage.latest() is None
+
+
+def test_what_is_said_first_and_refused_takes_no_place(asking, stage, monkeypatch):
+    answer = asking(ANNA).post("/page/play", json={**BEGIN, "drums": "loud"})
+    assert answer.status_code == 409 and "drums" in answer.json()["trouble"]
+    assert stage.latest() is None
+
+    def refuse(place, said):
+        raise Refused("what is said", got="it", expected="nothing")
+
+    monkeypatch.setattr(LivePlace, "say", refuse)
+    answer = asking(ANNA).post("/page/play", json={**BEGIN, "drums": "out"})
+    assert answer.status_code == 409 and stage.latest() is None
+
+
+def test_music_that_ends_while_it_begins_is_not_kept(stage, model, tmp_path, monkeypatch):
+    plays = _Plays(stage, AppSettings(model=str(model), live=2), Shelf(tmp_path / "shelf"))
+    monkeypatch.setattr(LivePlace, "say", lambda place, said: place.close())
+    plays._begun("anna", {**BEGIN, "drums": "out"})
+    assert not plays._playing
+
+
+def test_a_page_that_comes_when_it_is_over_does_not_wait(asking, stage):
+    begun(asking(ANNA))
+    place = stage.latest()
+    place.close()
+    stream = place.on_news.__self__.listen()
+    assert next(stream.batches())
+    assert stream.over
+
+
+def test_who_pauses_often_makes_no_threads_and_none_is_left_at_the_end(asking, stage):
+    anna = asking(ANNA)
+    here = begun(anna)
+    playing = stage.latest().on_news.__self__
+    before = timers()
+    for _ in range(20):
+        assert anna.post(f"{here}/wait", json={}).status_code == 200
+    wait_for(lambda: timers() <= before)
+    playing.place.close()
+    playing.leave(playing.listen())
+    wait_for(lambda: timers() < before)
+
+
+def timers():
+    return sum(isinstance(one, threading.Timer) for one in threading.enumerate())
 
 
 def test_sound_that_is_above_full_scale_comes_through():

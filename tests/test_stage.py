@@ -2,21 +2,31 @@
 another's, and nothing of what is over is kept.
 """
 
+import asyncio
+import contextlib
 import gc
 import threading
 import weakref
 from dataclasses import replace
 
 import pytest
-from test_live import SOON, loaded, opened, request_, runner  # noqa: F401
+from fastapi import FastAPI
+from test_live import SOON, opened
 from test_queue import wait_for
 from workers import FakeWorker
 
-from musicgraph.app.studio.performance import Performance
+from musicgraph.app.http.live import LiveRoutes
+from musicgraph.app.page.play_routes import _Plays
+from musicgraph.app.page.shelf import Shelf
+from musicgraph.app.studio.music import music_job
+from musicgraph.app.studio.performance import Performance, loaded_model
 from musicgraph.app.studio.queue import JobQueue
+from musicgraph.app.studio.settings import AppSettings
 from musicgraph.app.studio.stage import Stage
 from musicgraph.app.studio.worker import LocalWorker
 from musicgraph.models.refused import Refused
+from musicgraph.workflows.executor import Runner
+from musicgraph.workflows.request import Request
 
 pytest_plugins = ["http_api_fixtures"]
 
@@ -28,8 +38,24 @@ def exact():
         yield
 
 
+@pytest.fixture(scope="module")
+def request_(model):
+    return Request("calm piano", model=str(model), seed=7, top_k=50)
+
+
+@pytest.fixture(scope="module")
+def runner():
+    return Runner()
+
+
+@pytest.fixture(scope="module")
+def loaded(runner, request_):
+    named = {request_.model: request_.model}
+    return loaded_model(runner, music_job(request_, runner.classes, named_models=named), bool)
+
+
 @pytest.fixture
-def stage(runner):  # noqa: F811
+def stage(runner):
     stage = Stage(LocalWorker(runner))
     yield stage
     stage.close()
@@ -59,7 +85,7 @@ def fail():
     raise RuntimeError("out of order")
 
 
-def test_each_listener_hears_of_the_end_whatever_the_others_do_then(stage, request_):  # noqa: F811
+def test_each_listener_hears_of_the_end_whatever_the_others_do_then(stage, request_):
     place, news, _ = opened(stage, request_)
     leaves = Listener(at_end=lambda: place.leave(leaves))
     fails, last = Listener(at_end=fail), Listener()
@@ -70,7 +96,7 @@ def test_each_listener_hears_of_the_end_whatever_the_others_do_then(stage, reque
     assert news == [{"event": "closed"}]
 
 
-def test_who_listens_when_it_is_over_does_not_wait(stage, request_):  # noqa: F811
+def test_who_listens_when_it_is_over_does_not_wait(stage, request_):
     place, _, _ = opened(stage, request_)
     place.close()
     late = Listener()
@@ -78,7 +104,7 @@ def test_who_listens_when_it_is_over_does_not_wait(stage, request_):  # noqa: F8
     assert late.over.is_set() and not place.listeners
 
 
-def test_a_listener_that_fails_is_nobody_elses_trouble(stage, request_):  # noqa: F811
+def test_a_listener_that_fails_is_nobody_elses_trouble(stage, request_):
     place, news, over = opened(stage, request_, frames_s=0.8)
     good, bad = Listener(), Listener(at_sound=fail)
     place.listen(good)
@@ -88,7 +114,7 @@ def test_a_listener_that_fails_is_nobody_elses_trouble(stage, request_):  # noqa
     assert bad.over.is_set() and bad.pieces == 1
 
 
-def test_the_stage_plays_on_after_one_who_cannot_even_be_told(stage, request_):  # noqa: F811
+def test_the_stage_plays_on_after_one_who_cannot_even_be_told(stage, request_):
     place, _, over = opened(stage, request_)
     place.listen(Listener(at_sound=fail, at_end=fail))
     assert over.wait(SOON)
@@ -97,7 +123,7 @@ def test_the_stage_plays_on_after_one_who_cannot_even_be_told(stage, request_): 
     assert over.wait(SOON) and news[-1] == {"event": "over"}
 
 
-def test_a_closed_stage_leaves_no_music_in_the_engine(runner, request_):  # noqa: F811
+def test_a_closed_stage_leaves_no_music_in_the_engine(runner, request_):
     stage = Stage(LocalWorker(runner))
     one, _, _ = opened(stage, request_)
     heard = Listener()
@@ -109,7 +135,7 @@ def test_a_closed_stage_leaves_no_music_in_the_engine(runner, request_):  # noqa
     assert not slots_of(one)
 
 
-def test_what_is_over_is_not_kept(stage, request_):  # noqa: F811
+def test_what_is_over_is_not_kept(stage, request_):
     place, _, over = opened(stage, request_, frames_s=0.5)
     place.listen(Listener())
     assert over.wait(SOON)
@@ -118,7 +144,7 @@ def test_what_is_over_is_not_kept(stage, request_):  # noqa: F811
     wait_for(lambda: gc.collect() is None or performance() is None)
 
 
-def test_there_is_no_mark_at_the_end(loaded, request_):  # noqa: F811
+def test_there_is_no_mark_at_the_end(loaded, request_):
     performance = Performance(loaded, request_, frames=20)
     while performance.play() is not None:
         pass
@@ -126,7 +152,7 @@ def test_there_is_no_mark_at_the_end(loaded, request_):  # noqa: F811
         performance.mark()
 
 
-def test_what_was_closed_does_not_go_back(loaded, request_):  # noqa: F811
+def test_what_was_closed_does_not_go_back(loaded, request_):
     performance = Performance(loaded, replace(request_, seed=8))
     performance.play()
     mark = performance.mark()
@@ -136,7 +162,7 @@ def test_what_was_closed_does_not_go_back(loaded, request_):  # noqa: F811
     assert not loaded.engine._own._slots._slots
 
 
-def test_what_is_closed_while_it_goes_back_leaves_nothing(loaded, request_, monkeypatch):  # noqa: F811
+def test_what_is_closed_while_it_goes_back_leaves_nothing(loaded, request_, monkeypatch):
     performance = Performance(loaded, request_)
     performance.play()
     mark, check = performance.mark(), Performance._check_is_endless
@@ -189,3 +215,50 @@ def test_a_model_that_cannot_be_unloaded_holds_up_nobody():
     assert worker.forgotten.wait(SOON)
     assert queue.submit("a", lambda *_: "served").result(SOON) == "served"
     queue.close()
+
+
+# ---------------------------------------------------------------- who leaves before the answer
+
+
+def answered_to_nobody(app, path, cookies=""):
+    """As servers tell of a client that has left: at once, or when they are to send."""
+
+    async def gone():
+        return {"type": "http.disconnect"}
+
+    async def send(message):
+        raise OSError("nobody is there")
+
+    scope = {
+        "type": "http", "method": "GET", "path": path, "query_string": b"", "http_version": "1.1",
+        "headers": [(b"cookie", cookies.encode())], "scheme": "http",
+    }  # fmt: skip
+    for version in ("2.3", "2.4"):
+        scope["asgi"] = {"version": "3.0", "spec_version": version}
+        with contextlib.suppress(Exception):
+            asyncio.run(app(dict(scope), gone, send))
+
+
+async def somebody(http):
+    return "somebody", None
+
+
+def test_who_left_before_the_answer_does_not_count_as_a_listener(
+    stage,
+    request_,
+    model,
+    tmp_path,
+):
+    settings = AppSettings(model=str(model), live=2)
+    place, _, _ = opened(stage, request_)
+    routes = LiveRoutes(stage, settings, None, somebody)
+    plays = _Plays(stage, settings, Shelf(tmp_path / "shelf"))
+    number = "a" * 32
+    playing = plays._begun(f"browser {number}", {"prompt": "calm piano", "top_k": 50})
+    app = FastAPI()
+    app.add_api_route("/live/{id}/sound", routes.sound)
+    app.add_api_route("/play/{id}/stream", plays.stream)
+    answered_to_nobody(app, f"/live/{place.id}/sound")
+    assert not place.listeners
+    answered_to_nobody(app, f"/play/{playing.place.id}/stream", f"musicgraph={number}")
+    assert not playing.place.listeners and not playing._streams

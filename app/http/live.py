@@ -92,9 +92,9 @@ class LiveRoutes:
             expected = f"one of {', '.join(FORMATS)}"
             raise ApiError(422, "invalid_field", f"format: got another one, expected {expected}")
         listener = SoundListener(FORMATS[name].suffix, place.performance.sample_rate)
-        place.listen(listener)
 
         async def pieces() -> AsyncIterator[bytes]:
+            place.listen(listener)  # here: who has left by now never comes to `finally`
             try:
                 async for piece in listener.stream.each():
                     yield piece

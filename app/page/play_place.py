@@ -65,6 +65,8 @@ class PlayPlace:
         self._marks: list[Mark | None] = [None] * MAX_MARKS
         self._recording: Recording | None = None
         self._patience_s = GONE_S
+        self._timer: threading.Timer | None = None
+        self.has_ended = False
 
     # ------------------------------------------------------------ listening
 
@@ -73,8 +75,11 @@ class PlayPlace:
         stream: JobStream[bytes] = JobStream()
         with self._lock:
             is_first, self._patience_s = not self._streams, GONE_S
-            self._streams.append(stream)
             stream.put(packed_news({"event": "here", **self._state()}))
+            if self.has_ended:  # who comes too late hears so, and does not wait
+                stream.end()
+                return stream
+            self._streams.append(stream)
         if is_first:
             self.place.listen(self._hear)
         return stream
@@ -94,10 +99,21 @@ class PlayPlace:
         self.watch()
 
     def watch(self) -> None:
-        """Closes it in a while, unless somebody listens then."""
-        timer = threading.Timer(self._patience_s, self._close_if_left)
-        timer.daemon = True
-        timer.start()
+        """Closes it in a while, unless somebody listens then; what was to be a while before is
+        forgotten, lest who asks often makes threads without end.
+        """
+        with self._lock:
+            self._stop_watching()
+            if not self.has_ended:
+                self._timer = threading.Timer(self._patience_s, self._close_if_left)
+                self._timer.daemon = True
+                self._timer.start()
+
+    def _stop_watching(self) -> None:
+        """With the lock held."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def _close_if_left(self) -> None:
         if self.place.unheard_s > self._patience_s - 1:
@@ -120,6 +136,8 @@ class PlayPlace:
         self._send(packed_news(told))
         if told["event"] in LAST:
             with self._lock:
+                self.has_ended = True
+                self._stop_watching()
                 streams, self._streams = self._streams, []
                 recording, self._recording = self._recording, None
                 self._marks = [None] * MAX_MARKS

@@ -84,9 +84,9 @@ class _Plays:
 
     async def stream(self, http: Request) -> Response:
         playing = self._of(http)
-        stream = playing.listen()
 
         async def pieces() -> AsyncIterator[bytes]:
+            stream = playing.listen()  # here: who has left by now never comes to `finally`
             try:
                 async for piece in stream.each():
                     yield piece
@@ -119,7 +119,8 @@ class _Plays:
             before = self._playing.pop(owner, None)
         if before is not None:
             before.place.close()
-        said = {name: given.pop(name) for name in SAID_FIRST if name in given}
+        first = {name: given.pop(name) for name in SAID_FIRST if name in given}
+        said = read_said(first) if first else None
         values = read_fields(self._fields, {**given, "parts": PROMPTS, "blend": 0})
         offer = permitted(self._settings, values["model"])
         request = request_of({**values, "model": offer.name, "duration_s": 1.0})
@@ -133,10 +134,15 @@ class _Plays:
             got = f"{full.waiting} who play live already"
             remedy = "try again in a minute"
             raise Refused("Play", got=got, expected="fewer", remedy=remedy) from None
-        if said:
-            playing.place.say(read_said(said))
+        try:
+            if said is not None:
+                playing.place.say(said)
+        except BaseException:  # nobody knows of it: it would keep its place for ever
+            playing.place.close()
+            raise
         with self._lock:
-            self._playing[owner] = playing
+            if not playing.has_ended:
+                self._playing[owner] = playing
         playing.watch()
         return playing
 
