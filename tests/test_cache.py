@@ -83,7 +83,7 @@ def test_what_was_least_recently_used_makes_room(monkeypatch):
 def test_only_entries_of_ours_are_counted_and_removed(folder):
     cache.write(ENTRY, bytes(100))
     (folder / "letter.txt").write_text("mine")
-    (folder / f".mg-00000000.{DEAD_PROCESS}.part").write_bytes(bytes(10))
+    (folder / part_files.name_of("00000000", DEAD_PROCESS)).write_bytes(bytes(10))
     assert [entry.size_bytes for entry in cache.entries()] == [100 + cache.DIGEST_BYTES]
     assert cache.clean() == 110 + cache.DIGEST_BYTES
     assert [path.name for path in folder.iterdir()] == ["letter.txt"]
@@ -92,12 +92,30 @@ def test_only_entries_of_ours_are_counted_and_removed(folder):
 def test_what_a_killed_process_left_is_swept_and_a_living_ones_is_not(folder):
     folder.mkdir(mode=0o700)
     left, living = (
-        folder / f".mg-00000000.{process}.part" for process in (DEAD_PROCESS, os.getppid())
+        folder / part_files.name_of("00000000", one) for one in (DEAD_PROCESS, os.getppid())
     )
     for path in (left, living):
         path.touch()
     cache.write(ENTRY, b"")
     assert not left.exists() and living.exists()
+
+
+def test_what_another_machine_writes_in_a_shared_folder_is_left_to_it(folder, monkeypatch):
+    """Its processes cannot be asked: only what is old is taken for left."""
+    folder.mkdir(mode=0o700)
+    with monkeypatch.context() as there:
+        there.setattr(part_files.platform, "node", lambda: "another")
+        part_files._machine.cache_clear()
+        there.setattr(part_files.os, "getpid", lambda: DEAD_PROCESS)
+        with part_files.written(folder / ENTRY) as part:
+            there.undo()
+            part_files._machine.cache_clear()
+            old = folder / part.name.replace(".mg-", ".mg-0")
+            old.touch()
+            os.utime(old, (0, 0))
+            part_files.sweep(folder)
+            part.write_bytes(b"whole")
+    assert (folder / ENTRY).read_bytes() == b"whole" and not old.exists()
 
 
 def test_a_full_disk_leaves_nothing(folder):

@@ -7,7 +7,10 @@ Whoever ends the process by force (a signal) calls `give_up` first, so that noth
 from __future__ import annotations
 
 import contextlib
+import functools
+import hashlib
 import os
+import platform
 import secrets
 import sys
 import threading
@@ -26,10 +29,10 @@ _unfinished: set[Path] = set()
 def written(path: Path) -> Iterator[Path]:
     """A path to write to, which becomes `path` if the block ends well and goes away if it does not.
 
-    Its name is `.mg-….part` with this process's number: short, whatever the length of the target's.
-    Raises OSError.
+    Its name is `.mg-….part` with this machine and this process's number: short, whatever the
+    length of the target's. Raises OSError.
     """
-    part = path.with_name(f".mg-{secrets.token_hex(4)}.{os.getpid()}.part")
+    part = path.with_name(name_of(secrets.token_hex(4), os.getpid()))
     with _changing:
         part.touch(mode=0o600 if path.parent.stat().st_mode & 0o077 == 0 else 0o666)
         _unfinished.add(part)
@@ -41,6 +44,16 @@ def written(path: Path) -> Iterator[Path]:
         with _changing:
             part.unlink(missing_ok=True)
             _unfinished.discard(part)
+
+
+def name_of(draw: str, process: int) -> str:
+    return f".mg-{draw}.{_machine()}.{process}.part"
+
+
+@functools.cache
+def _machine() -> str:
+    """A folder may be shared with other machines, or containers: their processes are not seen."""
+    return hashlib.blake2b(platform.node().encode(), digest_size=4).hexdigest()
 
 
 def give_up() -> None:
@@ -57,15 +70,16 @@ def sweep(folder: Path) -> int:
     for part in folder.glob(".mg-*.part"):
         with contextlib.suppress(OSError):
             size, changed = part.stat().st_size, part.stat().st_mtime
-            if not _is_alive(part.name.split(".")[-2]) or time.time() - changed > OLD_S:
+            if not _may_be_alive(part) or time.time() - changed > OLD_S:
                 part.unlink()
                 freed += size
     return freed
 
 
-def _is_alive(process: str) -> bool:
-    """True where it cannot be known. (On Windows, asking a process is the same as ending it.)"""
-    if not process.isdecimal() or sys.platform == "win32":
+def _may_be_alive(part: Path) -> bool:
+    """Whether the process that writes it may. (On Windows, asking one is the same as ending it.)"""
+    *_, machine, process, _ = part.name.rsplit(".", 3)
+    if machine != _machine() or not process.isdecimal() or sys.platform == "win32":
         return True
     try:
         os.kill(int(process), 0)
