@@ -18,6 +18,7 @@ from musicgraph.app.page.play_place import HEAD, NEWS, SOUND, packed_sound
 from musicgraph.app.page.play_routes import _Plays, build_play_routes
 from musicgraph.app.page.play_take import Recording
 from musicgraph.app.page.shelf import Shelf
+from musicgraph.app.studio import performance as performing
 from musicgraph.app.studio.music import make_music, music_job
 from musicgraph.app.studio.performance import Performance, loaded_model
 from musicgraph.app.studio.said import Said
@@ -158,6 +159,35 @@ def test_a_recording_follows_what_is_taken_back_and_leaves_out_what_came_late(pe
     assert torch.equal(torch.cat([one for _, one in recording._pieces], dim=1), whole[:, 20:70])
     recording.push(5, whole[:, 5:9])
     assert torch.equal(torch.cat([one for _, one in recording._pieces], dim=1), whole[:, 5:9])
+
+
+def test_a_recording_that_nobody_ends_grows_no_longer_than_a_graph(performance):
+    recording, rate = Recording(performance), performance.sample_rate
+    longest, piece = 600 * rate, torch.zeros(1, 10 * rate)
+    for begin in range(0, longest + 20 * rate, 10 * rate):
+        recording.push(begin, piece)
+    assert recording.seconds == 600
+    recording.push(0, piece)
+    assert recording.seconds == 10, "what it goes back to is recorded again"
+
+
+def test_what_is_said_while_nobody_listens_has_an_end(performance, monkeypatch):
+    """What others took the place of, before it was heard, takes memory, too."""
+    monkeypatch.setattr(performing, "MAX_SAID", 5)
+    for number in range(4):
+        performance.say(Said(text=f"drums {number}"))
+    with pytest.raises(Refused, match="at most 5 changes"):
+        performance.say(Said(text="one more"))
+    with pytest.raises(Refused, match="at most 5 changes"):
+        performance.undo()
+
+
+def test_so_much_is_undone_and_no_more(performance, monkeypatch):
+    monkeypatch.setattr(performing, "MAX_SAID", 5)
+    for number in range(20):
+        performance.say(Said(temperature=1 + number / 20))
+    assert len(performance._past) == 5
+    assert performance.undo().settings["temperature"] == 1 + 18 / 20
 
 
 def test_what_is_too_short_or_too_old_is_no_recording(performance, tmp_path, request_):

@@ -54,11 +54,13 @@ class Recording:
 
     def push(self, begin: int, sound: Tensor) -> None:
         """`[C, n]` from sample `begin` on, which may lie before what came last."""
+        performance = self._performance
+        longest = performance.most_frames / performance.frame_rate * performance.sample_rate
         with self._lock:
             if self._begin is None or begin < self._begin:
                 self._begin = self._end = begin
-            if begin > self._end:
-                return  # of what was taken back meanwhile
+            if begin > self._end or begin >= longest:
+                return  # of what was taken back meanwhile, or behind all that a graph holds
             self._pieces = [
                 (at, piece[:, : begin - at]) for at, piece in self._pieces if at < begin
             ]

@@ -34,7 +34,9 @@ if TYPE_CHECKING:
     from .job import Job
 
 MAX_SAID = 10_000
-"""changes of a performance; a graph holds fewer (`prompts.MAX_CHANGES`)"""
+"""changes of a performance, and words that it knows, also those that others took the place of
+before they were heard; a graph holds fewer (`prompts.MAX_CHANGES`)
+"""
 LEAST_S = 0.1
 """as short as a sampler's music may be"""
 MOVING = ("cfg", "temperature", "top_k", "seed")
@@ -228,11 +230,12 @@ class Performance:
             before = self._words, self._sampling
             words = self._words.changed(said)
             self._check_room(words)
+            self._check_said()
             sampling = replace(self._sampling, **said.settings)
             heard = self._heard(words)  # takes time, in which the music goes on
             with self._lock:
                 announced = self._turn(words, heard, sampling)
-                self._past.append(before)
+                self._past = [*self._past[1 - MAX_SAID :], before]
                 return announced
 
     def undo(self) -> Announced:
@@ -241,6 +244,7 @@ class Performance:
             if not self._past:
                 expected = "something that was said"
                 raise Refused("undo", got="nothing to take back", expected=expected)
+            self._check_said()
             words, sampling = self._past[-1]
             announced = self._turn(words, self._heard(words), sampling)
             self._past.pop()
@@ -279,9 +283,6 @@ class Performance:
         composition = self._composition
         frame = composition.next_frame
         self._check_is_on(frame)
-        if len(composition.schedule) >= MAX_SAID:
-            expected = f"at most {MAX_SAID} changes of one performance"
-            raise Refused("what is said", got="one more", expected=expected, remedy="begin anew")
         if sampling.top_p > 0 and sampling.top_k != self._sampling.top_k:
             got = "it with top_p above 0, where it has no effect"
             raise Refused("top_k", got=got, expected="top_p 0", remedy="begin without top_p")
@@ -306,6 +307,11 @@ class Performance:
                 expected=f"at most {self._parts} at once",
                 remedy="begin with more parts",
             )
+
+    def _check_said(self) -> None:
+        if max(len(self._composition.schedule), len(self._known)) >= MAX_SAID:
+            expected = f"at most {MAX_SAID} changes of one performance"
+            raise Refused("what is said", got="one more", expected=expected, remedy="begin anew")
 
     def _check_is_on(self, frame: int) -> None:
         if self._end is not None and frame >= self._end:
