@@ -62,6 +62,18 @@ def sounding(run):
     until(lambda: len(run.look()["peaks"]) > 30)
 
 
+def test_a_run_whose_end_cannot_be_kept_is_over_all_the_same(start, monkeypatch):
+    def fail(*_, **__):
+        raise OSError("the disk is gone")
+
+    monkeypatch.setattr(module, "keep", fail)
+    run = start(LONG)
+    sounding(run)
+    run.stop()
+    assert run.over.wait(60)
+    assert run.look()["state"] == "failed" and start.runs.going_on("anna") is None
+
+
 def test_a_run_ends_as_a_take_though_nobody_looks(start, shelf):
     run = start()
     assert run.over.wait(60)

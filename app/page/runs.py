@@ -6,6 +6,7 @@ again, and the take, where it has become one; a run that no page has looked at f
 
 from __future__ import annotations
 
+import logging
 import secrets
 import threading
 import time
@@ -30,6 +31,8 @@ from .words import trouble_of
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+log = logging.getLogger("musicgraph")
 
 LOST_S = 120.0
 """after so long without a look a run is ended: a browser may ask but once a minute for a tab that
@@ -152,6 +155,22 @@ class PageRun:
     # ------------------------------------------------------------ the end
 
     def _close(self) -> None:
+        """Whatever goes wrong in it: the run is over then, and its page need not wait."""
+        try:
+            self._tell_end()
+        except Exception as error:
+            log.exception("a run's end could not be kept or told")
+            trouble = trouble_of(error, set(self.settings))
+            with self._lock:
+                said = note(trouble.title, trouble.text, kind="error")
+                self._end = {"state": "failed", "status": said, "field": trouble.field}
+        with self._lock:
+            self._pieces = []
+            self._end = self._end or {"state": "stopped", "status": note("Stopped")}
+        self._ended_at = time.monotonic()
+        self.over.set()
+
+    def _tell_end(self) -> None:
         assert self._handle is not None
         self.live.close()
         error = self._handle.error()
@@ -162,11 +181,6 @@ class PageRun:
             said = note(trouble.title, trouble.text, kind="error" if trouble.is_error else "")
             with self._lock:
                 self._end = {"state": "failed", "status": said, "field": trouble.field}
-        with self._lock:
-            self._pieces = []
-            self._end = self._end or {"state": "stopped", "status": note("Stopped")}
-        self._ended_at = time.monotonic()
-        self.over.set()
 
     def _stopped(self) -> None:
         """What was heard is kept, unless it was hardly anything."""
