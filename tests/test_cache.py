@@ -83,7 +83,7 @@ def test_what_was_least_recently_used_makes_room(monkeypatch):
 def test_only_entries_of_ours_are_counted_and_removed(folder):
     cache.write(ENTRY, bytes(100))
     (folder / "letter.txt").write_text("mine")
-    (folder / part_files.name_of("00000000", DEAD_PROCESS)).write_bytes(bytes(10))
+    (folder / part_files.part_name("00000000", DEAD_PROCESS)).write_bytes(bytes(10))
     assert [entry.size_bytes for entry in cache.entries()] == [100 + cache.DIGEST_BYTES]
     assert cache.clean() == 110 + cache.DIGEST_BYTES
     assert [path.name for path in folder.iterdir()] == ["letter.txt"]
@@ -92,7 +92,7 @@ def test_only_entries_of_ours_are_counted_and_removed(folder):
 def test_what_a_killed_process_left_is_swept_and_a_living_ones_is_not(folder):
     folder.mkdir(mode=0o700)
     left, living = (
-        folder / part_files.name_of("00000000", one) for one in (DEAD_PROCESS, os.getppid())
+        folder / part_files.part_name("00000000", one) for one in (DEAD_PROCESS, os.getppid())
     )
     for path in (left, living):
         path.touch()

@@ -154,7 +154,7 @@ def test_a_file_that_was_scaled_is_named_with_its_factor(flow, capsys, monkeypat
 
 def test_what_a_killed_run_left_is_swept_by_the_next(flow, capsys, monkeypatch):
     (flow.parent / "output").mkdir()
-    (flow.parent / "output" / part_files.name_of("00000000", 2**22 + 1)).touch()
+    (flow.parent / "output" / part_files.part_name("00000000", 2**22 + 1)).touch()
     called(capsys, monkeypatch, "run", str(flow))
     assert [path.name for path in (flow.parent / "output").iterdir()] == ["x_00001.flac"]
 

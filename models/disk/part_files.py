@@ -32,7 +32,7 @@ def written(path: Path) -> Iterator[Path]:
     Its name is `.mg-….part` with this machine and this process's number: short, whatever the
     length of the target's. Raises OSError.
     """
-    part = path.with_name(name_of(secrets.token_hex(4), os.getpid()))
+    part = path.with_name(part_name(secrets.token_hex(4), os.getpid()))
     with _changing:
         part.touch(mode=0o600 if path.parent.stat().st_mode & 0o077 == 0 else 0o666)
         _unfinished.add(part)
@@ -46,7 +46,7 @@ def written(path: Path) -> Iterator[Path]:
             _unfinished.discard(part)
 
 
-def name_of(draw: str, process: int) -> str:
+def part_name(draw: str, process: int) -> str:
     return f".mg-{draw}.{_machine()}.{process}.part"
 
 
