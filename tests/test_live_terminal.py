@@ -12,6 +12,8 @@ from musicgraph.workflows.reader import read_document
 from musicgraph.workflows.registry import NodeSpecs
 from musicgraph.workflows.workflow import Workflow
 
+pytest_plugins = ["http_api_fixtures"]
+
 
 @pytest.fixture(scope="module", autouse=True)
 def exact():
