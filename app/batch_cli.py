@@ -118,8 +118,10 @@ def batch(
     """Make music for every row of a list, and go on where it was stopped."""
     from ..models.config import MAX_BATCH
     from .batch.course import run_batch
+    from .batch.destination import check_output
     from .batch.table import read_table
 
+    check_output(output)
     _check_count("--workers", workers, MAX_WORKERS)
     _check_count("--together", together, MAX_BATCH)
     common = dict(_common(text) for text in set_)

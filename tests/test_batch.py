@@ -317,6 +317,32 @@ def test_a_file_url_is_a_folder_and_an_unknown_one_is_refused(tmp_path):
         output_at("nowhere://x")
 
 
+def test_whatever_a_place_raises_is_a_refusal(bucket, monkeypatch):
+    class NoCredentials(Exception):
+        """As of the libraries of stores: no OSError."""
+
+    def refuse(*_, **__):
+        raise NoCredentials("unable to locate\ncredentials")
+
+    place = output_at("memory://bucket/x")
+    monkeypatch.setattr(type(place.files), "pipe_file", refuse)
+    with pytest.raises(Refused, match="unable to locate credentials"):
+        place.write("a.flac", b"x")
+    monkeypatch.setattr("fsspec.core.url_to_fs", refuse)
+    with pytest.raises(Refused, match="unable to locate credentials"):
+        output_at("memory://bucket/x")
+
+
+@pytest.mark.parametrize("how", ["empty", "a link to nothing"])
+def test_a_file_that_a_crash_left_without_its_content_is_made_again(course, tmp_path, how):
+    course(*ROWS)
+    lost = tmp_path / "out/b.flac"
+    lost.unlink()
+    lost.touch() if how == "empty" else lost.symlink_to("nowhere")
+    assert course(*ROWS) == ["b"]
+    assert lost.stat().st_size > 0
+
+
 # ---------------------------------------------------------------- groups
 
 

@@ -64,6 +64,33 @@ def test_the_three_kinds_of_list_say_the_same(tmp_path):
     assert jobs(tmp_path / "l.csv") == jobs(tmp_path / "l.jsonl")
 
 
+@pytest.mark.parametrize("sign", [";", "\t"])
+def test_cells_may_be_parted_as_spreadsheets_do_where_a_comma_stands_in_numbers(tmp_path, sign):
+    wanted = jobs(file(tmp_path, "l.csv", 'prompt,seed\n"slow, calm",3\n'))
+    other = file(tmp_path, "m.csv", f"prompt{sign}seed\nslow, calm{sign}3\n")
+    assert jobs(other) == wanted
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+def test_a_list_in_utf_16_says_the_same(tmp_path, kind):
+    text = {"csv": "prompt,seed\ncafé,3\n", "jsonl": '{"prompt": "café", "seed": 3}\n'}[kind]
+    wanted = jobs(file(tmp_path, f"l.{kind}", text))
+    for encoding in ("utf-16-le", "utf-16-be"):
+        assert jobs(file(tmp_path, f"m.{kind}", f"\ufeff{text}".encode(encoding))) == wanted
+
+
+@pytest.mark.parametrize("output", ["", " ", "s3:/bucket/pieces", "memory://pieces"])
+def test_what_is_no_place_for_results_is_refused(tmp_path, capsys, monkeypatch, output):
+    path = file(tmp_path, "l.csv", "prompt\nx\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["musicgraph", "batch", str(path), "-o", output])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 2
+    assert "expected a folder, or a place such as s3://" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_an_empty_cell_says_nothing_and_rows_without_ids_are_numbered(tmp_path):
     path = file(tmp_path, "l.csv", "prompt,seed,cfg\nx,3,\n\ny, ,2\n")
     first, second = jobs(path, {"duration": "4", "cfg": "5"})
@@ -87,13 +114,24 @@ REFUSED = {
     "a column without a name": ("l.csv", "prompt,\nx,y\n", "without a name"),
     "more cells than columns": ("l.csv", "prompt\nslow, calm\n", "row 1: got 2 cells"),
     "a quote that is not closed": ("l.csv", 'prompt\n"x\n', "no CSV"),
-    "bytes that are no text": ("l.csv", b"prompt\n\xff\n", "UTF-8"),
+    "bytes that are no text": ("l.csv", b"prompt\n\xff\n", "save it as UTF-8"),
     "a line that is no object": ("l.jsonl", '{"prompt": "x"}\n[1]\n', "row 2"),
+    "a field twice": (
+        "l.jsonl",
+        '{"prompt": "x", "prompt": "y"}',
+        'row 1: got the field "prompt" twice',
+    ),
+    "more cells than columns, by semicolons": ("l.csv", "prompt;seed\na;b;3\n", 'quotes: "a; b"'),
     "half a line": ("l.jsonl", '{"prompt": "x"}\n{"prompt": "y', "row 2"),
     "what is no Parquet": ("l.parquet", b"PAR1 and no more", "Parquet"),
     "an id twice": ("l.csv", "id,prompt\na,x\nb,y\na,z\n", '"a" twice'),
     "ids that differ in case": ("l.csv", "id,prompt\na,x\nA,y\n", "a and A"),
     "a take's name": ("l.csv", "id,prompt,variations\na,x,2\na_1,y,1\n", "a and a_1"),
+    "ids that differ in how an accent is written": (
+        "l.csv",
+        "id,prompt\ncafe\u0301,x\ncaf\u00e9,y\n",
+        "caf\u00e9",
+    ),
     "an id that leaves": ("l.csv", "id,prompt\n../a,x\n", '"../a"'),
     "an id with folders": ("l.csv", "id,prompt\na/b,x\n", '"a/b"'),
     "an id for Windows": ("l.csv", "id,prompt\n..\\a,x\n", "expected a name"),
@@ -152,6 +190,14 @@ def test_of_many_bad_rows_the_first_are_named_and_all_counted(tmp_path):
 def test_columns_that_are_no_inputs_of_the_workflow_are_refused(tmp_path, heading, named):
     path = file(tmp_path, "l.csv", f"{heading}\n3\n")
     with pytest.raises(Refused, match=named):
+        workflow_jobs_of(path, read_table(path), {}, FLOW, tmp_path)
+
+
+@pytest.mark.parametrize("ids", [["manifest.jsonl"], ["Manifest.JSONL"], ["a.", "a"]])
+def test_folders_that_some_disk_takes_for_others_are_refused(tmp_path, ids):
+    rows = [json.dumps({"id": one, "3.seed": 3}) for one in ids]
+    path = file(tmp_path, "l.jsonl", "\n".join(rows))
+    with pytest.raises(Refused, match="an id of its own for each row"):
         workflow_jobs_of(path, read_table(path), {}, FLOW, tmp_path)
 
 

@@ -7,6 +7,7 @@ objects.
 from __future__ import annotations
 
 import contextlib
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -15,9 +16,14 @@ from typing import Any, Protocol
 
 from ...models.disk import part_files
 from ...models.disk.files import check_folder_writable, replace_file
+from ...models.quoting import one_line, shown
 from ...models.refused import Refused
 
 MARK = "://"
+ONE_SLASH = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/(?!/)")
+"""a place with a slash too few; a letter alone is a drive of Windows"""
+OF_A_PROCESS = re.compile(r"(^|::)memory://")
+"""what only one process sees; a batch has several"""
 
 
 class Destination(Protocol):
@@ -52,8 +58,9 @@ class FolderDestination:
                 raise Refused(f"cannot write {target}", got=error.strerror or error) from error
 
     def names(self) -> set[str]:
-        """Of what is there."""
-        return {path.name for path in self.path.iterdir()} if self.path.is_dir() else set()
+        """Of what is there. An empty file, as a loss of power leaves it, is not."""
+        there = self.path.iterdir() if self.path.is_dir() else ()
+        return {path.name for path in there if path.is_dir() or _has_content(path)}
 
     def prepare(self) -> None:
         """Makes the folder, and removes what killed processes have left in it. Raises Refused."""
@@ -75,9 +82,9 @@ class RemoteDestination:
 
         try:
             self.files, self.root = url_to_fs(url)
-        except (ImportError, ValueError) as error:
+        except Exception as error:  # whatever a place raises that is not there or lets nobody in
             expected = "a folder, or a place that fsspec knows"
-            raise Refused(url, got=error, expected=expected) from error
+            raise Refused(url, got=_words(error), expected=expected) from error
         self.url = url
 
     def write(self, name: str, content: bytes) -> None:
@@ -111,9 +118,18 @@ class RemoteDestination:
         """Whatever the place does not do is a Refused."""
         try:
             yield
-        except OSError as error:
-            got = error.strerror or error
-            raise Refused(f"cannot use {self.url}", got=got, remedy="check its rights") from error
+        except Exception as error:  # each library of a place has errors of its own
+            got, remedy = _words(error), "check its name and rights"
+            raise Refused(f"cannot use {self.url}", got=got, remedy=remedy) from error
+
+
+def _has_content(path: Path) -> bool:
+    return path.is_file() and path.stat().st_size > 0
+
+
+def _words(error: Exception) -> str:
+    said = error.strerror if isinstance(error, OSError) else None
+    return one_line(said or str(error) or type(error).__name__)
 
 
 class Nowhere:
@@ -126,6 +142,19 @@ class Nowhere:
     def folder(self, name: str) -> Iterator[Path]:
         with tempfile.TemporaryDirectory(prefix="musicgraph-") as held:
             yield Path(held)
+
+
+def check_output(text: str) -> None:
+    """Raises Refused for what can be no place for the results of several processes."""
+    expected, remedy = "a folder, or a place such as s3://bucket/pieces", "name one"
+    if not text.strip():
+        raise Refused("--output", got="nothing", expected=expected, remedy=remedy)
+    if ONE_SLASH.match(text):
+        remedy = f"write {MARK}, or ./ before the name of a folder"
+        raise Refused("--output", got=shown(text), expected=expected, remedy=remedy)
+    if OF_A_PROCESS.search(text):
+        got = f"{shown(text)}, which is gone with the process that writes it"
+        raise Refused("--output", got=got, expected=expected, remedy=remedy)
 
 
 def output_at(text: str) -> FolderDestination | RemoteDestination:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -13,6 +14,8 @@ from ...workflows.overrides import Override
 from ...workflows.request import Lora, Request
 
 MAX_NAMED = 3
+MANIFEST = "manifest.jsonl"
+"""what is done, in the place of the results"""
 OnMusic = Callable[[float], None]
 """called with the seconds of music that were just made"""
 
@@ -103,11 +106,14 @@ def check_id(text: str) -> None:
 
 
 def check_names(where: str, jobs: Iterable[BatchJob]) -> None:
-    """Raises Refused for two jobs that would write one file, also where letters' case is none."""
-    owners: dict[str, str] = {}
+    """Raises Refused for two jobs that would write one file, and for one that would write ours:
+    also where a file system knows no letters' case, one way to write an accent, or no dot at the
+    end.
+    """
+    owners = {_same_for_any_disk(MANIFEST): "the batch's own"}
     for job in jobs:
         for name in job.files:
-            key = name.casefold()
+            key = _same_for_any_disk(name)
             if key in owners:
                 other = owners[key]
                 got = f"{shown(job.id)} twice" if other == job.id else f"{other} and {job.id}"
@@ -117,6 +123,10 @@ def check_names(where: str, jobs: Iterable[BatchJob]) -> None:
                     expected="an id of its own for each row",
                 )
             owners[key] = job.id
+
+
+def _same_for_any_disk(name: str) -> str:
+    return unicodedata.normalize("NFC", name.casefold()).rstrip(". ")
 
 
 def all_or_refused(where: str, problems: list[str], rows: int) -> None:

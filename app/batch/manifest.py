@@ -18,9 +18,10 @@ from ...models.disk.files import open_file
 from ...models.quoting import shown
 from ...models.refused import Refused
 from .destination import FolderDestination, RemoteDestination
+from .jobs import MANIFEST as NAME
 from .jobs import BatchJob, JobOutcome
 
-NAME, PARTS = "manifest.jsonl", ".manifest"
+PARTS = ".manifest"
 DONE, ERROR = "done", "failed"
 ANOTHER = "choose another --output"
 

@@ -1,6 +1,8 @@
 """A list of jobs in a file: rows of named values.
 
-    .csv       a heading, then a row for each job; an empty cell says nothing
+    .csv       a heading, then a row for each job; an empty cell says nothing. Commas part cells,
+               or semicolons or tabs if the heading has no comma, as spreadsheets write it where
+               a comma stands in numbers
     .jsonl     an object for each job; null says nothing
     .parquet   a row for each job (needs pyarrow)
 
@@ -9,6 +11,7 @@ Knows no job: what the names mean is for `rows.py` to say.
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import json
@@ -25,6 +28,10 @@ from ...models.refused import Refused
 MAX_LIST_BYTES = 256 * 2**20
 MAX_ROWS = 1_000_000
 MAX_COLUMNS = 200
+MAX_HEADING = 100_000
+"""characters"""
+PARTS = {",": "commas", ";": "semicolons", "\t": "tabs"}
+"""what may stand between the cells of a row"""
 
 
 @dataclass(frozen=True)
@@ -59,7 +66,9 @@ def read_table(path: Path) -> list[TableRow]:
 
 def _csv(path: Path) -> Iterator[TableRow]:
     try:
-        lines = csv.reader(io.StringIO(_text(path), newline=""), strict=True)
+        text = _text(path)
+        parted_by = _parted_by(text)
+        lines = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=parted_by)
         heading = _checked_heading(path, next(lines, []))
         number = 0
         for cells in lines:
@@ -71,7 +80,7 @@ def _csv(path: Path) -> Iterator[TableRow]:
                     f"{path}, row {number}",
                     got=f"{len(cells)} cells",
                     expected=f"{len(heading)}, as the heading has",
-                    remedy='put a text with commas into quotes: "slow, calm"',
+                    remedy=f'put a text with {PARTS[parted_by]} into quotes: "a{parted_by} b"',
                 )
             said = {name: cell for name, cell in zip(heading, cells, strict=True) if cell.strip()}
             yield TableRow(number, said, are_texts=True)
@@ -79,6 +88,12 @@ def _csv(path: Path) -> Iterator[TableRow]:
         raise Refused(
             str(path), got=f"no CSV ({error})", expected="quotes that are closed"
         ) from error
+
+
+def _parted_by(text: str) -> str:
+    """What stands between cells: a comma, unless the heading has none and another one."""
+    heading = next(iter(text[:MAX_HEADING].splitlines()), "")
+    return next((sign for sign in PARTS if sign in heading), ",")
 
 
 def _checked_heading(path: Path, names: list[str]) -> list[str]:
@@ -102,7 +117,10 @@ def _jsonl(path: Path) -> Iterator[TableRow]:
             continue
         number += 1
         try:
-            value = json.loads(line)
+            value = json.loads(line, object_pairs_hook=_unrepeated)
+        except _Repeated as error:
+            got = f"the field {shown(str(error))} twice"
+            raise Refused(f"{path}, row {number}", got=got, expected="once") from error
         except (ValueError, RecursionError):
             value = None
         if not isinstance(value, dict) or len(value) > MAX_COLUMNS:
@@ -115,6 +133,19 @@ def _jsonl(path: Path) -> Iterator[TableRow]:
         yield TableRow(number, said, are_texts=False)
 
 
+class _Repeated(Exception):
+    """A name that an object has twice."""
+
+
+def _unrepeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Raises _Repeated, where JSON would take the last."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise _Repeated(next(name for name in names if names.count(name) > 1))
+    return found
+
+
 def _text(path: Path) -> str:
     with open_file(path) as file:
         content = file.read(MAX_LIST_BYTES + 1)
@@ -122,9 +153,17 @@ def _text(path: Path) -> str:
         got, expected = f"more than {MAX_LIST_BYTES >> 20} MiB", "a shorter list"
         raise Refused(str(path), got=got, expected=expected, remedy="split it")
     try:
-        return content.decode("utf-8-sig")
+        return content.decode(_encoding(content))
     except UnicodeDecodeError as error:
-        raise Refused(str(path), got="bytes that are no UTF-8", expected="text") from error
+        remedy = "save it as UTF-8 (in a spreadsheet: CSV UTF-8)"
+        got, expected = "bytes that are no UTF-8", "text"
+        raise Refused(str(path), got=got, expected=expected, remedy=remedy) from error
+
+
+def _encoding(content: bytes) -> str:
+    """UTF-16 says so with its first two bytes."""
+    is_wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return "utf-16" if is_wide else "utf-8-sig"
 
 
 def _parquet(path: Path) -> Iterator[TableRow]:
