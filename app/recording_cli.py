@@ -77,7 +77,14 @@ def around_sound(told: dict[str, Any], prompt: str, values: dict[str, Any]) -> A
     """From the options by their names. Raises Refused for what cannot be together or is not
     within the recording.
     """
-    from .studio.recordings import check_alone, continued, looped, repainted
+    from ..workflows.request import Request
+    from .studio.recordings import (
+        check_alone,
+        continued,
+        looped,
+        repainted,
+        unheard_beside_repaint,
+    )
 
     _check_companions(told)
     continue_, repaint, loop = told["continue_"], told["repaint"], told["loop"]
@@ -87,17 +94,22 @@ def around_sound(told: dict[str, Any], prompt: str, values: dict[str, Any]) -> A
         fields = continued(path, told["continue_from"], values["duration_s"])
         return AroundSound(path, fields)
     candidates = {"candidates": told["candidates"] or USUAL_CANDIDATES}
+    has_length = {"--duration": values["duration_s"] != Request.duration_s}
     if repaint is not None:
-        several = values["variations"] != 1
-        unheard = {"--variations": several, "--automation": bool(values["automation"])}
-        check_alone("--repaint", {"--loop": bool(loop), **unheard})
+        unheard = {_flag(name): asked for name, asked in unheard_beside_repaint(values).items()}
+        check_alone("--repaint", {"--loop": bool(loop), **has_length, **unheard})
         path = existing_file("audio", told["audio"])
         return AroundSound(path, {**repainted(path, repaint), **candidates})
     if loop is not None:
         ends = values["ending"] != "cut"
-        check_alone("--loop", {"--fade": bool(values["fade_s"]), "--ending": ends})
+        fades = bool(values["fade_s"])
+        check_alone("--loop", {**has_length, "--fade": fades, "--ending": ends})
         return AroundSound(None, {**looped(loop, told["bpm"], prompt), **candidates})
     return AroundSound(None, {})
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
 
 
 def _check_companions(told: dict[str, Any]) -> None:

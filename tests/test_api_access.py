@@ -44,6 +44,13 @@ def test_without_keys_only_this_machine_is_answered(queue, model, host, address)
     assert client.get("/health").json()["status"] == "ok"
 
 
+@pytest.mark.parametrize("path", ["/health", "/docs", "/openapi.json", "/v1/models"])
+def test_head_is_answered_where_get_is_as_monitors_ask(client, path):
+    asked, told = client.head(path), client.get(path)
+    assert (asked.status_code, told.status_code) == (200, 200)
+    assert asked.headers["content-type"] == told.headers["content-type"]
+
+
 @pytest.mark.parametrize(
     "header", ["X-Forwarded-For", "X-Real-IP", "Via", "Forwarded", "X-Forwarded-Host"]
 )

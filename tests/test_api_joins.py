@@ -94,6 +94,8 @@ BAD = (
     ({"bpm": 120}, "bpm: got no loop"),
     ({"audio": "SENT", "loop": "4"}, "audio: got loop too"),
     ({"audio": "SENT", "repaint": "0:1", "variations": 2}, "repaint: got variations too"),
+    ({"audio": "SENT", "repaint": "0:1", "overlap": 2}, "repaint: got overlap too"),
+    ({"audio": "SENT", "repaint": "0:1", "guidance_until": 1}, "repaint: got guidance_until too"),
     ({"audio": "SENT", "repaint": "0:9"}, "0 to 9 s, expected a part of 0 to 1.5 s"),
     ({"audio": "SENT", "continue_from": 1.6}, "1.6 s of a recording of 1.5 s"),
     ({"audio": "SENT", "duration": 1}, "duration: got 1 s, which begin with 1.5 s"),

@@ -149,6 +149,11 @@ REFUSED = {
     "a schedule that is none": ("l.csv", "prompt,schedule\nx,later: y\n", "row 1: schedule"),
     "another kind of file": ("l.csv", "prompt,format\nx,aiff\n", "row 1: format"),
     "an unknown model": ("l.csv", "prompt,model\nx,muzak\n", "muzak"),
+    "a fade longer than its row": (
+        "l.csv",
+        "prompt,duration,fade\nx,2,1\nx,2,3\n",
+        "row 2: fade",
+    ),
     "no such melody": ("l.csv", "prompt,melody\nx,tune.wav\n", "row 1: melody"),
     "melody and style": ("l.csv", "prompt,melody,style\nx,a,b\n", "row 1: style"),
     "guidance of no style": ("l.csv", "prompt,style_guidance\nx,3\n", "row 1: style_guidance"),

@@ -12,6 +12,7 @@ import tiny
 import torch
 
 from musicgraph import cli
+from musicgraph.app.studio.music import music_job
 from musicgraph.models.compose.splice import REACH_S
 from musicgraph.models.refused import Refused
 from musicgraph.nodes.audio import AudioSplice
@@ -21,6 +22,8 @@ from musicgraph.nodes.sample import MusicGenSampler
 from musicgraph.nodes.text import MusicGenTextEncode
 from musicgraph.workflows.media.audio import read_audio
 from musicgraph.workflows.media.tags import read_tags
+from musicgraph.workflows.registry import node_classes
+from musicgraph.workflows.request import Request
 
 DRAWING = {"cfg": 3.0, "temperature": 1.0, "top_k": 50, "top_p": 0.0}
 RATES, CHANNELS, LENGTHS = (8000, 11025, 44100, 48000), (1, 2, 6), (0.55, 1.237)
@@ -234,6 +237,17 @@ def test_a_loop_is_exact_to_the_sample_and_the_file_says_where(generate, tmp_pat
     assert (tags["LOOPSTART"], tags["LOOPLENGTH"]) == ("0", str(length))
 
 
+def test_a_fade_that_cannot_fit_is_refused_before_anything_is_composed():
+    long = Request("calm", duration_s=1, fade_in_s=0.5, fade_s=0.6)
+    with pytest.raises(Refused, match=r"fade: got 0.5 s in and 0.6 s out of 1 s"):
+        music_job(long, node_classes(), named_models={})
+
+
+def test_a_short_piece_may_end_at_a_bar_without_a_word_about_fades(generate, tmp_path):
+    code, _, err = generate("--ending", "bar", "-d", 1, "-o", tmp_path / "short.flac")
+    assert (code, (tmp_path / "short.flac").exists()) == (0, True), err
+
+
 BAD = (
     (("--continue-from", "1"), "--continue-from: got no --continue"),
     (("--audio", "TAKE"), "--audio: got no --repaint"),
@@ -263,6 +277,13 @@ BAD = (
     (("-d", "5", "--automation", "cfg 3: 4, 2: 3"), "cfg at 2 s behind 3 s"),
     (("-d", "5", "--automation", "cfg 3: 4, 3: 3"), "two values of cfg at 3 s"),
     (("--repaint", "0:1", "--audio", "TAKE", "--variations", "2"), "--repaint: got --variations"),
+    (("--repaint", "0:1", "--audio", "TAKE", "-d", "2"), "--repaint: got --duration too"),
+    (("--repaint", "0:1", "--audio", "TAKE", "--overlap", "2"), "--repaint: got --overlap too"),
+    (
+        ("--repaint", "0:1", "--audio", "TAKE", "--guidance-until", "1"),
+        "--repaint: got --guidance-until too",
+    ),
+    (("--loop", "1", "--bpm", "120", "-d", "3"), "--loop: got --duration too"),
     (("--continue", "nowhere.wav", "-d", "3"), "nothing there"),
     (("--continue", "TAKE", "-d", "1"), "duration: got 1 s, which begin with 1.5 s"),
     (("--continue", "TAKE", "--continue-from", "1.6"), "1.6 s of a recording of 1.5 s"),

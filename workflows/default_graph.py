@@ -153,7 +153,8 @@ def _with_loudness(graph: Graph, target_lufs: float, specs: NodeSpecs) -> Graph:
 
 def _with_fade(graph: Graph, request: Request, specs: NodeSpecs) -> Graph:
     """An ending at a bar line without a fade rings out for a moment all the same."""
-    ringing_s = RING_OUT_S if request.ending != CUT else 0.0
+    request.check_fades()
+    ringing_s = min(RING_OUT_S, request.duration_s / 2) if request.ending != CUT else 0.0
     node = new_node(graph.fresh_id(), FADE, specs).with_input("ending", request.ending)
     node = node.with_input("fade_in", request.fade_in_s)
     return _before_saver(graph, node.with_input("fade_out", request.fade_s or ringing_s))

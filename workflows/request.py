@@ -197,6 +197,16 @@ class Request:
     save_as: str = "flac"
     """the format of the last node: `Format.save_as` of `media/formats.py`"""
 
+    def check_fades(self) -> None:
+        """Raises Refused for fades that are longer than music whose length is known, as the node
+        would when all of it has been made.
+        """
+        is_known = self.kept is None and self.loop is None
+        if is_known and self.fade_in_s + self.fade_s > self.duration_s:
+            got = f"{self.fade_in_s:g} s in and {self.fade_s:g} s out of {self.duration_s:g} s"
+            expected, remedy = "both within the sound", "fade for less time"
+            raise Refused("fade", got=got, expected=expected, remedy=remedy)
+
 
 @functools.cache
 def request_inputs() -> Mapping[str, InputSpec]:

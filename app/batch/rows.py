@@ -176,6 +176,7 @@ class _RowReader:
         request = replace(request_of(read), save_as=format.save_as)
         Wanted.of(request)  # raises for a mix or a schedule that is none
         seed_for(request.seed)
+        request.check_fades()
         return request
 
     def _check_graph(self, work: RequestWork) -> None:

@@ -10,7 +10,7 @@ from ...models.refused import Refused
 from ...nodes.fade import CUT
 from ...workflows.inputs import BadInput, InputSpec
 from ...workflows.media.audio import probe_audio
-from ..studio.recordings import check_alone, continued, looped, repainted
+from ..studio.recordings import check_alone, continued, looped, repainted, unheard_beside_repaint
 
 RECORDING = "audio"
 """the part of a form that is continued or repainted"""
@@ -33,8 +33,7 @@ def joins_of(
         _check_is_sound(recording)
         if not repaint:
             return continued(recording, values["continue_from"], values["duration_s"])
-        several, moves = values["variations"] != 1, bool(values["automation"])
-        check_alone("repaint", {"variations": several, "automation": moves})
+        check_alone("repaint", unheard_beside_repaint(values))
         return repainted(recording, repaint)
     if loop:
         ends = values["ending"] != CUT

@@ -89,7 +89,7 @@ def build_api(queue: JobQueue, settings: AppSettings, stage: Stage | None = None
     _add_live(app, live, key)
     _add(
         app, "GET", "/v1/models", api.models, dependencies=key,
-        summary="The models and LoRAs that may be asked for",
+        summary="The models and LoRAs that may be asked for", has_head=True,
         responses=answers([JSON_TYPE], 401, 500),
     )  # fmt: skip
     _add(
@@ -98,11 +98,15 @@ def build_api(queue: JobQueue, settings: AppSettings, stage: Stage | None = None
         "/health",
         api.health,
         summary="Whether the server is there",
+        has_head=True,
         responses=answers([JSON_TYPE]),
     )
     if api.plugin is not None:
         api.plugin.add_to(app)
-    app.add_api_route("/docs", lambda: HTMLResponse(page(app.openapi())), include_in_schema=False)
+    app.add_api_route(
+        "/docs", lambda: HTMLResponse(page(app.openapi())), methods=["GET", "HEAD"],
+        include_in_schema=False,
+    )  # fmt: skip
     app.mount("/v1", _Elsewhere(app))
     return app
 
@@ -114,8 +118,11 @@ def _add(
     handler: Handler,
     *,
     no_credits_status: int = 406,
+    has_head: bool = False,
     **route: Any,
 ) -> None:
+    """`has_head`: HEAD is answered too, which is what monitors and balancers ask with."""
+
     async def endpoint(request: Request) -> Response:
         try:
             return await handler(request)
@@ -131,6 +138,8 @@ def _add(
         response_model=None,
         **route,
     )
+    if has_head:
+        app.add_api_route(path, endpoint, methods=["HEAD"], include_in_schema=False)
 
 
 def _add_live(app: FastAPI, live: LiveRoutes, key: list[Any]) -> None:

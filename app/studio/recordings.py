@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ...models.bars import Bars
 from ...models.quoting import shown
 from ...models.refused import Refused
+from ...workflows.request import Request
 
+UNHEARD_BESIDE_REPAINT = ("variations", "automation", "overlap_s", "guidance_until_s")
 SECONDS = r"\s*([0-9]+(?:\.[0-9]*)?)\s*"
 
 
@@ -70,6 +73,14 @@ def looped(bars: str, bpm: float | None, prompt: str) -> dict[str, Any]:
     """Raises Refused as `Bars.parse` does."""
     loop = Bars.parse(bars, bpm, prompt)
     return {"loop": loop, "duration_s": loop.enough_s}
+
+
+def unheard_beside_repaint(values: Mapping[str, Any]) -> dict[str, bool]:
+    """What a region that is made anew does not hear, by its name at the doors: whether it is asked
+    for in `values`, which are a Request's.
+    """
+    named = {name: name.removesuffix("_s") for name in UNHEARD_BESIDE_REPAINT}
+    return {said: values[name] != getattr(Request, name) for name, said in named.items()}
 
 
 def check_alone(what: str, others: dict[str, bool]) -> None:
