@@ -2,8 +2,10 @@
 anything is made.
 """
 
+import datetime
 import json
 import sys
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -175,6 +177,21 @@ def test_what_is_wrong_is_one_line_exit_code_2_and_nothing_made(
     assert (ended.value.code, said.out) == (2, "")
     assert named in line and "Traceback" not in line
     assert not out.exists()
+
+
+def test_numbers_of_a_data_base_are_numbers_and_what_is_no_value_is_refused(tmp_path):
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    def read(**columns):
+        parquet.write_table(pyarrow.table(columns), tmp_path / "l.parquet")
+        return read_table(tmp_path / "l.parquet")[0].values
+
+    said = read(prompt=["x"], seed=[Decimal("3")], duration=[Decimal("2.5")], loras=[["a"]])
+    assert said == {"prompt": "x", "seed": 3, "duration": 2.5, "loras": ["a"]}
+    for value in (datetime.date(2026, 1, 2), b"x", datetime.timedelta(1)):
+        with pytest.raises(Refused, match='row 1, "seed": .*expected text, a number'):
+            read(prompt=["x"], seed=[value])
 
 
 def test_of_many_bad_rows_the_first_are_named_and_all_counted(tmp_path):

@@ -78,7 +78,14 @@ def test_a_page_under_a_given_name_is_the_servers_own_whatever_host_its_proxy_as
     hosts = Hosts({"music.example"})
     assert hosts.are_home_of("https://music.example", "10.0.0.7:7860")
     assert hosts.are_home_of("http://127.0.0.1:7860", "127.0.0.1:7860")
-    for origin in ("http://localhost:3000", "http://other.example", "null", ""):
+    for origin in (
+        "http://localhost:3000",
+        "http://other.example",
+        "null",
+        "",
+        "http://[::1",
+        "//[",
+    ):
         assert not hosts.are_home_of(origin, "127.0.0.1:7860")
 
 

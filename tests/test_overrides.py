@@ -36,6 +36,15 @@ def test_a_node_is_named_by_id_title_or_class(document, name):
     assert API["2"]["inputs"]["seed"] == 0 and UI["nodes"][1]["widgets_values"][0] == 0
 
 
+@pytest.mark.parametrize("second", ["2.seed=2", "The sum.seed=2", "Add.seed=2"])
+def test_an_input_that_is_set_twice_is_refused_whatever_its_node_is_called(second):
+    said = [Override.parse("2.seed=1"), Override.parse(second)]
+    with pytest.raises(WorkflowError, match="set twice: .*seed of node 2"):
+        with_overrides(opened(Document(api=API)), said)
+    same = [said[0], Override.parse(second.replace("=2", "=1"))]
+    assert value_of(with_overrides(opened(Document(api=API)), same), "2", "seed") == 1
+
+
 @pytest.mark.parametrize("text", ["7", "null", "a=b.c", "[1]", '"q"', ""])
 def test_text_stays_text(text):
     assert (

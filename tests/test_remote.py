@@ -144,7 +144,9 @@ def test_where_nobody_answers_the_server_is_lost(folders):
         ComfyUIWorker(ComfyServer(nobody())).run(Job({}, folders=folders), print, lambda: False)
 
 
-@pytest.mark.parametrize("url", ["", "here", "ftp://x", "http://", "127.0.0.1:8188"])
+@pytest.mark.parametrize(
+    "url", ["", "here", "ftp://x", "http://", "127.0.0.1:8188", "http://[::1", "http://x:99999"]
+)
 def test_what_is_no_address_is_refused(url):
     with pytest.raises(Refused, match="--server"):
         ComfyServer(url)

@@ -16,7 +16,7 @@ from ..models.separation import MODEL as SEPARATOR
 from .api_format import literal
 from .graph import Graph, Node
 from .inputs import BadInput, InputSpec
-from .problems import refused
+from .problems import WorkflowError, refused
 from .registry import NodeSpecs
 from .widget_values import settled
 from .workflow import Workflow
@@ -65,12 +65,22 @@ def with_overrides(workflow: Workflow, overrides: Iterable[Override]) -> Workflo
     for override in overrides:
         node, name = _meant(graph, override)
         spec = _spec(node, name, workflow.specs)
-        graph = graph.with_input(node.id, spec.name, literal(_value(spec, override.value)))
+        value = literal(_value(spec, override.value))
+        if name in asked.get(node.id, ()) and graph[node.id].inputs[name] != value:
+            raise _set_twice(node, override)
+        graph = graph.with_input(node.id, name, value)
         asked.setdefault(node.id, []).append(name)
     for node_id, names in asked.items():
         before = workflow.graph[node_id]
         graph = graph.with_node(_settled(before, graph[node_id], names, workflow.specs))
     return workflow.with_graph(graph)
+
+
+def _set_twice(node: Node, override: Override) -> WorkflowError:
+    """Two names of the node may hide it."""
+    got = f"{shown(override.value)} and, before, another value for {override.input}"
+    detail = f"got {got} of node {node.id} ({node.name}), expected one; leave one out"
+    return refused("this value is set twice", detail)
 
 
 def _settled(before: Node, node: Node, asked: Collection[str], specs: NodeSpecs) -> Node:

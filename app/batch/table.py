@@ -17,6 +17,7 @@ import io
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -185,11 +186,33 @@ def _parquet(path: Path) -> Iterator[TableRow]:
             for batch in opened.iter_batches(batch_size=1000):
                 for value in batch.to_pylist():
                     number += 1
-                    said = {name: one for name, one in value.items() if one is not None}
+                    where = f"{path}, row {number}"
+                    said = {
+                        name: _plain(where, name, one)
+                        for name, one in value.items()
+                        if one is not None
+                    }
                     yield TableRow(number, said, are_texts=False)
         except (pyarrow.ArrowException, OSError) as error:
             got = f"what cannot be read as Parquet ({error})"
             raise Refused(str(path), got=got, expected="a Parquet file") from error
+
+
+def _plain(where: str, name: str, value: Any) -> Any:
+    """The value as JSON would have it: a table's may be dates, bytes, decimal numbers …
+
+    Raises Refused for what JSON does not have.
+    """
+    if isinstance(value, Decimal) and value.is_finite():
+        return int(value) if value == value.to_integral_value() else float(value)
+    if isinstance(value, list):
+        return [_plain(where, name, one) for one in value]
+    if isinstance(value, dict):
+        return {key: _plain(where, name, one) for key, one in value.items()}
+    if value is None or isinstance(value, (str, int, float, bool)):
+        return value
+    expected, remedy = "text, a number, or true or false", "cast the column"
+    raise Refused(f"{where}, {shown(name)}", got=shown(value), expected=expected, remedy=remedy)
 
 
 READERS: Mapping[str, Callable[[Path], Iterator[TableRow]]] = {

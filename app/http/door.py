@@ -62,7 +62,10 @@ class Hosts:
         A name that was given counts, as behind a proxy that asks for another host; loopback's
         names do not: on another port there lives somebody else.
         """
-        netloc = urlsplit(origin).netloc.lower()
+        try:
+            netloc = urlsplit(origin).netloc.lower()
+        except ValueError:  # brackets that hold no address
+            return False
         named = self.names is not None and host_name(netloc) in self.names
         return bool(netloc) and (netloc == host.lower() or named)
 

@@ -37,14 +37,22 @@ class ServerLost(Refused):
     """A server that does not answer, or no longer does."""
 
 
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:  # brackets that hold no address, a port that is none
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and port != 0
+
+
 class ComfyServer:
     """At an address such as http://127.0.0.1:8188. Raises Refused for what is none, ServerLost
     where nobody answers.
     """
 
     def __init__(self, url: str):
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        if not _is_address(url):
             remedy = "name one such as http://127.0.0.1:8188"
             raise Refused("--server", got=url, expected="an address", remedy=remedy)
         self.url, self.client_id = url.rstrip("/"), uuid.uuid4().hex
