@@ -104,6 +104,6 @@ def sound_to_follow(
 
 def existing_file(what: str, path: Path) -> Path:
     if not path.is_file():
-        got = "a folder" if path.is_dir() else "nothing there"
+        got = "a folder" if path.is_dir() else "no file" if path.exists() else "nothing there"
         raise Refused(f"{what}: {path}", got=got, expected="a sound file", remedy="check the path")
     return path

@@ -106,9 +106,12 @@ def demo(
     library: LibraryFolder = None,
 ) -> None:
     """Open the page, with the HTTP API on the same port."""
+    from ..models.disk.files import check_folder_writable
     from . import serve
 
     _check_juce(juce, share, api_keys)
+    if library is not None:
+        check_folder_writable(library)
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     logging.getLogger("musicgraph").setLevel(logging.INFO)
     settings = AppSettings(

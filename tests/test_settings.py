@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from fresh import BOUND
 
+from musicgraph import cli
 from musicgraph.app.studio.settings import AppSettings
 from musicgraph.models.refused import Refused
 
@@ -30,6 +31,30 @@ def test_settings_out_of_range_are_refused_by_name(change):
     name = next(iter(change)).removesuffix("_s").replace("_", " ")
     with pytest.raises(Refused, match=f"{name}: got .* expected .*; choose"):
         AppSettings(**change)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["https://music.example", "music.example:443", "music.example/", "*", ".example", "[::1]"],
+)
+def test_what_no_browser_sends_as_a_host_is_refused(name):
+    with pytest.raises(Refused, match="allowed host: got .* expected a name alone"):
+        AppSettings(allowed_hosts=("music.example", name))
+
+
+def test_names_and_numbers_of_hosts_are_taken():
+    names = ("music.example", "gpu_box", "localhost", "10.0.0.3", "fe80::1", "")
+    assert AppSettings(allowed_hosts=names).allowed_hosts == names
+
+
+def test_a_library_that_is_a_file_is_refused_at_the_start(tmp_path, capsys, monkeypatch):
+    file = tmp_path / "takes"
+    file.touch()
+    monkeypatch.setattr(sys, "argv", ["musicgraph", "demo", "--library", str(file)])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 2
+    assert "not a folder that you may write to" in capsys.readouterr().err
 
 
 def test_a_named_model_goes_before_the_environments_and_that_before_pocket(monkeypatch):

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import ipaddress
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...models.config import MAX_DURATION_S
+from ...models.quoting import shown
 from ...models.refused import Refused
 
 if TYPE_CHECKING:
     from ...models.weights.places import Found
+
+
+HOST_NAME = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 
 
 @dataclass(frozen=True)
@@ -66,6 +72,8 @@ class AppSettings:
             if not fine:  # NaN fails every comparison
                 remedy = "choose a value in that range"
                 raise Refused(name, got=got, expected=expected, remedy=remedy)
+        for one in filter(None, self.allowed_hosts):
+            _check_host_name(one)
 
     def model_name(self, known: Sequence[Found] | None = None) -> str:
         """The model to use when a request names none; `known` is what `known_models` has found."""
@@ -75,6 +83,19 @@ class AppSettings:
         from ...nodes.host import model_folders
 
         return self.model or default_model(model_folders(), known)[0]
+
+
+def _check_host_name(name: str) -> None:
+    """Raises Refused for what no browser sends as the name of a host, which would let nobody in."""
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        if not HOST_NAME.fullmatch(name):
+            expected = "a name alone, such as music.example, or an IP address"
+            remedy = "leave out https://, port and path; write other letters as xn--…"
+            raise Refused(
+                "allowed host", got=shown(name), expected=expected, remedy=remedy
+            ) from None
 
 
 def _is_range(replicas: tuple[int, int]) -> bool:
