@@ -63,9 +63,12 @@ def live(
     osc: Osc = None,
 ) -> None:
     """Play music that follows what you type: musicgraph live "calm piano" | ffplay -nodisp -"""
+    from ..models.disk.files import check_file_writable, replace_file
     from .osc import OscDoor
     from .studio.stage import Stage
 
+    if graph is not None:
+        check_file_writable(graph)
     if sys.stdout.isatty():
         hint = 'a player behind it, such as: musicgraph live "calm piano" | ffplay -nodisp -'
         exit_with(f"standard output: got a terminal, expected {hint}", BAD_INPUT)
@@ -87,7 +90,7 @@ def live(
         if told["event"] == "failed":
             raise told["error"]
         if graph is not None:
-            graph.write_text(json.dumps(place.workflow()), encoding="utf-8")
+            replace_file(graph, json.dumps(place.workflow()).encode())
 
 
 def _opened(

@@ -38,7 +38,7 @@ def terminal(monkeypatch, capsysbinary):
 
 
 def test_at_a_terminal_lines_steer_and_the_graph_plays_it_again(terminal, model, tmp_path):
-    graph, runner = tmp_path / "live.json", Runner()
+    graph, runner = tmp_path / "new" / "live.json", Runner()
     options = "--model", str(model), "--seed", "7", "--blend", "0.1", "--graph", str(graph)
     lines = "loud drums\ncfg: 5\nweights: 1 2\nseed: x\nundo\nend: 0.6\n"
     code, sound, told = terminal("calm piano", *options, "-d", "30", lines=lines)
@@ -55,6 +55,8 @@ def test_at_a_terminal_lines_steer_and_the_graph_plays_it_again(terminal, model,
 def test_a_terminal_gets_no_sound_and_bad_beginnings_one_line(terminal, model, monkeypatch):
     code, _, told = terminal("a; b", "--model", str(model))
     assert code == 2 and told.startswith("musicgraph: text: got"), told
+    code, sound, told = terminal("a", "--model", str(model), "--graph", str(model))
+    assert (code, sound) == (2, b"") and "it is a folder" in told, told
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     code, _, told = terminal("calm piano")
     assert code == 2 and "standard output: got a terminal" in told

@@ -134,6 +134,14 @@ def check_folder_writable(folder: str | Path) -> None:
         )
 
 
+def check_file_writable(path: str | Path) -> None:
+    """Refuses, before any work is done for it, a file that could not be written."""
+    check_new_path(path)
+    if Path(path).is_dir():
+        raise Refused(f"cannot write {name_of(path)}: it is a folder", remedy="name a file in it")
+    check_folder_writable(Path(path).parent)
+
+
 # ---------------------------------------------------------------- writing
 
 

@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from ...models.disk.files import (
-    check_folder_writable,
-    check_new_path,
+    check_file_writable,
     name_of,
     open_file,
     written_whole,
@@ -296,10 +295,7 @@ def check_writable(path: str | Path) -> None:
             got=f"the suffix {shown(path.suffix)}",
             expected=f"one of {' '.join(WRITABLE_SUFFIXES)}",
         )
-    check_new_path(path)
-    if path.is_dir():
-        raise Refused(f"cannot write {name_of(path)}: it is a folder", remedy="name a file in it")
-    check_folder_writable(path.parent)
+    check_file_writable(path)
 
 
 def _checked_samples(waveform: Tensor) -> Tensor:
