@@ -108,7 +108,7 @@ def test_a_loop_goes_round_and_its_bars_are_a_guess_that_one_may_change(visit):
     button(row, "Loop …").click()
     form = row.get_by_role("form", name="Make a loop of it")
     guessed = "[...document.querySelectorAll('.mg-panel input')].map(one => one.value).join()"
-    someone.until(f"{guessed} === '2,100,0'")
+    someone.until(f"{guessed} === '2,4,100,0'")
     form.get_by_label("Bars").fill("1")
     button(form, "Make the loop").click()
     loop = take_of(someone, newest(someone, 1))
@@ -149,14 +149,60 @@ def test_one_word_is_another_and_the_seed_stays(visit):
     someone = visit()
     row = made(someone, duration=1)
     first = take_of(someone, row)
-    button(row, "Change a word").click()
-    form = row.get_by_role("form", name="Change a word")
+    button(row, "Change the words").click()
+    form = row.get_by_role("form", name="Change the words")
     button(form, "calm").click()
     form.get_by_label("Instead of calm").fill("wild")
     form.get_by_label("Instead of calm").press("Enter")
     other = take_of(someone, newest(someone, 1))
     assert other["settings"]["prompt"] == "a wild piano"
     assert other["settings"]["seed"] == first["settings"]["seed"]
+
+
+def test_words_are_added_and_the_seed_stays(visit):
+    someone = visit()
+    row = made(someone, "a waltz", duration=1)
+    first = take_of(someone, row)
+    button(row, "Change the words").click()
+    form = row.get_by_role("form", name="Change the words")
+    button(form, "+ words").click()
+    form.get_by_label("Words to add").fill("with drums")
+    form.get_by_label("Words to add").press("Enter")
+    other = take_of(someone, newest(someone, 1))
+    assert other["settings"]["prompt"] == "a waltz with drums"
+    assert other["settings"]["seed"] == first["settings"]["seed"]
+
+
+def test_a_waltz_goes_round_in_threes_and_a_guess_is_said_to_be_one(visit):
+    someone = visit()
+    row = made(someone, "a waltz", duration=6)
+    someone.page.route("**/tempo", lambda route: route.fulfill(json={"bpm": None}), times=1)
+    button(row, "Loop …").click()
+    form = row.get_by_role("form", name="Make a loop of it")
+    form.get_by_text("No steady beat is heard in it").wait_for()
+    assert form.get_by_label("Beats in a bar").input_value() == "3"
+    button(form, "Make the loop").click()
+    loop = take_of(someone, newest(someone, 1))
+    assert (loop["duration_s"], loop["doing"]["beats"]) == (3, 3)
+
+
+def test_what_is_begun_from_a_row_further_down_is_in_sight(visit):
+    someone = visit(size={"width": 390, "height": 600})
+    for words in ("first", "second", "third"):
+        made(someone, words, duration=2)
+    row = rows(someone).nth(2)
+    row.locator(".mg-open").click()
+    button(row, "Make a part anew").click()
+    form = row.get_by_role("form", name="Make a part anew")
+    someone.page.evaluate("scrollTo(0, document.body.scrollHeight)")
+    button(form, "Make it anew").click()
+    form.wait_for(state="detached")
+    top, bottom, height = someone.page.evaluate(
+        "(({top, bottom}) => [top, bottom, innerHeight])"
+        "(document.getElementById('mg-status').getBoundingClientRect())"
+    )
+    assert top >= 0 and bottom <= height
+    newest(someone, 3)
 
 
 def test_what_cannot_be_is_said_and_what_was_typed_stays(visit):

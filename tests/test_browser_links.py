@@ -70,6 +70,22 @@ def test_one_line_says_what_is_loaded_and_after_a_bad_file_it_is_nothing(visit):
     someone.page.wait_for_selector("#mg-run:not([disabled])")
 
 
+def test_a_run_that_ended_with_its_page_is_said_by_the_next_one(visit):
+    someone = visit()
+    someone.tab("Graph")
+    length = someone.page.get_by_label("Length in seconds · duration").first
+    length.fill("100")
+    length.press("Tab")
+    someone.page.click("#mg-run")
+    someone.page.wait_for_selector("#mg-graph-status .mg-note.busy >> text=at work")
+    someone.page.reload()
+    someone.page.wait_for_selector("#mg-ended >> text=The run before has ended")
+    someone.complaints.clear()  # of the page that was left, about what it was asking then
+    someone.page.reload()
+    someone.page.wait_for_selector("#mg-run:not([disabled])")
+    assert someone.page.locator("#mg-ended").count() == 0, "it is said once"
+
+
 def test_unknown_nodes_are_marked_before_anything_runs(visit):
     someone = visit()
     someone.tab("Graph")
@@ -108,6 +124,7 @@ def test_a_sound_of_ones_own_is_a_take_that_goes_on(visit, tmp_path):
     asked.value.set_files(tmp_path / "hum.wav")
     someone.page.wait_for_selector("#mg-toast.shown >> text=It is among your takes")
     row = someone.page.locator("#mg-takes .mg-take").first
+    row.get_by_text("a sound of your own").wait_for()
     row.get_by_role("button", name="+10 s: go on").click()
     someone.until("MusicGraph.takes().length === 2")
     assert someone.until("MusicGraph.takes()[0].duration_s") == 12

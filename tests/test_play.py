@@ -147,6 +147,7 @@ def test_a_take_has_the_graph_that_plays_the_same_samples(
     library = Shelf(tmp_path / "shelf").takes_of("anna")
     take = recording.keep(library, "played", {request_.model: str(model)})
     sound, rate = read_audio(take.path)
+    assert take.note.came == "played"
     assert take.note.duration_s == sound.shape[1] / rate > 1
     assert torch.equal(replayed(take.path, runner, model, tmp_path), sound)
 

@@ -136,7 +136,7 @@ def _settings(builder: FormBuilder, settings: AppSettings) -> None:
                 True, label="Random seed", elem_id="mg-random", info="Each press is another take."
             )
             seed = builder.seed()
-            again = gr.Button("Use the last", size="sm", elem_id="mg-again")
+            again = gr.Button("Use the last seed", size="sm", elem_id="mg-again")
         builder.variations()
     builder.loudness()
     with gr.Accordion("More: what to avoid, guidance, precision …", open=False, elem_id="mg-more"):

@@ -2,7 +2,7 @@
 (MusicGraph => {
   "use strict";
   const {ask, element, say, sound} = MusicGraph;
-  const LEAST_PART_S = .3;
+  const LEAST_PART_S = .3, IN_THREE = /\bwaltz|\b3\/4\b/i;
 
   const press = (words, click, more = {}) => element("button", {type: "button", click, ...more}, words);
   const twoDigits = seconds => Math.floor(seconds * 100 + 1e-6) / 100;
@@ -28,13 +28,14 @@
     form.addEventListener("submit", async event => {
       event.preventDefault();
       go.disabled = true;
-      if (await done()) shut(); else go.disabled = false;
+      if (await done()) shut(true); else go.disabled = false;
     });
     form.addEventListener("keydown", event => { if (event.key === "Escape") shut(); });
-    function shut() {
+    /** What was begun is seen where its status is: the focus must not scroll away from there. */
+    function shut(hasBegun = false) {
       form.remove();
       row.wave.show(null);
-      row.opener?.focus();
+      row.opener?.focus({preventScroll: hasBegun === true});
     }
     row.panels.replaceChildren(form);
     form.scrollIntoView({block: "nearest"});
@@ -84,25 +85,29 @@
     let isTyped = false;
     const begin = number(from, 0, twoDigits(row.take.duration_s));
     const bars = number(2, 1, 64, 1), bpm = number(120, 20, 400), said = element("p", {}, "");
+    const isInThree = IN_THREE.test(`${row.take.title} ${row.take.settings.prompt}`);
+    const beats = number(isInThree ? 3 : 4, 1, 16, 1);
     const mark = () => {
-      const long = bars.value * 4 * 60 / bpm.value, start = Number(begin.value);
+      const long = bars.value * beats.value * 60 / bpm.value, start = Number(begin.value);
       row.wave.show([start, start + long]);
       said.textContent = `${long.toFixed(1)} s. Its last beats are made anew, so that it leads into `
         + "its beginning.";
     };
-    for (const one of [begin, bars, bpm]) {
+    for (const one of [begin, bars, beats, bpm]) {
       one.addEventListener("input", () => { isTyped = true; mark(); });
     }
     row.marks = ([a]) => { begin.value = String(twoDigits(a)); mark(); };
     const form = panel(row, "Make a loop of it", [element("div", {class: "mg-two"},
-      field("Bars", bars), field("Beats a minute", bpm), field("From second", begin)), said],
-    "Make the loop", () => make(row, "loop",
-      {begin: Number(begin.value), bars: Number(bars.value), bpm: Number(bpm.value)}));
+      field("Bars", bars), field("Beats in a bar", beats), field("Beats a minute", bpm),
+      field("From second", begin)), said],
+    "Make the loop", () => make(row, "loop", {begin: Number(begin.value), bars: Number(bars.value),
+      beats: Number(beats.value), bpm: Number(bpm.value)}));
     mark();
     const heard = await MusicGraph.tempo(row.take);
+    if (!heard) said.after(element("p", {}, "No steady beat is heard in it: bars and beats are a guess."));
     if (!heard || isTyped || !form.isConnected) return;
     bpm.value = String(twoDigits(heard));
-    const fitting = [4, 2, 1].find(count => count * 240 / heard <= row.take.duration_s - begin.value);
+    const fitting = [4, 2, 1].find(count => count * beats.value * 60 / heard <= row.take.duration_s - begin.value);
     bars.value = String(fitting || 1);
     mark();
   }
@@ -125,19 +130,23 @@
   function vary(row) {
     const parts = row.take.settings.prompt.split(/(\s+)/);
     const said = element("div", {class: "mg-words", translate: "no"});
-    const text = () => [...said.children].map(
-      one => one.matches("input") ? one.value : one.textContent).join(" ");
+    const text = () => [...said.children].filter(one => one !== adding).map(
+      one => one.matches("input") ? one.value : one.textContent).join(" ").trim();
+    const opened = (button, word, name, size) => {
+      const input = element("input", {type: "text", value: word, "aria-label": name,
+        size: String(size), maxlength: "100"});
+      button.replaceWith(input);
+      input.select();
+    };
     parts.filter(one => one.trim()).forEach(word => {
-      const button = press(word, () => {
-        const input = element("input", {type: "text", value: word, "aria-label": `Instead of ${word}`,
-          size: String(Math.max(6, word.length + 2)), maxlength: "100"});
-        button.replaceWith(input);
-        input.select();
-      });
+      const button = press(word,
+        () => opened(button, word, `Instead of ${word}`, Math.max(6, word.length + 2)));
       said.append(button);
     });
-    panel(row, "Change a word", [element("p", {}, "Press the word that should be another one. The seed "
-      + "stays, so as little as possible changes."), said], "Play it so",
+    const adding = press("+ words", () => opened(adding, "", "Words to add", 16));
+    said.append(adding);
+    panel(row, "Change the words", [element("p", {}, "Press the word that should be another one, or "
+      + "add some. The seed stays, so as little as possible changes."), said], "Play it so",
     () => make(row, "vary", {prompt: text()}));
     said.querySelector("button")?.focus();
   }
@@ -185,7 +194,7 @@
     const longer = seconds => press(`+${seconds} s`, () => make(row, "continue", {seconds}),
       {"aria-label": `+${seconds} s: go on`});
     const main = [once(), longer(10), longer(30), opens("Go on with other words …", goOn),
-      hasWords && opens("Change a word …", vary), opens("Make a part anew …", anew),
+      hasWords && opens("Change the words …", vary), opens("Make a part anew …", anew),
       opens("Loop …", loop), opens("Trim, fade, loudness …", cut)];
     const rest = [compare(row), opens("Share …", MusicGraph.share), ...others];
     return element("div", {class: "mg-doings"},

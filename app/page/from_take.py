@@ -50,6 +50,7 @@ def doings() -> Mapping[str, tuple[InputSpec, ...]]:
     sure = [replace(one, has_default=False) for one in (begin, end, seconds)]
     begin, end, seconds = sure
     tempo = [replace(loop[name], has_default=False) for name in ("bars", "bpm")]
+    tempo.append(replace(loop["beats"], **_otherwise(4)))
     return {
         "more": (),
         "vary": (words,),
@@ -96,8 +97,12 @@ def loop_of(take: Take) -> Bars | None:
     with contextlib.suppress(Refused):
         doing = read_doing(take.note.doing)
         is_whole = doing["how"] == "loop" and not take.note.was_stopped
-        return Bars(doing["bars"], doing["bpm"]) if is_whole else None
+        return _bars(doing) if is_whole else None
     return None
+
+
+def _bars(doing: Mapping[str, Any]) -> Bars:
+    return Bars(doing["bars"], doing["bpm"], doing["beats"])
 
 
 def tempo_of(take: Take) -> float | None:
@@ -182,7 +187,7 @@ def _anew(path: Path, doing: Mapping[str, Any], _: AppSettings) -> tuple[dict[st
 
 
 def _looped(path: Path, doing: Mapping[str, Any], _: AppSettings) -> tuple[dict[str, Any], float]:
-    loop = Bars(doing["bars"], doing["bpm"])
+    loop = _bars(doing)
     region_of(path, doing["begin"], doing["begin"] + loop.seconds, "loop")
     around = {
         RECORDING: str(path), "loop": loop, "loop_from_s": doing["begin"],

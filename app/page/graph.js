@@ -140,5 +140,21 @@
     }
   }).observe(document.documentElement, {childList: true, subtree: true});
 
+  // ------------------------------------------------------------------ a run that goes with its page
+  // A run of a graph ends when its page goes: by a reload, Gradio's own too, which comes when the
+  // server was started anew. The page that comes says so, or one would wait for the music.
+  const ENDED = "musicgraph-graph-ended";
+  addEventListener("pagehide", () => {
+    if (document.querySelector("#mg-graph-status .busy")) sessionStorage.setItem(ENDED, "yes");
+  });
+  MusicGraph.whenThere("mg-graph-body", body => {
+    if (!sessionStorage.getItem(ENDED)) return;
+    sessionStorage.removeItem(ENDED);
+    const said = element("p", {id: "mg-ended", role: "alert"}, "The run before has ended: the page "
+      + "was loaded anew. Set the graph up and run it again.");
+    body.before(said);
+    addEventListener("click", event => { if (event.target.closest?.("#mg-run")) said.remove(); });
+  });
+
   Object.assign(MusicGraph, {holdForm});
 })(window.MusicGraph);

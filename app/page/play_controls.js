@@ -158,7 +158,7 @@
       const recent = deck.delays.slice(-15), recorded = deck.recordedMs();
       const told = [clock(sound.second), recorded && `recording ${clock(recorded / 1000)}`,
         recent.length && `changes are heard after ${(median(recent) / 1000).toFixed(2)} s`,
-        `${sound.dropped} pieces dropped`];
+        sound.dropped > 0 && `pieces dropped: ${sound.dropped}`];
       parts.figures.textContent = told.filter(Boolean).join(" · ");
     }
 

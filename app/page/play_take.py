@@ -85,7 +85,7 @@ class Recording:
         request = replace(request, excerpt_s=(begin / rate, end / rate))
         job = music_job(request, node_classes(), named_models=named_models)
         (tags,) = tags_of(job, {})
-        note = Note(title or "Played live", (end - begin) / rate)
+        note = Note(title or "Played live", (end - begin) / rate, came="played")
         return library.add(sound, rate, note, tags)
 
     def _settled(self, frames: int) -> int:

@@ -67,6 +67,8 @@ class Note:
     is_favourite: bool = False
     was_stopped: bool = False
     """whether it ends where somebody pressed Stop"""
+    came: str = ""
+    """how, where neither words nor a graph have made it: `brought` along, or `played`"""
     run: str = ""
     """the id of the run that made it, by which a page finds it when the server was started anew"""
 
@@ -94,6 +96,7 @@ class Note:
             and isinstance(self.was_stopped, bool)
             and isinstance(self.of, str)
             and isinstance(self.run, str)
+            and isinstance(self.came, str)
             and isinstance(self.settings, dict)
             and isinstance(self.doing, dict)
             and isinstance(self.sounds, dict)
@@ -231,10 +234,13 @@ class Library:
         if duration_s > MAX_DURATION_S:
             got, expected = f"{duration_s:.0f} s", f"at most {MAX_DURATION_S:g} s"
             raise Refused("this sound", got=got, expected=expected, remedy="cut it first")
-        note = Note(title[:MAX_TITLE_CHARACTERS] or "A sound", duration_s)
+        own = {one: tags[one] for one in TAGS if one in tags}
+        came = "" if own else "brought"
+        note = Note(title[:MAX_TITLE_CHARACTERS] or "A sound", duration_s, came=came)
         if (told := Note.parse(tags.get(NOTE_TAG, ""))) is not None:
-            note = replace(note, title=told.title, settings=told.settings, engine=told.engine)
-        return self.add(sound, rate, note, {one: tags[one] for one in TAGS if one in tags})
+            same = {"settings": told.settings, "engine": told.engine, "came": told.came or came}
+            note = replace(note, title=told.title, **same)
+        return self.add(sound, rate, note, own)
 
     def rename(self, id: str, title: str) -> Take:
         """Title and file get the name."""

@@ -52,7 +52,8 @@
   const titleOf = id => takes.find(one => one.id === id)?.title.slice(0, 40) || "a take that has gone";
   function chips(take) {
     const s = take.settings;
-    if (!("prompt" in s)) return [take.of ? `of ${titleOf(take.of)}` : "made by a graph"];
+    const came = {brought: "a sound of your own", played: "played live"}[take.came] || "made by a graph";
+    if (!("prompt" in s)) return [take.of ? `of ${titleOf(take.of)}` : came];
     const sounds = Object.entries(take.sounds).filter(([how]) => how !== "recording")
       .map(([how, name]) => `${how}: ${name}`);
     return [take.of && `of ${titleOf(take.of)}`, s.model?.split("/").pop(), ...sounds, ...(s.loras || []).map(one => `LoRA ${one}`), take.engine,
@@ -195,7 +196,8 @@
       const answer = await response.json();
       if (!response.ok) { say(answer.trouble); return; }
       await changed();
-      say("It is among your takes: go on from it, make a part anew, or loop it.");
+      say("It is among your takes: go on from it, make a part anew, or loop it. Generate does not "
+        + "listen to it.");
       document.querySelectorAll(`[data-take="${answer.take.id}"]`).forEach(one => one.open(true));
     } catch (error) { say("The sound did not arrive: there is no connection."); }
   }
@@ -227,6 +229,9 @@
     }
   }).observe(document.documentElement, {childList: true, subtree: true});
 
+  addEventListener("click", event => {  // what came meanwhile, from wherever it came
+    if (event.target.closest?.("[data-tab-id=takes]")) load();
+  });
   whenThere("mg-library", buildLibrary);
   load();
   Object.assign(MusicGraph, {
