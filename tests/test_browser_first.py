@@ -58,6 +58,40 @@ def test_nothing_sticks_out_and_what_is_pressed_is_as_large_as_a_finger(visit, s
         assert box["height"] >= 42 and box["x"] + box["width"] <= size["width"]
 
 
+SMALL = """() => {
+  const found = [];
+  const pressed = "button, a, input, textarea, select, summary, [role=tab]";
+  for (const one of document.querySelectorAll(pressed)) {
+    const box = (one.matches("[type=checkbox], [type=radio]") && one.closest("label") || one)
+      .getBoundingClientRect();
+    const isSeen = one.checkVisibility({visibilityProperty: true, opacityProperty: true});
+    const isForNobody = one.disabled || one.closest("[aria-hidden=true]");  // to measure with
+    if (!isSeen || isForNobody || (box.height > 43.5 && box.width > 43.5)) continue;
+    const {tagName, id, type, ariaLabel, innerText} = one;
+    found.push([tagName, id, type, ariaLabel || innerText, box.width, box.height].join(" "));
+  }
+  return found;
+}"""
+
+
+@pytest.mark.parametrize("size", SIZES[1:3], ids=lambda size: str(size["width"]))
+def test_on_a_phone_all_that_one_presses_is_as_large_as_a_finger(visit, size):
+    someone = visit(size=size)
+    someone.page.get_by_role("button", name="Ideas").click()
+    someone.page.locator("#mg-more button").first.click()
+    someone.page.wait_for_selector("#mg-negative textarea")
+    assert someone.page.evaluate(SMALL) == []
+    open_tab(someone, "graph")
+    someone.page.get_by_label("Length in seconds · duration").first.fill("1")
+    someone.page.click("#mg-run")
+    someone.page.wait_for_selector("#mg-graph-status .mg-note.done")
+    someone.page.locator(".mg-graph-takes .mg-take").first.wait_for()
+    assert someone.page.evaluate(SMALL) == []
+    assert someone.page.evaluate("document.documentElement.scrollWidth") <= size["width"]
+    footer = someone.page.locator("footer").inner_text().split()
+    assert footer == ["Settings"], "what divides goes with what is divided"
+
+
 def test_takes_that_are_shipped_sound_before_any_press_and_lend_their_words(visit):
     someone = visit()
     rows = someone.page.locator(".mg-first li")
@@ -90,6 +124,16 @@ def test_words_are_chosen_taken_back_and_counted(visit):
     assert "with" in someone.page.input_value(BOX)
     someone.page.fill(BOX, "悲しいピアノ")
     someone.page.wait_for_selector("#mg-said >> text=was taught English")
+
+
+def test_unknown_words_and_advice_are_two_lines(visit):
+    someone = visit()
+    found = {"tokens": 3, "most": 512, "unknown": ["rotated"], "advice": "Name a style."}
+    someone.page.route("**/page/prompt", lambda route: route.fulfill(json=found))
+    someone.page.fill(BOX, "rotated")
+    someone.page.wait_for_selector("#mg-said >> text=Name a style.")
+    lines = [line.strip() for line in someone.page.inner_text("#mg-said").splitlines()]
+    assert "The model does not know: rotated" in lines and "Name a style." in lines
 
 
 def test_the_seed_has_a_switch_and_nothing_is_replaced_in_silence(visit, site):

@@ -116,6 +116,23 @@ def test_the_picture_of_a_graph_moves_and_comes_nearer(visit):
     someone.until(f"{view}[2] >= {before[2]}")
 
 
+def test_the_picture_stays_as_near_as_it_was_when_its_nodes_are_done(visit):
+    someone = visit(size=PHONE)
+    someone.tab("Graph")
+    someone.page.get_by_role("button", name="Nearer").click()
+    view = "document.querySelector('.mg-graph svg').getAttribute('viewBox')"
+    near = someone.page.evaluate(view)
+    length = someone.page.get_by_label("Length in seconds · duration").first
+    length.fill("1")
+    length.press("Tab")
+    someone.page.click("#mg-run")
+    someone.page.wait_for_selector("#mg-graph-status .mg-note.done")
+    someone.until("document.querySelectorAll('#mg-graph-picture g.done').length >= 5")
+    assert someone.until(f"document.querySelector('.mg-zoom') && {view}") == near
+    someone.page.get_by_role("button", name="The whole graph").click()
+    someone.until(f"{view} !== '{near}'")
+
+
 def test_a_sound_of_ones_own_is_a_take_that_goes_on(visit, tmp_path):
     someone = visit()
     soundfile.write(tmp_path / "hum.wav", (rand(16000) - 0.5).numpy(), 8000)

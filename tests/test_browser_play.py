@@ -105,6 +105,20 @@ def test_what_was_played_is_kept_as_a_take_and_a_mark_is_gone_back_to(visit, sit
     assert sound.shape[1] > rate and sound.abs().max() > 0.01
 
 
+def test_a_recording_is_kept_when_its_page_is_loaded_anew(visit):
+    someone = begun(visit)
+    someone.page.click(".mgp-record")
+    plays(someone, 12)
+    someone.page.reload()
+    someone.page.wait_for_selector(".mgp-go")
+    someone.complaints.clear()  # of the page that was left, about what it was asking then
+    with someone.page.expect_response("**/page/takes"):  # also of what came while one was away
+        someone.tab("Takes")
+    kept = someone.page.locator("#mg-library .mg-take").filter(has_text="(played)")
+    kept.first.locator(".mg-open").click()
+    kept.first.get_by_text("played live").wait_for()
+
+
 def test_it_is_one_sound_among_the_pages_and_goes_with_its_page(visit, site):
     someone = visit()
     someone.generate(duration=20)
@@ -116,6 +130,19 @@ def test_it_is_one_sound_among_the_pages_and_goes_with_its_page(visit, site):
     someone.tab("Create")
     someone.page.locator("#mg-takes .mg-play").first.click()
     someone.page.wait_for_function("!MusicGraph.play.sound.isOn && MusicGraph.sound.isPlaying")
+
+
+def test_what_is_refused_and_what_has_ended_stays_to_be_read(visit):
+    someone = come(visit)
+    full = {"trouble": "Play: got 4 who play live already"}
+    someone.page.route("**/page/play", lambda route: route.fulfill(status=400, json=full), times=1)
+    someone.page.click(".mgp-go")
+    someone.page.wait_for_selector(".mgp-status >> text=who play live already")
+    over = {"trouble": "this music: got some that is over"}
+    someone.page.route("**/page/play/*/stream", lambda route: route.fulfill(status=400, json=over))
+    someone.page.click(".mgp-go")
+    someone.page.wait_for_selector(".mgp-status >> text=the server was started anew")
+    someone.complaints.clear()  # of the browser itself, about answers that are no
 
 
 def test_a_second_tab_of_the_same_browser_takes_the_music_over(visit):

@@ -95,13 +95,13 @@
   function show(parent, found) {
     const lines = [];
     if (found.unknown.length) {
-      lines.push(element("span", {}, "The model does not know: "),
-        element("span", {class: "mg-unknown", lang: "en", translate: "no"}, found.unknown.join(", ")));
+      lines.push(element("p", {}, element("span", {}, "The model does not know: "),
+        element("span", {class: "mg-unknown", lang: "en", translate: "no"}, found.unknown.join(", "))));
     }
-    if (found.advice) lines.push(element("span", {}, found.advice));
+    if (found.advice) lines.push(element("p", {}, found.advice));
     const isTooLong = found.tokens !== null && found.tokens >= found.most;
     const count = found.tokens === null ? "" : `${found.tokens} of ${found.most} tokens`;
-    parent.replaceChildren(element("p", {}, ...lines),
+    parent.replaceChildren(...lines,
       element("p", {class: `mg-tokens${isTooLong ? " mg-too-long" : ""}`}, count));
   }
 

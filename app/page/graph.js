@@ -5,16 +5,22 @@
   const STEP = 1.3, NEAREST = 8, MOVE = .12, LOOK_MS = 500, BEGIN_S = 1;
 
   // ------------------------------------------------------------------ the picture
-  let kept = {whole: "", view: null};  // the picture is drawn anew whenever a node is done
+  let kept = {whole: "", view: null};
+  const textOf = view => view.map(one => one.toFixed(1)).join(" ");
 
+  /** Again whenever a node is done: Gradio then brings what it finds to what the server drew, which
+      has no buttons and is seen from afar. */
   function movable(box) {
-    const svg = box.querySelector("svg"), whole = svg.getAttribute("viewBox");
+    box.moves?.abort();
+    const {signal} = box.moves = new AbortController(), svg = box.querySelector("svg");
+    const now = svg.getAttribute("viewBox");
+    const whole = kept.view && textOf(kept.view) === now ? kept.whole : now;
     const [left, top, wide, high] = whole.split(" ").map(Number);
     let view = kept.whole === whole && kept.view ? kept.view : [left, top, wide, high];
     const show = next => {
       view = next;
       kept = {whole, view};
-      svg.setAttribute("viewBox", view.map(one => one.toFixed(1)).join(" "));
+      svg.setAttribute("viewBox", textOf(view));
     };
     /** `x`, `y`: the place that stays where it is, as shares of the view. */
     function zoom(factor, x = .5, y = .5) {
@@ -36,21 +42,21 @@
       if (!done) return;
       event.preventDefault();
       done();
-    });
+    }, {signal});
     box.addEventListener("wheel", event => {  // with Ctrl, as elsewhere; alone it moves the page
       if (!event.ctrlKey && !event.metaKey) return;
       event.preventDefault();
       const place = svg.getBoundingClientRect();
       zoom(event.deltaY < 0 ? STEP : 1 / STEP, (event.clientX - place.left) / place.width,
         (event.clientY - place.top) / place.height);
-    }, {passive: false});
-    fingers(svg, move, zoom);
+    }, {passive: false, signal});
+    fingers(svg, move, zoom, signal);
     if (view[2] !== wide) show(view);
     else if (box.clientWidth < 600 && wide > 1.6 * high) show([left, top, high * 1.4, high]);
   }
 
   /** One moves the picture, two bring it nearer. */
-  function fingers(svg, move, zoom) {
+  function fingers(svg, move, zoom, signal) {
     const down = new Map();
     const apart = () => {
       const [a, b] = [...down.values()];
@@ -59,7 +65,7 @@
     svg.addEventListener("pointerdown", event => {
       down.set(event.pointerId, event);
       svg.setPointerCapture(event.pointerId);
-    });
+    }, {signal});
     svg.addEventListener("pointermove", event => {
       const before = down.get(event.pointerId);
       if (!before) return;
@@ -67,9 +73,9 @@
       down.set(event.pointerId, event);
       if (was) zoom(apart() / was);
       else move((before.clientX - event.clientX) / place.width, (before.clientY - event.clientY) / place.height);
-    });
+    }, {signal});
     for (const name of ["pointerup", "pointercancel"]) {
-      svg.addEventListener(name, event => down.delete(event.pointerId));
+      svg.addEventListener(name, event => down.delete(event.pointerId), {signal});
     }
   }
 
@@ -131,9 +137,9 @@
 
   new MutationObserver(all => {
     if (document.getElementById("mg-drop")) watchFile();
+    for (const box of document.querySelectorAll(".mg-graph:not(:has(.mg-zoom))")) movable(box);
     for (const node of all.flatMap(one => [...one.addedNodes])) {
-      for (const [kind, use] of [[".mg-graph", movable], [".mg-grows", hear],
-        [".mg-form-is-there", freeForm]]) {
+      for (const [kind, use] of [[".mg-grows", hear], [".mg-form-is-there", freeForm]]) {
         const found = node.matches?.(kind) ? [node] : node.querySelectorAll?.(kind) || [];
         found.forEach(one => { if (!one.isKnown) { one.isKnown = true; use(one); } });
       }

@@ -134,8 +134,7 @@
       listen();
       return true;
     } catch (error) {
-      controls.status("");
-      trouble(error);
+      controls.status(error.isLost ? "" : error.message);  // stays, where a toast would go
       return false;
     }
   }
@@ -191,7 +190,8 @@
   });
   on("piece", arrived);
   on("over", last => over(last.words || "The music is over."));
-  on("closed", () => over("The music was ended: it plays elsewhere, or was left alone."));
+  on("closed", () => over("The music has ended: it plays elsewhere, "
+    + "was left alone, or the server was started anew."));
   on("failed", last => over(last.words));
   on("lost", () => controls.status("Connection lost, trying again …"));
   on("said", other => {  // by OSC, or over the API
@@ -254,13 +254,15 @@
     recordsFrom = performance.now();
     controls.show();
   }
-  async function keep() {
+  function title() {
     const names = heardNow().sort(([, a], [, b]) => b - a).map(([text]) => text);
-    const title = `${names.slice(0, 3).join(" + ")} (played)`;
+    return `${names.slice(0, 3).join(" + ")} (played)`;
+  }
+  async function keep() {
     recordsFrom = 0;
     controls.show();
     try {
-      const {take} = await ask(`play/${playing}/keep`, {title});
+      const {take} = await ask(`play/${playing}/keep`, {title: title()});
       await MusicGraph.takesChanged();
       say(`Kept: ${take.duration_s.toFixed(1)} s, on the tab Takes. Its graph plays it again.`);
     } catch (error) { trouble(error); }
@@ -304,7 +306,11 @@
     });
     controls = MusicGraph.playControls(deck, parent);
     addEventListener("keydown", keys);
-    addEventListener("pagehide", () => sound.stop());
+    addEventListener("pagehide", () => {
+      const kept = JSON.stringify({title: title()});
+      if (recordsFrom) navigator.sendBeacon(address(`play/${playing}/keep`), kept);
+      sound.stop();
+    });
     controls.show();
   });
   Object.assign(MusicGraph, {play: deck});

@@ -49,7 +49,7 @@
         try {
           const response = await fetch(url, {signal: mine.signal});
           if (!response.ok) {
-            this._tell("over", {words: (await response.json()).trouble});
+            this._tell("closed", {});
             return;
           }
           this._begin();

@@ -131,7 +131,7 @@ HEADER = f"""<header class="mg-head">{LOGO}<div><h1>MusicGraph</h1>
 <p>Say what you want to hear.</p></div><div id="mg-language"></div></header>"""
 
 HERE = Path(__file__).parent
-STYLES = [HERE / f"{name}.css" for name in ("style", "takes", "first", "play")]
+STYLES = [HERE / f"{name}.css" for name in ("style", "takes", "first", "play", "touch")]
 SCRIPTS = (
     "page.js", "languages.js", "share.js", "player.js", "doings.js", "takes.js", "first.js",
     "hand_over.js", "stage.js", "graph.js",
@@ -140,7 +140,10 @@ SCRIPTS = (
 """in this order"""
 
 
-HEAD = '<meta name="color-scheme" content="light dark">'
+FOOT = """<style>@media (max-width: 640px) {
+footer .divider { display: none !important; } footer button { min-height: 44px; } }</style>"""
+"""of Gradio's foot, which its way with our styles leaves out; of its links it shows one there"""
+HEAD = '<meta name="color-scheme" content="light dark">' + FOOT
 """keeps the theme of the system, and lets ?__theme=dark|light of Gradio do its work"""
 
 
