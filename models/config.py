@@ -94,6 +94,20 @@ class MagnetConfig:
 
 
 @dataclass(frozen=True)
+class LongForm:
+    """How far a model holds together by itself, where that is less than it was trained to see.
+
+    It begins with one window of `first_frames`. Then, again and again, it hears the last
+    `heard_frames` and plays `played_frames` more: what it is told counts most where a window
+    begins, and what it has drifted into is forgotten.
+    """
+
+    first_frames: int
+    heard_frames: int
+    played_frames: int
+
+
+@dataclass(frozen=True)
 class LMConfig:
     """The decoder's shape, and how its tokens relate to time and sound."""
 
@@ -116,6 +130,8 @@ class LMConfig:
     a melody or a style"""
     window_frames: int = 1500
     """how many frames the model was trained to see at once: 30 s for the official models"""
+    long_form: LongForm | None = None
+    """where music longer than that is made in shorter windows, as its checkpoint proposes"""
     chroma: ChromaConfig | None = None
     """of a melody model"""
     style_size: int | None = None
@@ -162,6 +178,20 @@ class LMConfig:
     @property
     def max_delay(self) -> int:
         return max(self.delays)
+
+    @property
+    def first_frames(self) -> int:
+        """Of the first window."""
+        return self.window_frames if self.long_form is None else self.long_form.first_frames
+
+    def window_length(self, known: int, begins: bool) -> int:
+        """Frames of a window that goes on from `known` ones, these included. Or begins the music
+        with them.
+        """
+        if self.long_form is None:
+            return self.window_frames
+        length = min(self.window_frames, known + self.long_form.played_frames)
+        return max(length, self.first_frames) if begins else length
 
     def prefix_length(self, text_length: int, style_length: int = 0) -> int:
         """Positions that are taken by what the model reads before its first step."""
@@ -309,4 +339,4 @@ class Generation:
     """item i of the batch draws from its own generator, seeded seed + i"""
     sampling: Sampling = Sampling()
     overlap_frames: int | None = None
-    """how much of the last window the next one hears; None: 40 % of a window"""
+    """how much of the last window the next one hears; None: the model's, else 40 % of a window"""

@@ -269,7 +269,8 @@ def _overlap() -> dict[str, Any]:
         "step": 0.1,
         "advanced": True,
         "tooltip": "Of music longer than the model sees at once (30 s for the official ones): so "
-        "many seconds of the last window are heard by the next one. 0: 40 % of a window.",
+        "many seconds of the last window are heard by the next one. 0: as the model proposes, "
+        "or 40 % of a window.",
     }
 
 

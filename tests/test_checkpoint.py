@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from tiny import write_tiny_checkpoint
 
 from musicgraph.models import parameters
+from musicgraph.models.config import LongForm
 from musicgraph.models.lm import tensors_of
 from musicgraph.models.precision import DTYPES
 from musicgraph.models.refused import Refused
@@ -143,6 +144,20 @@ def test_a_window_has_no_more_steps_than_the_model_has_positions(broken, positio
     """2048 is what the official files say of models that were trained on 1500 frames."""
     edit_config(broken, lambda c: c["decoder"].update(max_position_embeddings=positions))
     assert open_checkpoint(broken).config.lm.window_frames == frames
+
+
+def test_a_long_form_is_read_from_the_decoders_configuration(broken):
+    edit_config(broken, lambda c: c["decoder"].update(long_form_frames=[500, 75, 125]))
+    assert open_checkpoint(broken).config.lm.long_form == LongForm(500, 75, 125)
+
+
+@pytest.mark.parametrize(
+    "frames", [[500, 75], [1501, 75, 125], [500, 3, 125], [500, 1400, 101], [500, 75, 0], 500]
+)
+def test_a_long_form_that_no_window_holds_is_refused(broken, frames):
+    edit_config(broken, lambda c: c["decoder"].update(long_form_frames=frames))
+    with pytest.raises(Refused, match="decoder.long_form_frames"):
+        open_checkpoint(broken)
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-32"])

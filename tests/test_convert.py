@@ -1,6 +1,7 @@
 """`musicgraph convert`: any layout becomes Hugging Face's, with the same model in it."""
 
 import json
+import shutil
 import sys
 
 import pytest
@@ -11,7 +12,7 @@ from upstream import musicgen_model
 
 from musicgraph import cli
 from musicgraph.models.compose.composition import stream
-from musicgraph.models.config import SOUND, Generation, Sampling
+from musicgraph.models.config import SOUND, Generation, LongForm, Sampling
 from musicgraph.models.engines.session import TorchEngine
 from musicgraph.models.parameters import all_shapes
 from musicgraph.models.refused import Refused
@@ -88,6 +89,15 @@ def test_half_precision_stays_half(mono, tmp_path):
     ours = open_checkpoint(converted(opened, tmp_path / "new"))
     assert ours.tensor("lm.heads.0.weight").dtype == torch.float16
     assert_same(opened, ours)
+
+
+def test_a_long_form_stays(mono, tmp_path):
+    folder = shutil.copytree(mono.folder, tmp_path / "long")
+    config = json.loads((folder / "config.json").read_text())
+    config["decoder"]["long_form_frames"] = [500, 75, 125]
+    (folder / "config.json").write_text(json.dumps(config))
+    ours = open_checkpoint(converted(open_checkpoint(folder), tmp_path / "new"))
+    assert ours.config.lm.long_form == LongForm(500, 75, 125)
 
 
 def test_a_model_of_sound_effects_stays_one_with_its_window(mono, tmp_path):

@@ -1,6 +1,7 @@
 """Properties of the generator, on a fake engine where the model does not matter."""
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ import torch
 from musicgraph.models.compose import composition as generate_module
 from musicgraph.models.compose.composition import in_blocks, stream
 from musicgraph.models.conditioning import Conditioning
-from musicgraph.models.config import Generation, LMConfig, Sampling
+from musicgraph.models.config import Generation, LMConfig, LongForm, Sampling
 from musicgraph.models.engines.session import TorchEngine
 from musicgraph.models.refused import Refused
 
@@ -175,6 +176,38 @@ def test_longer_than_a_window_each_window_hears_the_end_of_the_last(frames):
     assert all(
         session.max_steps <= CONFIG.window_frames + CONFIG.max_delay for session in engine.sessions
     )
+
+
+LONG = replace(CONFIG, long_form=LongForm(30, 8, 10))
+
+
+def test_long_music_of_a_model_that_says_so_is_made_in_short_windows():
+    engine = FakeEngine(LONG)
+    tokens = generate(67, engine=engine)
+    lengths = [session.max_steps - CONFIG.max_delay for session in engine.sessions]
+    assert lengths == [30, 18, 18, 18, 15]
+    for session, end in zip(engine.sessions[1:], (30, 40, 50, 60), strict=True):
+        prefill = torch.cat(session.read[:2], dim=2)[0]
+        assert torch.equal(prefill[0, 1:], tokens[0, 0, end - 8 : end])
+
+
+def test_music_no_longer_than_the_first_window_is_as_without_a_long_form():
+    assert torch.equal(generate(30, engine=FakeEngine(LONG)), generate(30))
+
+
+@pytest.mark.parametrize(("known", "windows"), [(12, [30, 18]), (25, [35, 13]), (33, [15])])
+def test_a_long_form_goes_on_from_a_prompt_of_any_length(known, windows):
+    """A short one is the beginning of the first window, which plays on as far as any other does."""
+    engine, prompt = FakeEngine(LONG), generate(known, seed=3)
+    tokens = generate(40, seed=9, prompt=prompt, engine=engine)
+    assert torch.equal(tokens[:, :, :known], prompt) and tokens.shape[2] == 40
+    assert [one.max_steps - CONFIG.max_delay for one in engine.sessions] == windows
+
+
+def test_an_overlap_that_is_asked_for_counts_in_a_long_form_too():
+    engine = FakeEngine(LONG)
+    generate(45, engine=engine, overlap=20)
+    assert [one.max_steps - CONFIG.max_delay for one in engine.sessions] == [30, 30, 25]
 
 
 def test_a_prompt_is_the_beginning_of_the_result():

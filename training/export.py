@@ -21,6 +21,10 @@ from text_tokenizer import load_tokenizer
 from torch import Tensor
 from transformers import MusicgenForConditionalGeneration
 
+LONG_FORM = [500, 50, 150]
+"""a first window, then what each further one hears and plays: alone it plays well for some ten
+seconds, and for as long as one likes where its text counts anew every three
+"""
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
 MAX_MEGABYTES = 25
 MAX_SHARD_BYTES = 9_500_000  # hubs refuse larger files outside their large-file storage
@@ -129,6 +133,7 @@ def save_model(model: MusicgenForConditionalGeneration, tokenizer: Path, folder:
         config = json.loads(Path(plain, "config.json").read_text())
         shutil.copyfile(Path(plain, "generation_config.json"), folder / "generation_config.json")
     set_dtype_names(config)
+    config["decoder"]["long_form_frames"] = LONG_FORM
     (folder / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
     sample_rate = config["audio_encoder"]["sampling_rate"]
     (folder / "preprocessor_config.json").write_text(

@@ -48,8 +48,12 @@ def checked_prompt(prompt: Tensor, config: LMConfig, batch: int) -> Tensor:
 
 
 def checked_overlap(overlap: int | None, config: LMConfig) -> int:
-    """In frames; None: the usual share of a window. Raises Refused unless it fits into one."""
+    """In frames; None: the model's own, else the usual share of a window. Raises Refused unless it
+    fits into one.
+    """
     least, most = config.max_delay + 1, config.window_frames - 1
+    if overlap is None and config.long_form is not None:
+        return config.long_form.heard_frames
     if overlap is None:
         return max(least, round(OVERLAP_SHARE * config.window_frames))
     if not least <= overlap <= most:

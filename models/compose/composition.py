@@ -86,7 +86,7 @@ class Composition:
         """
         Args:
             seed: item i draws from a generator of its own, seeded seed + i or by its own of these.
-            overlap_frames: how much of the last window the next one hears; None: 40 % of a window.
+            overlap_frames: how much of the last window the next one hears; None: the model's.
             prompt: `[B or 1, K, T0]` tokens to continue.
             open_end: the prompt was itself generated. The delayed codebooks of its last `max_delay`
                 frames were then drawn when there was nothing after it to hear; they are drawn
@@ -289,7 +289,7 @@ class Composition:
             done = torch.empty(self._items, self._config.num_codebooks, 0, dtype=torch.int64)
         position = done.shape[2]
         redrawn = min(self._redrawn, position)
-        context = done if position < self._config.window_frames else done[:, :, -self._overlap :]
+        context = done if position < self._config.first_frames else done[:, :, -self._overlap :]
         window = self._window = self._next_window(context, redrawn, position)
         self._next_frame = position
         if position > redrawn:
@@ -326,7 +326,8 @@ class Composition:
 
     def _next_window(self, context: Tensor, redrawn: int, position: int) -> Window:
         """The window whose first new frame is `position`, and `context` `[B, K, T0]` before it."""
-        length, known = self._config.window_frames, context.shape[2]
+        known = context.shape[2]
+        length = self._config.window_length(known, begins=known == position)
         if self._count is not None:
             length = min(length, known + self._count - position)
         return Window(Bounds(context, redrawn, length, position - known), self._config)

@@ -12,7 +12,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..config import MADE, MUSIC, ChromaConfig, CodecConfig, LMConfig, ModelConfig, T5Config
+from ..config import (
+    MADE,
+    MUSIC,
+    ChromaConfig,
+    CodecConfig,
+    LMConfig,
+    LongForm,
+    ModelConfig,
+    T5Config,
+)
 from ..disk.json_file import read_json
 from ..quoting import shown
 from ..refused import Refused
@@ -90,10 +99,13 @@ DECODER: Mapping[str, Rule] = {
     "num_codebooks": Number(1, 64),
     "audio_channels": Number(1, 2, default=1),
     "max_position_embeddings": Number(16, 2**20, default=2048),
+    "long_form_frames": Numbers(Number(1, 2**14), most=3, default=None),
     "activation_function": OneOf(("gelu",), "gelu"),
     "scale_embedding": OneOf((False,), False),
 }
-"""Defaults, here and below, are those of Hugging Face's configuration classes."""
+"""Defaults, here and below, are those of Hugging Face's configuration classes. They know no
+`long_form_frames`, and keep it: the numbers of `LongForm`, in its order.
+"""
 
 TEXT_ENCODER: Mapping[str, Rule] = {
     "d_model": Number(1, 16384),
@@ -285,7 +297,17 @@ def _of_lm(decoder: dict[str, Any], codec: dict[str, Any]) -> list[Check]:
          f"the codec's codebook_size, {codec['codebook_size']}"),
         ("decoder.max_position_embeddings", positions >= least, positions,
          f"at least {least} for {codebooks} codebooks"),
+        ("decoder.long_form_frames", _is_long_form(decoder), decoder.get("long_form_frames"),
+         f"of a first window, heard and played ones, which fit into {_window_frames(decoder)}"),
     ]  # fmt: skip
+
+
+def _is_long_form(decoder: dict[str, Any]) -> bool:
+    """Of what is heard the last codebook's frames must be there."""
+    if (frames := decoder.get("long_form_frames")) is None:
+        return True
+    window, delay = _window_frames(decoder), decoder["num_codebooks"] // decoder["audio_channels"]
+    return len(frames) == 3 and frames[0] <= window and delay <= frames[1] <= window - frames[2]
 
 
 def _of_melody(melody: dict[str, Any], decoder: dict[str, Any]) -> list[Check]:
@@ -317,6 +339,7 @@ def _bits_per_second(codec: Mapping[str, Any]) -> int:
 
 def lm_config(decoder: dict[str, Any], text: dict[str, Any], codec: dict[str, Any]) -> LMConfig:
     codebooks, channels = decoder["num_codebooks"], decoder["audio_channels"]
+    long_form = decoder.get("long_form_frames")
     return LMConfig(
         hidden_size=decoder["hidden_size"],
         num_layers=decoder["num_hidden_layers"],
@@ -329,6 +352,7 @@ def lm_config(decoder: dict[str, Any], text: dict[str, Any], codec: dict[str, An
         frame_rate=frame_rate(codec),
         sample_rate=codec["sampling_rate"],
         window_frames=_window_frames(decoder),
+        long_form=None if long_form is None else LongForm(*long_form),
     )
 
 

@@ -12,6 +12,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import astuple
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -228,8 +229,9 @@ def _config_json(config: ModelConfig) -> dict[str, Any]:
 
 def _decoder(lm: LMConfig) -> dict[str, Any]:
     """Windows shorter than the usual one are said by how many positions there are."""
-    usual = lm.window_frames >= TRAINED_FRAMES
+    usual, long_form = lm.window_frames >= TRAINED_FRAMES, lm.long_form
     return {
+        **({} if long_form is None else {"long_form_frames": list(astuple(long_form))}),
         "model_type": "musicgen_decoder" if lm.chroma is None else "musicgen_melody_decoder",
         "hidden_size": lm.hidden_size,
         "num_hidden_layers": lm.num_layers,
