@@ -184,14 +184,14 @@ class LMConfig:
         """Of the first window."""
         return self.window_frames if self.long_form is None else self.long_form.first_frames
 
-    def window_length(self, known: int, begins: bool) -> int:
-        """Frames of a window that goes on from `known` ones, these included. Or begins the music
-        with them.
+    def window_length(self, known: int, position: int) -> int:
+        """Frames of a window that hears the last `known` ones before frame `position`, these
+        included.
         """
         if self.long_form is None:
             return self.window_frames
         length = min(self.window_frames, known + self.long_form.played_frames)
-        return max(length, self.first_frames) if begins else length
+        return max(length, self.first_frames) if known == position else length
 
     def prefix_length(self, text_length: int, style_length: int = 0) -> int:
         """Positions that are taken by what the model reads before its first step."""

@@ -17,7 +17,7 @@ MODULES = [
     *(path for path in sorted(PAGE.glob("*.py")) if path.stem not in OTHERS),
     STUDIO / "failures.py",
 ]
-UNSAID = {"debug", "info", "warning", "error", "compile", "submit"}
+UNSAID = {"debug", "info", "warning", "exception", "error", "compile", "submit"}
 """methods whose texts no visitor sees"""
 NO_WORDS = re.compile(r"mg-|mgp-|[\[\]{}<>=_]|^[#.]|^[A-Z]+$|^[A-Za-z]+[a-z][A-Z]\w*$|^use strict$")
 

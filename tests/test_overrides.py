@@ -36,8 +36,13 @@ def test_a_node_is_named_by_id_title_or_class(document, name):
     assert API["2"]["inputs"]["seed"] == 0 and UI["nodes"][1]["widgets_values"][0] == 0
 
 
-@pytest.mark.parametrize("second", ["2.seed=2", "The sum.seed=2", "Add.seed=2"])
-def test_an_input_that_is_set_twice_is_refused_whatever_its_node_is_called(second):
+def test_of_values_for_one_input_that_are_said_alike_the_last_one_counts():
+    said = [Override.parse("2.seed=1"), Override.parse("2.seed=2")]
+    assert value_of(with_overrides(opened(Document(api=API)), said), "2", "seed") == 2
+
+
+@pytest.mark.parametrize("second", ["The sum.seed=2", "Add.seed=2"])
+def test_an_input_that_is_set_twice_by_names_that_hide_it_is_refused(second):
     said = [Override.parse("2.seed=1"), Override.parse(second)]
     with pytest.raises(WorkflowError, match="set twice: .*seed of node 2"):
         with_overrides(opened(Document(api=API)), said)

@@ -56,11 +56,12 @@ def named_by(overrides: Iterable[Override]) -> dict[str, str]:
 
 
 def with_overrides(workflow: Workflow, overrides: Iterable[Override]) -> Workflow:
-    """The workflow with other values in its graph. A link into one of these inputs is gone.
+    """The workflow with other values in its graph. A link into one of these inputs is gone. Of
+    those that are said alike the last one counts, as on any command line.
 
     Raises WorkflowError, which names what could be set.
     """
-    graph = workflow.graph
+    graph, overrides = workflow.graph, {(one.node, one.input): one for one in overrides}.values()
     asked: dict[str, list[str]] = {}
     for override in overrides:
         node, name = _meant(graph, override)

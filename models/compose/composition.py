@@ -326,8 +326,7 @@ class Composition:
 
     def _next_window(self, context: Tensor, redrawn: int, position: int) -> Window:
         """The window whose first new frame is `position`, and `context` `[B, K, T0]` before it."""
-        known = context.shape[2]
-        length = self._config.window_length(known, begins=known == position)
+        length, known = self._config.window_length(context.shape[2], position), context.shape[2]
         if self._count is not None:
             length = min(length, known + self._count - position)
         return Window(Bounds(context, redrawn, length, position - known), self._config)
