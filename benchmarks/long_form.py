@@ -65,17 +65,17 @@ class Levels:
 
     def __init__(self, items: int, sample_rate: int):
         self._rate, self._held = sample_rate, torch.empty(items, 0)
-        self.powers: list[torch.Tensor] = []
+        self.powers: list[list[float]] = []  # tensors would lie between freed sound, and keep it
 
     def push(self, sound: torch.Tensor) -> None:
         self._held = torch.cat([self._held, sound.square().mean(dim=1)], dim=1)
         while self._held.shape[1] >= self._rate:
-            self.powers.append(self._held[:, : self._rate].double().mean(dim=1))
+            self.powers.append(self._held[:, : self._rate].double().mean(dim=1).tolist())
             self._held = self._held[:, self._rate :]
 
     def beside_first_db(self) -> torch.Tensor:
         """`[B, seconds - 29]`: of each 30 s."""
-        pieces = torch.stack(self.powers, dim=1).unfold(1, PIECE_S, 1).mean(dim=2)
+        pieces = torch.tensor(self.powers).T.unfold(1, PIECE_S, 1).mean(dim=2)
         return 10 * torch.log10(pieces / pieces[:, :1])
 
 
