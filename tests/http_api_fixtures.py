@@ -45,3 +45,11 @@ def paying(queue, model, keys):
     app = build_api(queue, AppSettings(model=str(model), api_keys=keys.path))
     with TestClient(app, base_url="http://music.example", raise_server_exceptions=False) as client:
         yield client
+
+
+@pytest.fixture(scope="module")
+def exact():
+    """The engine whose items are the same to the last bit, however many rows there are."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MUSICGRAPH_ENGINE", "numba")
+        yield

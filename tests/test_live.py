@@ -42,14 +42,7 @@ from musicgraph.workflows.request import Request
 from musicgraph.workflows.workflow import Workflow
 
 pytest_plugins = ["http_api_fixtures"]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def exact():
-    """The engine whose items are the same to the last bit, however many rows there are."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MUSICGRAPH_ENGINE", "numba")
-        yield
+pytestmark = pytest.mark.usefixtures("exact")
 
 
 @pytest.fixture(scope="module")

@@ -34,16 +34,9 @@ from musicgraph.workflows.request import Request
 from musicgraph.workflows.workflow import Workflow
 
 pytest_plugins = ["http_api_fixtures"]
+pytestmark = pytest.mark.usefixtures("exact")
 
 ANNA, BEN = "a" * 32, "b" * 32
-
-
-@pytest.fixture(scope="module", autouse=True)
-def exact():
-    """The engine whose items are the same to the last bit, however many rows there are."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MUSICGRAPH_ENGINE", "numba")
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -29,13 +29,7 @@ from musicgraph.workflows.executor import Runner
 from musicgraph.workflows.request import Request
 
 pytest_plugins = ["http_api_fixtures"]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def exact():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MUSICGRAPH_ENGINE", "numba")
-        yield
+pytestmark = pytest.mark.usefixtures("exact")
 
 
 @pytest.fixture(scope="module")
