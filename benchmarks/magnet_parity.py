@@ -51,7 +51,7 @@ class SameNoise:
     """Their draws, from ours: `multinomial` among likelihoods in the order that theirs are in."""
 
     def __init__(self, frames: int, size: int):
-        from musicgraph.models.compose.sampling import Noise
+        from musicgraph.models.compose.noise import Noise
 
         self._noise = Noise(SEED, 1, frames, size, torch.device("cpu"))
 

@@ -10,11 +10,12 @@ from sessions import opened
 from musicgraph.models.compose.composition import Direction, stream
 from musicgraph.models.compose.delay import delayed
 from musicgraph.models.compose.filling import Filling, Gap, bounds_of, likeliest
-from musicgraph.models.compose.guidance import mixed
+from musicgraph.models.compose.guidance import weights_of
 from musicgraph.models.compose.rows import Room, TextRows
 from musicgraph.models.compose.timeline import Change, Timeline
 from musicgraph.models.compose.window import Bounds, Window
 from musicgraph.models.config import Generation, Sampling
+from musicgraph.models.engines.drawing import mixed
 from musicgraph.models.engines.numba_engine import NumbaEngine
 from musicgraph.models.engines.session import TorchEngine
 from musicgraph.models.refused import Refused
@@ -81,7 +82,7 @@ def test_the_likelihood_is_that_of_reading_all_of_it_as_it_stands(band, piece, c
     branches = [groups[0] for groups in rows.at(Turn(Direction(heard, None, sampling)), 0, cfg)]
     found = []
     for step in range(60):
-        logits = mixed(together.step(steps[:, :, step : step + 1]), branches).log_softmax(-1)
+        logits = mixed(together.step(steps[:, :, step : step + 1]), weights_of(branches)).log_softmax(-1)
         for book, delay in enumerate(config.delays):
             if 32 <= step - delay < 60:
                 found.append(logits[0, book, steps[0, book, step + 1]])

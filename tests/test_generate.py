@@ -10,6 +10,7 @@ from musicgraph.models.compose import composition as generate_module
 from musicgraph.models.compose.composition import in_blocks, stream
 from musicgraph.models.conditioning import Conditioning
 from musicgraph.models.config import Generation, LMConfig, LongForm, Sampling
+from musicgraph.models.engines.drawing import drawn
 from musicgraph.models.engines.session import TorchEngine
 from musicgraph.models.refused import Refused
 
@@ -42,6 +43,8 @@ class FakeEngine:
     def open(self, rows=0, max_steps=0):
         self.sessions.append(FakeSession(self.config, max_steps))
         return self.sessions[-1]
+
+    draw = staticmethod(drawn)
 
 
 class FakeSession:

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from musicgraph.models.compose.guidance import Branch, branches_for, mixed
+from musicgraph.models.compose.guidance import branches_for
+from musicgraph.models.engines.drawing import mixed
 from musicgraph.models.conditioning import Conditioning
 from musicgraph.models.refused import Refused
 
@@ -34,7 +35,7 @@ def test_guidance_one_is_conditional_and_zero_is_null():
     conditional, null = logits[::2], logits[1::2]
 
     def guided(cfg):
-        return mixed(logits, [(Branch(None, cfg), Branch(None, 1 - cfg))] * 2)
+        return mixed(logits, ((cfg, 1 - cfg),) * 2)
 
     torch.testing.assert_close(guided(1.0), conditional)
     assert torch.equal(guided(0.0), null)
@@ -45,13 +46,13 @@ def test_three_branches_are_upstreams_double_guidance():
     full, wave, null = torch.randn(3, 2, 8, generator=torch.manual_seed(5))
     alpha, beta = 3.0, 5.0
     weights = alpha * beta, alpha * (1 - beta), 1 - alpha
-    got = mixed(torch.stack([full, wave, null]), [tuple(Branch(None, w) for w in weights)])
+    got = mixed(torch.stack([full, wave, null]), (tuple(weights),))
     torch.testing.assert_close(got[0], null + alpha * (wave + beta * (full - wave) - null))
 
 
 def test_items_with_other_numbers_of_branches_share_a_batch():
     rows = torch.randn(3, 2, 8)
-    got = mixed(rows, [(Branch(None, 1.0),), (Branch(None, 2.0), Branch(None, -1.0))])
+    got = mixed(rows, ((1.0,), (2.0, -1.0)))
     assert torch.equal(got[0], rows[0])
     assert torch.equal(got[1], rows[2] + 2.0 * (rows[1] - rows[2]))
 

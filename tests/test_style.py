@@ -26,10 +26,11 @@ from torch import nn
 
 from musicgraph.models.compose.composition import stream
 from musicgraph.models.compose.delay import delayed
-from musicgraph.models.compose.guidance import branches_for, mixed
+from musicgraph.models.compose.guidance import branches_for, weights_of
 from musicgraph.models.conditioning import Style
 from musicgraph.models.config import MUSIC, Generation, Sampling
 from musicgraph.models.engines import cuda_graphs
+from musicgraph.models.engines.drawing import mixed
 from musicgraph.models.engines.numba_engine import NumbaEngine
 from musicgraph.models.engines.session import TorchEngine
 from musicgraph.models.parameters import all_shapes
@@ -226,7 +227,7 @@ def test_double_guidance_is_upstreams_formula(model, engine_of, name, cfg, beta=
     heard = heard.with_style(style)
     session = opened(engine_of(name), heard, max_steps=20, cfg=cfg)
     assert session.rows == (2 if cfg == 1 else 3)
-    ours = mixed(session.step(steps), branches_for(heard, None, cfg))[0]
+    ours = mixed(session.step(steps), weights_of(branches_for(heard, None, cfg)))[0]
     assert float((ours - theirs).abs().max()) < 2e-3 and float(theirs.abs().max()) > 10
 
 

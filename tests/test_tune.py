@@ -30,7 +30,8 @@ from musicgraph.app.tune.lora_model import LoraModel
 from musicgraph.app.tune.needs import adapter_size, memory_bytes
 from musicgraph.app.tune.settings import TuneSettings
 from musicgraph.models.compose.delay import delayed
-from musicgraph.models.compose.guidance import branches_for, mixed
+from musicgraph.models.compose.guidance import branches_for, weights_of
+from musicgraph.models.engines.drawing import mixed
 from musicgraph.models.engines.session import TorchEngine
 from musicgraph.models.refused import Refused
 from musicgraph.models.weights.peft_adapter import CONFIG, TENSORS
@@ -176,7 +177,7 @@ def test_the_loss_is_the_cross_entropy_of_the_logits_that_are_drawn_from(mono, s
         branches = branches_for(one, None, cfg)
         session = opened(TorchEngine(mono.lm), one, max_steps=played.shape[2], cfg=cfg)
         for step in range(1, played.shape[2]):
-            logits = mixed(session.step(told[:, :, step - 1 : step]), branches)[0]
+            logits = mixed(session.step(told[:, :, step - 1 : step]), weights_of(branches))[0]
             logits = logits.log_softmax(dim=-1)
             expected += [-logits[k, t] for k, t in enumerate(played[0, :, step]) if t != 64]
     assert loss.item() == pytest.approx(torch.stack(expected).mean().item(), abs=1e-4)

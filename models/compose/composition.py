@@ -17,14 +17,15 @@ from torch import Tensor
 
 from ..automation import STEADY, Automation
 from ..config import Generation, Sampling
+from ..engines.drawing import BranchWeights
 from ..engines.readback import LAG_STEPS, bring_back, lag_on
 from ..engines.session import Engine
 from ..mix import AnyMix
 from ..refused import Refused
 from . import checks
 from .direction import Direction, Schedule, Turn, check_blends, guidance_has_ended
+from .noise import Noise, NoiseMark, Seeds
 from .rows import Room, Rows, rows_for, rows_of
-from .sampling import Noise, NoiseMark, Seeds, draw, logit_sums
 from .state import State
 from .timeline import Timeline, score_of
 from .voices import Voices
@@ -337,7 +338,7 @@ class Composition:
         """
         bounds, device, given = window.bounds, self._engine.device, window.arrived
         known, nothing = bounds.known, bounds.prompt[:, :, :0]
-        steps, sums = window.steps, torch.zeros(window.steps.shape[:2])  # see `logit_sums`
+        steps, sums = window.steps, torch.zeros(window.steps.shape[:2])  # see `Engine.draw`
         if device.type == "cuda":
             # what comes from the GPU then needs no waiting
             steps, sums = steps.pin_memory(), sums.pin_memory()
@@ -420,14 +421,15 @@ class Composition:
             self._follow_at(step, window)
             voices.listen(self._heard)
             logits = voices.read(unread)
-            self._heed(step, logits)
-            drawn = draw(logits, self._next_noise(self._sampling), self._sampling)
+            self._heed(step, logits, voices.weights)
+            noise = self._next_noise(self._sampling)
+            drawn, sums = self._engine.draw(logits, voices.weights, noise, self._sampling)
             unread = torch.where(new[step], drawn, steps[step]).unsqueeze(0)
             self._mark(step)
-            yield unread[0], logit_sums(logits)
+            yield unread[0], sums
 
-    def _heed(self, step: int, logits: Tensor) -> None:
-        """What a step is drawn from, `[B, K, V]`: for those who ask more of it than a draw."""
+    def _heed(self, step: int, logits: Tensor, weights: BranchWeights) -> None:
+        """What a step is drawn from, `[R, K, V]`: for those who ask more of it than a draw."""
 
     def _follow_at(self, step: int, window: Window) -> None:
         """Takes up what was announced for what a step draws; steps behind the last frame finish

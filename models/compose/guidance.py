@@ -11,13 +11,11 @@ A mix of prompts Pᵢ with shares pᵢ, away from negatives Nⱼ with shares n�
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
-
 from ..conditioning import Conditioning
+from ..engines.drawing import BranchWeights
 from ..mix import NOTHING, Items, Shares
 from ..refused import Refused
 
@@ -100,27 +98,5 @@ def _beta(one: Conditioning | None) -> float:
     return one.style.guidance
 
 
-def mixed(logits: Tensor, items: Sequence[Branches]) -> Tensor:
-    """Logits of every row `[R, K, V]`, an item's branches in a row → logits of the items `[B, K,
-    V]`.
-
-    Σ weight · branch, computed as the last branch + Σ weight · (branch − last): for two branches
-    that is guidance as upstream writes it, null + cfg · (conditional − null). A branch whose weight
-    is 0 is left out, so that a row that is kept for later changes no bit.
-    """
-    weights = [tuple(branch.weight for branch in branches) for branches in items]
-    if len(set(weights)) == 1:  # the usual case, in few operations
-        return _weighted(logits.unflatten(0, (len(items), -1)).unbind(1), weights[0])
-    each = logits.split([len(branches) for branches in items])
-    return torch.cat(
-        [_weighted(rows.split(1), own) for rows, own in zip(each, weights, strict=True)]
-    )
-
-
-def _weighted(branches: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
-    used = [pair for pair in zip(branches, weights, strict=True) if pair[1] != 0]
-    *others, (last, _) = used
-    result = last
-    for branch, weight in others:
-        result = result + weight * (branch - last)
-    return result
+def weights_of(items: Iterable[Branches]) -> BranchWeights:
+    return tuple(tuple(branch.weight for branch in branches) for branches in items)

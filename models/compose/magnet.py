@@ -21,12 +21,13 @@ import torch
 from torch import Tensor
 
 from ..config import Generation, LMConfig, MagnetConfig, Sampling
+from ..engines.drawing import keep_top_k, keep_top_p, logit_sums, mixed
 from ..engines.session import TorchEngine
 from ..mix import AnyMix
 from ..refused import Refused
 from .checks import checked_batch, checked_prompt, no_numbers
-from .guidance import Branch, Branches, Sides, mixed, sides_of
-from .sampling import Noise, keep_top_k, keep_top_p, logit_sums
+from .guidance import Branch, Branches, Sides, sides_of, weights_of
+from .noise import Noise
 
 FIRST_PASSES, PASSES = 20, 10  # of the first codebook, and of each other
 LEAST_TEMPERATURE = 0.01
@@ -135,7 +136,7 @@ class _Piece:
         reach = self._magnet.reach if codebook else None
         read = self._reader.logits(self._tokens[self._item_of_row], codebook, reach)
         strength = self._sampling.cfg * share + (1 - share)
-        logits = mixed(read, self._branches(strength))
+        logits = mixed(read, weights_of(self._branches(strength)))
         sums = logit_sums(logits).cpu()
         if not sums.isfinite().all():
             raise no_numbers(f"codebook {codebook}", sums, self._precision)

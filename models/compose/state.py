@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from .direction import Direction, Schedule
+from .noise import NoiseMark, Seeds
 from .rows import Room
-from .sampling import NoiseMark, Seeds
 from .window import Bounds
 
 

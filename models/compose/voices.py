@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from ..conditioning import Conditioning
+from ..engines.drawing import BranchWeights
 from ..engines.session import Engine, Session
-from .guidance import Branches, mixed
+from .guidance import Branches, weights_of
 from .rows import Groups
 
 
@@ -26,7 +27,7 @@ class Voices:
         several = len(groups) > len(items)
         numbers = [item for item, _ in groups]
         self._item_of_slot = torch.tensor(numbers, device=engine.device) if several else None
-        self._branches = _joined(items)
+        self.weights = _weights(items)
 
     def begin(self) -> Iterator[None]:
         """To be gone through before anything is read; yields while prefixes are, so that a stop is
@@ -64,23 +65,25 @@ class Voices:
                 self._session.keep(slot, len(new))
             if not _same_heard(old[: len(new)], new):
                 self._session.listen(slot, self._heard(new))
-        self._items, self._branches = items, _joined(items)
+        self._items, self.weights = items, _weights(items)
 
     def read(self, steps: Tensor) -> Tensor:
-        """`[S, B, K]` → `[B, K, V]`, the logits of the step after them."""
+        """`[S, B, K]` → `[R, K, V]`, every row's logits of the step after them: each counts as
+        `weights` say.
+        """
         tokens = steps.permute(1, 2, 0)
         if self._item_of_slot is not None:
             tokens = tokens[self._item_of_slot]
-        return mixed(self._session.step(self._slots, tokens), self._branches)
+        return self._session.step(self._slots, tokens)
 
     def _heard(self, branches: Branches) -> tuple[Conditioning | None, ...]:
         heard = (branch.conditioning for branch in branches)
         return tuple(None if one is None else one.at(self._begin_s) for one in heard)
 
 
-def _joined(items: Sequence[Groups]) -> list[Branches]:
-    """Each item's branches in a row, as its slots lie."""
-    return [tuple(branch for group in item for branch in group) for item in items]
+def _weights(items: Sequence[Groups]) -> BranchWeights:
+    """Of each item's branches in a row, as its slots lie."""
+    return weights_of(tuple(branch for group in item for branch in group) for item in items)
 
 
 def _same_heard(one: Branches, other: Branches) -> bool:

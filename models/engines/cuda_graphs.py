@@ -16,10 +16,11 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from ..config import LMConfig
+from ..config import LMConfig, Sampling
 from ..lm import KVCache, MusicGenLM, Reading, TextKV, seen_from
 from ..precision import NAMES
 from ..refused import Refused
+from .drawing import BranchWeights, drawn
 from .session import PREFIX_STEPS, Admitting, Heard, drained, indexed
 from .slots import Slots
 
@@ -60,6 +61,11 @@ class CudaGraphEngine:
     @property
     def precision(self) -> str:
         return NAMES[self.lm.norm.weight.dtype]
+
+    def draw(
+        self, logits: Tensor, weights: BranchWeights, noise: Tensor | None, sampling: Sampling
+    ) -> tuple[Tensor, Tensor]:
+        return drawn(logits, weights, noise, sampling)
 
     def open(self, rows: int = 0, max_steps: int = 0) -> CudaGraphSession:
         if self.device.type != "cuda":

@@ -1,10 +1,11 @@
 """A step's machine code, and the codec's: made once for a processor, kept as an object file,
 called at its address.
 
-Numba compiles `numba_step.py`, `numba_lstm.py` and `numba_conv.py`, and gives what LLVM needs to
-make an object file of them. From then on neither is asked: an object file that is kept is loaded by
-llvmlite alone, which takes a fraction of a second where importing Numba takes one. Everything that
-decides what is in it stands in its name, and its checksum is compared before it is loaded.
+Numba compiles `numba_step.py`, `numba_draw.py`, `numba_lstm.py` and `numba_conv.py`, and gives what
+LLVM needs to make an object file of them. From then on neither is asked: an object file that is
+kept is loaded by llvmlite alone, which takes a fraction of a second where importing Numba takes
+one. Everything that decides what is in it stands in its name, and its checksum is compared before
+it is loaded.
 """
 
 from __future__ import annotations
@@ -28,12 +29,15 @@ from ..disk import cache
 
 log = logging.getLogger("musicgraph")
 
-FORMAT = 2  # of an entry; raise it when what is in there changes
+FORMAT = 3  # of an entry; raise it when what is in there changes
 COMPILED_TOGETHER = (
     *("sizes", "job", "llvm", "vectors", "products", "parts", "step"),
-    *("recurrent", "lstm", "windows", "conv"),
+    *("draw", "recurrent", "lstm", "windows", "conv"),
 )
-FUNCTIONS = {"step": "step", "read_text": "step", "lstm": "lstm", "convolve": "conv"}
+FUNCTIONS = {
+    **{"step": "step", "read_text": "step", "draw": "draw"},
+    **{"lstm": "lstm", "convolve": "conv"},
+}
 """and which of these files each is in"""
 
 Function = Callable[[int, int], None]
@@ -46,6 +50,10 @@ _CALL = ctypes.CFUNCTYPE(
     ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64
 )
 """How Numba's functions are called: where a result goes, where an exception goes, the arguments."""
+_CALL_AT_ONCE = ctypes.PYFUNCTYPE(
+    ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64
+)
+"""The same, for what takes less time than letting others have Python meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +62,7 @@ class MachineCode:
 
     step: Function
     read_text: Function
+    draw: Function
     lstm: Function
     convolve: Function
 
@@ -90,11 +99,13 @@ def loaded(content: bytes) -> MachineCode:
     engine = binding.create_mcjit_compiler(binding.parse_assembly(""), machine)
     engine.add_object_file(binding.ObjectFileRef.from_data(code))
     engine.finalize_object()
-    return MachineCode(*(_callable(engine, symbols[one]) for one in FUNCTIONS))
+    called = {one: _CALL for one in FUNCTIONS} | {"draw": _CALL_AT_ONCE}
+    made = (_callable(engine, symbols[one], called[one]) for one in FUNCTIONS)
+    return MachineCode(*made)
 
 
-def _callable(engine: binding.ExecutionEngine, symbol: str) -> Function:
-    call = _CALL(engine.get_function_address(symbol))
+def _callable(engine: binding.ExecutionEngine, symbol: str, how: Any) -> Function:
+    call = how(engine.get_function_address(symbol))
 
     def function(job: int, me: int) -> None:
         result, error = ctypes.c_void_p(), ctypes.c_void_p()
@@ -158,9 +169,9 @@ def compiled() -> bytes:
     from numba import types
     from numba.core.registry import cpu_target
 
-    from . import numba_conv, numba_lstm, numba_step
+    from . import numba_conv, numba_draw, numba_lstm, numba_step
 
-    files = {"step": numba_step, "lstm": numba_lstm, "conv": numba_conv}
+    files = {"step": numba_step, "draw": numba_draw, "lstm": numba_lstm, "conv": numba_conv}
     signature = (types.int64, types.int64)
     symbols, module = {}, binding.parse_assembly("")
     for name, file in FUNCTIONS.items():

@@ -6,6 +6,7 @@ Optional (`pip install musicgraph[cpu]`), and so imported only where it was chos
 
 from __future__ import annotations
 
+import functools
 import logging
 import time
 from collections.abc import Iterator, Sequence
@@ -16,12 +17,13 @@ import torch
 from torch import Tensor
 
 from ..conditioning import Conditioning
-from ..config import LMConfig
+from ..config import LMConfig, Sampling
 from ..lm import sinusoids
 from ..weights.contract import Weights
 from . import machine_code
 from .calibration import moments, own_music
-from .numba_job import CACHE, JOB, PHASES, ROOM, TEXT_ROOM, operand_room, scratch_room
+from .drawing import BranchWeights
+from .numba_job import CACHE, DRAW_JOB, JOB, PHASES, ROOM, TEXT_ROOM, operand_room, scratch_room
 from .numba_packed import Moments, OnProgress, packed_tensors
 from .numba_sizes import TILE
 from .numba_threads import Threads, addresses, job_of, thread_count
@@ -92,6 +94,32 @@ class NumbaEngine:
     def open(self, rows: int = 0, max_steps: int = 0) -> NumbaSession:
         return NumbaSession(self)
 
+    def draw(
+        self, logits: Tensor, weights: BranchWeights, noise: Tensor | None, sampling: Sampling
+    ) -> tuple[Tensor, Tensor]:
+        codebooks, size = self.config.num_codebooks, self.config.codebook_size
+        tokens = torch.empty(len(weights), codebooks, dtype=torch.int64)
+        sums, scratch = torch.empty(len(weights)), torch.empty(size + 1)
+        mix, settings = _mix(weights), _settings(sampling.temperature, sampling.top_p)
+        job = job_of(
+            DRAW_JOB,
+            items=len(weights),
+            codebooks=codebooks,
+            codebook_size=size,
+            top_k=sampling.top_k,
+            logits=logits.data_ptr(),
+            rows=mix.rows.ctypes.data,
+            weights=mix.weights.ctypes.data,
+            ends=mix.ends.ctypes.data,
+            settings=settings.ctypes.data,
+            noise=0 if noise is None else noise.data_ptr(),
+            tokens=tokens.data_ptr(),
+            sums=sums.data_ptr(),
+            scratch=scratch.data_ptr(),
+        )
+        self.code.draw(job.ctypes.data, 0)
+        return tokens, sums
+
     def facts(self) -> dict[str, int]:
         """The part of a job that is the same for all."""
         config = self.config
@@ -127,6 +155,33 @@ class NumbaEngine:
         )
         self.threads.run(self.code.read_text, job, 1, _own_bytes(job), arrays.values())
         return text
+
+
+@dataclass(frozen=True)
+class _Mix:
+    """The branches that count, item by item."""
+
+    rows: np.ndarray  # int64
+    weights: np.ndarray  # float32
+    ends: np.ndarray
+    """of each item: how many are its own and of those before it"""
+
+
+@functools.lru_cache
+def _mix(weights: BranchWeights) -> _Mix:
+    used: list[tuple[int, float]] = []
+    ends, first = [], 0
+    for own in weights:
+        used += [(first + i, weight) for i, weight in enumerate(own) if weight != 0]
+        ends.append(len(used))
+        first += len(own)
+    rows, weighing = zip(*used, strict=True)
+    return _Mix(np.array(rows), np.array(weighing, np.float32), np.array(ends))
+
+
+@functools.lru_cache
+def _settings(temperature: float, top_p: float) -> np.ndarray:
+    return np.array([temperature, top_p], np.float32)
 
 
 @dataclass(frozen=True)

@@ -101,6 +101,21 @@ CONV_ADDRESSES = (
 CONV_JOB = np.dtype([(name, np.int64) for name in (*CONV_NUMBERS, *CONV_ADDRESSES)])
 """The same, for a convolution: a row is `window` positions, and the next begins `step` further."""
 
+DRAW_NUMBERS = "items codebooks codebook_size top_k".split()
+DRAW_ADDRESSES = (
+    "logits",  # [rows, codebooks, codebook_size]
+    "rows",  # those that count, item by item: int64
+    "weights",  # of each
+    "ends",  # of each item: how many of `rows` are its own and of those before it: int64 [items]
+    "settings",  # [2]: temperature; top_p, or 0
+    "noise",  # [items, codebooks, codebook_size], or 0: the likeliest
+    "tokens",  # int64 [items, codebooks]
+    "sums",  # [items]
+    "scratch",  # [codebook_size + 1]
+)
+DRAW_JOB = np.dtype([(name, np.int64) for name in (*DRAW_NUMBERS, *DRAW_ADDRESSES)])
+"""The same, for a draw."""
+
 
 def operand_room(rows: int, inputs: int) -> int:
     """Bytes that hold an operand, whatever the size of its groups."""

@@ -301,4 +301,8 @@ number, byte, address_at = (
     _reader(I8, types.int8),
     _reader(I64, types.int64),
 )
-put, put_byte = _writer(F32, types.float32), _writer(I8, types.int8)
+put, put_byte, put_int64 = (
+    _writer(F32, types.float32),
+    _writer(I8, types.int8),
+    _writer(I64, types.int64),
+)

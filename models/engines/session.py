@@ -15,9 +15,10 @@ import torch
 from torch import Tensor
 
 from ..conditioning import Conditioning
-from ..config import LMConfig
+from ..config import LMConfig, Sampling
 from ..lm import MusicGenLM, Reading, TextKV, seen_from, together
 from ..precision import NAMES
+from .drawing import BranchWeights, drawn
 from .slots import Slots
 from .whole import WholePiece
 
@@ -93,6 +94,12 @@ class Engine(Protocol):
         """
         ...
 
+    def draw(
+        self, logits: Tensor, weights: BranchWeights, noise: Tensor | None, sampling: Sampling
+    ) -> tuple[Tensor, Tensor]:
+        """From a step's logits to tokens: see `drawing.drawn`. On the engine's device."""
+        ...
+
 
 class TorchEngine:
     """The reference: plain torch, any device, any float type."""
@@ -118,6 +125,11 @@ class TorchEngine:
 
     def open(self, rows: int = 0, max_steps: int = 0) -> TorchSession:
         return TorchSession(self.lm, rows, max_steps)
+
+    def draw(
+        self, logits: Tensor, weights: BranchWeights, noise: Tensor | None, sampling: Sampling
+    ) -> tuple[Tensor, Tensor]:
+        return drawn(logits, weights, noise, sampling)
 
 
 @dataclass(frozen=True)

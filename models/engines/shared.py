@@ -25,6 +25,8 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from ..config import Sampling
+from .drawing import BranchWeights
 from .session import Admitting, Engine, Heard, Session, drained
 from .turns import CORES, PYTHON
 
@@ -83,6 +85,11 @@ class SharedEngine:
 
     def open(self, rows: int = 0, max_steps: int = 0) -> SharedSession:
         return SharedSession(self)
+
+    def draw(
+        self, logits: Tensor, weights: BranchWeights, noise: Tensor | None, sampling: Sampling
+    ) -> tuple[Tensor, Tensor]:
+        return self._engine.draw(logits, weights, noise, sampling)
 
     # ------------------------------------------------------------ for its sessions
 

@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from musicgraph.models.compose.sampling import Noise, draw, keep_top_k, keep_top_p
+from musicgraph.models.compose.noise import Noise
 from musicgraph.models.config import Sampling
+from musicgraph.models.engines.drawing import draw, keep_top_k, keep_top_p
 
 CPU = torch.device("cpu")
 

@@ -1,8 +1,7 @@
-"""From logits to tokens: temperature, top-k, top-p, and noise that belongs to one item.
+"""The noise that tokens are drawn with (`engines/drawing.py`), which belongs to one item.
 
-Drawing is an exponential race: argmax(p / e), e ~ Exp(1), has distribution p and needs no host
-synchronisation. The noise comes from a CPU generator per item, so that the same seed gives the same
-tokens on every device, whatever the batch around the item.
+It comes from a CPU generator per item, so that the same seed gives the same tokens on every device,
+whatever the batch around the item.
 """
 
 from __future__ import annotations
@@ -12,8 +11,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-
-from ..config import Sampling
 
 Seeds = int | tuple[int, ...]
 """of a batch: item i has seed + i; or each has its own"""
@@ -96,39 +93,3 @@ class Noise:
         return block.clamp_min_(torch.finfo(torch.float32).tiny).to(
             self._device, non_blocking=on_gpu
         )
-
-
-def logit_sums(logits: Tensor) -> Tensor:
-    """`[B, K, V]` → `[B]`: a sum is NaN or infinite if one of its terms is.
-
-    One operation on the device, and nothing waits for it; looked at when the step's tokens arrive.
-    """
-    return logits.sum(dim=(1, 2))
-
-
-def keep_top_k(probabilities: Tensor, k: int) -> Tensor:
-    """Zeroes all but exactly the k largest of the last dimension; among equals, `topk` decides."""
-    values, places = probabilities.topk(k, dim=-1, sorted=False)
-    return torch.zeros_like(probabilities).scatter_(-1, places, values)
-
-
-def keep_top_p(probabilities: Tensor, p: float) -> Tensor:
-    """Zeroes all but the fewest likeliest tokens whose probabilities sum to more than p."""
-    values, places = probabilities.sort(dim=-1, descending=True)
-    before = values.cumsum(dim=-1) - values
-    return torch.zeros_like(probabilities).scatter_(-1, places, values.masked_fill(before > p, 0.0))
-
-
-def draw(logits: Tensor, noise: Tensor | None, sampling: Sampling) -> Tensor:
-    """`[B, K, V]` logits and noise → `[B, K]` tokens.
-
-    Without noise (temperature 0): the likeliest.
-    """
-    if noise is None:
-        return logits.argmax(dim=-1)
-    probabilities = torch.softmax(logits.float() / sampling.temperature, dim=-1)
-    if sampling.top_p > 0:
-        probabilities = keep_top_p(probabilities, sampling.top_p)
-    else:
-        probabilities = keep_top_k(probabilities, sampling.top_k)
-    return (probabilities / noise).argmax(dim=-1)
