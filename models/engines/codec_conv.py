@@ -109,7 +109,8 @@ class Convolutions:
             window=packed.window, outputs=packed.outputs, **dict(addresses(**arrays)),
         )  # fmt: skip
         held = [*arrays.values(), x, out]
-        self.threads.run(self._function, job, 2, 4 * LANES, held)
+        products = pieces * rows * packed.window * channels * packed.outputs
+        self.threads.run(self._function, job, 2, 4 * LANES, products, held)
         return out[:, :count]
 
 

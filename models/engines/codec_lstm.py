@@ -104,7 +104,8 @@ class SharedLstm:
             width=width, **dict(addresses(**arrays)),
         )  # fmt: skip
         phases, held = len(h) * (steps + 1), [*arrays.values(), self._weights]
-        self.threads.run(self._function, job, phases, self._own_bytes(steps * rows), held)
+        products, own_bytes = len(h) * steps * rows * 8 * width**2, self._own_bytes(steps * rows)
+        self.threads.run(self._function, job, phases, own_bytes, products, held)
         return said, c
 
 

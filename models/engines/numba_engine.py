@@ -153,7 +153,7 @@ class NumbaEngine:
             text_room=text.room,
             **dict(addresses(**arrays)),
         )
-        self.threads.run(self.code.read_text, job, 1, _own_bytes(job), arrays.values())
+        self.threads.run(self.code.read_text, job, 1, _own_bytes(job), 10**9, arrays.values())
         return text
 
 
@@ -355,7 +355,7 @@ class NumbaSession:
             job[name] = value
         held = [*arrays.values(), plan, *self._pasts.values(), *self._texts.values()]
         phases = PHASES * config.num_layers + 1
-        self._engine.threads.run(self._engine.code.step, job, phases, _own_bytes(job), held)
+        self._engine.threads.run(self._engine.code.step, job, phases, _own_bytes(job), 10**9, held)
         logits = arrays["logits"]
         return torch.from_numpy(logits if plan.back is None else logits[plan.back])
 

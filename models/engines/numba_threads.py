@@ -16,6 +16,9 @@ from .turns import CORES
 
 log = logging.getLogger("musicgraph")
 
+WORTH_SHARING = 4_000_000
+"""products, which a thread has done before it has woken another"""
+
 
 class Threads:
     """Runs a compiled function in several threads at once."""
@@ -30,19 +33,22 @@ class Threads:
         job: np.ndarray,
         phases: int,
         own_bytes: int,
+        products: int,
         arrays: Iterable[object],
     ) -> None:
-        """`function` in each, with the job's address and the number of the thread.
+        """`function` in each, with the job's address and the number of the thread; in this one
+        alone where there is little to do: of so many `products` of two numbers.
 
         Adds what they need: counters for `phases`, and `own_bytes` of memory for each.
 
         `arrays` are those whose addresses the job has: kept until the last thread has left, even if
         Ctrl-C ends the waiting.
         """
-        counters = np.zeros(phases * (self._count + 1) * LINE_BYTES, np.uint8)
-        scratch = np.empty(self._count * own_bytes, np.uint8)
+        count = 1 if products < WORTH_SHARING else self._count
+        counters = np.zeros(phases * (count + 1) * LINE_BYTES, np.uint8)
+        scratch = np.empty(count * own_bytes, np.uint8)
         for name, value in (
-            ("threads", self._count),
+            ("threads", count),
             ("scratch_bytes", own_bytes),
             *addresses(counters=counters, scratch=scratch),
         ):
@@ -51,7 +57,7 @@ class Threads:
         with CORES:
             address = job.ctypes.data
             others = [
-                self._pool.submit(_run, function, address, me, held) for me in range(1, self._count)
+                self._pool.submit(_run, function, address, me, held) for me in range(1, count)
             ]
             function(address, 0)
             wait(others)
