@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 FLOOR := .venv-floor
 BIN := $(VENV)/bin
-FLOOR_TESTS := tests/test_parity.py tests/test_generate.py tests/test_sampling.py tests/test_delay.py \
+FLOOR_TESTS := tests/test_parity.py tests/test_generate.py tests/test_drawing.py tests/test_delay.py \
 	tests/test_codec.py tests/test_t5.py tests/test_checkpoint.py tests/test_places.py tests/test_dsp.py tests/test_nodes.py tests/test_pocket.py
 
 .PHONY: demo test test-browser test-slow test-floor lint format pocket bench space setup clean

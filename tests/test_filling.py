@@ -82,7 +82,9 @@ def test_the_likelihood_is_that_of_reading_all_of_it_as_it_stands(band, piece, c
     branches = [groups[0] for groups in rows.at(Turn(Direction(heard, None, sampling)), 0, cfg)]
     found = []
     for step in range(60):
-        logits = mixed(together.step(steps[:, :, step : step + 1]), weights_of(branches)).log_softmax(-1)
+        logits = mixed(
+            together.step(steps[:, :, step : step + 1]), weights_of(branches)
+        ).log_softmax(-1)
         for book, delay in enumerate(config.delays):
             if 32 <= step - delay < 60:
                 found.append(logits[0, book, steps[0, book, step + 1]])

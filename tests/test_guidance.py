@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from musicgraph.models.compose.guidance import branches_for
-from musicgraph.models.engines.drawing import mixed
 from musicgraph.models.conditioning import Conditioning
+from musicgraph.models.engines.drawing import mixed
 from musicgraph.models.refused import Refused
 
 

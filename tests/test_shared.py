@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from musicgraph.models.automation import Automation
-from musicgraph.models.compose import composition
 from musicgraph.models.compose.composition import stream
 from musicgraph.models.compose.timeline import Change, Timeline
 from musicgraph.models.config import Generation, Sampling
@@ -238,7 +237,7 @@ def test_an_engine_whose_rows_depend_on_their_neighbours_is_not_shared(mono):
 def test_one_thread_at_a_time_draws(engine, piece, monkeypatch):
     """Side by side they would take the interpreter from each other at every operation."""
     at_once, most = [], []
-    draw = composition.draw
+    draw = engine.draw
 
     def watched(*args):
         at_once.append(None)
@@ -249,7 +248,7 @@ def test_one_thread_at_a_time_draws(engine, piece, monkeypatch):
 
     monkeypatch.setattr(turns, "MOST_WAITED_S", SOON)
     monkeypatch.setattr(shared_engine, "PYTHON", turns.Python())
-    monkeypatch.setattr(composition, "draw", watched)
+    monkeypatch.setattr(engine, "draw", watched)
     shared = Counted(engine)
     made = in_company(shared, [piece("drums", seed=i) for i in range(4)])
     assert all(isinstance(one, torch.Tensor) for one in made)

@@ -1,4 +1,4 @@
-"""From the logits of a step's rows to tokens: branches mixed, temperature, top-k, top-p, and a race.
+"""From the logits of a step's rows to tokens: branches mixed, temperature, top-k or top-p, a race.
 
 Drawing is an exponential race: argmax(p / e), e ~ Exp(1), has distribution p and needs no host
 synchronisation.
