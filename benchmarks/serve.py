@@ -71,12 +71,14 @@ class Heard:
 class Server:
     """`musicgraph demo` in a process of its own."""
 
-    def __init__(self, process: subprocess.Popen[bytes], port: int):
+    def __init__(self, process: subprocess.Popen[bytes], port: int, precision: str):
         self.process, self.address = process, f"http://127.0.0.1:{port}"
+        self.precision = precision
 
     def ask(self, seed: int, duration_s: float, **more: Any) -> dict[str, Any]:
         text = TEXTS[seed % len(TEXTS)]
-        return {"prompt": text, "seed": seed, "duration": duration_s, "format": "wav", **more}
+        asked = {"prompt": text, "seed": seed, "duration": duration_s, "format": "wav"}
+        return {**asked, "precision": self.precision, **more}
 
     def make(self, seed: int, duration_s: float) -> None:
         """A file that nobody looks at: with it go the results that are kept of others."""
@@ -94,7 +96,7 @@ class Server:
 
 
 @contextmanager
-def serving(model: str, port: int, queue_size: int) -> Iterator[Server]:
+def serving(model: str, port: int, queue_size: int, precision: str) -> Iterator[Server]:
     """Until it answers, and to its end."""
     words = ["demo", "--port", str(port), "--model", model, "--queue-size", str(queue_size)]
     with tempfile.TemporaryDirectory() as folder:
@@ -103,7 +105,7 @@ def serving(model: str, port: int, queue_size: int) -> Iterator[Server]:
         )
         try:
             _wait_for(process, port)
-            yield Server(process, port)
+            yield Server(process, port, precision)
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait(60)
@@ -351,6 +353,7 @@ def main() -> None:
     parser.add_argument("what", choices=["together", "traffic"])
     parser.add_argument("--model", default="pocket")
     parser.add_argument("--shape", choices=["", "small"], default="")
+    parser.add_argument("--precision", default="auto", help="the limit is always int8's")
     parser.add_argument("--work-dir", default=tempfile.gettempdir())
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--listeners", type=int, nargs="+", default=[1, 2, 4])
@@ -361,7 +364,8 @@ def main() -> None:
     asked = parser.parse_args()
     most = max(asked.listeners)
     model = _model(asked)
-    with serving(model, asked.port or _free_port(), queue_size=2 * most) as server:
+    port = asked.port or _free_port()
+    with serving(model, port, 2 * most, asked.precision) as server:
         server.make(1, 0.5)  # loads the model
         if asked.what == "traffic":
             found: Any = measure_traffic(server, asked.seconds, most)
