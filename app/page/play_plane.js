@@ -6,6 +6,7 @@
   const RIDGE_COLOURS = ["#64228f", "#cf3f7c", "#f9a045"];
   const COLOURS = ["#f9a045", "#e3659a", "#9b6cf0", "#4fa8e8", "#3fc1a0", "#e8cf5a"];
   const TRAIL_MS = 7000, BANDS = 56, RIDGES = 14, RIDGE_MS = 420, LOW_HZ = 45, STEP = 0.04;
+  const LATE_MS = 40, MOST_REST_MS = 60;
   const LEAST_SHARE = 0.05, SHARPNESS = 3, ROUND = 50;
   const isStill = matchMedia("(prefers-reduced-motion: reduce)");
   const within = value => Math.max(0, Math.min(1, value));
@@ -24,7 +25,8 @@
   class Plane {
     /** `state` has places and point; `moved(isEnd)` is told when either was moved by hand. */
     constructor(state, moved) {
-      Object.assign(this, {state, moved, trail: [], rings: [], ridges: [], level: 0, glide: null});
+      Object.assign(this, {state, moved, trail: [], rings: [], ridges: [], level: 0,
+        glide: null, restMs: 0});
       this.bands = new Float32Array(BANDS);
       this.canvas = element("canvas", {"aria-hidden": "true"});
       this.point = element("div", {class: "mgp-point", "aria-hidden": "true"});
@@ -150,11 +152,19 @@
     _next() {
       if (this.isWaiting || !this.isSeen || isStill.matches) return;
       this.isWaiting = true;
-      requestAnimationFrame(() => {
+      const due = performance.now() + this.restMs;
+      const draw = () => requestAnimationFrame(() => {
         this.isWaiting = false;
+        this._pace(performance.now() - due);
         this._draw();
         this._next();
       });
+      if (this.restMs) setTimeout(draw, this.restMs); else draw();
+    }
+    /** Where pictures come late there are fewer of them: the processor is for the music first. */
+    _pace(lateMs) {
+      const rest = lateMs > LATE_MS ? this.restMs + 20 : this.restMs - 1;
+      this.restMs = Math.max(0, Math.min(MOST_REST_MS, rest));
     }
 
     /** Slowly: what sounds rises quickly, and falls within a second. */
