@@ -10,7 +10,7 @@ from musicgraph.models.compose import composition as generate_module
 from musicgraph.models.compose.composition import in_blocks, stream
 from musicgraph.models.conditioning import Conditioning
 from musicgraph.models.config import Generation, LMConfig, LongForm, Sampling
-from musicgraph.models.engines.drawing import drawn
+from musicgraph.models.engines.drawing import tokens_from
 from musicgraph.models.engines.session import TorchEngine
 from musicgraph.models.refused import Refused
 
@@ -44,7 +44,7 @@ class FakeEngine:
         self.sessions.append(FakeSession(self.config, max_steps))
         return self.sessions[-1]
 
-    draw = staticmethod(drawn)
+    draw = staticmethod(tokens_from)
 
 
 class FakeSession:

@@ -5,7 +5,7 @@ import torch
 
 from musicgraph.models.compose.noise import Noise
 from musicgraph.models.config import Sampling
-from musicgraph.models.engines.drawing import drawn
+from musicgraph.models.engines.drawing import tokens_from
 from musicgraph.models.engines.numba_engine import NumbaEngine
 
 CPU = torch.device("cpu")
@@ -42,7 +42,7 @@ def test_it_draws_what_torch_draws(engine, weights, sampling):
     for seed in range(20):
         told = logits(engine, rows, seed), weights, noise(engine, len(weights), seed), sampling
         tokens, sums = engine.draw(*told)
-        expected, _ = drawn(*told)
+        expected, _ = tokens_from(*told)
         assert torch.equal(tokens, expected)
         assert sums.isfinite().all()
 
@@ -50,7 +50,7 @@ def test_it_draws_what_torch_draws(engine, weights, sampling):
 @pytest.mark.parametrize("weights", [(GUIDED,) * 2, (MIXED,)])
 def test_without_noise_it_takes_the_likeliest(engine, weights):
     told = logits(engine, sum(map(len, weights))), weights, None, Sampling(temperature=0)
-    assert torch.equal(engine.draw(*told)[0], drawn(*told)[0])
+    assert torch.equal(engine.draw(*told)[0], tokens_from(*told)[0])
 
 
 @pytest.mark.parametrize("sampling", [Sampling(top_k=10), Sampling(top_p=0.15)])

@@ -17,7 +17,6 @@ from torch import Tensor
 
 from ..automation import STEADY, Automation
 from ..config import Generation, Sampling
-from ..engines.drawing import BranchWeights
 from ..engines.readback import LAG_STEPS, bring_back, lag_on
 from ..engines.session import Engine
 from ..mix import AnyMix
@@ -421,14 +420,13 @@ class Composition:
             self._follow_at(step, window)
             voices.listen(self._heard)
             logits = voices.read(unread)
-            self._heed(step, logits, voices.weights)
-            noise = self._next_noise(self._sampling)
-            drawn, sums = self._engine.draw(logits, voices.weights, noise, self._sampling)
+            self._heed(step, logits, voices)
+            drawn, sums = voices.draw(logits, self._next_noise(self._sampling), self._sampling)
             unread = torch.where(new[step], drawn, steps[step]).unsqueeze(0)
             self._mark(step)
             yield unread[0], sums
 
-    def _heed(self, step: int, logits: Tensor, weights: BranchWeights) -> None:
+    def _heed(self, step: int, logits: Tensor, voices: Voices) -> None:
         """What a step is drawn from, `[R, K, V]`: for those who ask more of it than a draw."""
 
     def _follow_at(self, step: int, window: Window) -> None:

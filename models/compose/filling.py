@@ -19,11 +19,12 @@ import torch
 from torch import Tensor
 
 from ..config import LMConfig
-from ..engines.drawing import BranchWeights, mixed
+from ..engines.drawing import mixed
 from ..engines.session import Engine
 from ..refused import Refused
 from .composition import Composition
 from .direction import Direction, Schedule
+from .voices import Voices
 from .window import Bounds, Window
 
 AFTER_S = 2.0
@@ -140,10 +141,10 @@ class Filling(Composition):
         """A gap and what is around it are one window, whatever is said within it."""
         return False
 
-    def _heed(self, step: int, logits: Tensor, weights: BranchWeights) -> None:
+    def _heed(self, step: int, logits: Tensor, voices: Voices) -> None:
         books = self._asked[step].nonzero().flatten().to(logits.device)
         if len(books):
-            found = mixed(logits[:, books], weights).float().log_softmax(dim=-1)
+            found = mixed(logits[:, books], voices.weights).float().log_softmax(dim=-1)
             given = self._given[step][:, books].unsqueeze(-1)
             self._likelihood += found.gather(-1, given).sum(dim=(1, 2))
 

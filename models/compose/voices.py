@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ..conditioning import Conditioning
+from ..config import Sampling
 from ..engines.drawing import BranchWeights
 from ..engines.session import Engine, Session
 from .guidance import Branches, weights_of
@@ -19,7 +20,7 @@ class Voices:
 
     def __init__(self, engine: Engine, items: Sequence[Groups], max_steps: int, begin_s: float):
         """`begin_s`: where in the music the first step is, and so in a melody."""
-        self._items, self._begin_s = items, begin_s
+        self._engine, self._items, self._begin_s = engine, items, begin_s
         groups = [(i, group) for i, item in enumerate(items) for group in item]
         self._session: Session = engine.open(sum(len(group) for _, group in groups), max_steps)
         self._max_steps = max_steps
@@ -75,6 +76,12 @@ class Voices:
         if self._item_of_slot is not None:
             tokens = tokens[self._item_of_slot]
         return self._session.step(self._slots, tokens)
+
+    def draw(
+        self, logits: Tensor, noise: Tensor | None, sampling: Sampling
+    ) -> tuple[Tensor, Tensor]:
+        """`[R, K, V]` → tokens `[B, K]` and a sum `[B]`: see `Engine.draw`."""
+        return self._engine.draw(logits, self.weights, noise, sampling)
 
     def _heard(self, branches: Branches) -> tuple[Conditioning | None, ...]:
         heard = (branch.conditioning for branch in branches)

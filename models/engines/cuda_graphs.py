@@ -20,7 +20,7 @@ from ..config import LMConfig, Sampling
 from ..lm import KVCache, MusicGenLM, Reading, TextKV, seen_from
 from ..precision import NAMES
 from ..refused import Refused
-from .drawing import BranchWeights, drawn
+from .drawing import BranchWeights, tokens_from
 from .session import PREFIX_STEPS, Admitting, Heard, drained, indexed
 from .slots import Slots
 
@@ -65,7 +65,7 @@ class CudaGraphEngine:
     def draw(
         self, logits: Tensor, weights: BranchWeights, noise: Tensor | None, sampling: Sampling
     ) -> tuple[Tensor, Tensor]:
-        return drawn(logits, weights, noise, sampling)
+        return tokens_from(logits, weights, noise, sampling)
 
     def open(self, rows: int = 0, max_steps: int = 0) -> CudaGraphSession:
         if self.device.type != "cuda":

@@ -17,7 +17,7 @@ BranchWeights = tuple[tuple[float, ...], ...]
 """of each item: how much each of its branches counts"""
 
 
-def drawn(
+def tokens_from(
     logits: Tensor, weights: BranchWeights, noise: Tensor | None, sampling: Sampling
 ) -> tuple[Tensor, Tensor]:
     """Logits of every row `[R, K, V]`, an item's branches in a row, and noise `[B, K, V]` → tokens

@@ -1,8 +1,8 @@
 """Drawing in machine code: from the logits of a step's rows to tokens, all items in one call.
 
-What `drawing.drawn` does in torch. The k likeliest are all from the k-th largest probability on,
-and the fewest that reach `top_p` all from some probability on, too: which one is found bit by bit,
-because positive floats lie in the order of their bits and counting them takes next to nothing.
+What `drawing.tokens_from` does in torch. The k likeliest are all from the k-th largest probability
+on, and the fewest that reach `top_p` all from some probability on, too. Which one is found bit by
+bit, because positive floats lie in the order of their bits, and counting takes next to nothing.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def sum_above(typing, x, vectors, least):
 
 
 @intrinsic
-def largest(typing, x, vectors):
+def greatest(typing, x, vectors):
     def write(context, builder, signature, arguments):
         lowest = ir.Constant(FLOATS, [-np.inf] * LANES)
 
@@ -203,7 +203,7 @@ def drop_equals(x, size, least, kept):
 
 
 @compiled
-def likeliest(job, x):
+def first_k(job, x):
     """The bits from which on a probability takes part; of equals there, those that are one too many
     are taken out.
     """
@@ -216,7 +216,7 @@ def likeliest(job, x):
 
 
 @compiled
-def fewest(job, x, most):
+def first_p(job, x, most):
     """The same, of those that have at most so much before them."""
     size, vectors = job.codebook_size, job.codebook_size // LANES
     least = least_before(x, vectors, most)
@@ -246,9 +246,9 @@ def winner(job, x, noise):
             put(x, i, number(x, i) / temperature)
         total = x + 4 * size
         softmax(x, vectors, total)
-        least = fewest(job, x, top_p * number(total, 0)) if top_p > 0 else likeliest(job, x)
+        least = first_p(job, x, top_p * number(total, 0)) if top_p > 0 else first_k(job, x)
         race(x, noise, vectors, least)
-    return first_equal(x, size, largest(x, vectors))
+    return first_equal(x, size, greatest(x, vectors))
 
 
 # ---------------------------------------------------------------- what is called

@@ -18,7 +18,7 @@ from ..conditioning import Conditioning
 from ..config import LMConfig, Sampling
 from ..lm import MusicGenLM, Reading, TextKV, seen_from, together
 from ..precision import NAMES
-from .drawing import BranchWeights, drawn
+from .drawing import BranchWeights, tokens_from
 from .slots import Slots
 from .whole import WholePiece
 
@@ -97,7 +97,7 @@ class Engine(Protocol):
     def draw(
         self, logits: Tensor, weights: BranchWeights, noise: Tensor | None, sampling: Sampling
     ) -> tuple[Tensor, Tensor]:
-        """From a step's logits to tokens: see `drawing.drawn`. On the engine's device."""
+        """From a step's logits to tokens: see `drawing.tokens_from`. On the engine's device."""
         ...
 
 
@@ -129,7 +129,7 @@ class TorchEngine:
     def draw(
         self, logits: Tensor, weights: BranchWeights, noise: Tensor | None, sampling: Sampling
     ) -> tuple[Tensor, Tensor]:
-        return drawn(logits, weights, noise, sampling)
+        return tokens_from(logits, weights, noise, sampling)
 
 
 @dataclass(frozen=True)
