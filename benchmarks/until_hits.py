@@ -77,8 +77,10 @@ class Asked:
         bpm, strengths = pulses(sound)
         near = np.any([abs(bpm / (by * self.tempo_bpm) - 1) < NEAR for by in (0.5, 1, 2)], axis=0)
         in_time = strengths[near].max() >= ALIKE * strengths.max()
-        tonic, mode = judge.key(chromas(sound))
-        return bool(in_time), mode == self.mode and self.tonic in (None, tonic)
+        heard = chromas(sound)
+        if self.tonic is None:
+            return bool(in_time), judge.mode(heard) == self.mode
+        return bool(in_time), judge.key(heard) == (self.tonic, self.mode)
 
 
 def asked(count: int, tonics: bool) -> list[Asked]:
