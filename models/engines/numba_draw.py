@@ -167,12 +167,15 @@ def mix(job, item, codebook, x):
 
 @compiled
 def kth_largest(x, vectors, k):
-    """Its bits."""
+    """Its bits; or some below, from which on there are k and no more."""
     found = np.int64(0)
     for bit in range(30, -1, -1):
         tried = found | np.int64(1) << bit
-        if count_from(x, vectors, tried) >= k:
+        count = count_from(x, vectors, tried)
+        if count >= k:
             found = tried
+        if count == k:
+            break
     return found
 
 
