@@ -61,6 +61,18 @@ def test_the_point_is_dragged_and_the_change_is_heard_and_undone(visit):
     plays(someone)
 
 
+def test_a_player_whose_clock_stood_still_is_soon_as_near_as_before(visit):
+    """As that of a phone that rang: what came meanwhile would else be heard late for minutes."""
+    someone = begun(visit)
+    ahead = "MusicGraph.play.sound.next - MusicGraph.play.sound.context.currentTime"
+    someone.page.evaluate("MusicGraph.play.sound.context.suspend()")
+    someone.until(f"{ahead} > 1.5")
+    someone.page.evaluate("MusicGraph.play.sound.context.resume()")
+    someone.until(f"{ahead} < 0.8")
+    assert someone.page.evaluate("MusicGraph.play.sound.dropped") >= 1
+    plays(someone)
+
+
 def test_keys_go_to_places_move_the_point_and_pause(visit):
     someone = begun(visit)
     someone.page.keyboard.press("5")

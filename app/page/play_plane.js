@@ -6,7 +6,7 @@
   const RIDGE_COLOURS = ["#64228f", "#cf3f7c", "#f9a045"];
   const COLOURS = ["#f9a045", "#e3659a", "#9b6cf0", "#4fa8e8", "#3fc1a0", "#e8cf5a"];
   const TRAIL_MS = 7000, BANDS = 56, RIDGES = 14, RIDGE_MS = 420, LOW_HZ = 45, STEP = 0.04;
-  const LATE_MS = 40, MOST_REST_MS = 60;
+  const FRAME_MS = 20, LEAST_REST_MS = 4, MOST_REST_MS = 80;
   const LEAST_SHARE = 0.05, SHARPNESS = 3, ROUND = 50;
   const isStill = matchMedia("(prefers-reduced-motion: reduce)");
   const within = value => Math.max(0, Math.min(1, value));
@@ -159,12 +159,12 @@
         this._draw();
         this._next();
       });
-      if (this.restMs) setTimeout(draw, this.restMs); else draw();
+      if (this.restMs > LEAST_REST_MS) setTimeout(draw, this.restMs); else draw();
     }
     /** Where pictures come late there are fewer of them: the processor is for the music first. */
     _pace(lateMs) {
-      const rest = lateMs > LATE_MS ? this.restMs + 20 : this.restMs - 1;
-      this.restMs = Math.max(0, Math.min(MOST_REST_MS, rest));
+      const wanted = Math.min(MOST_REST_MS, 1.5 * Math.max(0, lateMs - FRAME_MS));
+      this.restMs += (wanted - this.restMs) / 8;
     }
 
     /** Slowly: what sounds rises quickly, and falls within a second. */

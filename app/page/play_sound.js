@@ -8,6 +8,8 @@
   const MOST_LEAD_S = 0.35, MORE_LEAD_S = 0.04;  // after each gap a little more
   const SPARE_S = 0.1;        // beside the lead, by which all pieces may be early; more is delay,
                               // such as a gap leaves behind, and is played off
+  const MOST_SPARE_S = 0.4, SOON = 10;  // more, for a second: the player's clock stood still, such
+                              // as that of a phone that rang; a jump makes up for it
   const LOOK_BACK = 200;      // pieces, some 20 s: longer than from one window of the model to the
                               // next, whose beginning takes the longest
   const FASTER = 1.015, EDGE_S = 0.008, KEPT = 80;
@@ -101,7 +103,7 @@
     }
 
     // ---------------------------------------------------------------- pieces
-    _begin() { Object.assign(this, {next: 0, lead: LEAD_S, slacks: []}); }
+    _begin() { Object.assign(this, {next: 0, lead: LEAD_S, slacks: [], toSkip: 0}); }
 
     _sound(begin, channels, samples) {
       const {context} = this, count = samples.length / channels, now = context.currentTime;
@@ -118,7 +120,16 @@
       if (isFirst || isLate) [this.next, this.slacks] = [now + this.lead, []];
       this.slacks = [...this.slacks, this.next - now].slice(-LOOK_BACK);
       this.received++;
-      this._lay(begin, buffer, isFirst || isLate);
+      this._catchUp(buffer.duration);
+      if (this.toSkip) this.toSkip--; else this._lay(begin, buffer, isFirst || isLate);
+    }
+    /** What is far ahead of its time is what a hand waits for: pieces are left out, once. */
+    _catchUp(duration) {
+      const spare = Math.min(...this.slacks.slice(-SOON)) - this.lead;
+      if (this.toSkip || this.slacks.length < SOON || spare < MOST_SPARE_S) return;
+      this.toSkip = Math.floor(spare / duration);
+      this.dropped++;
+      this.slacks = [];
     }
     _lay(begin, buffer, isBroken) {
       const {context} = this, last = this.pieces.at(-1);
