@@ -66,7 +66,7 @@ def test_a_player_whose_clock_stood_still_is_soon_as_near_as_before(visit):
     someone = begun(visit)
     ahead = "MusicGraph.play.sound.next - MusicGraph.play.sound.context.currentTime"
     someone.page.evaluate("MusicGraph.play.sound.context.suspend()")
-    someone.until(f"{ahead} > 1.5")
+    someone.until(f"{ahead} > 2")
     someone.page.evaluate("MusicGraph.play.sound.context.resume()")
     someone.until(f"{ahead} < 0.8")
     assert someone.page.evaluate("MusicGraph.play.sound.dropped") >= 1

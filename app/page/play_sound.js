@@ -8,7 +8,7 @@
   const MOST_LEAD_S = 0.35, MORE_LEAD_S = 0.04;  // after each gap a little more
   const SPARE_S = 0.1;        // beside the lead, by which all pieces may be early; more is delay,
                               // such as a gap leaves behind, and is played off
-  const MOST_SPARE_S = 0.4, SOON = 10;  // more, for a second: the player's clock stood still, such
+  const MOST_SPARE_S = 0.8, SOON = 10;  // more, for a second: the player's clock stood still, such
                               // as that of a phone that rang; a jump makes up for it
   const LOOK_BACK = 200;      // pieces, some 20 s: longer than from one window of the model to the
                               // next, whose beginning takes the longest
