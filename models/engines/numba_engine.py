@@ -26,7 +26,7 @@ from .drawing import BranchWeights
 from .numba_job import CACHE, DRAW_JOB, JOB, PHASES, ROOM, TEXT_ROOM, operand_room, scratch_room
 from .numba_packed import Moments, OnProgress, packed_tensors
 from .numba_sizes import TILE
-from .numba_threads import Threads, addresses, job_of, thread_count
+from .numba_threads import WORTH_SHARING, Threads, addresses, job_of, thread_count
 from .numba_weights import Float32Matrices, Matrices, PackedMatrices, Parameters
 from .session import PREFIX_STEPS, Admitting, Heard, drained
 from .slots import Slots
@@ -97,6 +97,7 @@ class NumbaEngine:
     def draw(
         self, logits: Tensor, weights: BranchWeights, noise: Tensor | None, sampling: Sampling
     ) -> tuple[Tensor, Tensor]:
+        assert logits.is_contiguous() and logits.dtype == torch.float32
         codebooks, size = self.config.num_codebooks, self.config.codebook_size
         tokens = torch.empty(len(weights), codebooks, dtype=torch.int64)
         sums, scratch = torch.empty(len(weights)), torch.empty(size + 1)
@@ -153,7 +154,9 @@ class NumbaEngine:
             text_room=text.room,
             **dict(addresses(**arrays)),
         )
-        self.threads.run(self.code.read_text, job, 1, _own_bytes(job), 10**9, arrays.values())
+        self.threads.run(
+            self.code.read_text, job, 1, _own_bytes(job), WORTH_SHARING, arrays.values()
+        )
         return text
 
 
@@ -176,7 +179,7 @@ def _mix(weights: BranchWeights) -> _Mix:
         ends.append(len(used))
         first += len(own)
     rows, weighing = zip(*used, strict=True)
-    return _Mix(np.array(rows), np.array(weighing, np.float32), np.array(ends))
+    return _Mix(np.array(rows, np.int64), np.array(weighing, np.float32), np.array(ends, np.int64))
 
 
 @functools.lru_cache
@@ -355,7 +358,8 @@ class NumbaSession:
             job[name] = value
         held = [*arrays.values(), plan, *self._pasts.values(), *self._texts.values()]
         phases = PHASES * config.num_layers + 1
-        self._engine.threads.run(self._engine.code.step, job, phases, _own_bytes(job), 10**9, held)
+        own_bytes, code = _own_bytes(job), self._engine.code
+        self._engine.threads.run(code.step, job, phases, own_bytes, WORTH_SHARING, held)
         logits = arrays["logits"]
         return torch.from_numpy(logits if plan.back is None else logits[plan.back])
 
