@@ -80,9 +80,10 @@ def test_a_run_that_ended_with_its_page_is_said_by_the_next_one(visit):
     someone.page.wait_for_selector("#mg-graph-status .mg-note.busy >> text=at work")
     someone.page.reload()
     someone.page.wait_for_selector("#mg-ended >> text=The run before has ended")
-    someone.complaints.clear()  # of the page that was left, about what it was asking then
+    someone.page.wait_for_selector("#mg-run:not([disabled])")
     someone.page.reload()
     someone.page.wait_for_selector("#mg-run:not([disabled])")
+    someone.complaints.clear()  # of the pages that were left, about what they were asking then
     assert someone.page.locator("#mg-ended").count() == 0, "it is said once"
 
 
