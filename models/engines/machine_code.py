@@ -35,8 +35,11 @@ COMPILED_TOGETHER = (
     *("draw", "recurrent", "lstm", "windows", "conv"),
 )
 FUNCTIONS = {
-    **{"step": "step", "read_text": "step", "draw": "draw"},
-    **{"lstm": "lstm", "convolve": "conv"},
+    "step": "step",
+    "read_text": "step",
+    "draw": "draw",
+    "lstm": "lstm",
+    "convolve": "conv",
 }
 """and which of these files each is in"""
 
