@@ -23,7 +23,8 @@ from machine import peak_bytes
 
 from musicgraph.app.studio.music import music_job
 from musicgraph.app.studio.performance import LoadedModel, loaded_model
-from musicgraph.models.compose.composition import in_blocks, stream
+from musicgraph.models.compose.blocks import in_blocks
+from musicgraph.models.compose.composition import stream
 from musicgraph.models.config import Generation
 from musicgraph.models.encodec import CodecStream
 from musicgraph.workflows.executor import Runner

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ..models.compose.filling import Filling, Gap
     from ..models.compose.timeline import Timeline
     from ..models.encodec import Codec
+    from ..models.engines.lockstep import Seat
     from ..models.mix import AnyMix
 
 Tokens = dict[str, Any]
@@ -213,13 +214,14 @@ class _Asked:
         import torch
 
         from ..models.compose.filling import likeliest
+        from ..models.engines.shared import seat_at
 
         follows = gap.end < piece.shape[2]
         if not follows and self.candidates > 1:
             host.say("nothing follows the region, which candidates could be judged by: one is made")
         candidates = self.candidates if follows else 1
         filling = self._filling(piece, gap, candidates)
-        _play(filling, piece.shape[2] - gap.begin)
+        _play(seat_at(filling.engine, filling.play()), piece.shape[2] - gap.begin)
         kept, rows = likeliest(filling.likelihood, candidates)
         if candidates > 1:
             host.say(_told(kept, filling.likelihood.unflatten(0, (-1, candidates))))
@@ -270,13 +272,13 @@ def _items(texts: int, takes: int, candidates: int) -> int:
     return items
 
 
-def _play(filling: Filling, frames: int) -> None:
-    progress, done = host.Progress(frames), 0
+def _play(seat: Seat, frames: int) -> None:
+    progress = host.Progress(frames)
     progress.update(0)  # loading, where there was any, is over
-    with contextlib.closing(filling.play()) as pieces:
-        for piece in pieces:
-            done += piece.shape[2]
-            progress.update(min(done, frames))
+    with contextlib.closing(seat):
+        while not seat.is_over:
+            for _ in seat.more(frames):
+                progress.update(min(seat.made, frames))
 
 
 def _told(kept: Tensor, likelihood: Tensor) -> str:

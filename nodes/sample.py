@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from itertools import accumulate, chain, repeat
 from typing import TYPE_CHECKING, Any
 
 from ..models.bars import LONGEST_S
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from ..models.compose.timeline import Timeline
+    from ..models.engines.lockstep import Seat
     from ..models.mix import AnyMix
     from .made_with import MadeWith
 
@@ -121,6 +123,7 @@ class MusicGenSampler:
         from ..models.compose.composition import stream
         from ..models.compose.rows import rows_of
         from ..models.compose.timeline import score_of, timeline_of
+        from ..models.engines.shared import seat_at
 
         heard = timeline_of(wires.read_conditioning(positive, "positive"))
         if negative is not None:
@@ -147,7 +150,7 @@ class MusicGenSampler:
         picture = picture_for(model, len(heard), generation.frames)
         engine = model.source.ready(working_bytes(model, rows, [heard, negative]))
         frames = stream(engine, generation, heard, negative, prompt, open_end, moves)
-        return (_gathered(frames, generation.frames, config, picture),)
+        return (_gathered(seat_at(engine, frames), generation.frames, config, picture),)
 
 
 def _read_prompt(
@@ -318,31 +321,17 @@ def check_same_codec(described: dict[str, Any], config: LMConfig, what: str) -> 
 
 
 def _gathered(
-    frames: Generator[Tensor, None, None],
-    total: int,
-    config: LMConfig,
-    picture: LivePicture | None,
+    seat: Seat, total: int, config: LMConfig, picture: LivePicture | None
 ) -> dict[str, Any]:
-    """All frames as AUDIO_TOKENS; progress at every step, finished blocks to whoever listens."""
+    """All frames as AUDIO_TOKENS; progress as they come, finished blocks to whoever listens."""
     import torch
 
-    from ..models.compose.composition import in_blocks
+    from ..models.compose.blocks import in_blocks
 
     progress, blocks, done = host.Progress(total), [], 0
-
-    def watched() -> Iterator[Tensor]:
-        seen = 0
-        for piece in frames:
-            seen += piece.shape[2]
-            if piece.shape[2]:
-                progress.update(seen)
-                yield piece
-            else:
-                host.check_stop()
-
     try:
         progress.update(0)  # loading, where there was any, is over
-        for block in in_blocks(watched(), REPORT_FRAMES, FIRST_FRAMES):
+        for block in in_blocks(_watched(seat, progress), REPORT_FRAMES, FIRST_FRAMES):
             host.report_tokens(
                 host.TokenBlock(wires.audio_tokens(block, config, open_end=True), done, total)
             )
@@ -351,11 +340,24 @@ def _gathered(
             if picture is not None:
                 picture.push(block, progress)
     finally:
-        frames.close()
+        seat.close()
     tokens = wires.audio_tokens(torch.cat(blocks, dim=2), config, open_end=True)
     if picture is not None:
         tokens[DECODED] = picture.close(tokens["tokens"], progress)
     return tokens
+
+
+def _watched(seat: Seat, progress: host.Progress) -> Iterator[Tensor]:
+    """All pieces of it, asked for block by block."""
+    for due in accumulate(chain(FIRST_FRAMES, repeat(REPORT_FRAMES))):
+        for piece in seat.more(due - seat.made):
+            if piece is None:
+                host.check_stop()
+            else:
+                progress.update(seat.made)
+                yield piece
+        if seat.is_over:
+            return
 
 
 def working_bytes(model: wires.Model, rows: int, heard: Sequence[AnyMix | Timeline | None]) -> int:

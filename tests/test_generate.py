@@ -7,11 +7,12 @@ import pytest
 import torch
 
 from musicgraph.models.compose import composition as generate_module
-from musicgraph.models.compose.composition import in_blocks, stream
+from musicgraph.models.compose.blocks import in_blocks
+from musicgraph.models.compose.composition import stream
 from musicgraph.models.conditioning import Conditioning
 from musicgraph.models.config import Generation, LMConfig, LongForm, Sampling
-from musicgraph.models.engines.drawing import tokens_from
-from musicgraph.models.engines.session import TorchEngine
+from musicgraph.models.engines.drawing import TorchNoise, tokens_from
+from musicgraph.models.engines.session import Session, TorchEngine
 from musicgraph.models.refused import Refused
 
 CONFIG = LMConfig(
@@ -44,10 +45,11 @@ class FakeEngine:
         self.sessions.append(FakeSession(self.config, max_steps))
         return self.sessions[-1]
 
+    noise = staticmethod(TorchNoise)
     draw = staticmethod(tokens_from)
 
 
-class FakeSession:
+class FakeSession(Session):
     def __init__(self, config, max_steps):
         self.config, self.max_steps, self.read = config, max_steps, []
         self.heard = []

@@ -11,8 +11,8 @@ from test_shared import engine_of
 
 from musicgraph.models.compose.composition import stream
 from musicgraph.models.config import Generation, Sampling
-from musicgraph.models.engines import numba_engine, shared, turns
-from musicgraph.models.engines.shared import SharedEngine
+from musicgraph.models.engines import lockstep, numba_engine
+from musicgraph.models.engines.shared import SharedEngine, seat_at
 from musicgraph.models.engines.turns import CORES
 
 SOON = 20.0
@@ -84,14 +84,12 @@ def test_it_is_found_by_who_has_the_processors_while_another_steps(mono, engine,
     assert set(shared_engine._own._slots._slots) == {slot}, "it has left all the same"
 
 
-def test_it_is_found_while_a_turn_is_passed_on(engine, heard, monkeypatch):
-    python = turns.Python()
-    monkeypatch.setattr(shared, "PYTHON", python)
+def test_it_is_found_while_processors_are_counted(engine, heard):
     shared_engine = SharedEngine(engine)
     abandon(shared_engine, heard)
 
     def work():
-        with python._passed_on:
+        with CORES._changed:
             gc.collect()
 
     assert ends(work)
@@ -122,51 +120,78 @@ def test_it_is_found_while_another_is_admitted(melody_mono, monkeypatch, steps):
     assert set(slots._slots) == set(others)
 
 
-def test_it_is_found_while_others_meet(mono, engine, heard):
+@pytest.mark.parametrize("lets_go", [False, True], ids=["held", "closed"])
+def test_a_seat_is_left_wherever_it_is_found(engine, heard, monkeypatch, lets_go):
+    """By the thread that plays, in the midst of bringing that very composition on."""
+    monkeypatch.setattr(lockstep, "HEARS_S", 0.001)
     shared_engine = SharedEngine(engine)
-    sessions = [shared_engine.open() for _ in range(2)]
-    slots = [one.admit([heard], 9) for one in sessions]
     frames = stream(shared_engine, Generation(40, 0, Sampling(top_k=50)), heard)
-    next(frames), next(frames)
+    found, whole = [], shared_engine._own.step
 
-    class Finding(set):
+    def step(slots, tokens):
+        if seats and lets_go:
+            seats.pop().close()
+        elif seats:
+            seats.clear()
+        gc.collect()
+        found.append(len(slots))
+        return whole(slots, tokens)
+
+    shared_engine._own.step = step
+    seat = seat_at(shared_engine, frames)
+    seats = [seat]
+    more = seat.more(4)
+    while next(more) is None and not found:
+        pass
+    del more, seat, frames
+    if (thread := shared_engine.lockstep._thread) is not None:
+        thread.join(SOON)
+    gc.collect()
+    assert not shared_engine._own._slots._slots
+
+
+def test_a_seat_is_left_while_its_company_meets(engine, heard):
+    shared_engine = SharedEngine(engine)
+    company = shared_engine.lockstep
+    seats = [
+        seat_at(shared_engine, stream(shared_engine, Generation(9, i, Sampling(top_k=50)), heard))
+        for i in range(3)
+    ]
+    for seat in seats:
+        list(seat.more(1))
+
+    class Finding(list):
         def __iter__(self):
             for number, one in enumerate(super().__iter__()):
                 if number == 1:
-                    frames.close()
+                    seats[0].close()
                 yield one
 
-    shared_engine._expected = Finding({*sessions, *shared_engine._expected})
-    assert len(shared_engine._expected) == 3
-    assert ends(lambda: sessions[0].step(slots[:1], silence(mono)) is None)
-    assert set(shared_engine._own._slots._slots) == set(slots)
+    company._seats = Finding(seats)
+    assert ends(lambda: list(seats[1].more(8)) and None)
+    assert ends(lambda: list(seats[2].more(8)) and None)
+    assert seats[1].made == seats[2].made == 9
+    seats[1].close(), seats[2].close()
+    assert not shared_engine._own._slots._slots
 
 
-def test_who_is_stopped_while_it_waits_holds_up_nobody(mono, engine, heard, monkeypatch):
+def test_who_is_stopped_while_it_waits_holds_up_nobody(engine, heard, monkeypatch):
     """Ctrl-C may come at any time."""
-    monkeypatch.setattr(shared, "LEAST_PATIENCE_S", SOON)
-    monkeypatch.setattr(shared, "MOST_PATIENCE_S", SOON)
     shared_engine = SharedEngine(engine)
-    first, second, third = sessions = [shared_engine.open() for _ in range(3)]
-    slots = [one.admit([heard], 9) for one in sessions]
-    shared_engine._expected = set(sessions)
-    waited = first.called.wait
+    first, second = (
+        seat_at(shared_engine, stream(shared_engine, Generation(9, i, Sampling(top_k=50)), heard))
+        for i in range(2)
+    )
 
     def stopped(patience_s):
-        behind.start()
-        while len(shared_engine._waiting) < 2:
-            waited(0.01)
         raise KeyboardInterrupt
 
-    first.called.wait = stopped
-    behind = threading.Thread(target=second.step, args=(slots[1:2], silence(mono)), daemon=True)
+    monkeypatch.setattr(first.called, "wait", stopped)
     with pytest.raises(KeyboardInterrupt):
-        first.step(slots[:1], silence(mono))
-    first.leave(slots[0])
-    third.leave(slots[2])
-    behind.join(SOON)
-    assert not behind.is_alive()
-    assert set(shared_engine._own._slots._slots) == {slots[1]}
+        list(first.more(4))
+    first.close()
+    assert ends(lambda: list(second.more(9)) and None)
+    assert second.made == 9
 
 
 def test_what_finds_no_memory_leaves_none_taken(engine, heard, monkeypatch):

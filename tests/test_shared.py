@@ -1,8 +1,9 @@
 """One engine for compositions of several threads: each has the tokens that it has by itself."""
 
-import sys
+import gc
 import threading
 import time
+import weakref
 from dataclasses import replace
 
 import pytest
@@ -12,13 +13,11 @@ from musicgraph.models.automation import Automation
 from musicgraph.models.compose.composition import stream
 from musicgraph.models.compose.timeline import Change, Timeline
 from musicgraph.models.config import Generation, Sampling
-from musicgraph.models.engines import shared as shared_engine
-from musicgraph.models.engines import turns
+from musicgraph.models.engines import lockstep
 from musicgraph.models.engines.numba_engine import NumbaEngine
 from musicgraph.models.engines.numba_threads import Threads
 from musicgraph.models.engines.session import TorchEngine
-from musicgraph.models.engines.shared import SharedEngine, _Wish
-from musicgraph.models.engines.turns import CORES
+from musicgraph.models.engines.shared import SharedEngine, seat_at
 from musicgraph.models.mix import combined
 from musicgraph.models.refused import Refused
 
@@ -67,15 +66,24 @@ class Counted(SharedEngine):
         super()._step_together(wishes)
 
 
-def in_company(engine, pieces):
-    """What came of each, composed by a thread of its own: tokens, or an error."""
+def heard_from(seat, *counts):
+    """All that is made of it, asked for in such blocks, and then to its end."""
+    pieces = []
+    for count in (*counts, 1000):
+        pieces += [piece for piece in seat.more(count) if piece is not None]
+    seat.close()
+    return tokens(pieces)
+
+
+def in_company(engine, pieces, *counts):
+    """What came of each, asked for by a thread of its own: tokens, or an error."""
     made = [None] * len(pieces)
     begin = threading.Barrier(len(pieces))
 
     def compose(i):
         begin.wait(SOON)
         try:
-            made[i] = tokens(pieces[i](engine))
+            made[i] = heard_from(seat_at(engine, pieces[i](engine)), *counts)
         except Exception as error:
             made[i] = error
 
@@ -89,10 +97,18 @@ def in_company(engine, pieces):
 
 def assert_as_alone(engine, pieces):
     shared = Counted(engine)
-    for piece, beside in zip(pieces, in_company(shared, pieces), strict=True):
+    for piece, beside in zip(pieces, in_company(shared, pieces, 5, 3), strict=True):
         assert torch.equal(tokens(piece(engine)), beside)
     assert max(shared.companies) > 1, "they have met"
-    assert not shared._own._slots._slots, "nobody is left behind"
+    assert is_empty(shared), "nobody is left behind"
+
+
+def is_empty(shared):
+    """Soon: who has a composition at work ends it."""
+    until = time.monotonic() + SOON
+    while shared._own._slots._slots and time.monotonic() < until:
+        time.sleep(0.001)
+    return not shared._own._slots._slots
 
 
 @pytest.mark.parametrize("precision", ["int8", "int4", "fp32"])
@@ -124,58 +140,51 @@ def test_a_model_that_reads_a_prefix_keeps_company_as_well(melody_mono, piece):
     assert_as_alone(engine, pieces)
 
 
-def test_who_decodes_is_waited_for(engine, monkeypatch):
-    """Whoever asks first would else go on alone, and soon everybody would."""
-    monkeypatch.setattr(shared_engine, "MOST_DECODING_S", SOON)
+def test_all_that_is_asked_for_by_then_is_one_step(mono, engine):
+    shared = Counted(engine)
+    sessions = [shared.open() for _ in range(3)]
+    slots = [one.admit([mono.text.encode(["drums"])], 9) for one in sessions]
+    step = torch.full((1, 4, 1), mono.config.special_token)
+    answers = [one.ask([slot], step) for one, slot in zip(sessions[:2], slots, strict=False)]
+    apart = [answer() for answer in answers]
+    late = sessions[2].step(slots[2:], step)
+    assert shared.companies == [2, 1]
+    assert torch.equal(apart[0], apart[1]) and torch.equal(apart[0], late)
+
+
+def test_a_step_that_was_asked_for_and_left_is_not_computed(mono, engine):
     shared = Counted(engine)
     sessions = [shared.open() for _ in range(2)]
-    slots = [one.admit([None], 8) for one in sessions]
-    step = torch.zeros(1, 4, 1, dtype=torch.long)
-
-    def ask(i):
-        sessions[i].step([slots[i]], step)
-
-    def asked(*who):
-        threads = [threading.Thread(target=ask, args=(i,)) for i in who]
-        for thread in threads:
-            thread.start()
-        return threads
-
-    monkeypatch.setattr(shared, "_expected", set(sessions))
-    with CORES:
-        first = asked(0)
-        time.sleep(10 * shared_engine.MOST_PATIENCE_S)
-        second = asked(1)
-        while len(shared._waiting) < 2 and not shared._is_stepping:
-            time.sleep(0.001)
-    for thread in (*first, *second):
-        thread.join(SOON)
-    assert shared.companies == [2]
+    slots = [one.admit([mono.text.encode(["drums"])], 9) for one in sessions]
+    step = torch.full((1, 4, 1), mono.config.special_token)
+    answers = [one.ask([slot], step) for one, slot in zip(sessions, slots, strict=True)]
+    sessions[0].leave(slots[0])
+    assert answers[1]().isfinite().all() and shared.companies == [1]
 
 
 def test_who_comes_and_goes_at_any_step_disturbs_nobody(engine, piece):
     shared = Counted(engine)
     patient = piece("drums", frames=60, seed=1)
     alone = tokens(patient(engine))
-    frames = patient(shared)
-    made, threads = [], []
-    for i, some in enumerate(frames):
-        made.append(some)
-        if i % 20 == 10:
-            other = piece("pads", seed=i, frames=5 + i % 7)
-            threads.append(threading.Thread(target=lambda o=other: list(o(shared))))
+    seat, made, threads = seat_at(shared, patient(shared)), [], []
+    for i in range(30):
+        made += [some for some in seat.more(2) if some is not None]
+        if i % 10 == 5:
+            other = seat_at(shared, piece("pads", seed=i, frames=5 + i % 7)(shared))
+            threads.append(threading.Thread(target=heard_from, args=(other,)))
             threads[-1].start()
-        if i % 30 == 15:
-            leaver = piece("gone", seed=i, frames=200)(shared)
-            next(leaver), next(leaver), leaver.close()
+        if i % 15 == 8:
+            leaver = seat_at(shared, piece("gone", seed=i, frames=200)(shared))
+            next(leaver.more(3 if i == 8 else 200))
+            leaver.close()
     for thread in threads:
         thread.join(SOON)
     assert torch.equal(alone, tokens(made))
-    assert not shared._own._slots._slots
+    seat.close()
+    assert is_empty(shared)
 
 
-def test_one_thread_may_play_several_in_turn(engine, piece):
-    """As live performances do, whose steps then are by themselves."""
+def test_one_thread_may_play_several_in_turn_without_a_seat(engine, piece):
     shared = SharedEngine(engine)
     pieces = [piece("drums", seed=i, frames=20) for i in range(3)]
     under_way, made = [one(shared) for one in pieces], [[], [], []]
@@ -217,12 +226,11 @@ def test_a_step_that_fails_fails_for_those_in_it_and_the_next_go_on(mono, engine
     sessions = [shared.open() for _ in range(3)]
     slots = [one.admit((mono.text.encode(["drums"]), None), 9) for one in sessions]
     silence = torch.full((1, 4, 1), mono.config.special_token)
-    wishes = [_Wish(one, [slot], silence) for one, slot in zip(sessions[:2], slots, strict=False)]
+    answers = [one.ask([slot], silence) for one, slot in zip(sessions[:2], slots, strict=False)]
     whole, shared._own.step = shared._own.step, breaks
-    shared._compute(wishes)
-    for wish in wishes:
+    for answer in answers:
         with pytest.raises(MemoryError):
-            wish.outcome()
+            answer()
     shared._own.step = whole
     for one in sessions[:2]:
         one.leave(slots[sessions.index(one)])
@@ -234,77 +242,80 @@ def test_an_engine_whose_rows_depend_on_their_neighbours_is_not_shared(mono):
         SharedEngine(TorchEngine(mono.lm))
 
 
-def test_one_thread_at_a_time_draws(engine, piece, monkeypatch):
+def test_one_thread_draws_for_all(engine, piece, monkeypatch):
     """Side by side they would take the interpreter from each other at every operation."""
-    at_once, most = [], []
-    draw = engine.draw
+    threads, draw = set(), engine.draw
 
     def watched(*args):
-        at_once.append(None)
-        most.append(len(at_once))
-        time.sleep(0.001)  # lets go of the interpreter, as an operation does
-        at_once.pop()
+        threads.add(threading.get_ident())
         return draw(*args)
 
-    monkeypatch.setattr(turns, "MOST_WAITED_S", SOON)
-    monkeypatch.setattr(shared_engine, "PYTHON", turns.Python())
     monkeypatch.setattr(engine, "draw", watched)
+    monkeypatch.setattr(lockstep, "LINGERS_S", SOON / 10)
     shared = Counted(engine)
-    made = in_company(shared, [piece("drums", seed=i) for i in range(4)])
+    made = in_company(shared, [piece("drums", seed=i) for i in range(4)], 4)
     assert all(isinstance(one, torch.Tensor) for one in made)
-    assert max(most) == 1 and max(shared.companies) > 1
+    assert len(threads) == 1 and threads.isdisjoint({threading.get_ident()})
 
 
-def test_a_turn_that_nobody_passes_on_is_taken_once():
-    python = turns.Python()
-    gone = threading.Thread(target=python.take)
-    gone.start()
-    gone.join(SOON)
-    began = time.monotonic()
-    for _ in range(100):
-        python.take()
-        python.pass_on()
-    assert time.monotonic() - began < 50 * turns.MOST_WAITED_S
-    assert python.whose == 0
+def test_no_more_is_made_than_was_asked_for(engine, piece):
+    """What is said now holds from the next frame on."""
+    shared = SharedEngine(engine)
+    frames = piece("drums", frames=40)(shared)
+    seat, asked = seat_at(shared, frames), []
+    for count in (1, 3, 5):
+        list(seat.more(count))
+        asked.append(shared.lockstep.asked)
+    assert seat.made == 9
+    delay = engine.config.max_delay  # a frame is whole when its last codebook is drawn
+    assert asked == [1 + delay, 4 + delay, 9 + delay]
+    seat.close()
 
 
-def test_turns_that_are_taken_while_they_are_passed_on_harm_nobody(monkeypatch):
-    """Threads that wait hardly at all, on an interpreter that changes its mind all the time."""
-    monkeypatch.setattr(turns, "MOST_WAITED_S", 1e-6)
-    python, took = turns.Python(), []
+def test_who_waits_is_asked_now_and_then_whether_it_still_does(engine, piece, monkeypatch):
+    monkeypatch.setattr(lockstep, "HEARS_S", 0.001)
+    shared = SharedEngine(engine)
+    own, may_go_on = shared._own.step, threading.Event()
 
-    def take_and_pass_on():
-        for _ in range(300):
-            python.take()
-            python.pass_on()
-        took.append(True)
+    def slow(*args):
+        may_go_on.wait(SOON)
+        return own(*args)
 
-    interval_s = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    try:
-        threads = [threading.Thread(target=take_and_pass_on) for _ in range(8)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
+    monkeypatch.setattr(shared._own, "step", slow)
+    seat = seat_at(shared, piece("drums")(shared))
+    more = seat.more(10)
+    assert next(more) is None and next(more) is None
+    seat.close()
+    assert shared._own._slots._slots, "it is at work, and nobody waits for its end"
+    may_go_on.set()
+    assert is_empty(shared)
+
+
+def test_the_thread_that_plays_ends_and_begins_again(engine, piece, monkeypatch):
+    monkeypatch.setattr(lockstep, "LINGERS_S", 0.001)
+    shared = SharedEngine(engine)
+    seat, made = seat_at(shared, piece("drums", frames=6)(shared)), []
+    for _ in range(3):
+        made += [some for some in seat.more(2) if some is not None]
+        thread = shared.lockstep._thread
+        if thread is not None:
             thread.join(SOON)
+        assert shared.lockstep._thread is None
+    assert torch.equal(tokens(made), tokens(piece("drums", frames=6)(engine)))
+
+
+def test_an_engine_that_nobody_has_any_more_is_gone_at_once(engine, piece):
+    """Its weights are most of a machine's memory, and the garbage collector comes late."""
+    gc.collect()
+    gc.disable()
+    try:
+        shared = SharedEngine(engine)
+        seat = seat_at(shared, piece("drums", frames=6)(shared))
+        list(seat.more(6)), seat.close()
+        while shared.lockstep._thread is not None:
+            time.sleep(0.001)
+        own = weakref.ref(shared)
+        del seat, shared
+        assert own() is None
     finally:
-        sys.setswitchinterval(interval_s)
-    assert len(took) == 8
-    assert python.whose == 0
-
-
-def test_who_decodes_lets_others_draw():
-    others = []
-
-    def take_and_pass_on():
-        turns.PYTHON.take()
-        others.append(turns.PYTHON.whose == threading.get_ident())
-        turns.PYTHON.pass_on()
-
-    turns.PYTHON.take()
-    with CORES:
-        other = threading.Thread(target=take_and_pass_on)
-        other.start()
-        other.join(SOON)
-    assert others == [True]
-    assert turns.PYTHON.whose == 0
+        gc.enable()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from itertools import chain, pairwise
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from ...models.config import MAX_DURATION_S, Sampling
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ...models.compose.state import State
     from ...models.conditioning import Conditioning
     from ...models.encodec import Codec, CodecStream
+    from ...models.engines.lockstep import Seat
     from ...models.engines.session import Engine
     from ...models.mix import AnyMix
     from ...models.text import TextEncoder
@@ -123,6 +124,7 @@ class Performance:
         from ...models.compose.direction import Direction
         from ...models.compose.rows import Room
         from ...models.encodec import CodecStream
+        from ...models.engines.shared import seat_at
 
         self._loaded, self._request = loaded, request
         self._saying = threading.Lock()  # held by who says something; one after the other
@@ -148,8 +150,9 @@ class Performance:
         self._composition: Composition = Composition(
             loaded.engine, begun, seed=request.seed, room=room
         )
-        self._under_way = self._composition.frames(frames)
-        self._pieces: Iterator[Tensor] = self._under_way
+        self._seat: Seat = seat_at(loaded.engine, self._composition.frames(frames))
+        self._read_ahead: list[Tensor] = []
+        """frames that were made when it went back, for the next piece"""
         self._sound = CodecStream(loaded.codec, config.channels)
         self._past: list[tuple[Words, Sampling]] = []
         self._end = frames
@@ -183,7 +186,7 @@ class Performance:
         """Ends it where it is, for others to have its room: it is not played any more."""
         with self._playing, self._lock:
             self._is_closed = True
-            self._under_way.close()
+            self._seat.close()
 
     # ------------------------------------------------------------ playing
 
@@ -214,12 +217,10 @@ class Performance:
         from ...models.encodec import BLOCK_FRAMES
 
         wanted = BLOCK_FRAMES - self.frames % BLOCK_FRAMES
-        pieces, count = [], 0
-        while count < wanted and (piece := next(self._pieces, None)) is not None:
-            if piece.shape[2]:
-                pieces.append(piece)
-                count += piece.shape[2]
-        self.frames += count
+        pieces, self._read_ahead = self._read_ahead, []
+        wanted -= sum(piece.shape[2] for piece in pieces)
+        pieces += [piece for piece in self._seat.more(wanted) if piece is not None]
+        self.frames += sum(piece.shape[2] for piece in pieces)
         return torch.cat(pieces, dim=2) if pieces else None
 
     # ------------------------------------------------------------ saying
@@ -364,22 +365,23 @@ class Performance:
         import torch
 
         from ...models.compose.composition import Composition
+        from ...models.engines.shared import seat_at
 
         with self._saying:
             self._check_is_endless()
-            composition = Composition.resumed(self._loaded.engine, mark.composition)
-            pieces = composition.rest()
+            engine = self._loaded.engine
             with torch.inference_mode():
-                first = next(piece for piece in pieces if piece.shape[2])
+                composition = Composition.resumed(engine, mark.composition)
+                seat = seat_at(engine, composition.rest())
+                first = [piece for piece in seat.more(1) if piece is not None]
             with self._playing, self._lock:
                 try:
                     self._check_is_endless()
                 except Refused:
-                    pieces.close()
+                    seat.close()
                     raise
-                self._under_way.close()
-                self._composition, self._under_way = composition, pieces
-                self._pieces = chain([first], pieces)
+                self._seat.close()
+                self._composition, self._seat, self._read_ahead = composition, seat, first
                 self._sound, self._past = mark.sound.copied(), list(mark.past)
                 self._words, self._sampling = mark.words, mark.sampling
                 self.taken_back += self.samples - mark.samples

@@ -6,10 +6,9 @@ work within one step; a GPU still finishes those that are queued (`readback.LAG_
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
 
 import torch
@@ -267,9 +266,10 @@ class Composition:
         or without end.
 
         Every step yields, also those that finish no frame (t = 0), so that the consumer can stop it
-        at each. On a GPU frames come `readback.LAG_STEPS` steps late, lest the GPU wait for the
-        CPU; so many more yields then end each window. Raises Refused at once if the prompt is not
-        shorter than `count`.
+        at each; on a shared engine also where it was asked for, so that others may ask as well. On
+        a GPU frames come `readback.LAG_STEPS` steps late, lest the GPU wait for the CPU; so many
+        more yields then end each window. Raises Refused at once if the prompt is not shorter than
+        `count`.
         """
         checks.check_longer(count, self._prompt)
         if self._window is not None:
@@ -369,6 +369,9 @@ class Composition:
         drawn = self._drawn(voices, on_device[given : given + 1], given + 1, window)
         read = sums.numpy()  # the same memory: a look at it takes a tenth of a tensor's
         for arrived in bring_back(drawn, places, given + 1, lag_on(on_device.device)):
+            if arrived is None:
+                yield nothing
+                continue
             if arrived > given and not math.isfinite(sum(read[arrived].tolist())):
                 where = f"step {window.bounds.first_frame + arrived}"
                 raise checks.no_numbers(where, sums[arrived], self._engine.precision)
@@ -399,10 +402,10 @@ class Composition:
 
     def _drawn(
         self, voices: Voices, unread: Tensor, first: int, window: Window
-    ) -> Iterator[tuple[Tensor, Tensor]]:
+    ) -> Iterator[tuple[Tensor, Tensor] | None]:
         """Yields `[B, K]` for each step from `first` on, behind the one `[1, B, K]` that is unread:
         the window's, drawn anew where it has them to be drawn. Up to its end, or to where another
-        window is to begin.
+        window is to begin. In company None before each, when it was asked for.
 
         And `[B]`, which are numbers if all that was drawn from were numbers.
 
@@ -419,7 +422,10 @@ class Composition:
                 return
             self._follow_at(step, window)
             voices.listen(self._heard)
-            logits = voices.read(unread)
+            answer = voices.ask(unread)
+            if voices.in_company:
+                yield None
+            logits = answer()
             self._heed(step, logits, voices)
             drawn, sums = voices.draw(logits, self._next_noise(self._sampling), self._sampling)
             unread = torch.where(new[step], drawn, steps[step]).unsqueeze(0)
@@ -478,23 +484,5 @@ class Composition:
 
     def _new_noise(self, seed: Seeds, mark: NoiseMark | None = None) -> Noise:
         shape = self._items, self._config.num_codebooks, self._config.codebook_size
-        at_once = max(1, lag_on(self._engine.device))
-        return Noise(seed, *shape, self._engine.device, steps_at_once=at_once, mark=mark)
-
-
-def in_blocks(frames: Iterable[Tensor], size: int, first: Sequence[int] = ()) -> Iterator[Tensor]:
-    """Regroups `[B, K, t]` pieces into blocks of exactly `size` frames, or of the sizes in `first`
-    to begin with; the last one may be shorter.
-    """
-    sizes = itertools.chain(first, itertools.repeat(size))
-    held: list[Tensor] = []
-    count, wanted = 0, next(sizes)
-    for piece in frames:
-        held.append(piece)
-        count += piece.shape[2]
-        while count >= wanted:
-            joined = torch.cat(held, dim=2)
-            yield joined[:, :, :wanted]
-            held, count, wanted = [joined[:, :, wanted:]], count - wanted, next(sizes)
-    if count:
-        yield torch.cat(held, dim=2)
+        engine, at_once = self._engine, max(1, lag_on(self._engine.device))
+        return Noise(seed, *shape, engine.device, at_once, mark, engine.noise)

@@ -109,6 +109,7 @@ class Filling(Composition):
             bounds: with tokens for as many items as the direction has.
         """
         super().__init__(engine, direction, seed=seed, schedule=schedule)
+        self.engine = engine
         self._filled = Window(bounds, engine.config)
         # behind the last frame that is given, a step lacks what really came there
         asked = self._filled.holds(bounds.given_from, bounds.length)

@@ -12,17 +12,19 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..engines.drawing import NoiseSources, States, TorchNoise
+
 Seeds = int | tuple[int, ...]
 """of a batch: item i has seed + i; or each has its own"""
 
 
 @dataclass(frozen=True)
 class NoiseMark:
-    """A place in the noise: the generators as they were before a block of steps, and how many of it
+    """A place in the noise: its generators as they were before a block of steps, and how many of it
     were drawn.
     """
 
-    generators: tuple[Tensor, ...]
+    states: States
     drawn: int
     seed: Seeds
 
@@ -39,29 +41,27 @@ class Noise:
         device: torch.device,
         steps_at_once: int = 1,
         mark: NoiseMark | None = None,
+        source: NoiseSources = TorchNoise,
     ):
         """
         Args:
             steps_at_once: made together, to go to the device in one copy; the numbers are the same
                 whatever it is.
             mark: of another one, with the same seed, that this one goes on from.
+            source: whoever makes the numbers, which are the same.
         """
         self.seed = seed
         seeds = tuple(seed + i for i in range(batch)) if isinstance(seed, int) else seed
         assert len(seeds) == batch, (seeds, batch)
-        self._generators = [torch.Generator().manual_seed(one % 2**64) for one in seeds]
+        generators = [torch.Generator().manual_seed(one % 2**64) for one in seeds]
+        states = torch.stack([generator.get_state() for generator in generators])
+        self._source = source(states if mark is None else mark.states)
         self._shape = (steps_at_once, batch, num_codebooks, codebook_size)
         self._device = device
         self._ready: Iterator[Tensor] = iter(())
-        if mark is not None:
-            for generator, state in zip(self._generators, mark.generators, strict=True):
-                generator.set_state(state)
-        self._before, self._drawn = self._states(), 0
+        self._before, self._drawn = self._source.states(), 0
         for _ in range(mark.drawn if mark is not None else 0):
             self.draw()
-
-    def _states(self) -> tuple[Tensor, ...]:
-        return tuple(generator.get_state() for generator in self._generators)
 
     def mark(self) -> NoiseMark:
         """Where it stands now."""
@@ -71,7 +71,7 @@ class Noise:
         """`[B, K, V]`, strictly positive."""
         noise = next(self._ready, None)
         if noise is None:
-            self._before, self._drawn = self._states(), 0
+            self._before, self._drawn = self._source.states(), 0
             self._ready = iter(self._block())
             noise = next(self._ready)
         self._drawn += 1
@@ -84,12 +84,8 @@ class Noise:
         call gives other numbers.
         """
         on_gpu = self._device.type == "cuda"
-        block = torch.empty(
-            self._shape, pin_memory=on_gpu
-        )  # pinned: the copy then needs no waiting
+        # pinned: the copy then needs no waiting
+        block = torch.empty(self._shape, pin_memory=on_gpu)
         for step in block:
-            for row, generator in zip(step, self._generators, strict=True):
-                row.exponential_(generator=generator)
-        return block.clamp_min_(torch.finfo(torch.float32).tiny).to(
-            self._device, non_blocking=on_gpu
-        )
+            self._source.fill(step)
+        return block.to(self._device, non_blocking=on_gpu)

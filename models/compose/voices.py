@@ -10,7 +10,7 @@ from torch import Tensor
 from ..conditioning import Conditioning
 from ..config import Sampling
 from ..engines.drawing import BranchWeights
-from ..engines.session import Engine, Session
+from ..engines.session import Answer, Engine, Session
 from .guidance import Branches, weights_of
 from .rows import Groups
 
@@ -68,14 +68,23 @@ class Voices:
                 self._session.listen(slot, self._heard(new))
         self._items, self.weights = items, _weights(items)
 
+    @property
+    def in_company(self) -> bool:
+        """See `Session`."""
+        return self._session.in_company
+
     def read(self, steps: Tensor) -> Tensor:
         """`[S, B, K]` → `[R, K, V]`, every row's logits of the step after them: each counts as
         `weights` say.
         """
+        return self.ask(steps)()
+
+    def ask(self, steps: Tensor) -> Answer:
+        """`read`, in two: see `Session.ask`."""
         tokens = steps.permute(1, 2, 0)
         if self._item_of_slot is not None:
             tokens = tokens[self._item_of_slot]
-        return self._session.step(self._slots, tokens)
+        return self._session.ask(self._slots, tokens)
 
     def draw(
         self, logits: Tensor, noise: Tensor | None, sampling: Sampling

@@ -20,8 +20,8 @@ from ..config import LMConfig, Sampling
 from ..lm import KVCache, MusicGenLM, Reading, TextKV, seen_from
 from ..precision import NAMES
 from ..refused import Refused
-from .drawing import BranchWeights, tokens_from
-from .session import PREFIX_STEPS, Admitting, Heard, drained, indexed
+from .drawing import BranchWeights, NoiseSource, States, TorchNoise, tokens_from
+from .session import PREFIX_STEPS, Admitting, Heard, Session, drained, indexed
 from .slots import Slots
 
 SPAN = 256
@@ -62,6 +62,9 @@ class CudaGraphEngine:
     def precision(self) -> str:
         return NAMES[self.lm.norm.weight.dtype]
 
+    def noise(self, states: States) -> NoiseSource:
+        return TorchNoise(states)
+
     def draw(
         self, logits: Tensor, weights: BranchWeights, noise: Tensor | None, sampling: Sampling
     ) -> tuple[Tensor, Tensor]:
@@ -78,7 +81,7 @@ class CudaGraphEngine:
         return CudaGraphSession(self.lm, rows, max_steps)
 
 
-class CudaGraphSession:
+class CudaGraphSession(Session):
     """Owns its buffers and its graphs, so sessions can be interleaved on one stream; their memory
     goes with the session.
 

@@ -6,7 +6,8 @@ synchronisation.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -15,6 +16,42 @@ from ..config import Sampling
 
 BranchWeights = tuple[tuple[float, ...], ...]
 """of each item: how much each of its branches counts"""
+
+States = Tensor
+"""`[B, bytes]`, of each item's generator as `torch.Generator.get_state` gives it"""
+LEAST_NOISE = torch.finfo(torch.float32).tiny
+"""probabilities are divided by it"""
+
+
+class NoiseSource(Protocol):
+    """Exponential noise, of each item a stream of its own that begins with a state."""
+
+    def states(self) -> States:
+        """Where it stands now."""
+        ...
+
+    def fill(self, noise: Tensor) -> None:
+        """`[B, K, V]` float32 on the CPU: the next numbers of each, at least `LEAST_NOISE`."""
+        ...
+
+
+NoiseSources = Callable[[States], NoiseSource]
+
+
+class TorchNoise(NoiseSource):
+    """The reference."""
+
+    def __init__(self, states: States):
+        # copied: torch reads the first row, whichever it is given
+        self._generators = [torch.Generator().set_state(state.clone()) for state in states]
+
+    def states(self) -> States:
+        return torch.stack([generator.get_state() for generator in self._generators])
+
+    def fill(self, noise: Tensor) -> None:
+        for row, generator in zip(noise, self._generators, strict=True):
+            row.exponential_(generator=generator)
+        noise.clamp_min_(LEAST_NOISE)
 
 
 def tokens_from(

@@ -1,11 +1,10 @@
 """A step's machine code, and the codec's: made once for a processor, kept as an object file,
 called at its address.
 
-Numba compiles `numba_step.py`, `numba_draw.py`, `numba_lstm.py` and `numba_conv.py`, and gives what
-LLVM needs to make an object file of them. From then on neither is asked: an object file that is
-kept is loaded by llvmlite alone, which takes a fraction of a second where importing Numba takes
-one. Everything that decides what is in it stands in its name, and its checksum is compared before
-it is loaded.
+Numba compiles the files that have FUNCTIONS, and gives what LLVM needs to make an object file of
+them. From then on neither is asked: an object file that is kept is loaded by llvmlite alone, which
+takes a fraction of a second where importing Numba takes one. Everything that decides what is in it
+stands in its name, and its checksum is compared before it is loaded.
 """
 
 from __future__ import annotations
@@ -32,16 +31,19 @@ log = logging.getLogger("musicgraph")
 FORMAT = 3  # of an entry; raise it when what is in there changes
 COMPILED_TOGETHER = (
     *("sizes", "job", "llvm", "vectors", "products", "parts", "step"),
-    *("draw", "recurrent", "lstm", "windows", "conv"),
+    *("draw", "noise", "recurrent", "lstm", "windows", "conv"),
 )
 FUNCTIONS = {
     "step": "step",
     "read_text": "step",
     "draw": "draw",
+    "noise": "noise",
     "lstm": "lstm",
     "convolve": "conv",
 }
 """and which of these files each is in"""
+AT_ONCE = "draw", "noise"
+"""take less time than letting others have Python meanwhile"""
 
 Function = Callable[[int, int], None]
 """Called with the address of a job and the number of the thread.
@@ -56,7 +58,7 @@ _CALL = ctypes.CFUNCTYPE(
 _CALL_AT_ONCE = ctypes.PYFUNCTYPE(
     ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64
 )
-"""The same, for what takes less time than letting others have Python meanwhile."""
+"""The same, for those of AT_ONCE."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,7 @@ class MachineCode:
     step: Function
     read_text: Function
     draw: Function
+    noise: Function
     lstm: Function
     convolve: Function
 
@@ -102,7 +105,7 @@ def loaded(content: bytes) -> MachineCode:
     engine = binding.create_mcjit_compiler(binding.parse_assembly(""), machine)
     engine.add_object_file(binding.ObjectFileRef.from_data(code))
     engine.finalize_object()
-    called = {one: _CALL for one in FUNCTIONS} | {"draw": _CALL_AT_ONCE}
+    called = {one: _CALL for one in FUNCTIONS} | dict.fromkeys(AT_ONCE, _CALL_AT_ONCE)
     made = (_callable(engine, symbols[one], called[one]) for one in FUNCTIONS)
     return MachineCode(*made)
 
@@ -172,9 +175,15 @@ def compiled() -> bytes:
     from numba import types
     from numba.core.registry import cpu_target
 
-    from . import numba_conv, numba_draw, numba_lstm, numba_step
+    from . import numba_conv, numba_draw, numba_lstm, numba_noise, numba_step
 
-    files = {"step": numba_step, "draw": numba_draw, "lstm": numba_lstm, "conv": numba_conv}
+    files = {
+        "step": numba_step,
+        "draw": numba_draw,
+        "noise": numba_noise,
+        "lstm": numba_lstm,
+        "conv": numba_conv,
+    }
     signature = (types.int64, types.int64)
     symbols, module = {}, binding.parse_assembly("")
     for name, file in FUNCTIONS.items():

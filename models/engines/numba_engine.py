@@ -22,13 +22,24 @@ from ..lm import sinusoids
 from ..weights.contract import Weights
 from . import machine_code
 from .calibration import moments, own_music
-from .drawing import BranchWeights
-from .numba_job import CACHE, DRAW_JOB, JOB, PHASES, ROOM, TEXT_ROOM, operand_room, scratch_room
+from .drawing import BranchWeights, NoiseSource, States
+from .numba_job import (
+    CACHE,
+    DRAW_JOB,
+    JOB,
+    LEFT,
+    NOISE_JOB,
+    PHASES,
+    ROOM,
+    TEXT_ROOM,
+    operand_room,
+    scratch_room,
+)
 from .numba_packed import Moments, OnProgress, packed_tensors
 from .numba_sizes import TILE
 from .numba_threads import WORTH_SHARING, Threads, addresses, job_of, thread_count
 from .numba_weights import Float32Matrices, Matrices, PackedMatrices, Parameters
-from .session import PREFIX_STEPS, Admitting, Heard, drained
+from .session import PREFIX_STEPS, Admitting, Heard, Session, drained
 from .slots import Slots
 
 log = logging.getLogger("musicgraph")
@@ -94,6 +105,9 @@ class NumbaEngine:
     def open(self, rows: int = 0, max_steps: int = 0) -> NumbaSession:
         return NumbaSession(self)
 
+    def noise(self, states: States) -> NoiseSource:
+        return CompiledNoise(self.code.noise, states)
+
     def draw(
         self, logits: Tensor, weights: BranchWeights, noise: Tensor | None, sampling: Sampling
     ) -> tuple[Tensor, Tensor]:
@@ -158,6 +172,29 @@ class NumbaEngine:
             self.code.read_text, job, 1, _own_bytes(job), WORTH_SHARING, arrays.values()
         )
         return text
+
+
+class CompiledNoise(NoiseSource):
+    """As torch's, to the last bit."""
+
+    def __init__(self, function: machine_code.Function, states: States):
+        self._function, self._states = function, states.numpy().copy()
+        left = self._states[:, LEFT : LEFT + 4].copy().view(np.int32)
+        assert ((left - 1) % 16 == 0).all(), "it is read in vectors of 16 words"
+        self._job = job_of(
+            NOISE_JOB,
+            items=len(states),
+            states=self._states.ctypes.data,
+            stride=self._states.strides[0],
+        )
+
+    def states(self) -> States:
+        return torch.from_numpy(self._states.copy())
+
+    def fill(self, noise: Tensor) -> None:
+        assert noise.is_contiguous() and noise.dtype == torch.float32
+        self._job["count"], self._job["noise"] = noise[0].numel(), noise.data_ptr()
+        self._function(self._job.ctypes.data, 0)
 
 
 @dataclass(frozen=True)
@@ -237,7 +274,7 @@ class Plan:
     listening: int
 
 
-class NumbaSession:
+class NumbaSession(Session):
     """Each row has memory of its own, so slots come and go without a copy."""
 
     def __init__(self, engine: NumbaEngine):

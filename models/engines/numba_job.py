@@ -116,6 +116,15 @@ DRAW_ADDRESSES = (
 DRAW_JOB = np.dtype([(name, np.int64) for name in (*DRAW_NUMBERS, *DRAW_ADDRESSES)])
 """The same, for a draw."""
 
+NOISE_JOB = np.dtype([(name, np.int64) for name in "items count stride states noise".split()])
+"""The same, for noise: `count` numbers of each item, `[items, count]`, from states that lie
+`stride` bytes apart.
+"""
+LEFT, WORDS = 8, 24
+"""bytes within a torch.Generator's state: to how many words are left and whether it was seeded,
+int32, and which word is next, int64; to its words, each in 64 bits
+"""
+
 
 def operand_room(rows: int, inputs: int) -> int:
     """Bytes that hold an operand, whatever the size of its groups."""

@@ -44,7 +44,18 @@ class Threads:
         `arrays` are those whose addresses the job has: kept until the last thread has left, even if
         Ctrl-C ends the waiting.
         """
-        count = 1 if products < WORTH_SHARING else self._count
+        with CORES.some(1 if products < WORTH_SHARING else self._count) as count:
+            self._run(function, job, phases, own_bytes, count, arrays)
+
+    def _run(
+        self,
+        function: Function,
+        job: np.ndarray,
+        phases: int,
+        own_bytes: int,
+        count: int,
+        arrays: Iterable[object],
+    ) -> None:
         counters = np.zeros(phases * (count + 1) * LINE_BYTES, np.uint8)
         scratch = np.empty(count * own_bytes, np.uint8)
         for name, value in (
@@ -54,13 +65,10 @@ class Threads:
         ):
             job[name] = value
         held = job, counters, scratch, *arrays
-        with CORES:
-            address = job.ctypes.data
-            others = [
-                self._pool.submit(_run, function, address, me, held) for me in range(1, count)
-            ]
-            function(address, 0)
-            wait(others)
+        address = job.ctypes.data
+        others = [self._pool.submit(_run, function, address, me, held) for me in range(1, count)]
+        function(address, 0)
+        wait(others)
         for other in others:
             other.result()  # raises what it raised
 

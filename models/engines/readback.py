@@ -22,17 +22,22 @@ def lag_on(device: torch.device) -> int:
 
 
 def bring_back(
-    drawn: Iterator[tuple[Tensor, ...]], places: tuple[Tensor, ...], first: int, lag: int
-) -> Iterator[int]:
+    drawn: Iterator[tuple[Tensor, ...] | None], places: tuple[Tensor, ...], first: int, lag: int
+) -> Iterator[int | None]:
     """Copies what each step gives, from step `first` on, into its row of each of `places` `[S, …]`
     on the CPU.
 
     Yields the last step that has arrived: after each step drawn, and at the end for each that is
-    still under way. Before any has arrived, what it yields is below `first`.
+    still under way. Before any has arrived, what it yields is below `first`. None where None is
+    drawn, which is no step.
     """
     under_way: deque[Callable[[], None]] = deque()
     step = first - 1
-    for step, given in enumerate(drawn, first):
+    for given in drawn:
+        if given is None:
+            yield None
+            continue
+        step += 1
         under_way.append(_send(given, step, places))
         if len(under_way) > lag:
             under_way.popleft()()

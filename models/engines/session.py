@@ -7,8 +7,9 @@ alone. All state is the session's: two sessions of one engine cannot disturb eac
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 import torch
@@ -18,7 +19,7 @@ from ..conditioning import Conditioning
 from ..config import LMConfig, Sampling
 from ..lm import MusicGenLM, Reading, TextKV, seen_from, together
 from ..precision import NAMES
-from .drawing import BranchWeights, tokens_from
+from .drawing import BranchWeights, NoiseSource, States, TorchNoise, tokens_from
 from .slots import Slots
 from .whole import WholePiece
 
@@ -27,10 +28,14 @@ Heard = Sequence[Conditioning | None]
 
 
 Admitting = Generator[None, None, int]
+Answer = Callable[[], Tensor]
 PREFIX_STEPS = 50  # of a prefix are read at a time
 
 
 class Session(Protocol):
+    in_company = False
+    """whether others may ask for steps, between `ask` and its answer, that are computed with it"""
+
     def admit(self, heard: Heard, max_steps: int) -> int:
         """A new slot with a row for each of `heard`, and room for `max_steps` steps.
 
@@ -67,6 +72,10 @@ class Session(Protocol):
         """
         ...
 
+    def ask(self, slots: Sequence[int], tokens: Tensor) -> Answer:
+        """`step`, in two. To be answered before anything else is asked of these slots."""
+        return partial(self.step, slots, tokens)
+
 
 class Engine(Protocol):
     @property
@@ -93,6 +102,10 @@ class Engine(Protocol):
         more.
         """
         ...
+
+    def noise(self, states: States) -> NoiseSource:
+        """Noise to draw with, the same whatever the engine."""
+        return TorchNoise(states)
 
     def draw(
         self, logits: Tensor, weights: BranchWeights, noise: Tensor | None, sampling: Sampling
@@ -126,6 +139,9 @@ class TorchEngine:
     def open(self, rows: int = 0, max_steps: int = 0) -> TorchSession:
         return TorchSession(self.lm, rows, max_steps)
 
+    def noise(self, states: States) -> NoiseSource:
+        return TorchNoise(states)
+
     def draw(
         self, logits: Tensor, weights: BranchWeights, noise: Tensor | None, sampling: Sampling
     ) -> tuple[Tensor, Tensor]:
@@ -144,7 +160,7 @@ class Plan:
     listeners: slice | Tensor
 
 
-class TorchSession:
+class TorchSession(Session):
     """Rows of all slots lie in one set of caches, so that a step of all of them at one position
     copies nothing.
     """

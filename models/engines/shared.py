@@ -1,9 +1,9 @@
-"""One engine for everybody: compositions of several threads share its steps.
+"""One engine for everybody: what several compositions ask for is one step, which reads the weights
+once for all.
 
-Each has a session of its own, as of any engine, and asks it for steps from its own thread. What is
-asked for at the same time is one step, which reads the weights once for all; whoever came last
-computes it. A slot joins with its first step and is gone with its last: nobody is waited for who
-has something else to do, such as decoding.
+Each has a session of its own, as of any engine. Whoever takes the first of the answers computes
+them all; `lockstep` brings everybody to where they have asked before. A slot joins with its first
+step and is gone with its last.
 
 A composition that nobody has any more is ended wherever the garbage collector finds it: in any
 thread, in the midst of anything, whatever locks are held. So who leaves waits for nobody, and takes
@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import contextlib
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -26,22 +25,14 @@ import torch
 from torch import Tensor
 
 from ..config import Sampling
-from .drawing import BranchWeights
-from .session import Admitting, Engine, Heard, Session, drained
-from .turns import CORES, PYTHON
-
-PATIENCE = 0.25
-"""of a step's own time: so long is waited for those who were in the last one, since the latest of
-them came
-"""
-LEAST_PATIENCE_S, MOST_PATIENCE_S = 0.0005, 0.005
-MOST_DECODING_S = 0.1
-"""so long, too, for who has the processors to decode; whole files take longer"""
+from .drawing import BranchWeights, NoiseSource, States
+from .lockstep import Frames, Lockstep, Seat
+from .session import Admitting, Answer, Engine, Heard, Session, drained
 
 
 @dataclass
 class _Wish:
-    """A step that somebody waits for."""
+    """A step that somebody asked for."""
 
     session: SharedSession
     slots: Sequence[int]
@@ -75,16 +66,14 @@ class SharedEngine:
         """what is to be done with the session as soon as nobody uses it"""
         self._coming: set[Admitting] = set()
         """known here, lest the collector end them by itself"""
-        self._meeting = threading.Lock()  # guards all that follows
-        self._waiting: list[_Wish] = []
-        self._expected: set[SharedSession] = set()
-        """who was in the last step and has not come again"""
-        self._is_stepping = False
-        self._latest_s = self._came_s = self._step_s = 0.0
-        """when somebody came, or decoded, last; when somebody came; how long a step takes"""
+        self._wishes: deque[_Wish] = deque()
+        self.lockstep = Lockstep()
 
     def open(self, rows: int = 0, max_steps: int = 0) -> SharedSession:
         return SharedSession(self)
+
+    def noise(self, states: States) -> NoiseSource:
+        return self._engine.noise(states)
 
     def draw(
         self, logits: Tensor, weights: BranchWeights, noise: Tensor | None, sampling: Sampling
@@ -131,109 +120,49 @@ class SharedEngine:
             finally:
                 self._lock.release()
 
-    def step(self, wish: _Wish) -> Tensor:
-        """Its logits, computed by this thread for all who wait, or by another."""
-        PYTHON.pass_on()
-        with self._meeting:
-            self._waiting.append(wish)
-            wish.session.thread = threading.get_ident()
-            # who is played by this thread, too, cannot come while it is here
-            here = {one for one in self._expected if one.thread == wish.session.thread}
-            self._expected -= {wish.session, *here}
-            self._latest_s = self._came_s = time.monotonic()
-        while (wishes := self._turn_of(wish)) is not None:
-            self._compute(wishes)
-        PYTHON.take()
+    def ask(self, wish: _Wish) -> Answer:
+        self._wishes.append(wish)
+        self.lockstep.asked += 1
+        return partial(self._answer, wish)
+
+    def _answer(self, wish: _Wish) -> Tensor:
+        """With those of all who have asked by now."""
+        if not wish.is_done:
+            with self.at_work():
+                if not wish.is_done:
+                    self._compute_all()
         return wish.outcome()
 
-    def _turn_of(self, wish: _Wish) -> list[_Wish] | None:
-        """Waits; then what this thread is to compute, or None when its own wish is done."""
-        with self._meeting, self._withdrawn_if_stopped(wish):
-            while not wish.is_done:
-                patience_s = self._patience_s()
-                if not self._is_stepping and patience_s <= 0:
-                    wishes, self._waiting, self._is_stepping = self._waiting, [], True
-                    return wishes
-                is_first = not self._is_stepping and self._waiting[0] is wish
-                wish.session.called.wait(patience_s if is_first else None)
-        return None
-
-    @contextlib.contextmanager
-    def _withdrawn_if_stopped(self, wish: _Wish) -> Iterator[None]:
-        """Ctrl-C ends any waiting: the others must not be left waiting for who was first."""
-        try:
-            yield
-        except BaseException:
-            self._waiting = [one for one in self._waiting if one is not wish]
-            self._call_first()
-            raise
-
-    def _patience_s(self) -> float:
-        """For how long the others are still waited for, who may be decoding."""
-        now = time.monotonic()
-        if CORES.are_busy and now - self._came_s < MOST_DECODING_S:
-            self._latest_s = now
-        if not self._expected:
-            return 0.0
-        most_s = min(max(PATIENCE * self._step_s, LEAST_PATIENCE_S), MOST_PATIENCE_S)
-        return self._latest_s + most_s - now
-
-    def _compute(self, wishes: list[_Wish]) -> None:
-        began = time.monotonic()
-        for alike in _of_one_length(wishes):
+    def _compute_all(self) -> None:
+        wishes = []
+        while self._wishes:  # others may ask meanwhile
+            wishes.append(self._wishes.popleft())
+        for alike in _of_one_length([one for one in wishes if one.session.has(one.slots)]):
             try:
                 self._step_together(alike)
             except BaseException as error:  # not handled: handed to all who are in this step
                 for wish in alike:
                     wish.error = error
-        with self._meeting:
-            self._is_stepping = False
-            self._latest_s = self._came_s = time.monotonic()
-            self._step_s = self._latest_s - began
-            self._expected = {wish.session for wish in wishes if wish.session.has_slots}
-            self._expected -= {wish.session for wish in self._waiting}
-            for wish in wishes:
-                wish.session.called.notify()
-            self._call_first()
 
     def _step_together(self, wishes: Sequence[_Wish]) -> None:
-        slots = [slot for wish in wishes for slot in wish.slots]
-        with self.at_work():
-            logits = self._own.step(slots, torch.cat([wish.tokens for wish in wishes]))
         rows = [wish.session.rows_of(wish.slots) for wish in wishes]
+        slots = [slot for wish in wishes for slot in wish.slots]
+        logits = self._own.step(slots, torch.cat([wish.tokens for wish in wishes]))
         for wish, own in zip(wishes, logits.split(rows), strict=True):
             wish.logits = own
 
-    def forget(self, session: SharedSession) -> None:
-        """Nobody waits for it any longer; where others meet just now, they find out a moment
-        later.
-        """
-        if self._meeting.acquire(blocking=False):
-            try:
-                self._expected.discard(session)
-                self._call_first()
-            finally:
-                self._meeting.release()
 
-    def _call_first(self) -> None:
-        for wish in self._waiting[:1]:
-            wish.session.called.notify()
-
-
-class SharedSession:
+class SharedSession(Session):
     """What one composition has of the engine; used by one thread at a time."""
+
+    in_company = True
 
     def __init__(self, engine: SharedEngine):
         self._engine, self._own, self._at_work = engine, engine._own, engine.at_work
         self._rows: dict[int, int] = {}  # by slot
-        self.thread = 0
-        """that asked for its last step"""
-        self.called = threading.Condition(engine._meeting)
-        """notified when its step is done, or may be computed"""
 
-    @property
-    def has_slots(self) -> bool:
-        return bool(self._rows)
+    def has(self, slots: Sequence[int]) -> bool:
+        return all(slot in self._rows for slot in slots)
 
     def rows_of(self, slots: Sequence[int]) -> int:
         return sum(self._rows[slot] for slot in slots)
@@ -256,14 +185,20 @@ class SharedSession:
             self._own.keep(slot, count)
 
     def leave(self, slot: int) -> None:
+        """What was asked for and not computed yet is not."""
         del self._rows[slot]
         self._engine.leave_to_do(partial(self._own.leave, slot))
-        if not self._rows:
-            PYTHON.pass_on()
-            self._engine.forget(self)
+
+    def ask(self, slots: Sequence[int], tokens: Tensor) -> Answer:
+        return self._engine.ask(_Wish(self, slots, tokens))
 
     def step(self, slots: Sequence[int], tokens: Tensor) -> Tensor:
-        return self._engine.step(_Wish(self, slots, tokens))
+        return self.ask(slots, tokens)()
+
+
+def seat_at(engine: Engine, frames: Frames) -> Seat:
+    """From where a composition of this engine is heard: in company where it is shared."""
+    return engine.lockstep.seat(frames) if isinstance(engine, SharedEngine) else Seat(frames)
 
 
 def _of_one_length(wishes: Sequence[_Wish]) -> list[list[_Wish]]:

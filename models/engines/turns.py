@@ -1,69 +1,84 @@
-"""What threads that compose side by side take turns at: the processors, and Python itself."""
+"""What threads that work side by side share: the processors.
+
+Threads of one call of compiled code wait for each other without sleep, so a call that has fewer
+processors than threads takes many times as long. So it is counted who has which.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import threading
+from collections.abc import Iterator
 
-MOST_WAITED_S = 0.1
-"""for Python: then the turn is taken from whoever has it and went elsewhere"""
-
-
-class Python:
-    """One thread at a time draws what comes next.
-
-    Every operation of torch lets go of the interpreter and takes it again. Several threads that
-    draw side by side take it from each other at each of them, and wake each other up some fifty
-    times a frame, which costs several times what the work does. So whoever was given its logits
-    waits its turn, and passes it on when it asks for the next ones, when it decodes and when it
-    leaves. A turn is a courtesy: nothing depends on it but speed.
-    """
-
-    def __init__(self) -> None:
-        # may be taken twice: a composition that nobody has any more passes on where it is found
-        self._passed_on = threading.Condition(threading.RLock())
-        self.whose = 0
-        """a thread's number; 0 while it is nobody's turn"""
-
-    def take(self) -> None:
-        """Again within a turn changes nothing."""
-        me = threading.get_ident()
-        with self._passed_on:
-            while (holder := self.whose) not in (0, me):
-                if not self._passed_on.wait(MOST_WAITED_S) and self.whose == holder:
-                    break
-            self.whose = me
-
-    def pass_on(self) -> None:
-        """Whoever has no turn has nothing to pass on."""
-        with self._passed_on:
-            if self.whose == threading.get_ident():
-                self.whose = 0
-                self._passed_on.notify()
+from .processors import own_processors
 
 
 class Cores:
-    """This machine's processors, which compiled code uses all at once: whoever does waits its turn,
-    since threads of two calls on one core would have those of each call wait for each other.
+    """This process's processors.
 
-    A thread may take its turn again within it. Others draw meanwhile.
+    Who decodes waits for one, as all who do. Who composes never waits: it is what all wait for, and
+    may hold what another decoder needs. A thread that has one may take it again.
     """
 
-    def __init__(self) -> None:
-        self._turn = threading.RLock()
-        self._depth = 0
-
-    @property
-    def are_busy(self) -> bool:
-        return self._depth > 0
+    def __init__(self, count: int | None = None):
+        # may be taken twice: what the garbage collector ends may compute, in whatever thread
+        self._changed = threading.Condition(threading.RLock())
+        self._count = count
+        self._taken = 0
+        self._mine = threading.local()
 
     def __enter__(self) -> None:
-        PYTHON.pass_on()
-        self._turn.acquire()
-        self._depth += 1
+        """Waits for one."""
+        if not self._depth():
+            with self._changed:
+                while self._free() <= 0:
+                    self._changed.wait()
+                self._taken += 1
+        self._mine.depth = self._depth() + 1
 
     def __exit__(self, *_: object) -> None:
-        self._depth -= 1
-        self._turn.release()
+        self._mine.depth -= 1
+        if not self._mine.depth:
+            self._give_back(1)
+
+    @contextlib.contextmanager
+    def one(self) -> Iterator[None]:
+        """One, whether it is free or not."""
+        with self.some(1):
+            self._mine.depth = self._depth() + 1
+            try:
+                yield
+            finally:
+                self._mine.depth -= 1
+
+    @contextlib.contextmanager
+    def some(self, most: int) -> Iterator[int]:
+        """This thread's own, or one whether it is free or not, and with it those that are free, up
+        to `most` in all: how many.
+        """
+        has_one = bool(self._depth())
+        with self._changed:
+            free = max(0, self._free() - (not has_one))
+            more = min(most - 1, free)
+            taken = more + (not has_one)
+            self._taken += taken
+        try:
+            yield 1 + more
+        finally:
+            self._give_back(taken)
+
+    def _depth(self) -> int:
+        return getattr(self._mine, "depth", 0)
+
+    def _free(self) -> int:
+        if self._count is None:
+            self._count = own_processors()
+        return self._count - self._taken
+
+    def _give_back(self, count: int) -> None:
+        with self._changed:
+            self._taken -= count
+            self._changed.notify(count)
 
 
-PYTHON, CORES = Python(), Cores()
+CORES = Cores()

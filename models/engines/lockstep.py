@@ -1,0 +1,209 @@
+"""Compositions that are played side by side: one thread brings all of them to where each has asked
+for its next step, so that the engine computes one step for everybody.
+
+Threads that draw side by side would take the interpreter from each other at every operation, and
+wake each other up some fifty times a frame. Here whoever listens sleeps until as many frames have
+come as it has use for.
+
+Source of what is shared: iteration-level scheduling (Orca, Yu et al., OSDI 2022): who joins or
+leaves does so between two steps. Guidance is a matter of a slot's rows, so that listeners with and
+without it share a step as well.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Generator, Iterator
+
+import torch
+from torch import Tensor
+
+from .turns import CORES
+
+HEARS_S = 0.1
+"""so often whoever waits is asked whether it still wants to, and told how far it is"""
+LINGERS_S = 0.05
+"""for who will ask for more soon; then the thread ends, and another is begun when it is needed"""
+
+Frames = Generator[Tensor, None, None]
+"""pieces `[B, K, t]`, as `Composition.frames` yields them"""
+
+
+class Seat:
+    """A composition that is played alone: by whoever asks for more of it."""
+
+    def __init__(self, frames: Frames):
+        self._frames = frames
+        self.made = 0
+        """how many frames have been handed out"""
+        self.is_over = False
+
+    def more(self, count: int) -> Iterator[Tensor | None]:
+        """Yields pieces `[B, K, t]` until `count` frames have come or it is over, and None now and
+        then, when it may be left. More may come than was asked for: a prompt comes whole.
+
+        Raises what the composition raises.
+        """
+        until = self.made + count
+        while self.made < until:
+            piece = next(self._frames, None)
+            if piece is None:
+                self.is_over = True
+                return
+            self.made += piece.shape[2]
+            yield piece if piece.shape[2] else None
+
+    def close(self) -> None:
+        """Ends the composition within a step."""
+        self._frames.close()
+
+
+class SharedSeat(Seat):
+    """A composition in company."""
+
+    def __init__(self, frames: Frames, company: Lockstep):
+        super().__init__(frames)
+        self._company = company
+        self.pieces: deque[Tensor] = deque()
+        """that were made, and not handed out"""
+        self.wanted = self.held = 0
+        """how many frames are still to be made; how many `pieces` hold"""
+        self.has_ended = self.is_left = False
+        self.error: BaseException | None = None
+        self.called = threading.Condition(company.lock)
+        """notified when all that was wanted is there"""
+
+    @property
+    def is_playing(self) -> bool:
+        """Whether it is to be brought on."""
+        return self.wanted > 0 and not self.is_left
+
+    def more(self, count: int) -> Iterator[Tensor | None]:
+        until = self.made + count
+        if count > self.held:
+            self._company.play(self, count - self.held)
+        while self.made < until and not self.is_over:
+            piece = self._next()
+            self.made += 0 if piece is None else piece.shape[2]
+            yield piece
+
+    def close(self) -> None:
+        self._company.leave(self)
+
+    def _next(self) -> Tensor | None:
+        """All that there is, as soon as all that was wanted is there or a moment has passed."""
+        with self.called:
+            if self.wanted:
+                self.called.wait(HEARS_S)
+            pieces, error = list(self.pieces), self.error
+            self.pieces.clear()
+            self.held = 0
+            if not pieces:
+                self.is_over = self.has_ended
+        if pieces:
+            return torch.cat(pieces, dim=2)
+        if error is not None:
+            raise error
+        return None
+
+    def bring_on(self) -> None:
+        """By one yield of the composition."""
+        piece, error = None, None
+        try:
+            piece = next(self._frames, None)
+        except BaseException as raised:  # not handled: whoever listens gets it
+            error = raised
+        with self.called:
+            if piece is None:
+                self.error, self.has_ended, self.wanted = error, True, 0
+            elif piece.shape[2]:
+                self.pieces.append(piece)
+                self.held += piece.shape[2]
+                self.wanted = max(0, self.wanted - piece.shape[2])
+            if not self.wanted:
+                self.called.notify()
+
+    def end(self) -> None:
+        """By who knows that it is not just brought on."""
+        self._frames.close()
+
+
+class Lockstep:
+    """Plays all that is wanted of a shared engine's compositions, in a thread that lives as long as
+    there is some.
+    """
+
+    def __init__(self) -> None:
+        self.asked = 0
+        """how many steps the engine was asked for"""
+        # may be taken twice: a seat that nobody has any more is left where the collector finds it
+        self.lock = threading.RLock()
+        self._seats: list[SharedSeat] = []
+        self._brought: SharedSeat | None = None
+        """whose composition is at work just now"""
+        self._wanted = threading.Condition(self.lock)
+        self._thread: threading.Thread | None = None
+
+    def seat(self, frames: Frames) -> SharedSeat:
+        return SharedSeat(frames, self)
+
+    def play(self, seat: SharedSeat, count: int) -> None:
+        """So many frames more of it are wanted."""
+        with self._wanted:
+            if seat.has_ended or seat.is_left:
+                return
+            seat.wanted = count
+            if seat not in self._seats:
+                self._seats.append(seat)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._play_all, name="musicgraph-lockstep")
+                self._thread.start()
+            self._wanted.notify()
+
+    def leave(self, seat: SharedSeat) -> None:
+        """Waits for nobody: one that is at work is ended by who has it at work."""
+        with self.lock:
+            if seat in self._seats:
+                self._seats.remove(seat)
+            seat.is_left = True
+            is_at_work = seat is self._brought
+        if not is_at_work:
+            seat.end()
+
+    def _play_all(self) -> None:
+        with torch.inference_mode():
+            while seats := self._next_round():
+                with CORES.one():
+                    for seat in seats:
+                        self._bring_on(seat)
+
+    def _next_round(self) -> list[SharedSeat]:
+        """Who wants more; none when the thread is to end."""
+        with self._wanted:
+            if not (seats := self._playing()):
+                self._wanted.wait(LINGERS_S)
+                seats = self._playing()
+            if not seats:
+                self._thread = None
+        return seats
+
+    def _playing(self) -> list[SharedSeat]:
+        playing = [seat for seat in self._seats if seat.is_playing]
+        self._seats = playing
+        return list(playing)
+
+    def _bring_on(self, seat: SharedSeat) -> None:
+        """To where it has asked for a step, or has all that is wanted."""
+        with self.lock:
+            if not seat.is_playing:
+                return
+            self._brought = seat
+        asked = self.asked
+        while seat.is_playing and self.asked == asked:
+            seat.bring_on()
+        with self.lock:
+            self._brought = None
+            is_left = seat.is_left
+        if is_left:
+            seat.end()
