@@ -14,19 +14,17 @@ matrices whose result lies in order.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from . import codec_layers, onednn
+from .codec_instead import TORCH, Compiled, Instead, LstmState, Recurrent, Steady
 
-State = tuple[Tensor, Tensor]
-Convolved = Callable[[Tensor], Tensor]
 _ROWS = 5  # frames that the slowest transposed convolution gets with each push
 
 
@@ -80,60 +78,30 @@ def arranged(weight: Tensor) -> Tensor:
     return weight.transpose(1, 2).contiguous().transpose(1, 2)
 
 
-# ---------------------------------------------------------------- who computes them
-
-
-class Recurrent(Protocol):
-    """An LSTM: `nn.LSTM`, or what computes the same in another way."""
-
-    def __call__(self, x: Tensor, state: State | None) -> tuple[Tensor, State]:
-        """`[T, N, width]` → the same shape, and the state, `[layers, N, width]` twice."""
-        ...
-
-
-class Compiled(Protocol):
-    """Who computes convolutions, of whose rows each is the same whatever is computed with it."""
-
-    def windows(
-        self,
-        module: nn.Module,
-        matrix: Callable[[], Tensor],
-        bias: Tensor,
-        channels: int,
-        elu: bool,
-    ) -> Convolved:
-        """The convolution of which `matrix()` is `[out, kernel · channels]`: `[N, time, channels]`
-        → `[N, time - kernel + 1, out]`, of what ELU makes of its input if `elu`. What it prepares
-        it keeps as long as the module.
-        """
-        ...
-
-
-@dataclass(frozen=True)
-class Instead:
-    """What computes a decoder where torch does not."""
-
-    lstm: Recurrent | None = None
-    convolutions: Compiled | None = None
-    turn: AbstractContextManager[None] = field(default_factory=nullcontext)
-    """taken by who computes what follows the LSTM, of which several streams are read together"""
-
-    @property
-    def is_exact(self) -> bool:
-        """Whether no bit depends on how many frames are decoded at once."""
-        return self.lstm is not None and self.convolutions is not None
-
-
 # ---------------------------------------------------------------- layers with their state
 
 
-class _Stateful(Protocol):
+class Stateful(Protocol):
+    is_added = False
+    """whether its input is added to what it says"""
+
     def push(self, x: Tensor, final: bool) -> Tensor:
         """`[N, time, channels]` → what is certain by now; with `final`, the rest."""
         ...
 
+    def steady(self) -> list[Steady]:
+        """What it is made of, where that is compiled; else nothing."""
+        return []
 
-class _Elu:
+    def kept(self) -> list[Tensor]:
+        """Of each of these, `[N, kept, inputs]`, in the midst of a stream; else nothing."""
+        return []
+
+    def keep(self, held: Sequence[Tensor]) -> None:
+        """As if it had kept this."""
+
+
+class _Elu(Stateful):
     """The activation. It overwrites its input unless somebody else needs that (`inplace=False`)."""
 
     def __init__(self, inplace: bool = True):
@@ -143,7 +111,7 @@ class _Elu:
         return F.elu(x, inplace=self._inplace)
 
 
-class _Conv:
+class _Conv(Stateful):
     """A convolution. Its first output waits until there is enough to reflect at the left end."""
 
     def __init__(self, module: Weighted, compiled: Compiled | None = None, elu: bool = False):
@@ -181,6 +149,24 @@ class _Conv:
         elif final:
             x = _pad(x, (0, self._right_pad()), self._mode)
         return self._outputs(x)
+
+    def steady(self) -> list[Steady]:
+        if self._compiled is None or self._stride > 1 or self._dilation > 1:
+            return []
+        outputs, inputs, _ = self._module.weight.shape
+        kept = max(self._span - 1, self._right + 1)
+        read = kept - self._span + 1
+        return [Steady(self._compiled, inputs, outputs, 1, kept, read, self._right)]
+
+    def kept(self) -> list[Tensor]:
+        (steady,) = self.steady()
+        is_midst = self._begun and self._unread == steady.read
+        if not is_midst or self._held is None or self._held.shape[1] != steady.kept:
+            return []
+        return [self._held]
+
+    def keep(self, held: Sequence[Tensor]) -> None:
+        (self._held,) = held
 
     def _right_pad(self) -> int:
         """At the true end: upstream fills up so that the last stride is whole."""
@@ -230,7 +216,7 @@ def _pad(x: Tensor, pads: tuple[int, int], mode: str) -> Tensor:
     return _without(F.pad(x, (0, 0, *pads), mode), missing)
 
 
-class _ConvTranspose:
+class _ConvTranspose(Stateful):
     """An upsampling convolution, of a kernel of two strides.
 
     The `stride` outputs that begin with a frame are sums over that frame and the one before it:
@@ -253,6 +239,18 @@ class _ConvTranspose:
         self._right = layer.trim_right
         self._to_trim = self._stride - self._right
         self._last: Tensor | None = None  # the last frame, [N, 1, in]
+
+    def steady(self) -> list[Steady]:
+        if self._compiled is None:
+            return []
+        inputs, outputs = len(self._present), self._channels
+        return [Steady(self._compiled, inputs, outputs, self._stride, 1, 0, 0)]
+
+    def kept(self) -> list[Tensor]:
+        return [] if self._last is None or self._to_trim else [self._last]
+
+    def keep(self, held: Sequence[Tensor]) -> None:
+        (self._last,) = held
 
     def _both(self) -> Tensor:
         """`[stride · out, 2 · in]`: what outputs take from the frame before, and their own."""
@@ -284,11 +282,11 @@ class _ConvTranspose:
         return out.view(frames.shape[0], (frames.shape[1] - 1) * self._stride, self._channels)
 
 
-class _LSTM:
+class _LSTM(Stateful):
     def __init__(self, lstm: nn.LSTM, instead: Recurrent | None):
         usual = onednn.Lstm(lstm) if onednn.usable(lstm.all_weights[0][0]) else lstm
         self._lstm = usual if instead is None else instead
-        self._state: State | None = None
+        self._state: LstmState | None = None
 
     def push(self, x: Tensor, final: bool) -> Tensor:
         if not x.shape[1]:
@@ -298,8 +296,10 @@ class _LSTM:
         return (out + steps).transpose(0, 1)
 
 
-class _Residual:
+class _Residual(Stateful):
     """block(x) + shortcut(x), where the block runs late: the shortcut waits for it."""
+
+    is_added = True
 
     def __init__(self, module: ResidualModule, compiled: Compiled | None):
         first = _activated(module.first, compiled, inplace=False)
@@ -313,6 +313,26 @@ class _Residual:
             x = layer.push(x, final)
         return self._added(x, beside)
 
+    def steady(self) -> list[Steady]:
+        if self._shortcut is not None:
+            return []
+        each = [layer.steady() for layer in self._block]
+        return [one for found in each for one in found] if all(each) else []
+
+    def kept(self) -> list[Tensor]:
+        each = [layer.kept() for layer in self._block]
+        is_midst = self._waiting is not None and self._waiting.shape[1] == self._late
+        return [one for found in each for one in found] if is_midst and all(each) else []
+
+    def keep(self, held: Sequence[Tensor]) -> None:
+        for layer, one in zip(self._block, held, strict=True):
+            layer.keep([one])
+        self._waiting = held[0][:, held[0].shape[1] - self._late :]
+
+    @property
+    def _late(self) -> int:
+        return sum(one.late for one in self.steady())
+
     def _added(self, x: Tensor, beside: Tensor) -> Tensor:
         """`x` plus the shortcut's samples for it, in place; what is left over of those is kept."""
         beside = _joined(self._waiting, beside)
@@ -320,9 +340,7 @@ class _Residual:
         return x.add_(beside[:, : x.shape[1]])
 
 
-def _activated(
-    module: Weighted, compiled: Compiled | None, inplace: bool = True
-) -> list[_Stateful]:
+def _activated(module: Weighted, compiled: Compiled | None, inplace: bool = True) -> list[Stateful]:
     """ELU and a convolution of either kind: one layer, where that is compiled."""
     kind = _Conv if isinstance(module.layer, codec_layers.Conv) else _ConvTranspose
     if compiled:
@@ -330,7 +348,7 @@ def _activated(
     return [_Elu(inplace), kind(module)]
 
 
-def _stateful(module: nn.Module, instead: Instead) -> _Stateful:
+def _stateful(module: nn.Module, instead: Instead) -> Stateful:
     match module:
         case Weighted(layer=codec_layers.Conv()):
             return _Conv(module, instead.convolutions)
@@ -344,9 +362,9 @@ def _stateful(module: nn.Module, instead: Instead) -> _Stateful:
 class LayerStream:
     """The layers of an encoder or a decoder with their state: `[N, channels, time]` in and out."""
 
-    def __init__(self, coder: nn.ModuleList, instead: Instead = Instead()):
+    def __init__(self, coder: nn.ModuleList, instead: Instead = TORCH):
         """`instead` has what torch does not compute; see `codec_conv.fits`."""
-        self._layers: list[_Stateful] = []
+        self._layers: list[Stateful] = []
         for before, module in zip((None, *coder), coder, strict=False):
             if isinstance(before, nn.ELU):
                 assert isinstance(module, Weighted), module
@@ -356,15 +374,35 @@ class LayerStream:
         kinds = [type(layer) for layer in self._layers]
         self._alone = kinds.index(_LSTM) + 1 if _LSTM in kinds else 0
         self._turn = instead.turn
+        together = self._layers[self._alone :]
+        self._chain = instead.convolutions.chain(together) if instead.convolutions else None
+        self._state: np.ndarray | None = None
+        """what these keep, in the midst of a stream, where they are one"""
 
     def push(self, x: Tensor, final: bool = False) -> Tensor:
         x = x.transpose(1, 2)
         for layer in self._layers[: self._alone]:
             x = layer.push(x, final)
         with self._turn:
-            for layer in self._layers[self._alone :]:
-                x = layer.push(x, final)
+            x = self._together(x, final)
         return x.transpose(1, 2)
+
+    def _together(self, x: Tensor, final: bool) -> Tensor:
+        layers = self._layers[self._alone :]
+        if self._chain is not None and not final and x.shape[1]:
+            if self._state is None and all(kept := [layer.kept() for layer in layers]):
+                self._state = self._chain.state_of([one for found in kept for one in found])
+            if self._state is not None:
+                x, self._state = self._chain.push(x, self._state)
+                return x
+        if self._chain is not None and self._state is not None:
+            held = iter(self._chain.held_in(self._state))
+            for layer in layers:
+                layer.keep([next(held) for _ in layer.steady()])
+            self._state = None
+        for layer in layers:
+            x = layer.push(x, final)
+        return x
 
     def copied(self) -> LayerStream:
         """Another one that goes on from where this one stands. What layers keep is never written
@@ -375,7 +413,7 @@ class LayerStream:
         return twin
 
 
-def _copied(layer: _Stateful) -> _Stateful:
+def _copied(layer: Stateful) -> Stateful:
     twin = copy.copy(layer)
     if isinstance(twin, _Residual):
         twin._block = [copy.copy(one) for one in twin._block]

@@ -16,8 +16,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .codec_instead import TORCH
 from .codec_layers import decoder_layers, encoder_layers
-from .codec_stream import Instead, LayerStream, arranged, module_of
+from .codec_stream import LayerStream, arranged, module_of
 from .config import CodecConfig
 from .refused import Refused
 
@@ -48,7 +49,7 @@ class Codec(nn.Module):
         self.hop: int = config.hop
         self.codebook_size: int = config.codebook_size
         self.hidden_size: int = config.hidden_size
-        self.decodes_with = Instead()
+        self.decodes_with = TORCH
 
     @property
     def decoder_lstm(self) -> nn.LSTM | None:

@@ -32,7 +32,8 @@ class Counting:
     def __init__(self, engine):
         self._engine, self.rows = engine, []
         self.config, self.device, self.precision = engine.config, engine.device, engine.precision
-        self.reads_exactly, self.draw = engine.reads_exactly, engine.draw
+        self.reads_exactly = engine.reads_exactly
+        self.draw, self.noise = engine.draw, engine.noise
 
     def open(self, rows=0, max_steps=0):
         session = self._engine.open(rows, max_steps)

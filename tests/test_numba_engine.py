@@ -304,6 +304,7 @@ def test_an_engine_whose_code_is_kept_needs_no_compiler(mono):
 def test_every_source_of_a_step_counts_when_its_code_is_looked_for():
     script = (
         "import musicgraph.models.engines.numba_draw\n"
+        "import musicgraph.models.engines.numba_noise\n"
         "import musicgraph.models.engines.numba_lstm\n"
         "import musicgraph.models.engines.numba_conv\n"
         "begin = 'musicgraph.models.engines.numba_'\n"

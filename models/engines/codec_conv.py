@@ -12,18 +12,21 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..codec_stream import Convolved, Instead
+from ..codec_instead import Instead
+from ..codec_stream import Stateful
 from ..config import CodecConfig
 from ..encodec import Codec
 from . import machine_code
+from .codec_chain import Chain, links_of
 from .codec_lstm import SharedLstm
 from .numba_job import CONV_JOB
 from .numba_sizes import GROUP, LANES, TILE
@@ -62,14 +65,19 @@ class Convolutions:
     def __init__(self, precision: str):
         self._is_int16 = precision != "fp32"
         self._known: WeakKeyDictionary[nn.Module, _Packed] = WeakKeyDictionary()
+        self._chain: Chain | None = None
 
     @functools.cached_property
     def threads(self) -> Threads:
         return Threads(thread_count(MOST_THREADS))
 
     @functools.cached_property
-    def _function(self) -> machine_code.Function:
+    def function(self) -> machine_code.Function:
         return machine_code.obtain().convolve
+
+    @functools.cached_property
+    def _all(self) -> machine_code.Function:
+        return machine_code.obtain().convolve_all
 
     def windows(
         self,
@@ -78,40 +86,86 @@ class Convolutions:
         bias: Tensor,
         channels: int,
         elu: bool,
-    ) -> Convolved:
+    ) -> Windows:
         """See codec_stream.Compiled."""
         packed = self._known.get(module)
         if packed is None:
             weights, bias = (one.detach().float() for one in (matrix(), bias))
             packed = _Packed.of(weights, bias, channels, self._group_of(channels))
             self._known[module] = packed
-        return functools.partial(self._convolved, packed, elu)
+        return Windows(self, packed, channels, elu)
+
+    def chain(self, layers: Sequence[Stateful]) -> Chain | None:
+        """See codec_stream.Compiled; the same for all streams of the codec."""
+        if self._chain is None:
+            found = links_of(layers)
+            self._chain = Chain(found, self._all, self.threads) if found else None
+        return self._chain
 
     def _group_of(self, channels: int) -> int:
         """Inputs that are rounded together; 0 where none are."""
         sizes = (GROUP, GROUP // 2) if self._is_int16 else ()
         return next((size for size in sizes if channels % size == 0), 0)
 
-    def _convolved(self, packed: _Packed, elu: bool, x: Tensor) -> Tensor:
+
+class Shape(NamedTuple):
+    """Of what is computed for a number of positions."""
+
+    count: int
+    """of outputs"""
+    rows: int
+    room: int
+    """positions that are heard, silence behind them included"""
+    heard_bytes: int
+    scales: int
+
+
+@dataclass(frozen=True)
+class Windows:
+    """A convolution, with ELU before it or without."""
+
+    convolutions: Convolutions
+    packed: _Packed
+    channels: int
+    elu: bool
+
+    def __call__(self, x: Tensor) -> Tensor:
         x = x.contiguous()
-        pieces, positions, channels = x.shape
+        pieces, positions, _ = x.shape
+        shape, packed = self.shape(positions), self.packed
+        out = torch.empty(pieces, shape.rows * packed.folded, packed.outputs // packed.folded)
+        heard = np.empty(pieces * shape.heard_bytes, np.uint8)
+        scales = np.empty(pieces * shape.scales, np.float32)
+        arrays = {"heard": heard, "heard_scales": scales, "out": out.numpy()}
+        job, products = self.job(x, pieces, positions, **arrays)
+        held = [*arrays.values(), x, packed]
+        of_all = self.convolutions
+        of_all.threads.run(of_all.function, job, 2, 4 * LANES, products, held)
+        return out[:, : shape.count]
+
+    def shape(self, positions: int) -> Shape:
+        packed, channels = self.packed, self.channels
         count = positions - packed.kernel + 1
         rows = -(-count // packed.folded)
         room = (rows - 1) * packed.folded + packed.window
-        out = torch.empty(pieces, rows * packed.folded, packed.outputs // packed.folded)
-        heard = np.empty(pieces * room * channels * (2 if packed.group else 4), np.uint8)
-        scales = np.empty(pieces * room * channels // (packed.group or channels), np.float32)
-        arrays = {"x": x.numpy(), "heard": heard, "heard_scales": scales, "out": out.numpy()}
-        arrays |= packed.tables
+        width = 2 if packed.group else 4
+        scales = room * channels // (packed.group or channels)
+        return Shape(count, rows, room, room * channels * width, scales)
+
+    def job(
+        self, x: Tensor, pieces: int, positions: int, **arrays: np.ndarray
+    ) -> tuple[np.ndarray, int]:
+        """A CONV_JOB for so many positions that begin at `x`, and its products; `arrays` by its
+        names.
+        """
+        packed, channels, shape = self.packed, self.channels, self.shape(positions)
         job = job_of(
-            CONV_JOB, int16=bool(packed.group), elu=elu, pieces=pieces, positions=positions,
-            room=room, channels=channels, group=packed.group, rows=rows, step=packed.folded,
-            window=packed.window, outputs=packed.outputs, **dict(addresses(**arrays)),
+            CONV_JOB, int16=bool(packed.group), elu=self.elu, pieces=pieces, positions=positions,
+            room=shape.room, channels=channels, group=packed.group, rows=shape.rows,
+            step=packed.folded, window=packed.window, outputs=packed.outputs,
+            **dict(addresses(x=x.numpy(), **arrays, **packed.tables)),
         )  # fmt: skip
-        held = [*arrays.values(), x, out]
-        products = pieces * rows * packed.window * channels * packed.outputs
-        self.threads.run(self._function, job, 2, 4 * LANES, products, held)
-        return out[:, :count]
+        return job, pieces * shape.rows * packed.window * channels * packed.outputs
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,7 @@ FUNCTIONS = {
     "noise": "noise",
     "lstm": "lstm",
     "convolve": "conv",
+    "convolve_all": "conv",
 }
 """and which of these files each is in"""
 AT_ONCE = "draw", "noise"
@@ -71,6 +72,7 @@ class MachineCode:
     noise: Function
     lstm: Function
     convolve: Function
+    convolve_all: Function
 
 
 def obtain() -> MachineCode:

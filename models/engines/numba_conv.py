@@ -1,24 +1,40 @@
-"""A convolution of the codec in one call: see numba_step, whose threads and phases these are.
+"""A convolution of the codec in one call, or several: see numba_step, whose threads and phases
+these are.
 
 phase        items                            what
 activate     some positions of a piece        ELU, and rounding to 16 bits
 multiply     a tile of outputs, some rows     the product
+
+And of several: before all others the inputs that each has from before, after them those for the
+next call; behind each what is added to its outputs.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from .numba_job import CONV_JOB
-from .numba_parts import compiled, reader_of
+from .numba_job import CHAIN_JOB, CONV_JOB
+from .numba_parts import add, compiled, reader_of
 from .numba_sizes import GROUP, LANES, TILE
 from .numba_step import claim, finish, wait
-from .numba_vectors import number, put
-from .numba_windows import activate, activate_32, activate_64, float32_windows, int16_windows
+from .numba_vectors import address_at, number, put
+from .numba_windows import (
+    activate,
+    activate_32,
+    activate_64,
+    add_vectors,
+    float32_windows,
+    int16_windows,
+)
 
 POSITIONS, ROWS = 48, 48  # that a thread takes at a time
 
-job_at = reader_of(CONV_JOB)
+SUMS = 4096  # that a thread takes at a time
+
+job_at, chain_at = reader_of(CONV_JOB), reader_of(CHAIN_JOB)
+CONV_BYTES = CONV_JOB.itemsize
+PHASES = 3
+"""of a convolution in a chain"""
 
 
 @compiled
@@ -27,12 +43,14 @@ def chunks(count, size):
 
 
 @compiled
-def hear_in_32_bits(job, me, x, out, count):
-    """Numbers lie in one line; the last few go through memory of this thread, by the same code."""
+def hear_in_32_bits(job, own, x, out, count):
+    """Numbers lie in one line; the last few go through this thread's own memory, by the same
+    code.
+    """
     whole = count // LANES
     activate(x, whole, job.elu, out)
     if count % LANES:
-        own, begin = job.scratch + me * job.scratch_bytes, whole * LANES
+        begin = whole * LANES
         for i in range(begin, count):
             put(own, i - begin, number(x, i))
         activate(own, 1, job.elu, own)
@@ -60,7 +78,7 @@ def silence(place, count):
 
 
 @compiled
-def hear(job, me, piece, first):
+def hear(job, own, piece, first):
     """Some positions of a piece; behind the last there is silence."""
     C, end = job.channels, min(first + POSITIONS, job.room)
     known = max(0, min(end, job.positions) - first)
@@ -74,7 +92,7 @@ def hear(job, me, piece, first):
         silence(scales + 4 * known * groups, rest * groups)
     else:
         out = job.heard + 4 * at * C
-        hear_in_32_bits(job, me, x, out, known * C)
+        hear_in_32_bits(job, own, x, out, known * C)
         silence(out + 4 * known * C, rest * C)
 
 
@@ -100,25 +118,88 @@ def multiply(job, tile, piece, first):
 
 
 @compiled
-def convolve(address, me):
-    """See numba_job.CONV_JOB."""
-    job, done = job_at(address), np.int64(0)
+def convolve_in(team, phase, job, me):
+    """By those who have the counters and the memory of `team`, in two of their phases."""
+    own, done = team.scratch + me * team.scratch_bytes, np.int64(0)
     each = chunks(job.room, POSITIONS)
     items = job.pieces * each
-    item = claim(job, me, 0, items)
+    item = claim(team, me, phase, items)
     while item < items:
-        hear(job, me, item // each, item % each * POSITIONS)
+        hear(job, own, item // each, item % each * POSITIONS)
         done += 1
-        item = claim(job, me, 0, items)
-    finish(job, 0, done)
+        item = claim(team, me, phase, items)
+    finish(team, phase, done)
     each, heard, done = chunks(job.rows, ROWS), items, np.int64(0)
     items = job.outputs // TILE * job.pieces * each
-    item = claim(job, me, 1, items)
-    wait(job, 0, heard)
+    item = claim(team, me, phase + 1, items)
+    wait(team, phase, heard)
     while item < items:
         some = item % (job.pieces * each)
         multiply(job, item // (job.pieces * each), some // each, some % each * ROWS)
         done += 1
-        item = claim(job, me, 1, items)
-    finish(job, 1, done)
-    wait(job, 1, items)
+        item = claim(team, me, phase + 1, items)
+    finish(team, phase + 1, done)
+    wait(team, phase + 1, items)
+
+
+@compiled
+def convolve(address, me):
+    """See numba_job.CONV_JOB."""
+    job = job_at(address)
+    convolve_in(job, 0, job, me)
+
+
+# ---------------------------------------------------------------- several
+
+
+@compiled
+def copy(source, to, count):
+    for i in range(count):
+        put(to, i, number(source, i))
+
+
+@compiled
+def bring_held(job, me, phase, is_after):
+    """From the state to where it is read or, after all, from there to the next one."""
+    done = np.int64(0)
+    item = claim(job, me, phase, job.count)
+    while item < job.count:
+        offset, front = address_at(job.held, 4 * item), address_at(job.held, 4 * item + 1)
+        count, behind = address_at(job.held, 4 * item + 2), address_at(job.held, 4 * item + 3)
+        if is_after:
+            copy(behind, job.next_state + 4 * offset, count)
+        else:
+            copy(job.state + 4 * offset, front, count)
+        done += 1
+        item = claim(job, me, phase, job.count)
+    finish(job, phase, done)
+    wait(job, phase, job.count)
+
+
+@compiled
+def add_beside(job, me, phase, i):
+    beside, out = address_at(job.beside, 3 * i), address_at(job.beside, 3 * i + 1)
+    count, done = address_at(job.beside, 3 * i + 2), np.int64(0)
+    items = chunks(count, SUMS)
+    item = claim(job, me, phase, items)
+    while item < items:
+        begin, some = SUMS * item, min(SUMS, count - SUMS * item)
+        add_vectors(out + 4 * begin, beside + 4 * begin, some // LANES)
+        rest = begin + some // LANES * LANES
+        add(out + 4 * rest, beside + 4 * rest, some % LANES)
+        done += 1
+        item = claim(job, me, phase, items)
+    finish(job, phase, done)
+    wait(job, phase, items)
+
+
+@compiled
+def convolve_all(address, me):
+    """See numba_job.CHAIN_JOB."""
+    job = chain_at(address)
+    bring_held(job, me, 0, False)
+    for i in range(job.count):
+        phase = 1 + PHASES * i
+        convolve_in(job, phase, job_at(job.convolutions + i * CONV_BYTES), me)
+        add_beside(job, me, phase + 2, i)
+    bring_held(job, me, 1 + PHASES * job.count, True)

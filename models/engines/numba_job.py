@@ -101,6 +101,22 @@ CONV_ADDRESSES = (
 CONV_JOB = np.dtype([(name, np.int64) for name in (*CONV_NUMBERS, *CONV_ADDRESSES)])
 """The same, for a convolution: a row is `window` positions, and the next begins `step` further."""
 
+CHAIN_JOB = np.dtype(
+    [
+        (name, np.int64)
+        for name in (
+            *"count threads scratch_bytes".split(),
+            "convolutions",  # CONV_JOBs, one after the other: each reads what the last one wrote
+            "beside",  # of each, what is added to its outputs: int64 [count, 3], where it lies,
+            # where the outputs lie, and how many there are, or 0
+            "held",  # of each, what its inputs begin with: int64 [count, 4], its place within the
+            # state, where it is read, how many, and where those for the next call lie
+            *"state next_state scratch counters".split(),
+        )
+    ]
+)
+"""The same, for several convolutions. All in float32 and its places."""
+
 DRAW_NUMBERS = "items codebooks codebook_size top_k".split()
 DRAW_ADDRESSES = (
     "logits",  # [rows, codebooks, codebook_size]
