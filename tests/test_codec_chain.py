@@ -1,4 +1,4 @@
-"""The decoder's convolutions in one call: the samples that they give one by one, to the last bit."""
+"""The decoder's convolutions in one call: the samples of layer after layer, to the last bit."""
 
 import dataclasses
 import threading
