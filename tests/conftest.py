@@ -74,3 +74,12 @@ def style_model(melody_mono: Tiny, tmp_path_factory: pytest.TempPathFactory) -> 
     from style_layout import TinyStyle
 
     return TinyStyle(tmp_path_factory.mktemp("style") / "mine", melody_mono.upstream)
+
+
+@pytest.fixture
+def every_call_is_shared(monkeypatch):
+    """However little there is to do, and on a machine of however few processors."""
+    from musicgraph.models.engines import numba_threads, turns
+
+    monkeypatch.setattr(numba_threads, "WORTH_SHARING", 0)
+    monkeypatch.setattr(numba_threads, "CORES", turns.Cores(16))

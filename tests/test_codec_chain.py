@@ -85,7 +85,7 @@ def test_it_is_at_work_as_soon_as_the_beginning_is_over():
 
 
 @pytest.mark.parametrize("threads", [1, 3])
-def test_how_many_threads_share_it_changes_no_bit(threads):
+def test_how_many_threads_share_it_changes_no_bit(threads, every_call_is_shared):
     usual, other = codec_of(SMALL), codec_of(SMALL)
     other.decodes_with.convolutions.threads = Threads(threads)
     pieces = tokens(usual, 50).split(10, dim=2)

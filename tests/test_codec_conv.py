@@ -72,7 +72,7 @@ def test_a_row_is_the_same_alone_in_company_and_in_pieces(shape, precision):
 
 
 @pytest.mark.parametrize("threads", [1, 3])
-def test_how_many_threads_share_it_changes_no_bit(threads):
+def test_how_many_threads_share_it_changes_no_bit(threads, every_call_is_shared):
     usual, other = (Case(64, 128, 3, "int8") for _ in range(2))
     other.convolutions.threads = Threads(threads)
     x = noise(1, 200, 64)

@@ -64,7 +64,7 @@ def test_a_row_is_the_same_alone_in_company_and_in_pieces(precision):
 
 
 @pytest.mark.parametrize("threads", [1, 3])
-def test_how_many_threads_share_it_changes_no_bit(threads):
+def test_how_many_threads_share_it_changes_no_bit(threads, every_call_is_shared):
     usual, other = (SharedLstm(torchs(width=256), "int8") for _ in range(2))
     other.threads = Threads(threads)
     x = frames(5, 2, width=256)

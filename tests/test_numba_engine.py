@@ -125,20 +125,20 @@ def test_an_item_is_the_same_alone_and_in_a_batch(pocket):
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])
-def test_the_number_of_threads_changes_nothing(pocket, threads, monkeypatch):
+def test_the_number_of_threads_changes_nothing(pocket, threads, monkeypatch, every_call_is_shared):
     expected = pocket.tokens(pocket.int8, 20)
     monkeypatch.setattr(pocket.int8, "threads", Threads(threads))
     assert torch.equal(pocket.tokens(pocket.int8, 20), expected)
 
 
-def test_a_thread_that_never_comes_is_not_missed(pocket, monkeypatch):
+def test_a_thread_that_never_comes_is_not_missed(pocket, monkeypatch, every_call_is_shared):
     expected = pocket.tokens(pocket.int8, 20)
     monkeypatch.setattr(pocket.int8, "threads", Threads(3))
     monkeypatch.setattr(numba_threads, "_run", lambda *arguments: None)
     assert torch.equal(pocket.tokens(pocket.int8, 20), expected)
 
 
-def test_two_callers_at_once_get_what_each_gets_alone(pocket, monkeypatch):
+def test_two_callers_at_once_get_what_each_gets_alone(pocket, monkeypatch, every_call_is_shared):
     monkeypatch.setattr(pocket.int8, "threads", Threads(2))
     alone = [pocket.tokens(pocket.int8, 40, texts=[text]) for text in TEXTS]
     with ThreadPoolExecutor(2) as pool:

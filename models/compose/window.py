@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -66,6 +67,10 @@ class Window:
     def __init__(self, bounds: Bounds, config: LMConfig, steps: Tensor | None = None):
         """`steps` `[S0, B, K]`: the `steps_so_far` of another one with the same bounds."""
         self.bounds, self._config = bounds, config
+        # of a frame, where its codes are: in which steps behind it, and which codebooks
+        self._behind = np.array(config.delays) + 1
+        self._codebooks = np.arange(len(self._behind))
+        self._latest = config.max_delay + 1
         longer = F.pad(bounds.prompt, (0, bounds.given_from - bounds.known))
         if bounds.after is not None:
             longer = torch.cat([longer, bounds.after], dim=2)
@@ -102,12 +107,12 @@ class Window:
 
     def whole_at(self, step: int) -> int:
         """The window's frame that this step makes whole."""
-        return step - 1 - self._config.max_delay
+        return step - self._latest
 
     def frame(self, number: int) -> Tensor:
         """`[B, K, 1]`, a frame of the window that is whole."""
-        codes = [self.steps[number + 1 + d, :, k] for k, d in enumerate(self._config.delays)]
-        return torch.stack(codes, dim=1).unsqueeze(-1)
+        codes = self.steps.numpy()[number + self._behind, :, self._codebooks]  # [K, B]
+        return torch.from_numpy(codes).T.unsqueeze(-1)
 
     def frames(self) -> Tensor:
         """`[B, K, length]`, when all have arrived."""

@@ -22,7 +22,6 @@ from .numba_windows import (
     activate,
     activate_32,
     activate_64,
-    add_vectors,
     float32_windows,
     int16_windows,
 )
@@ -183,10 +182,8 @@ def add_beside(job, me, phase, i):
     items = chunks(count, SUMS)
     item = claim(job, me, phase, items)
     while item < items:
-        begin, some = SUMS * item, min(SUMS, count - SUMS * item)
-        add_vectors(out + 4 * begin, beside + 4 * begin, some // LANES)
-        rest = begin + some // LANES * LANES
-        add(out + 4 * rest, beside + 4 * rest, some % LANES)
+        begin = 4 * SUMS * item
+        add(out + begin, beside + begin, min(SUMS, count - SUMS * item))
         done += 1
         item = claim(job, me, phase, items)
     finish(job, phase, done)

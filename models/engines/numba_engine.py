@@ -37,7 +37,7 @@ from .numba_job import (
 )
 from .numba_packed import Moments, OnProgress, packed_tensors
 from .numba_sizes import TILE
-from .numba_threads import WORTH_SHARING, Threads, addresses, job_of, thread_count
+from .numba_threads import Threads, addresses, job_of, thread_count
 from .numba_weights import Float32Matrices, Matrices, PackedMatrices, Parameters
 from .session import PREFIX_STEPS, Admitting, Heard, Session, drained
 from .slots import Slots
@@ -168,10 +168,17 @@ class NumbaEngine:
             text_room=text.room,
             **dict(addresses(**arrays)),
         )
-        self.threads.run(
-            self.code.read_text, job, 1, _own_bytes(job), WORTH_SHARING, arrays.values()
-        )
+        products = 2 * self.config.num_layers * length * x.shape[1] * self.config.hidden_size
+        self.threads.run(self.code.read_text, job, 1, _own_bytes(job), products, arrays.values())
         return text
+
+    def products(self, positions: int) -> int:
+        """Of a step of so many, as products of 8 bits: floats take four times as long."""
+        config, width = self.config, self.config.hidden_size
+        layer = (6 if config.cross_attention else 4) * width**2 + 2 * width * config.ffn_size
+        heads = config.num_codebooks * config.codebook_size * width
+        each = config.num_layers * layer + heads
+        return positions * each * (4 if self.precision == "fp32" else 1)
 
 
 class CompiledNoise(NoiseSource):
@@ -395,8 +402,8 @@ class NumbaSession(Session):
             job[name] = value
         held = [*arrays.values(), plan, *self._pasts.values(), *self._texts.values()]
         phases = PHASES * config.num_layers + 1
-        own_bytes, code = _own_bytes(job), self._engine.code
-        self._engine.threads.run(code.step, job, phases, own_bytes, WORTH_SHARING, held)
+        engine, own_bytes, products = self._engine, _own_bytes(job), self._engine.products(len(x))
+        engine.threads.run(engine.code.step, job, phases, own_bytes, products, held)
         logits = arrays["logits"]
         return torch.from_numpy(logits if plan.back is None else logits[plan.back])
 

@@ -16,8 +16,8 @@ from .turns import CORES
 
 log = logging.getLogger("musicgraph")
 
-WORTH_SHARING = 4_000_000
-"""products, which a thread has done before it has woken another"""
+WORTH_SHARING = 40_000_000
+"""products of 8 bits, which a thread has nearly done before it has woken another"""
 
 
 class Threads:
@@ -37,7 +37,7 @@ class Threads:
         arrays: Iterable[object],
     ) -> None:
         """`function` in each, with the job's address and the number of the thread; in this one
-        alone where there is little to do: of so many `products` of two numbers.
+        alone where there is little to do: so many `products` of two numbers.
 
         Adds what they need: counters for `phases`, and `own_bytes` of memory for each.
 
@@ -68,8 +68,10 @@ class Threads:
         address = job.ctypes.data
         others = [self._pool.submit(_run, function, address, me, held) for me in range(1, count)]
         function(address, 0)
-        wait(others)
-        for other in others:
+        # all is done: who has not woken up by now need not
+        woken = [other for other in others if not other.cancel()]
+        wait(woken)
+        for other in woken:
             other.result()  # raises what it raised
 
 

@@ -123,19 +123,6 @@ def _in_16_bits(vectors: int):
 activate_64, activate_32 = map(_in_16_bits, (64 // LANES, 32 // LANES))
 
 
-@intrinsic
-def add_vectors(typing, out, beside, vectors):
-    """out += beside, of float32."""
-
-    def write(builder, out, beside, vectors):
-        code = Code(builder)
-        with cgutils.for_range(builder, vectors) as vector:
-            place, other = (code.at(x, vector.index, 4 * LANES) for x in (out, beside))
-            code.store(builder.fadd(code.load(place, FLOATS), code.load(other, FLOATS)), place)
-
-    return typed(3, "musicgraph_add_vectors", write)
-
-
 # ---------------------------------------------------------------- products
 
 
