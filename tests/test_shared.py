@@ -304,6 +304,22 @@ def test_the_thread_that_plays_ends_and_begins_again(engine, piece, monkeypatch)
     assert torch.equal(tokens(made), tokens(piece("drums", frames=6)(engine)))
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_another_plays_on_where_the_thread_that_plays_breaks(engine, piece, monkeypatch):
+    monkeypatch.setattr(lockstep, "HEARS_S", 0.01)
+    shared, bring_on = SharedEngine(engine), lockstep.Lockstep._bring_on
+    breaks = iter([True])
+
+    def broken(self, seat):
+        if next(breaks, False):
+            raise MemoryError
+        bring_on(self, seat)
+
+    monkeypatch.setattr(lockstep.Lockstep, "_bring_on", broken)
+    made = heard_from(seat_at(shared, piece("drums", frames=9)(shared)))
+    assert torch.equal(made, tokens(piece("drums", frames=9)(engine)))
+
+
 def test_an_engine_that_nobody_has_any_more_is_gone_at_once(engine, piece):
     """Its weights are most of a machine's memory, and the garbage collector comes late."""
     gc.collect()

@@ -94,13 +94,14 @@ class SharedSeat(Seat):
     def _next(self) -> Tensor | None:
         """All that there is, as soon as all that was wanted is there or a moment has passed."""
         with self.called:
-            if self.wanted:
+            if self.is_playing:
+                self._company.call(self)
                 self.called.wait(HEARS_S)
             pieces, error = list(self.pieces), self.error
             self.pieces.clear()
             self.held = 0
             if not pieces:
-                self.is_over = self.has_ended
+                self.is_over = self.has_ended or self.is_left
         if pieces:
             return torch.cat(pieces, dim=2)
         if error is not None:
@@ -154,12 +155,17 @@ class Lockstep:
             if seat.has_ended or seat.is_left:
                 return
             seat.wanted = count
-            if seat not in self._seats:
-                self._seats.append(seat)
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._play_all, name="musicgraph-lockstep")
-                self._thread.start()
-            self._wanted.notify()
+            self.call(seat)
+
+    def call(self, seat: SharedSeat) -> None:
+        """With the lock held: sees to it that somebody plays what is wanted of it."""
+        if seat not in self._seats:
+            self._seats.append(seat)
+        if self._thread is None:
+            thread = threading.Thread(target=self._play_all, name="musicgraph-lockstep")
+            thread.start()
+            self._thread = thread
+        self._wanted.notify()
 
     def leave(self, seat: SharedSeat) -> None:
         """Waits for nobody: one that is at work is ended by who has it at work."""
@@ -172,11 +178,15 @@ class Lockstep:
             seat.end()
 
     def _play_all(self) -> None:
-        with torch.inference_mode():
-            while seats := self._next_round():
-                with CORES.one():
-                    for seat in seats:
-                        self._bring_on(seat)
+        try:
+            with torch.inference_mode():
+                while seats := self._next_round():
+                    with CORES.one():
+                        for seat in seats:
+                            self._bring_on(seat)
+        except BaseException:  # of nobody's composition: who waits calls another
+            self._thread = None
+            raise
 
     def _next_round(self) -> list[SharedSeat]:
         """Who wants more; none when the thread is to end."""
