@@ -71,6 +71,28 @@ def test_who_decodes_waits_for_one_and_gets_it():
     assert cores._taken == 0
 
 
+def test_on_one_processor_decoding_goes_on_beside_composing():
+    cores, has_one = Cores(1), threading.Semaphore(0)
+
+    def decode():
+        with cores:
+            has_one.release()
+
+    with cores.one():
+        thread = threading.Thread(target=decode)
+        thread.start()
+        assert has_one.acquire(timeout=SOON)
+        thread.join(SOON)
+        with cores:
+            pass
+    with cores:
+        thread = threading.Thread(target=decode)
+        thread.start()
+        assert not has_one.acquire(timeout=0.05), "one at a time"
+    thread.join(SOON)
+    assert cores._taken == cores._decoding == 0
+
+
 def test_what_fails_gives_its_processors_back():
     cores = Cores(2)
     with pytest.raises(MemoryError), cores, cores.some(2):

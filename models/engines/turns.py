@@ -24,22 +24,25 @@ class Cores:
         # may be taken twice: what the garbage collector ends may compute, in whatever thread
         self._changed = threading.Condition(threading.RLock())
         self._count = count
-        self._taken = 0
+        self._taken = self._decoding = 0
         self._mine = threading.local()
 
     def __enter__(self) -> None:
         """Waits for one."""
         if not self._depth():
             with self._changed:
-                while self._free() <= 0:
+                while self._must_wait():
                     self._changed.wait()
                 self._taken += 1
+                self._decoding += 1
         self._mine.depth = self._depth() + 1
 
     def __exit__(self, *_: object) -> None:
         self._mine.depth -= 1
         if not self._mine.depth:
-            self._give_back(1)
+            with self._changed:
+                self._decoding -= 1
+                self._give_back(1)
 
     @contextlib.contextmanager
     def one(self) -> Iterator[None]:
@@ -69,6 +72,10 @@ class Cores:
 
     def _depth(self) -> int:
         return getattr(self._mine, "depth", 0)
+
+    def _must_wait(self) -> bool:
+        """Where there is only one, who composes and who decodes share it."""
+        return self._free() <= 0 and (self._count != 1 or self._decoding > 0)
 
     def _free(self) -> int:
         if self._count is None:
