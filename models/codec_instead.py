@@ -1,17 +1,14 @@
-"""What a codec's layers may be computed with instead of torch, and what that needs of them."""
+"""What a codec's layers are to each other and to what may compute them instead of torch."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 from torch import Tensor, nn
-
-if TYPE_CHECKING:
-    from .codec_stream import Stateful
 
 LstmState = tuple[Tensor, Tensor]
 Convolved = Callable[[Tensor], Tensor]
@@ -79,6 +76,26 @@ class Steady:
     """from which of those on"""
     late: int
     """by so many its outputs are behind its inputs"""
+
+
+class Stateful(Protocol):
+    is_added = False
+    """whether its input is added to what it says"""
+
+    def push(self, x: Tensor, final: bool) -> Tensor:
+        """`[N, time, channels]` → what is certain by now; with `final`, the rest."""
+        ...
+
+    def steady(self) -> list[Steady]:
+        """What it is made of, where that is compiled; else nothing."""
+        return []
+
+    def kept(self) -> list[Tensor]:
+        """Of each of these, `[N, kept, inputs]`, in the midst of a stream; else nothing."""
+        return []
+
+    def keep(self, held: Sequence[Tensor]) -> None:
+        """As if it had kept this."""
 
 
 @dataclass(frozen=True)

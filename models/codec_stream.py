@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -23,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from . import codec_layers, onednn
-from .codec_instead import TORCH, Compiled, Instead, LstmState, Recurrent, Steady
+from .codec_instead import TORCH, Compiled, Instead, LstmState, Recurrent, Stateful, Steady
 
 _ROWS = 5  # frames that the slowest transposed convolution gets with each push
 
@@ -79,26 +78,6 @@ def arranged(weight: Tensor) -> Tensor:
 
 
 # ---------------------------------------------------------------- layers with their state
-
-
-class Stateful(Protocol):
-    is_added = False
-    """whether its input is added to what it says"""
-
-    def push(self, x: Tensor, final: bool) -> Tensor:
-        """`[N, time, channels]` → what is certain by now; with `final`, the rest."""
-        ...
-
-    def steady(self) -> list[Steady]:
-        """What it is made of, where that is compiled; else nothing."""
-        return []
-
-    def kept(self) -> list[Tensor]:
-        """Of each of these, `[N, kept, inputs]`, in the midst of a stream; else nothing."""
-        return []
-
-    def keep(self, held: Sequence[Tensor]) -> None:
-        """As if it had kept this."""
 
 
 class _Elu(Stateful):

@@ -16,8 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..codec_instead import Steady
-from ..codec_stream import Stateful
+from ..codec_instead import Stateful, Steady
 from .machine_code import Function
 from .numba_job import CHAIN_JOB
 from .numba_sizes import LANES
@@ -28,7 +27,7 @@ PHASES = 3
 
 
 @dataclass(frozen=True)
-class Link:
+class ChainLink:
     """A convolution, and what is added to what it says."""
 
     steady: Steady
@@ -37,25 +36,25 @@ class Link:
     late: int = 0
 
 
-def links_of(layers: Sequence[Stateful]) -> list[Link]:
+def links_of(layers: Sequence[Stateful]) -> list[ChainLink]:
     """None, if there is one that it cannot have."""
-    links: list[Link] = []
+    links: list[ChainLink] = []
     for layer in layers:
         first, each = len(links), layer.steady()
         if not each:
             return []
-        links += [Link(one, None) for one in each]
+        links += [ChainLink(one, None) for one in each]
         if layer.is_added:
             late = sum(one.late for one in each)
             assert late <= each[0].kept, "what is added lies within what is kept"
-            links[-1] = Link(each[-1], first, late)
+            links[-1] = ChainLink(each[-1], first, late)
     return links
 
 
 class Chain:
     """Links whose weights are ready; for any number of threads and streams."""
 
-    def __init__(self, links: Sequence[Link], function: Function, threads: Threads):
+    def __init__(self, links: Sequence[ChainLink], function: Function, threads: Threads):
         self._links, self._function, self._threads = links, function, threads
         sizes = [link.steady.kept * link.steady.inputs for link in links]
         self._offsets = np.cumsum([0, *sizes]).tolist()
@@ -128,7 +127,7 @@ class _LaidOut:
 class _Room:
     """Memory for the inputs of each convolution, for up to `most` of the first one."""
 
-    def __init__(self, links: Sequence[Link], offsets: Sequence[int], most: int):
+    def __init__(self, links: Sequence[ChainLink], offsets: Sequence[int], most: int):
         self.most, self._links, self._offsets = most, links, offsets
         sizes, heard, scales, said = [], 0, 0, 0
         for link, count in zip(links, _counts(links, most), strict=True):
@@ -181,7 +180,7 @@ class _Room:
         return _LaidOut(jobs, tables, products, int(room), counts[-1] * last.times * last.outputs)
 
 
-def _counts(links: Sequence[Link], first: int) -> list[int]:
+def _counts(links: Sequence[ChainLink], first: int) -> list[int]:
     """How many new inputs each has."""
     counts = [first]
     for link in links[:-1]:

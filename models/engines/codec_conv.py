@@ -21,8 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..codec_instead import Instead
-from ..codec_stream import Stateful
+from ..codec_instead import Instead, Stateful
 from ..config import CodecConfig
 from ..encodec import Codec
 from . import machine_code
