@@ -126,3 +126,24 @@ def test_a_codec_whose_shortcuts_are_convolutions_has_its_layers_one_by_one():
     assert CodecStream(codec, 1)._decoder._chain is None
     pieces = tokens(codec, 30).split(10, dim=2)
     assert torch.equal(streamed(CodecStream(codec, 1), pieces), one_by_one(codec, pieces))
+
+
+def test_memory_in_which_a_call_was_broken_off_is_not_used_again(monkeypatch):
+    """Ctrl-C ends the waiting for threads that still write there."""
+    codec = codec_of(SMALL)
+    pieces = tokens(codec, 40).split(10, dim=2)
+    stream = CodecStream(codec, 1)
+    for piece in pieces[:3]:
+        stream.push(piece)
+    chain = stream._decoder._chain
+    (room,) = chain._rooms
+    with monkeypatch.context() as broken:
+        broken.setattr(chain, "_function", _broken_off)
+        with pytest.raises(KeyboardInterrupt):
+            stream.push(pieces[3])
+    assert torch.equal(streamed(CodecStream(codec, 1), pieces), one_by_one(codec, pieces))
+    assert room not in chain._rooms
+
+
+def _broken_off(*arguments):
+    raise KeyboardInterrupt

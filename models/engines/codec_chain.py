@@ -18,12 +18,9 @@ from torch import Tensor
 
 from ..codec_instead import Stateful, Steady
 from .machine_code import Function
-from .numba_job import CHAIN_JOB
+from .numba_job import CHAIN_JOB, CHAIN_PHASES
 from .numba_sizes import LANES
 from .numba_threads import Threads, addresses, job_of
-
-PHASES = 3
-"""of a convolution, as numba_conv has it; and of a chain two"""
 
 
 @dataclass(frozen=True)
@@ -37,7 +34,7 @@ class ChainLink:
 
 
 def links_of(layers: Sequence[Stateful]) -> list[ChainLink]:
-    """None, if there is one that it cannot have."""
+    """None at all, if there is one that a chain cannot have."""
     links: list[ChainLink] = []
     for layer in layers:
         first, each = len(links), layer.steady()
@@ -62,7 +59,7 @@ class Chain:
         """that nobody is using"""
 
     def state_of(self, held: Sequence[Tensor]) -> np.ndarray:
-        """`[N, floats]`, from what each convolution has kept, `[N, before, inputs]`."""
+        """`[N, floats]`, from what each convolution has kept, `[N, kept, inputs]`."""
         return np.concatenate([one.flatten(1).numpy() for one in held], axis=1)
 
     def held_in(self, state: np.ndarray) -> list[Tensor]:
@@ -75,15 +72,12 @@ class Chain:
 
     def push(self, x: Tensor, state: np.ndarray) -> tuple[Tensor, np.ndarray]:
         """`[N, T, inputs]` → `[N, T · times, outputs]`, and the state for the next call."""
-        room = self._room(x.shape[1])
-        try:
-            after = np.empty_like(state)
-            pushed = [
-                self._pushed(room, own, before, behind)
-                for own, before, behind in zip(x, state, after, strict=True)
-            ]
-        finally:
-            self._rooms.append(room)
+        room, after = self._room(x.shape[1]), np.empty_like(state)
+        pushed = [
+            self._pushed(room, own, before, behind)
+            for own, before, behind in zip(x, state, after, strict=True)
+        ]
+        self._rooms.append(room)  # not where it was broken off: a thread may still be at work in it
         return torch.stack(pushed) if len(pushed) > 1 else pushed[0].unsqueeze(0), after
 
     def _room(self, count: int) -> _Room:
@@ -104,7 +98,7 @@ class Chain:
             count=len(self._links),
             **dict(addresses(state=state, next_state=after, **laid_out.tables)),
         )
-        phases, held = 2 + PHASES * len(self._links), [x, state, after, out, room]
+        phases, held = 2 + CHAIN_PHASES * len(self._links), [x, state, after, out, room]
         self._threads.run(self._function, job, phases, 4 * LANES, laid_out.products, held)
         last = self._links[-1].steady
         return torch.from_numpy(out[: laid_out.count]).unflatten(0, (-1, last.outputs))

@@ -86,7 +86,7 @@ class Convolutions:
         channels: int,
         elu: bool,
     ) -> Windows:
-        """See codec_stream.Compiled."""
+        """See codec_instead.Compiled."""
         packed = self._known.get(module)
         if packed is None:
             weights, bias = (one.detach().float() for one in (matrix(), bias))
@@ -95,7 +95,7 @@ class Convolutions:
         return Windows(self, packed, channels, elu)
 
     def chain(self, layers: Sequence[Stateful]) -> Chain | None:
-        """See codec_stream.Compiled; the same for all streams of the codec."""
+        """See codec_instead.Compiled; the same for all streams of the codec."""
         if self._chain is None:
             found = links_of(layers)
             self._chain = Chain(found, self._all, self.threads) if found else None

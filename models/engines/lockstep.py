@@ -126,8 +126,8 @@ class SharedSeat(Seat):
                 self.called.notify()
 
     def end(self) -> None:
-        """By who knows that it is not just brought on."""
-        self._frames.close()
+        """By who knows that it is not at work."""
+        super().close()
 
 
 class Lockstep:

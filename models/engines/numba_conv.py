@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .numba_job import CHAIN_JOB, CONV_JOB
+from .numba_job import CHAIN_JOB, CHAIN_PHASES, CONV_JOB
 from .numba_parts import add, compiled, reader_of
 from .numba_sizes import GROUP, LANES, TILE
 from .numba_step import claim, finish, wait
@@ -32,8 +32,6 @@ SUMS = 4096  # that a thread takes at a time
 
 job_at, chain_at = reader_of(CONV_JOB), reader_of(CHAIN_JOB)
 CONV_BYTES = CONV_JOB.itemsize
-PHASES = 3
-"""of a convolution in a chain"""
 
 
 @compiled
@@ -196,7 +194,7 @@ def convolve_all(address, me):
     job = chain_at(address)
     bring_held(job, me, 0, False)
     for i in range(job.count):
-        phase = 1 + PHASES * i
+        phase = 1 + CHAIN_PHASES * i
         convolve_in(job, phase, job_at(job.convolutions + i * CONV_BYTES), me)
         add_beside(job, me, phase + 2, i)
-    bring_held(job, me, 1 + PHASES * job.count, True)
+    bring_held(job, me, 1 + CHAIN_PHASES * job.count, True)

@@ -116,6 +116,8 @@ CHAIN_JOB = np.dtype(
     ]
 )
 """The same, for several convolutions. All in float32 and its places."""
+CHAIN_PHASES = 3
+"""of each of them; and two of all"""
 
 DRAW_NUMBERS = "items codebooks codebook_size top_k".split()
 DRAW_ADDRESSES = (
