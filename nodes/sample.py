@@ -348,9 +348,9 @@ def _gathered(
 
 
 def _watched(seat: Seat, progress: host.Progress) -> Iterator[Tensor]:
-    """All pieces of it, asked for block by block."""
+    """All pieces of it, asked for block by block; the next block is made while one is decoded."""
     for due in accumulate(chain(FIRST_FRAMES, repeat(REPORT_FRAMES))):
-        for piece in seat.more(due - seat.made):
+        for piece in seat.more(due - seat.made, REPORT_FRAMES):
             if piece is None:
                 host.check_stop()
             else:

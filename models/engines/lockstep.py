@@ -39,9 +39,13 @@ class Seat:
         """how many frames have been handed out"""
         self.is_over = False
 
-    def more(self, count: int) -> Iterator[Tensor | None]:
+    def more(self, count: int, ahead: int = 0) -> Iterator[Tensor | None]:
         """Yields pieces `[B, K, t]` until `count` frames have come or it is over, and None now and
-        then, when it may be left. More may come than was asked for: a prompt comes whole.
+        then, when it may be left. More may come than was asked for: a prompt comes whole, and what
+        is there comes, too.
+
+        In company, `ahead` frames more are made while nobody asks: who does something else with
+        what has come would leave the others' steps meanwhile, and a step costs little less without.
 
         Raises what the composition raises.
         """
@@ -67,39 +71,42 @@ class SharedSeat(Seat):
         self._company = company
         self.pieces: deque[Tensor] = deque()
         """that were made, and not handed out"""
-        self.wanted = self.held = 0
-        """how many frames are still to be made; how many `pieces` hold"""
+        self.held = 0
+        """how many frames `pieces` hold"""
+        self.due = self.goal = 0
+        """how many frames in all are waited for; up to how many it is to be brought"""
         self.has_ended = self.is_left = False
         self.error: BaseException | None = None
         self.called = threading.Condition(company.lock)
-        """notified when all that was wanted is there"""
+        """notified when all that is waited for is there"""
 
     @property
     def is_playing(self) -> bool:
         """Whether it is to be brought on."""
-        return self.wanted > 0 and not self.is_left
+        return self.made + self.held < self.goal and not (self.has_ended or self.is_left)
 
-    def more(self, count: int) -> Iterator[Tensor | None]:
+    @property
+    def is_due(self) -> bool:
+        return self.is_playing and self.made + self.held < self.due
+
+    def more(self, count: int, ahead: int = 0) -> Iterator[Tensor | None]:
         until = self.made + count
-        if count > self.held:
-            self._company.play(self, count - self.held)
+        self._company.play(self, until, until + ahead)
         while self.made < until and not self.is_over:
-            piece = self._next()
-            self.made += 0 if piece is None else piece.shape[2]
-            yield piece
+            yield self._next()
 
     def close(self) -> None:
         self._company.leave(self)
 
     def _next(self) -> Tensor | None:
-        """All that there is, as soon as all that was wanted is there or a moment has passed."""
+        """All that there is, as soon as all that is due is there or a moment has passed."""
         with self.called:
-            if self.is_playing:
+            if self.is_due:
                 self._company.call(self)
                 self.called.wait(HEARS_S)
             pieces, error = list(self.pieces), self.error
             self.pieces.clear()
-            self.held = 0
+            self.made, self.held = self.made + self.held, 0
             if not pieces:
                 self.is_over = self.has_ended or self.is_left
         if pieces:
@@ -117,12 +124,11 @@ class SharedSeat(Seat):
             error = raised
         with self.called:
             if piece is None:
-                self.error, self.has_ended, self.wanted = error, True, 0
+                self.error, self.has_ended = error, True
             elif piece.shape[2]:
                 self.pieces.append(piece)
                 self.held += piece.shape[2]
-                self.wanted = max(0, self.wanted - piece.shape[2])
-            if not self.wanted:
+            if not self.is_due:
                 self.called.notify()
 
     def end(self) -> None:
@@ -149,13 +155,12 @@ class Lockstep:
     def seat(self, frames: Frames) -> SharedSeat:
         return SharedSeat(frames, self)
 
-    def play(self, seat: SharedSeat, count: int) -> None:
-        """So many frames more of it are wanted."""
+    def play(self, seat: SharedSeat, due: int, goal: int) -> None:
+        """So many frames of it are waited for, and up to so many are wanted."""
         with self._wanted:
-            if seat.has_ended or seat.is_left:
-                return
-            seat.wanted = count
-            self.call(seat)
+            seat.due, seat.goal = due, max(goal, seat.goal)
+            if seat.is_playing:
+                self.call(seat)
 
     def call(self, seat: SharedSeat) -> None:
         """With the lock held: sees to it that somebody plays what is wanted of it."""

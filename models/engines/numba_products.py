@@ -29,7 +29,9 @@ from .numba_sizes import INT4_GROUP, LANES
 
 BLOCK = 128
 """vectors of all rows of a piece that are multiplied with a tile before the next ones: 8 KB"""
-MANY_ROWS = 8
+MANY_ROWS = 4
+FLOAT_ROWS, BYTE_ROWS = (8, 4, 2, 1), (8, 6, 4, 2, 1)
+"""how many rows are multiplied at once; six are what three guided listeners have"""
 INT4_BYTES = LANES * INT4_GROUP // 2
 """of a group of a tile, without its scales"""
 
@@ -196,12 +198,12 @@ def _float32_tile(rows: int):
     return write
 
 
-def _rows_in_pieces(builder: ir.IRBuilder, rows):
-    """Yields 8, 4, 2 and 1, each within a loop over the pieces of so many rows, with the first row
-    of a piece.
+def _rows_in_pieces(builder: ir.IRBuilder, rows, pieces: tuple[int, ...]):
+    """Yields each of `pieces`, within a loop over the pieces of so many rows, with the first row of
+    a piece.
     """
     begin = ir.Constant(I64, 0)
-    for piece in (8, 4, 2, 1):
+    for piece in pieces:
         size = ir.Constant(I64, piece)
         count = builder.sdiv(builder.sub(rows, begin), size)
         with cgutils.for_range(builder, count) as loop:
@@ -216,7 +218,7 @@ def _in_tiles(builder, rows, tiles, operands, tile_bytes, name, tile_of, counts)
     with cgutils.for_range(builder, tiles) as tile:
         weights = code.line(matrix, tile_bytes, tile.index)
         own_scales, to = (code.at(place, tile.index, 4 * LANES) for place in (scales, out))
-        for piece, r in _rows_in_pieces(builder, rows):
+        for piece, r in _rows_in_pieces(builder, rows, BYTE_ROWS):
             place = builder.mul(groups, r)
             rows_of_x = code.line(x, x_step, r), x_step
             scales_of_x = code.at(x_scales, place, 4), code.at(x_offsets, place, 4)
@@ -267,7 +269,7 @@ def float32_product(typing, matrix, tiles, x, x_step, rows, vectors, out, step):
         with cgutils.for_range(builder, tiles) as tile:
             lines = code.line(matrix, line, builder.mul(tile.index, ir.Constant(I64, LANES)))
             to = code.at(out, tile.index, 4 * LANES)
-            for piece, r in _rows_in_pieces(builder, rows):
+            for piece, r in _rows_in_pieces(builder, rows, FLOAT_ROWS):
                 here, there = code.line(x, x_step, r), code.line(to, step, r)
                 arguments = [lines, line, here, x_step, vectors, there, step]
                 name = f"musicgraph_float32_tile_{piece}"
