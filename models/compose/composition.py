@@ -413,11 +413,12 @@ class Composition:
         A step draws its first codebook's frame step − 1; what is said while it is drawn holds from
         the next frame on.
         """
-        bounds, steps, new = None, window.steps, window.to_draw
+        bounds, steps = None, window.steps
         for step in range(first, len(steps)):
             if window.bounds is not bounds:  # at first, and when it was told to end sooner
-                bounds, device = window.bounds, unread.device
-                steps, new = window.steps.to(device), window.to_draw.to(device)
+                bounds, device, new = window.bounds, unread.device, window.to_draw
+                all_new, new = new.all(dim=1).tolist(), new.to(device).unbind()
+                steps = window.steps.to(device).unbind()
             if step == len(steps) or self._is_news_at(window.bounds.frame_after(step) - 1):
                 return
             self._follow_at(step, window)
@@ -428,9 +429,10 @@ class Composition:
             logits = answer()
             self._heed(step, logits, voices)
             drawn, sums = voices.draw(logits, self._next_noise(self._sampling), self._sampling)
-            unread = torch.where(new[step], drawn, steps[step]).unsqueeze(0)
+            tokens = drawn if all_new[step] else torch.where(new[step], drawn, steps[step])
+            unread = tokens.unsqueeze(0)
             self._mark(step)
-            yield unread[0], sums
+            yield tokens, sums
 
     def _heed(self, step: int, logits: Tensor, voices: Voices) -> None:
         """What a step is drawn from, `[R, K, V]`: for those who ask more of it than a draw."""

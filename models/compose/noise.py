@@ -6,9 +6,10 @@ whatever the batch around the item.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -77,15 +78,21 @@ class Noise:
         self._drawn += 1
         return noise
 
-    def _block(self) -> Tensor:
-        """`[steps_at_once, B, K, V]` on the device.
+    def _block(self) -> Iterable[Tensor]:
+        """`steps_at_once` times `[B, K, V]` on the device.
 
         Each step of each item is one call of its generator: where torch draws with MKL, a longer
         call gives other numbers.
         """
-        on_gpu = self._device.type == "cuda"
-        # pinned: the copy then needs no waiting
-        block = torch.empty(self._shape, pin_memory=on_gpu)
+        if self._device.type != "cuda":
+            return [self._step() for _ in range(self._shape[0])]
+        block = torch.empty(self._shape, pin_memory=True)  # the copy then needs no waiting
         for step in block:
             self._source.fill(step)
-        return block.to(self._device, non_blocking=on_gpu)
+        return block.to(self._device, non_blocking=True)
+
+    def _step(self) -> Tensor:
+        """By NumPy, which keeps Python meanwhile: others would take it at each operation."""
+        step = torch.from_numpy(np.empty(self._shape[1:], np.float32))
+        self._source.fill(step)
+        return step

@@ -112,7 +112,7 @@ class Window:
     def frame(self, number: int) -> Tensor:
         """`[B, K, 1]`, a frame of the window that is whole."""
         codes = self.steps.numpy()[number + self._behind, :, self._codebooks]  # [K, B]
-        return torch.from_numpy(codes).T.unsqueeze(-1)
+        return torch.from_numpy(codes.T[..., np.newaxis])
 
     def frames(self) -> Tensor:
         """`[B, K, length]`, when all have arrived."""

@@ -185,28 +185,30 @@ class Lockstep:
     def _play_all(self) -> None:
         try:
             with torch.inference_mode():
-                while seats := self._next_round():
-                    with CORES.one():
-                        for seat in seats:
-                            self._bring_on(seat)
+                while self._is_wanted():
+                    with CORES.one():  # between two steps, too: decoders would take it there
+                        while seats := self._playing():
+                            for seat in seats:
+                                self._bring_on(seat)
         except BaseException:  # of nobody's composition: who waits calls another
             self._thread = None
             raise
 
-    def _next_round(self) -> list[SharedSeat]:
-        """Who wants more; none when the thread is to end."""
+    def _is_wanted(self) -> bool:
+        """Waits a moment for somebody who wants more; if there is nobody, the thread is to end."""
         with self._wanted:
-            if not (seats := self._playing()):
+            if not self._playing():
                 self._wanted.wait(LINGERS_S)
-                seats = self._playing()
-            if not seats:
+            is_wanted = bool(self._playing())
+            if not is_wanted:
                 self._thread = None
-        return seats
+        return is_wanted
 
     def _playing(self) -> list[SharedSeat]:
-        playing = [seat for seat in self._seats if seat.is_playing]
-        self._seats = playing
-        return list(playing)
+        """Who wants more."""
+        with self.lock:
+            self._seats = [seat for seat in self._seats if seat.is_playing]
+            return list(self._seats)
 
     def _bring_on(self, seat: SharedSeat) -> None:
         """To where it has asked for a step, or has all that is wanted."""

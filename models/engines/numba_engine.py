@@ -113,8 +113,8 @@ class NumbaEngine:
     ) -> tuple[Tensor, Tensor]:
         assert logits.is_contiguous() and logits.dtype == torch.float32
         codebooks, size = self.config.num_codebooks, self.config.codebook_size
-        tokens = torch.empty(len(weights), codebooks, dtype=torch.int64)
-        sums, scratch = torch.empty(len(weights)), torch.empty(size + 1)
+        tokens = np.empty((len(weights), codebooks), np.int64)
+        sums, scratch = np.empty(len(weights), np.float32), np.empty(size + 1, np.float32)
         mix, settings = _mix(weights), _settings(sampling.temperature, sampling.top_p)
         job = job_of(
             DRAW_JOB,
@@ -128,12 +128,10 @@ class NumbaEngine:
             ends=mix.ends.ctypes.data,
             settings=settings.ctypes.data,
             noise=0 if noise is None else noise.data_ptr(),
-            tokens=tokens.data_ptr(),
-            sums=sums.data_ptr(),
-            scratch=scratch.data_ptr(),
+            **dict(addresses(tokens=tokens, sums=sums, scratch=scratch)),
         )
         self.code.draw(job.ctypes.data, 0)
-        return tokens, sums
+        return torch.from_numpy(tokens), torch.from_numpy(sums)
 
     def facts(self) -> dict[str, int]:
         """The part of a job that is the same for all."""
@@ -200,7 +198,8 @@ class CompiledNoise(NoiseSource):
 
     def fill(self, noise: Tensor) -> None:
         assert noise.is_contiguous() and noise.dtype == torch.float32
-        self._job["count"], self._job["noise"] = noise[0].numel(), noise.data_ptr()
+        self._job["count"] = noise.numel() // len(self._states)
+        self._job["noise"] = noise.data_ptr()
         self._function(self._job.ctypes.data, 0)
 
 

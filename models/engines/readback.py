@@ -53,10 +53,13 @@ def _send(given: tuple[Tensor, ...], step: int, places: tuple[Tensor, ...]) -> C
     Elsewhere than on a GPU they end at once.
     """
     device = given[0].device
-    on_gpu = device.type == "cuda"
+    if device.type == "cpu":  # by NumPy, to which others do not take Python from this thread
+        for tensor, place in zip(given, places, strict=True):
+            place.numpy()[step] = tensor.numpy()
+        return _nothing
     for tensor, place in zip(given, places, strict=True):
-        place[step].copy_(tensor, non_blocking=on_gpu)
-    if not on_gpu:
+        place[step].copy_(tensor, non_blocking=device.type == "cuda")
+    if device.type != "cuda":
         return _nothing
     done = torch.cuda.Event(blocking=True)  # waiting leaves the core to others
     done.record(torch.cuda.current_stream(device))
