@@ -362,9 +362,7 @@ class LayerStream:
         x = x.transpose(1, 2)
         for layer in self._layers[: self._alone]:
             x = layer.push(x, final)
-        with self._turn:
-            x = self._together(x, final)
-        return x.transpose(1, 2)
+        return self._together(x, final).transpose(1, 2)
 
     def _together(self, x: Tensor, final: bool) -> Tensor:
         layers = self._layers[self._alone :]

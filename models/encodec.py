@@ -193,9 +193,11 @@ class CodecStream:
 
     @torch.inference_mode()
     def _decode(self, tokens: Tensor, final: bool) -> Tensor:
-        audio = self._decoder.push(self._codec.latent(tokens, self._channels), final)  # [B·C, 1, n]
-        sound = audio.squeeze(1).unflatten(0, (-1, self._channels)).float().cpu()
-        _check_numbers(sound.flatten(1), "samples")
+        with self._codec.decodes_with.turn:
+            latent = self._codec.latent(tokens, self._channels)
+            audio = self._decoder.push(latent, final)  # [B·C, 1, n]
+            sound = audio.squeeze(1).unflatten(0, (-1, self._channels)).float().cpu()
+            _check_numbers(sound.flatten(1), "samples")
         return sound
 
 

@@ -326,12 +326,10 @@ def _gathered(
     """All frames as AUDIO_TOKENS; progress as they come, finished blocks to whoever listens."""
     import torch
 
-    from ..models.compose.blocks import in_blocks
-
     progress, blocks, done = host.Progress(total), [], 0
     try:
         progress.update(0)  # loading, where there was any, is over
-        for block in in_blocks(_watched(seat, progress), REPORT_FRAMES, FIRST_FRAMES):
+        for block in _blocks(seat, progress):
             host.report_tokens(
                 host.TokenBlock(wires.audio_tokens(block, config, open_end=True), done, total)
             )
@@ -347,15 +345,22 @@ def _gathered(
     return tokens
 
 
-def _watched(seat: Seat, progress: host.Progress) -> Iterator[Tensor]:
-    """All pieces of it, asked for block by block; the next block is made while one is decoded."""
+def _blocks(seat: Seat, progress: host.Progress) -> Iterator[Tensor]:
+    """All of it, block by block, each as soon as so many frames have come; the next ones are made
+    while one is decoded, and what has come by then is one block.
+    """
+    import torch
+
     for due in accumulate(chain(FIRST_FRAMES, repeat(REPORT_FRAMES))):
-        for piece in seat.more(due - seat.made, REPORT_FRAMES):
+        pieces: list[Tensor] = []
+        for piece in seat.more(due - seat.made, REPORT_FRAMES) if due > seat.made else ():
             if piece is None:
                 host.check_stop()
             else:
                 progress.update(seat.made)
-                yield piece
+                pieces.append(piece)
+        if pieces:
+            yield from torch.cat(pieces, dim=2).split(REPORT_FRAMES, dim=2)
         if seat.is_over:
             return
 
