@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -69,10 +71,13 @@ def _revision(folder: Path) -> dict[str, str]:
 
 def versions() -> dict[str, str]:
     """Of this package and of the libraries that compute."""
-    found = {"musicgraph": __version__}
+    return {"musicgraph": __version__, **_of_libraries()}
+
+
+@functools.cache
+def _of_libraries() -> dict[str, str]:
+    found = {}
     for name in LIBRARIES:
-        try:
+        with contextlib.suppress(PackageNotFoundError):
             found[name] = version(name)
-        except PackageNotFoundError:
-            continue
     return found

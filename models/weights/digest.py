@@ -7,9 +7,12 @@ was trained further differs everywhere.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from pathlib import Path
 from typing import BinaryIO
+
+from .contract import fingerprint
 
 PIECES, PIECE_BYTES = 64, 16 * 1024
 SETTINGS = ("config.json", "adapter_config.json")
@@ -20,14 +23,19 @@ def content_digest(folder: Path) -> str:
     """SHA-256 of the sampled contents of a checkpoint's or an adapter's folder, cut to 32 digits;
     empty if a file cannot be read.
     """
-    digest = hashlib.sha256()
     try:
-        for path in _files(folder):
-            digest.update(f"{path.name}\0{path.stat().st_size}\0".encode("utf-8", "replace"))
-            with open(path, "rb") as file:
-                _add_pieces(digest, file, path.stat().st_size)
+        return _digest(folder, fingerprint(folder))
     except OSError:
         return ""
+
+
+@functools.lru_cache(maxsize=32)
+def _digest(folder: Path, fingerprint: str) -> str:
+    digest = hashlib.sha256()
+    for path in _files(folder):
+        digest.update(f"{path.name}\0{path.stat().st_size}\0".encode("utf-8", "replace"))
+        with open(path, "rb") as file:
+            _add_pieces(digest, file, path.stat().st_size)
     return digest.hexdigest()[:HASH_CHARACTERS]
 
 

@@ -6,6 +6,7 @@ and a mapping is closed with its tensor. Nothing is unpickled and no remote code
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -204,7 +205,11 @@ def open_hugging_face(folder: Path) -> HuggingFaceWeights:
     say.
     """
     check_kind(folder)
-    seen = fingerprint(folder)
+    return _as_it_is(folder, fingerprint(folder))
+
+
+@functools.lru_cache(maxsize=8)  # each piece of music looks at its model twice
+def _as_it_is(folder: Path, seen: str) -> HuggingFaceWeights:
     config = read_config(folder / "config.json")
     files = _opened(folder, file_names(config), all_shapes(config))
     return HuggingFaceWeights(folder, config, seen, files)
