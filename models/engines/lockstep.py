@@ -21,7 +21,7 @@ from torch import Tensor
 
 from .turns import CORES
 
-HEARS_S = 0.1
+HEARS_S = 0.25
 """so often whoever waits is asked whether it still wants to, and told how far it is"""
 LINGERS_S = 0.05
 """for who will ask for more soon; then the thread ends, and another is begun when it is needed"""
