@@ -36,7 +36,7 @@ from .numba_job import (
     scratch_room,
 )
 from .numba_packed import Moments, OnProgress, packed_tensors
-from .numba_sizes import TILE
+from .numba_sizes import TEXT_TILE, TILE
 from .numba_threads import Threads, addresses, job_of, thread_count
 from .numba_weights import Float32Matrices, Matrices, PackedMatrices, Parameters
 from .session import PREFIX_STEPS, Admitting, Heard, Session, drained
@@ -154,7 +154,7 @@ class NumbaEngine:
             return None
         mask = conditioning.mask.cpu()
         length = mask.shape[1]
-        keys, values = _lines(self.config, length, np.float32)
+        keys, values = _lines(self.config, length, np.float32, TEXT_TILE)
         text = TextKV(keys, values, mask[0].numpy())
         states = self.parameters.projected(conditioning.states.float().cpu()) * mask.unsqueeze(-1)
         x = states[0].contiguous().numpy()
@@ -232,8 +232,8 @@ def _settings(temperature: float, top_p: float) -> np.ndarray:
 
 @dataclass(frozen=True)
 class TextKV:
-    """Cross-attention's keys `[layers, H, tiles, head_size, TILE]` and values `[layers, H, room,
-    head_size]`.
+    """Cross-attention's keys `[layers, H, tiles, head_size, TEXT_TILE]` and values `[layers, H,
+    room, head_size]`.
     """
 
     keys: np.ndarray
@@ -252,7 +252,7 @@ class RowKV:
     """
 
     def __init__(self, config: LMConfig, max_steps: int, kind: type):
-        self.keys, self.values = _lines(config, max_steps, kind)
+        self.keys, self.values = _lines(config, max_steps, kind, TILE)
         scales = (np.zeros(self.values.shape[:-1], np.float32) for _ in range(2))
         self.key_scales, self.value_scales = scales
 
@@ -407,9 +407,11 @@ class NumbaSession(Session):
         return torch.from_numpy(logits if plan.back is None else logits[plan.back])
 
 
-def _lines(config: LMConfig, positions: int, kind: type) -> tuple[np.ndarray, np.ndarray]:
-    """Keys `[layers, H, tiles, head_size, TILE]`, values `[layers, H, tiles · TILE, head_size]`."""
-    tiles = -(-positions // TILE)
+def _lines(
+    config: LMConfig, positions: int, kind: type, tile: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Keys `[layers, H, tiles, head_size, tile]`, values `[layers, H, tiles · tile, head_size]`."""
+    tiles = -(-positions // tile)
     lines = (config.num_layers, config.num_heads)
-    keys = np.zeros((*lines, tiles, config.head_size, TILE), kind)
-    return keys, np.zeros((*lines, tiles * TILE, config.head_size), kind)
+    keys = np.zeros((*lines, tiles, config.head_size, tile), kind)
+    return keys, np.zeros((*lines, tiles * tile, config.head_size), kind)

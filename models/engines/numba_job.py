@@ -55,7 +55,7 @@ CACHE = (
     "value_scales",
     "text_length",
     "text_room",
-    "text_keys",  # [layers, heads, tiles, head_size, TILE], with attention's scale
+    "text_keys",  # [layers, heads, tiles, head_size, TEXT_TILE], with attention's scale
     "text_values",  # [layers, heads, text_room, head_size]
     "text_heard",  # bool [text_length]
 )

@@ -15,7 +15,7 @@ from numba import from_dtype, njit, types
 from numba.extending import intrinsic
 
 from .numba_products import float32_product, int4_product, int8_product
-from .numba_sizes import GROUP, INT4_GROUP, LANES, PAD, TILE
+from .numba_sizes import GROUP, INT4_GROUP, LANES, PAD, TEXT_TILE, TILE
 from .numba_vectors import (
     add_float32_values_1,
     add_float32_values_4,
@@ -28,6 +28,7 @@ from .numba_vectors import (
     put,
     quantise_group,
     softmax,
+    text_scores,
 )
 
 UNHEARD = -1e30  # a score
@@ -142,7 +143,7 @@ def product(bits, matrix, scales, first, last, by, out, step):
 class HeadCache(NamedTuple):
     """One head's past in one row: float32, or int8 with one scale a position."""
 
-    keys: int  # [tiles, head_size, TILE]
+    keys: int  # [tiles, head_size, TILE], a text's [tiles, head_size, TEXT_TILE]
     key_scales: int  # [positions]
     values: int  # [positions, head_size]
     value_scales: int  # [positions]
@@ -153,13 +154,17 @@ def attend(int8, query, cache, heard, count, size, scores, out):
     """What a query hears at the first `count` positions of a cache: all of them, or where `heard`
     (bool, or 0) says so.
 
-    `scores` is room for whole tiles and one more number.
+    `scores` is room for whole tiles and one more number. Where `heard` is said, keys are a text's,
+    in tiles of TEXT_TILE.
     """
-    tiles, width = (count + TILE - 1) // TILE, 1 if int8 else 4
+    tile, width = TEXT_TILE if heard else TILE, 1 if int8 else 4
+    tiles = (count + tile - 1) // tile
     for i in range(tiles):
-        keys, to = cache.keys + i * TILE * size * width, scores + 4 * i * TILE
+        keys, to = cache.keys + i * tile * size * width, scores + 4 * i * tile
         if int8:
             int8_scores(query, keys, size, to)
+        elif heard:
+            text_scores(query, keys, size, to)
         else:
             float32_scores(query, keys, size, to)
     if int8:
@@ -168,10 +173,10 @@ def attend(int8, query, cache, heard, count, size, scores, out):
         for t in range(count):
             if not byte(heard, t):
                 put(scores, t, f32(UNHEARD))
-    for t in range(count, tiles * TILE):
+    for t in range(count, tiles * tile):
         put(scores, t, f32(UNHEARD))
-    total = scores + 4 * tiles * TILE
-    softmax(scores, tiles * TILE // LANES, total)
+    total = scores + 4 * tiles * tile
+    softmax(scores, tiles * tile // LANES, total)
     if int8:
         multiply(scores, cache.value_scales, count)
     for i in range(size):

@@ -13,6 +13,7 @@ GROUP = 64  # inputs that are rounded to 8 bits together, or half as many where 
 INT4_GROUP = 32  # inputs whose weights of 4 bits have a scale together, and are rounded together
 CHUNK = 32  # outputs of a matrix that a thread takes at a time where they are no head's or group
 TILE = 64  # positions whose keys lie together
+TEXT_TILE = LANES  # of a text, which is short, and of which each row has one of its own
 PAD = 512  # bytes behind each row of an operand
 
 MULTIPLES = {

@@ -69,7 +69,7 @@ from .numba_parts import (
     scale,
     x_of,
 )
-from .numba_sizes import CHUNK, GROUP, LANES, PAD, TILE
+from .numba_sizes import CHUNK, GROUP, LANES, PAD, TEXT_TILE, TILE
 from .numba_vectors import (
     add_and_get,
     address_at,
@@ -457,11 +457,12 @@ def read_text(address, me):
         for which in range(2):
             multiply_by(job, layer, TEXT_K + which, head * D, (head + 1) * D, by, out, 4 * D)
             for t in range(L):
-                key = job.text_keys + begin + 4 * (t // TILE * D * TILE + t % TILE)
+                tile, column = t // TEXT_TILE, t % TEXT_TILE
+                key = job.text_keys + begin + 4 * (tile * D * TEXT_TILE + column)
                 for i in range(D):
                     value = number(out + 4 * t * D, i)
                     if which:
                         put(job.text_values + begin + 4 * t * D, i, value)
                     else:
-                        put(key, i * TILE, value * factor)
+                        put(key, i * TEXT_TILE, value * factor)
         item = claim(job, me, np.int64(0), items)

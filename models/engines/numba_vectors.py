@@ -27,7 +27,7 @@ from .numba_llvm import (
     Code,
     typed,
 )
-from .numba_sizes import LANES, TILE
+from .numba_sizes import LANES, TEXT_TILE, TILE
 
 NORM_EPSILON = 1e-5
 ERF = (
@@ -149,9 +149,9 @@ def softmax(typing, scores, vectors, total):
     return typed(3, "musicgraph_softmax", write)
 
 
-def _key_scores(int8: bool):
-    """What a query says to the keys of a tile: `[TILE]`."""
-    size, vectors = (1 if int8 else 4), TILE // LANES
+def _key_scores(int8: bool, tile: int):
+    """What a query says to the keys of a tile: `[tile]`."""
+    size, vectors = (1 if int8 else 4), tile // LANES
 
     @intrinsic
     def scores(typing, query, keys, head_size, out):
@@ -160,13 +160,13 @@ def _key_scores(int8: bool):
             sums = code.variables([ZEROS] * vectors)
             with cgutils.for_range(builder, head_size) as channel:
                 asked = code.broadcast(code.load(code.at(query, channel.index, 4), F32))
-                line = code.at(keys, channel.index, TILE * size)
+                line = code.at(keys, channel.index, tile * size)
                 for i in range(vectors):
                     code.add_product(sums[i], code.past(line, i, int8), asked)
             for i in range(vectors):
                 code.store(builder.load(sums[i]), code.after(out, i * LANES * 4))
 
-        return typed(4, f"musicgraph_scores_{size}", write)
+        return typed(4, f"musicgraph_scores_{size}_{tile}", write)
 
     return scores
 
@@ -196,7 +196,8 @@ def _add_values(int8: bool, vectors: int):
     return add
 
 
-int8_scores, float32_scores = map(_key_scores, (True, False))
+int8_scores, float32_scores = _key_scores(True, TILE), _key_scores(False, TILE)
+text_scores = _key_scores(False, TEXT_TILE)
 add_int8_values_4, add_int8_values_1 = _add_values(True, 4), _add_values(True, 1)
 add_float32_values_4, add_float32_values_1 = _add_values(False, 4), _add_values(False, 1)
 
