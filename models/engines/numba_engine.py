@@ -39,6 +39,7 @@ from .numba_packed import Moments, OnProgress, packed_tensors
 from .numba_sizes import TEXT_TILE, TILE
 from .numba_threads import Threads, addresses, job_of, thread_count
 from .numba_weights import Float32Matrices, Matrices, PackedMatrices, Parameters
+from .reused import Reused
 from .session import PREFIX_STEPS, Admitting, Heard, Session, drained
 from .slots import Slots
 
@@ -270,8 +271,8 @@ class Plan:
     """in which they are computed: those that hear text come first"""
     items: Tensor
     """of each row, in that order: which slot it belongs to"""
-    back: np.ndarray | None
-    """where each row's result is then; None: in its place"""
+    back: np.ndarray
+    """where each row is then"""
     numbers: np.ndarray
     """0 … R − 1, `[R, 1]`"""
     table: np.ndarray
@@ -289,6 +290,7 @@ class NumbaSession(Session):
         self._texts: dict[int, TextKV | None] = {}
         self._plans: dict[tuple[int, ...], Plan] = {}  # by slots
         self._sinusoids = torch.empty(0, engine.config.hidden_size)
+        self._memory = Reused()
 
     def admit(self, heard: Heard, max_steps: int) -> int:
         return drained(self.admitting(heard, max_steps))
@@ -348,7 +350,7 @@ class NumbaSession(Session):
         items = [item for item, slot in enumerate(slots) for _ in self._slots.rows(slot)]
         order = sorted(range(len(rows)), key=lambda i: self._texts[rows[i]] is None)
         table = np.array([self._cache_of(rows[i]) for i in order])
-        back = np.argsort(order) if order != sorted(order) else None
+        back = np.argsort(order)
         job = _job(
             **self._engine.facts(),
             rows=len(rows),
@@ -387,13 +389,14 @@ class NumbaSession(Session):
             places[:, :, 1] = first[:, None] + np.arange(steps)
             x = x + self._sinusoids[torch.from_numpy(places[:, :, 1])]
         x = x.flatten(0, 1).contiguous()
+        logits_shape = (count, config.num_codebooks, config.codebook_size)
         arrays = {
             "x": x.numpy(),
             "places": places,
-            "last": plan.numbers[:, 0] * steps + (steps - 1),
-            "heard": np.empty(x.shape, np.float32),
-            "hidden": np.empty(operand_room(len(x), config.ffn_size), np.uint8),
-            "logits": np.empty((count, config.num_codebooks, config.codebook_size), np.float32),
+            "last": plan.back * steps + (steps - 1),
+            "heard": self._memory.empty(tuple(x.shape), np.float32),
+            "hidden": self._memory.empty((operand_room(len(x), config.ffn_size),), np.uint8),
+            "logits": self._memory.empty(logits_shape, np.float32),
         }
         job = plan.job.copy()
         job["positions"], job["listening"] = len(x), plan.listening * steps
@@ -403,8 +406,7 @@ class NumbaSession(Session):
         phases = PHASES * config.num_layers + 1
         engine, own_bytes, products = self._engine, _own_bytes(job), self._engine.products(len(x))
         engine.threads.run(engine.code.step, job, phases, own_bytes, products, held)
-        logits = arrays["logits"]
-        return torch.from_numpy(logits if plan.back is None else logits[plan.back])
+        return torch.from_numpy(arrays["logits"])
 
 
 def _lines(

@@ -12,6 +12,7 @@ import torch
 from .machine_code import Function
 from .numba_job import LINE_BYTES
 from .processors import own_processors
+from .reused import Reused
 from .turns import CORES
 
 log = logging.getLogger("musicgraph")
@@ -26,6 +27,7 @@ class Threads:
     def __init__(self, count: int):
         self._count = count
         self._pool = ThreadPoolExecutor(max(1, count - 1), "musicgraph")  # starts none before work
+        self._memory = Reused()
 
     def run(
         self,
@@ -57,7 +59,7 @@ class Threads:
         arrays: Iterable[object],
     ) -> None:
         counters = np.zeros(phases * (count + 1) * LINE_BYTES, np.uint8)
-        scratch = np.empty(count * own_bytes, np.uint8)
+        scratch = self._memory.empty((count * own_bytes,), np.uint8)
         for name, value in (
             ("threads", count),
             ("scratch_bytes", own_bytes),
