@@ -23,10 +23,10 @@ from machine import peak_bytes
 
 from musicgraph.app.studio.music import music_job
 from musicgraph.app.studio.performance import LoadedModel, loaded_model
-from musicgraph.models.compose.blocks import in_blocks
 from musicgraph.models.compose.composition import stream
 from musicgraph.models.config import Generation
 from musicgraph.models.encodec import CodecStream
+from musicgraph.models.engines.shared import seat_at
 from musicgraph.workflows.executor import Runner
 from musicgraph.workflows.request import Request
 
@@ -56,8 +56,11 @@ def sounds(
     generation = Generation(config.frames(seconds), seed=1, overlap_frames=overlap)
     codec = CodecStream(found.codec, config.channels)
     heard = found.text.encode(texts)
-    for block in in_blocks(stream(found.engine, generation, heard), BLOCK_FRAMES):
-        yield codec.push(block)
+    seat = seat_at(found.engine, stream(found.engine, generation, heard))
+    while not seat.is_over:
+        pieces = [piece for piece in seat.more(BLOCK_FRAMES) if piece is not None]
+        if pieces:
+            yield codec.push(torch.cat(pieces, dim=2))
     yield codec.close()
 
 

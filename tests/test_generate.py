@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from musicgraph.models.compose import composition as generate_module
-from musicgraph.models.compose.blocks import in_blocks
 from musicgraph.models.compose.composition import stream
 from musicgraph.models.conditioning import Conditioning
 from musicgraph.models.config import Generation, LMConfig, LongForm, Sampling
@@ -268,25 +267,6 @@ def test_an_overlap_that_no_window_can_have_is_refused(overlap):
         Refused, match="overlap: got .* s, expected 0.08 to 0.78 s, less than a window"
     ):
         generate(100, overlap=overlap)
-
-
-@pytest.mark.parametrize("size", [1, 3, 7, 100])
-def test_blocks_regroup_frames_without_loss(size):
-    pieces = [
-        torch.arange(start, stop).view(1, 1, -1)
-        for start, stop in [(0, 5), (5, 6), (6, 7), (7, 20), (20, 21)]
-    ]
-    blocks = list(in_blocks(pieces, size))
-    assert torch.equal(torch.cat(blocks, dim=2).flatten(), torch.arange(21))
-    assert all(block.shape[2] == size for block in blocks[:-1])
-    assert 1 <= blocks[-1].shape[2] <= size
-
-
-def test_the_first_blocks_may_be_of_sizes_of_their_own():
-    pieces = [torch.arange(start, start + 4).view(1, 1, -1) for start in range(0, 20, 4)]
-    blocks = list(in_blocks(pieces, 6, (1, 2)))
-    assert [block.shape[2] for block in blocks] == [1, 2, 6, 6, 5]
-    assert torch.equal(torch.cat(blocks, dim=2).flatten(), torch.arange(20))
 
 
 def test_two_runs_at_once_do_not_disturb_each_other(mono):
