@@ -105,7 +105,7 @@ class Instead:
     lstm: Recurrent | None = None
     convolutions: Compiled | None = None
     turn: AbstractContextManager[None] = field(default_factory=nullcontext)
-    """taken by who computes what follows the LSTM, of which several streams are read together"""
+    """taken by who decodes: more of them than processors would only wait for each other"""
 
     @property
     def is_exact(self) -> bool:

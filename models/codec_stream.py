@@ -352,7 +352,6 @@ class LayerStream:
                 self._layers.append(_stateful(module, instead))
         kinds = [type(layer) for layer in self._layers]
         self._alone = kinds.index(_LSTM) + 1 if _LSTM in kinds else 0
-        self._turn = instead.turn
         together = self._layers[self._alone :]
         self._chain = instead.convolutions.chain(together) if instead.convolutions else None
         self._state: np.ndarray | None = None

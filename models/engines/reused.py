@@ -6,14 +6,13 @@ step of forty listeners.
 
 from __future__ import annotations
 
+import functools
 import math
 import sys
 
 import numpy as np
 
 MOST_KEPT = 8
-KEPT_ALONE = 3
-"""references to an array that only `Reused` has, while it looks: list, loop and question"""
 
 
 class Reused:
@@ -27,9 +26,20 @@ class Reused:
         """As `np.empty`. It is free again when the last array and tensor of it are gone."""
         size = math.prod(shape) * np.dtype(kind).itemsize
         for one in self._kept:
-            if sys.getrefcount(one) == KEPT_ALONE and len(one) >= size:
+            if sys.getrefcount(one) == _alone() and len(one) >= size:
                 break
         else:
             one = np.empty(size, np.uint8)
             self._kept = sorted([*self._kept, one], key=len)[-MOST_KEPT:]
         return one[:size].view(kind).reshape(shape)
+
+
+@functools.cache
+def _alone() -> int:
+    """References to an array that only a list has, as the loop above sees it: some Pythons count
+    those of the loop and of the question, some do not.
+    """
+    count = 0
+    for one in [np.empty(1, np.uint8)]:
+        count = sys.getrefcount(one)
+    return count
