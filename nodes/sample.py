@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 REPORT_FRAMES = 25
 """tokens are reported in blocks of this many frames: half a second for the official models"""
 FIRST_FRAMES = (10, *8 * [5], *5 * [10], *3 * [15], 20)
-"""and to begin with of these: so there is sound soon, and more of it before that is played, where
-music comes 1.2 times as fast as it is heard; the codec looks 5 frames ahead
+"""and to begin with of at least these: so there is sound soon, and more of it before that is
+played, where music comes 1.2 times as fast as it is heard; the codec looks 5 frames ahead
 """
 
 

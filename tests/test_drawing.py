@@ -71,6 +71,11 @@ def test_noise_of_an_item_does_not_depend_on_the_batch():
         assert torch.equal(alone.draw()[0], batch.draw()[1])
 
 
+def test_noise_is_where_it_is_drawn_from():
+    """On whatever device: this one has no numbers."""
+    assert Noise(5, 1, 4, 64, torch.device("meta")).draw().device.type == "meta"
+
+
 @pytest.mark.parametrize("steps_at_once", [2, 3, 8])
 def test_noise_made_in_blocks_equals_noise_made_step_by_step(steps_at_once):
     singly, blocks = Noise(5, 2, 4, 2048, CPU), Noise(5, 2, 4, 2048, CPU, steps_at_once)

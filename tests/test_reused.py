@@ -5,7 +5,7 @@ import threading
 import numpy as np
 import torch
 
-from musicgraph.models.engines.reused import MOST_KEPT, Reused
+from musicgraph.models.engines.reused import MOST_BYTES, Reused
 
 
 def place(array) -> int:
@@ -38,20 +38,26 @@ def test_little_is_not_taken_from_what_more_fits():
     assert place(memory.empty((50,), np.uint8)) == places[0]
 
 
-def test_only_some_are_kept():
+def test_what_grows_leaves_nothing_behind_that_is_too_small():
     memory = Reused()
-    all_at_once = [memory.empty((size,), np.uint8) for size in range(1, 3 * MOST_KEPT)]
-    assert len(memory._kept) == MOST_KEPT and all_at_once
+    for size in range(1, 30):
+        memory.empty((1000 * size,), np.uint8)
+    assert [len(one) for one in memory._kept] == [29_000]
+    memory.empty((MOST_BYTES + 1,), np.uint8)
+    assert [len(one) for one in memory._kept] == [29_000], "what is rare and large is not kept"
 
 
 def test_threads_never_have_the_same():
-    memory, wrong = Reused(), []
+    memory, wrong, others = Reused(), [], threading.Barrier(4)
 
     def use(number):
-        for _ in range(2000):
+        for _ in range(200):
             array = memory.empty((64,), np.int64)
             array[:] = number
+            others.wait(60)  # everybody has written
             wrong.extend(array[array != number])
+            others.wait(60)
+            del array
 
     threads = [threading.Thread(target=use, args=(number,)) for number in range(4)]
     for thread in threads:

@@ -98,3 +98,28 @@ def test_what_fails_gives_its_processors_back():
     with pytest.raises(MemoryError), cores, cores.some(2):
         raise MemoryError
     assert having(cores, 2) == 2
+
+
+def test_where_all_compose_one_who_decodes_shares_their_processors():
+    cores, composing, may_end = Cores(2), threading.Barrier(3), threading.Event()
+
+    def compose():
+        with cores.one():
+            composing.wait(SOON)
+            assert may_end.wait(SOON)
+
+    threads = [threading.Thread(target=compose) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    composing.wait(SOON)
+    got = []
+    with cores:
+        other = threading.Thread(target=lambda: cores.__enter__() or got.append(1))
+        other.start()
+        other.join(0.1)
+        assert not got, "only one does"
+    other.join(SOON)
+    assert got
+    may_end.set()
+    for thread in threads:
+        thread.join(SOON)

@@ -429,6 +429,7 @@ class Composition:
             logits = answer()
             self._heed(step, logits, voices)
             drawn, sums = voices.draw(logits, self._next_noise(self._sampling), self._sampling)
+            del logits, answer  # their memory is everybody's
             tokens = drawn if all_new[step] else torch.where(new[step], drawn, steps[step])
             unread = tokens.unsqueeze(0)
             self._mark(step)

@@ -84,12 +84,14 @@ class Noise:
         Each step of each item is one call of its generator: where torch draws with MKL, a longer
         call gives other numbers.
         """
-        if self._device.type != "cuda":
+        if self._device.type == "cpu":
             return [self._step() for _ in range(self._shape[0])]
-        block = torch.empty(self._shape, pin_memory=True)  # the copy then needs no waiting
+        on_gpu = self._device.type == "cuda"
+        # pinned: the copy then needs no waiting
+        block = torch.empty(self._shape, pin_memory=on_gpu)
         for step in block:
             self._source.fill(step)
-        return block.to(self._device, non_blocking=True)
+        return block.to(self._device, non_blocking=on_gpu)
 
     def _step(self) -> Tensor:
         """By NumPy, which keeps Python meanwhile: others would take it at each operation."""

@@ -12,11 +12,14 @@ import sys
 
 import numpy as np
 
-MOST_KEPT = 8
+MOST_BYTES = 2**23
+"""of an array that is kept: what is larger is of a prompt, which is read once"""
 
 
 class Reused:
-    """For any number of threads: Python looks and takes in one piece."""
+    """For any number of threads: whoever looks at an array has it before it looks, and until what
+    it takes of it has it, too. So nobody else who looks meanwhile finds it alone.
+    """
 
     def __init__(self) -> None:
         self._kept: list[np.ndarray] = []
@@ -25,12 +28,17 @@ class Reused:
     def empty(self, shape: tuple[int, ...], kind: type) -> np.ndarray:
         """As `np.empty`. It is free again when the last array and tensor of it are gone."""
         size = math.prod(shape) * np.dtype(kind).itemsize
+        if size > MOST_BYTES:
+            return np.empty(shape, kind)
+        in_use = []
         for one in self._kept:
-            if sys.getrefcount(one) == _alone() and len(one) >= size:
+            if sys.getrefcount(one) != _alone():
+                in_use.append(one)
+            elif len(one) >= size:
                 break
         else:
             one = np.empty(size, np.uint8)
-            self._kept = sorted([*self._kept, one], key=len)[-MOST_KEPT:]
+            self._kept = sorted([*in_use, one], key=len)
         return one[:size].view(kind).reshape(shape)
 
 

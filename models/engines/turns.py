@@ -24,7 +24,7 @@ class Cores:
         # may be taken twice: what the garbage collector ends may compute, in whatever thread
         self._changed = threading.Condition(threading.RLock())
         self._count = count
-        self._taken = self._decoding = 0
+        self._taken = self._decoding = self._composing = 0
         self._mine = threading.local()
 
     def __enter__(self) -> None:
@@ -48,10 +48,13 @@ class Cores:
     def one(self) -> Iterator[None]:
         """One, whether it is free or not."""
         with self.some(1):
+            more = int(not self._depth())
             self._mine.depth = self._depth() + 1
+            self._compose(more)
             try:
                 yield
             finally:
+                self._compose(-more)
                 self._mine.depth -= 1
 
     @contextlib.contextmanager
@@ -73,14 +76,22 @@ class Cores:
     def _depth(self) -> int:
         return getattr(self._mine, "depth", 0)
 
+    def _compose(self, more: int) -> None:
+        with self._changed:
+            self._composing += more
+            self._changed.notify_all()
+
     def _must_wait(self) -> bool:
-        """Where there is only one, who composes and who decodes share it."""
-        return self._free() <= 0 and (self._count != 1 or self._decoding > 0)
+        """Where those who compose have all, such as the only one, one who decodes shares them."""
+        return self._free() <= 0 and (self._decoding > 0 or self._composing < self._all())
 
     def _free(self) -> int:
+        return self._all() - self._taken
+
+    def _all(self) -> int:
         if self._count is None:
             self._count = own_processors()
-        return self._count - self._taken
+        return self._count
 
     def _give_back(self, count: int) -> None:
         with self._changed:
