@@ -132,8 +132,20 @@ def _queue(settings: AppSettings) -> JobQueue:
 
     if settings.ray is not None:
         return _queue_of_replicas(settings)
+    if settings.workers > 1:
+        return _queue_of_processes(settings)
     worker = ZeroGpuWorker() if is_zero_gpu() else LocalWorker()
     return JobQueue(worker, max_waiting=settings.queue_size, idle_unload_s=settings.idle_unload_s)
+
+
+def _queue_of_processes(settings: AppSettings) -> JobQueue:
+    from .studio.process_worker import ProcessWorker
+    from .studio.queue import JobQueue
+
+    worker = ProcessWorker(settings.workers)
+    queue = JobQueue(worker, max_waiting=settings.queue_size, idle_unload_s=settings.idle_unload_s)
+    queue.when_closed(worker.close)
+    return queue
 
 
 def _queue_of_replicas(settings: AppSettings) -> JobQueue:

@@ -72,6 +72,13 @@ Juce = Annotated[
         "--juce", help="Also the routes of gary4juce's plug-in, on its port 8000 unless --port."
     ),
 ]
+Workers = Annotated[
+    int,
+    typer.Option(
+        help="How many processes make the music, each with its share of the processors: for many "
+        "listeners at once."
+    ),
+]
 OnRay = Annotated[
     str | None,
     typer.Option(
@@ -100,6 +107,7 @@ def demo(
     allowed_host: AllowedHost = [],  # noqa: B006
     mcp: Mcp = False,
     juce: Juce = False,
+    workers: Workers = USUAL.workers,
     ray: OnRay = None,
     replicas: Replicas = "1-2",
     open: Open = False,
@@ -110,6 +118,7 @@ def demo(
     from . import serve
 
     _check_juce(juce, share, api_keys)
+    _check_workers(workers, ray)
     if library is not None:
         check_folder_writable(library)
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
@@ -126,6 +135,7 @@ def demo(
         osc=osc,
         mcp=mcp,
         juce=juce,
+        workers=workers,
         ray=ray,
         replicas=_replicas(replicas),
         allowed_hosts=tuple(allowed_host),
@@ -163,6 +173,12 @@ def _check_juce(juce: bool, share: bool, api_keys: Path | None) -> None:
         got = "--share" if share else "--api-keys"
         remedy = "start a server of its own for the plug-in"
         raise Refused("--juce", got=f"{got}, too", expected="this machine only", remedy=remedy)
+
+
+def _check_workers(workers: int, ray: str | None) -> None:
+    if workers > 1 and ray is not None:
+        got, remedy = "--ray, too", "say how many there are of Ray's with --replicas"
+        raise Refused("--workers", got=got, expected="one of them", remedy=remedy)
 
 
 def _usual_host() -> str:

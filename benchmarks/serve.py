@@ -30,7 +30,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -87,18 +87,27 @@ class Server:
         httpx.post(url, json=body, timeout=PATIENCE_S).raise_for_status()
 
     def cpu_s(self) -> float:
-        words = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+        words = [(one / "stat").read_text().rpartition(")")[2].split() for one in self._processes()]
+        return sum(int(one[11]) + int(one[12]) for one in words) / os.sysconf("SC_CLK_TCK")
 
     def memory_mb(self) -> float:
-        told = Path(f"/proc/{self.process.pid}/status").read_text()
-        return int(told.partition("RssAnon:")[2].split()[0]) / 1024
+        told = [(one / "status").read_text().partition("RssAnon:")[2] for one in self._processes()]
+        return sum(int(one.split()[0]) for one in told) / 1024
+
+    def _processes(self) -> list[Path]:
+        """Its own, and those that it has begun."""
+        own = Path("/proc", str(self.process.pid))
+        begun = [one.read_text().split() for one in own.glob("task/*/children")]
+        return [own, *(Path("/proc", pid) for pids in begun for pid in pids)]
 
 
 @contextmanager
-def serving(model: str, port: int, queue_size: int, precision: str) -> Iterator[Server]:
+def serving(
+    model: str, port: int, queue_size: int, precision: str, workers: int
+) -> Iterator[Server]:
     """Until it answers, and to its end."""
     words = ["demo", "--port", str(port), "--model", model, "--queue-size", str(queue_size)]
+    words += ["--workers", str(workers)]
     with tempfile.TemporaryDirectory() as folder:
         process = subprocess.Popen(
             [sys.executable, "-c", START, *words, "--library", folder], stdout=subprocess.DEVNULL
@@ -162,6 +171,15 @@ def _facts(header: bytes) -> tuple[int, int]:
     at = header.index(b"fmt ") + 8
     channels, rate = header[at + 2 : at + 4], header[at + 4 : at + 8]
     return int.from_bytes(rate, "little"), int.from_bytes(channels, "little")
+
+
+def in_each_worker(count: int, do: Callable[[], None]) -> None:
+    """At once: each takes one."""
+    threads = [threading.Thread(target=do) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
 
 
 # ---------------------------------------------------------------- together
@@ -356,6 +374,7 @@ def main() -> None:
     parser.add_argument("--precision", default="auto", help="the limit is always int8's")
     parser.add_argument("--work-dir", default=tempfile.gettempdir())
     parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--workers", type=int, default=1, help="processes that make the music")
     parser.add_argument("--listeners", type=int, nargs="+", default=[1, 2, 4])
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--files", action="store_true", help="whole files, to whom nobody listens")
@@ -365,8 +384,8 @@ def main() -> None:
     most = max(asked.listeners)
     model = _model(asked)
     port = asked.port or _free_port()
-    with serving(model, port, 2 * most, asked.precision) as server:
-        server.make(1, 0.5)  # loads the model
+    with serving(model, port, 2 * most, asked.precision, asked.workers) as server:
+        in_each_worker(asked.workers, lambda: server.make(1, 0.5))  # loads the model
         if asked.what == "traffic":
             found: Any = measure_traffic(server, asked.seconds, most)
         else:

@@ -168,17 +168,22 @@ def test_a_checkpoint_is_opened_and_its_engine_chosen_without_torch():
 
 
 ARCHIVE = ROOT / "models/weights/torch_archive.py"
+MESSAGES = ROOT / "app/studio/worker_process.py"
 
 
-def test_nothing_is_unpickled_but_weights():
-    """One file reads what `torch.save` wrote, by torch's reader for weights alone."""
-    for path in (path for room in ROOMS for path in sources(room) if path != ARCHIVE):
+def test_nothing_is_unpickled_but_weights_and_what_a_process_of_this_program_says():
+    """One file reads what `torch.save` wrote, by torch's reader for weights alone; one the pipes
+    between a server and the processes that it has begun.
+    """
+    apart = ARCHIVE, MESSAGES
+    for path in (path for room in ROOMS for path in sources(room) if path not in apart):
         assert not {name.split(".")[0] for _, name in imports(path)} & {"pickle", "marshal"}
         assert "torch.load" not in path.read_text(encoding="utf-8")
     names = {name for _, name in imports(ARCHIVE) if name.startswith("pickle")}
     assert names == {"pickle", "pickle.UnpicklingError", "pickletools"}
     calls = re.findall(r"torch\.load\(([^)]*\)[^)]*)\)", ARCHIVE.read_text(encoding="utf-8"))
     assert len(calls) == 1 and "weights_only=True" in calls[0]
+    assert re.findall(r"pickle\.loads?\(.*\)", MESSAGES.read_text("utf-8")) == ["pickle.load(pipe)"]
 
 
 def test_every_room_is_known_here_and_in_pyproject():

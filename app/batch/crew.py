@@ -3,26 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import queue
-import subprocess
-import sys
 import threading
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
 from typing import Any, Protocol
 
-from ...models.engines.processors import SHARE, usable_processors
+from ..studio.own_process import begun
 from .jobs import BatchJob, JobOutcome, OnMusic
 
-START = (
-    "import importlib, importlib.util as u, sys; name, init, place = sys.argv[1:]; "
-    "spec = u.spec_from_file_location(name, init); "
-    "sys.modules[name] = package = u.module_from_spec(spec); spec.loader.exec_module(package); "
-    "importlib.import_module(f'{name}.app.batch.worker').main(place)"
-)
-"""this package by its folder: it need not be installed"""
 MAX_LOSSES = 2
 
 Group = Sequence[BatchJob]
@@ -107,17 +96,7 @@ class LocalCrew:
 class _Process:
     def __init__(self, place: str, count: int, told: queue.SimpleQueue):
         """`count`: how many share this machine's processors."""
-        name = __name__.split(".app.")[0]
-        init = Path(__file__).parents[2] / "__init__.py"
-        share = str(max(1, usable_processors() // count))
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", START, name, str(init), place],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            encoding="utf-8",
-            env={**os.environ, SHARE: share},
-        )
+        self._process = begun("app.batch.worker", place, of=count, text=True, encoding="utf-8")
         self._has_started = False
         threading.Thread(target=self._listen, args=(told,), daemon=True).start()
 

@@ -24,6 +24,7 @@ from typing import Any
 
 from ...models.disk import part_files
 from ...models.engines.processors import prepare_threads
+from ..studio.own_process import answers_on_stdout
 
 REPORT_S = 0.5
 
@@ -31,8 +32,7 @@ REPORT_S = 0.5
 def main(place: str) -> None:
     """Call it first thing in a process of its own."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for who started it
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # what libraries print is no answer
+    answers = os.fdopen(answers_on_stdout(), "w", encoding="utf-8")
     prepare_threads()
     groups = _Groups()
     from .destination import destination_at

@@ -70,6 +70,8 @@ class WarmUp:
 
         self._handle = self._queue.submit(OWNER, job, listener=self._hear, then=written)
         self._handle.when_done(self._ended)
+        for number in range(1, self._settings.workers):  # a process that is free takes it
+            self._queue.submit(f"{OWNER} {number}", job)
 
     def html(self) -> str:
         """A line of status; nothing once it has ended."""

@@ -35,6 +35,11 @@ class Failure:
         return self.kind != "stopped"
 
 
+LOST = Failure(
+    "A worker was lost", "The process that was making this is gone; send the request again.", "busy"
+)
+
+
 class JobFailed(Exception):
     """A failure in another process, which comes with its words ready."""
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...models.refused import Refused
 from ...nodes.host import Interrupted
-from .failures import Failure, JobFailed, failure_of
+from .failures import LOST, JobFailed, failure_of
 from .job import Job, JobResult
 from .queue import JobQueue
 from .ray_cluster import LOCAL, joined, prepare_actor, share_of
@@ -44,9 +44,6 @@ ASKING, ASKING_LONGEST, ASKING_S = (
 """for so long a replica is asked how much it has to do: one that makes music on a busy machine
 takes longer than Serve's 0.1 s, and would get nothing while another one gets all
 """
-LOST = Failure(
-    "A worker was lost", "The process that was making this is gone; send the request again.", "busy"
-)
 
 
 class Replica:

@@ -43,6 +43,8 @@ class AppSettings:
     juce: bool = False
     """whether a DAW's plug-in is answered, too"""
     mcp: bool = False
+    workers: int = 1
+    """processes that make the music; with one, this process does"""
     ray: str | None = None
     """the Ray cluster whose replicas make the music: local, auto, or its address; None: this
     process does
@@ -63,6 +65,7 @@ class AppSettings:
             ("port", self.port, 0 <= self.port <= 65535, "0 to 65535"),
             ("osc", self.osc, 0 <= (self.osc or 0) <= 65535, "0 to 65535"),
             ("live", self.live, 0 <= self.live <= 64, "0 to 64"),
+            ("workers", self.workers, 1 <= self.workers <= 64, "1 to 64"),
             ("replicas", "-".join(map(str, self.replicas)), _is_range(self.replicas), "1 to 1000"),
             ("queue size", self.queue_size, 0 <= self.queue_size <= 10_000, "0 to 10000"),
             ("max duration", longest, 1 <= longest <= MAX_DURATION_S, f"1 to {MAX_DURATION_S:g} s"),

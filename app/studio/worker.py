@@ -23,6 +23,13 @@ if TYPE_CHECKING:
     from ...workflows.executor import Runner, RunResult
 
 
+OnMusic = Callable[[float], None]
+
+
+def _ignore(_: float) -> None:
+    pass
+
+
 class LocalWorker:
     """Runs jobs here: side by side where the engine has their rows share its steps, and so one
     another's results to the last bit; elsewhere one after the other.
@@ -57,15 +64,25 @@ class LocalWorker:
             self._borrowers -= 1
         self._forget_unless_kept()
 
-    def run(self, job: Job, listener: Listener, stopped: Callable[[], bool]) -> JobResult:
+    def run(
+        self,
+        job: Job,
+        listener: Listener,
+        stopped: Callable[[], bool],
+        on_music: OnMusic = _ignore,
+    ) -> JobResult:
+        """`on_music` is told how many seconds of its music are made by now."""
         shares = shares_steps()
         with self._lock:
             self._is_kept_for_jobs, self._shares_steps = True, shares
         progress = self._pace.join(job.stream)
+
+        def note(music_s: float) -> None:
+            self._pace.note(progress, music_s)
+            on_music(music_s)
+
         try:
-            return run_job(
-                self.runner, job, listener, stopped, lambda s: self._pace.note(progress, s)
-            )
+            return run_job(self.runner, job, listener, stopped, note)
         finally:
             self._pace.leave(progress)
 
@@ -101,16 +118,12 @@ def shares_steps() -> bool:
         return False
 
 
-def _ignore(_: float) -> None:
-    pass
-
-
 def run_job(
     runner: Runner,
     job: Job,
     listener: Listener,
     stopped: Callable[[], bool],
-    on_music: Callable[[float], None] = _ignore,
+    on_music: OnMusic = _ignore,
 ) -> JobResult:
     """`on_music` is told how many seconds of its music are made by now.
 
@@ -143,9 +156,7 @@ def _engine_of(result: RunResult) -> str:
 class _Stopwatch:
     """Passes events on, and measures from when the first node that composes has its model."""
 
-    def __init__(
-        self, job: Job, runner: Runner, listener: Listener, on_music: Callable[[float], None]
-    ):
+    def __init__(self, job: Job, runner: Runner, listener: Listener, on_music: OnMusic):
         self._job, self._classes, self._listener = job, runner.classes, listener
         self._on_music = on_music
         self._began = time.perf_counter()
