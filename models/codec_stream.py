@@ -189,10 +189,19 @@ class _Conv(Stateful):
 
 def _pad(x: Tensor, pads: tuple[int, int], mode: str) -> Tensor:
     """Pads both ends. As upstream, a signal too short to reflect is followed by zeros first."""
-    missing = max(0, max(pads) - x.shape[1] + 1) if mode == "reflect" else 0
+    if mode != "reflect":
+        return F.pad(x, (0, 0, *pads), mode)
+    missing = max(0, max(pads) - x.shape[1] + 1)
     if missing:
         x = F.pad(x, (0, 0, 0, missing))
-    return _without(F.pad(x, (0, 0, *pads), mode), missing)
+    return _without(_reflected(x, *pads), missing)
+
+
+def _reflected(x: Tensor, left: int, right: int) -> Tensor:
+    """As `F.pad` does it, whose threads take longer to wake up than to work."""
+    last = x.shape[1] - 1
+    ends = x[:, 1 : left + 1].flip(1), x[:, last - right : last].flip(1)
+    return torch.cat((ends[0], x, ends[1]), dim=1)
 
 
 class _ConvTranspose(Stateful):
