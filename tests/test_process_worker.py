@@ -3,10 +3,13 @@ lost one was making is said to be lost, and nothing else is.
 """
 
 import os
+import pickle
 import signal
 import threading
 import time
 from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -28,7 +31,7 @@ from musicgraph.workflows.events import AudioChunk, NodeProgress, NodeStarted
 from musicgraph.workflows.registry import node_classes
 from musicgraph.workflows.request import Request
 
-SOON = 120.0
+SOON = 60.0
 ASKED = 6
 LONG_S = 400
 
@@ -104,11 +107,14 @@ def test_who_come_at_once_are_spread_over_the_processes(client, worker):
     assert [one.at_work() for one in worker._processes] == [0, 0]
 
 
-def test_a_job_that_is_stopped_stops_there(worker, mono):
+def long_job(mono):
     model = str(mono.folder)
     request = Request("a", model=model, duration_s=LONG_S, top_k=50)
-    job = music_job(request, node_classes(), named_models={model: model}, stream=True)
-    queue, came = JobQueue(worker), threading.Event()
+    return music_job(request, node_classes(), named_models={model: model}, stream=True)
+
+
+def test_a_job_that_is_stopped_stops_there(worker, mono):
+    job, queue, came = long_job(mono), JobQueue(worker), threading.Event()
     handle = queue.submit(
         "me", job, listener=lambda event: isinstance(event, AudioChunk) and came.set()
     )
@@ -120,6 +126,34 @@ def test_a_job_that_is_stopped_stops_there(worker, mono):
     until(lambda: not any(one.at_work() for one in worker._processes))
     assert time.monotonic() - began < 2, "it does not go on to its end"
     assert queue.close(5)
+
+
+def test_a_job_that_cannot_be_sent_leaves_nothing_behind(worker, mono):
+    job = replace(long_job(mono), extra_pnginfo={"workflow": lambda: 0})
+    with pytest.raises((pickle.PicklingError, AttributeError)):
+        worker.run(job, lambda _: None, lambda: False)
+    assert not any(one.at_work() for one in worker._processes)
+
+
+def cpu_s(process):
+    words = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def is_idle(worker):
+    before = [cpu_s(one._process) for one in worker._processes]
+    time.sleep(0.5)
+    return [cpu_s(one._process) for one in worker._processes] == before
+
+
+def test_a_job_whose_listener_fails_ends_there_too(worker, mono):
+    def deaf(event):
+        if isinstance(event, AudioChunk):
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        worker.run(long_job(mono), deaf, lambda: False)
+    until(lambda: is_idle(worker))
 
 
 def test_of_two_one_is_killed_and_only_what_it_was_making_is_lost(client, worker):

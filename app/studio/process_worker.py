@@ -49,7 +49,7 @@ class ProcessWorker:
             process = self._process_for(job, shares)
             number = process.begin(job, shares)
         try:
-            return process.result_of(number, listener, stopped)
+            return process.result_of(number, job, listener, stopped)
         finally:
             process.leave(number)
 
@@ -103,18 +103,20 @@ class _Process:
         return self._shares_steps and self._pace.has_room(is_heard)
 
     def begin(self, job: Job, shares_steps: bool) -> int:
-        """The job's number here."""
+        """The job's number here, where it counts from now on."""
         number, self._shares_steps = next(self._numbers), shares_steps
         told = queue.SimpleQueue[tuple[str, Any]]()
         with self._lock:
             self._jobs[number] = self._pace.join(job.stream), told
             if self.is_lost:
                 told.put((FAILURE, LOST))
-        self._send(RUN, number, job)
         return number
 
-    def result_of(self, number: int, listener: Listener, stopped: Callable[[], bool]) -> JobResult:
+    def result_of(
+        self, number: int, job: Job, listener: Listener, stopped: Callable[[], bool]
+    ) -> JobResult:
         progress, told = self._jobs[number]
+        self._send(RUN, number, job)
         is_told = False
         while True:
             if stopped() and not is_told:
@@ -137,6 +139,7 @@ class _Process:
         with self._lock:
             progress, _ = self._jobs.pop(number)
         self._pace.leave(progress)
+        self._send(STOP, number)  # it may still go on, where whoever listened failed
 
     def forget(self) -> None:
         self._send(FORGET)
