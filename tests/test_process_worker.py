@@ -16,6 +16,7 @@ import pytest
 import torch
 from http_api import GENERATE, error_of, local, wav
 
+from musicgraph.app import serve
 from musicgraph.app.http.routes import build_api
 from musicgraph.app.serve_cli import demo
 from musicgraph.app.studio import worker_process
@@ -175,6 +176,13 @@ def test_a_worker_that_is_closed_leaves_no_process():
     worker = ProcessWorker(2)
     processes = [one._process for one in worker._processes]
     worker.close()
+    assert [one.poll() for one in processes] == [0, 0]
+
+
+def test_a_server_ends_its_processes_when_it_closes():
+    queue = serve._queue(AppSettings(workers=2))
+    processes = [one._process for one in queue.worker._processes]
+    assert [one.poll() for one in processes] == [None, None] and queue.close(5)
     assert [one.poll() for one in processes] == [0, 0]
 
 
