@@ -336,7 +336,11 @@ class NumbaSession(Session):
     def step(self, slots: Sequence[int], tokens: Tensor) -> Tensor:
         plan = self._plan(tuple(slots))
         begins = self._slots.advance(slots, tokens.shape[-1])
-        return self._read(plan, begins, self._engine.parameters.embedded(tokens)[plan.items])
+        return self._read(plan, begins, self._embedded(plan, tokens))
+
+    def _embedded(self, plan: Plan, tokens: Tensor) -> Tensor:
+        # brackets would do the same by threads, which take longer to wake up than to work
+        return self._engine.parameters.embedded(tokens).index_select(0, plan.items)
 
     def _plan(self, slots: tuple[int, ...]) -> Plan:
         if slots not in self._plans:
@@ -387,7 +391,8 @@ class NumbaSession(Session):
         else:
             first = np.array([begins[i] for i in plan.order])
             places[:, :, 1] = first[:, None] + np.arange(steps)
-            x = x + self._sinusoids[torch.from_numpy(places[:, :, 1])]
+            read = torch.from_numpy(places[:, :, 1].ravel())
+            x = x + self._sinusoids.index_select(0, read).view_as(x)
         x = x.flatten(0, 1).contiguous()
         logits_shape = (count, config.num_codebooks, config.codebook_size)
         arrays = {
