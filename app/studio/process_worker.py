@@ -46,7 +46,7 @@ class ProcessWorker:
         """Raises JobFailed for whatever went wrong there, and where the process was lost."""
         shares = shares_steps()
         with self._lock:
-            process = self._process_for(job, shares)
+            process = self._process_for(job)
             number = process.begin(job, shares)
         try:
             return process.result_of(number, job, listener, stopped)
@@ -69,7 +69,7 @@ class ProcessWorker:
             for process in self._processes:
                 process.end()
 
-    def _process_for(self, job: Job, shares: bool) -> _Process:
+    def _process_for(self, job: Job) -> _Process:
         """With the lock held: the one with least to do of those that have room. The first of them,
         which has the model if any has.
         """
