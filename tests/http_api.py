@@ -50,3 +50,11 @@ def error_of(response, status):
     error = response.json()["error"]
     assert error["type"] and error["message"]
     return error
+
+
+def check_some_were_lost(answers, asked):
+    """What a killed worker was making, and nothing else."""
+    lost = [one for one in answers if one.status_code != 200]
+    assert len(answers) == asked and 0 < len(lost) < asked
+    for one in lost:
+        assert error_of(one, 503)["type"] == "busy" and one.headers["retry-after"]

@@ -1,6 +1,7 @@
 """The takes that are shipped, and a server that is warm before the first press."""
 
 import time
+from dataclasses import replace
 
 import pytest
 import tiny
@@ -83,6 +84,22 @@ def test_a_model_that_cannot_be_used_does_not_keep_the_server_from_starting(
     while warm_up.is_going:
         time.sleep(0.02)
     assert warm_up.look() == {"is_going": False, "status": ""}
+
+
+def test_a_queue_that_is_full_of_warming_workers_does_not_keep_the_server_from_starting(
+    tiny_settings,
+):
+    queue = JobQueue(AnyWorker(), max_waiting=0)
+    warm_up = WarmUp(queue, replace(tiny_settings, workers=4))
+    warm_up.start()
+    assert warm_up.is_going and queue.close(10)
+
+
+def test_every_worker_is_warmed(tiny_settings):
+    queue = JobQueue(AnyWorker(at_once=3), max_waiting=8)
+    WarmUp(queue, replace(tiny_settings, workers=3)).start()
+    assert queue.running() + queue.waiting() == 3
+    assert queue.close(10)
 
 
 def test_the_page_is_answered_in_its_first_minute(tiny_settings):

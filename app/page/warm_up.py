@@ -8,6 +8,7 @@ what they wait for.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
@@ -23,7 +24,7 @@ from ...workflows.request import SAMPLER, Request
 from ..studio.job import Job, JobResult
 from ..studio.models import Offer, permitted
 from ..studio.music import Music, music_job, music_of
-from ..studio.queue import JobHandle, JobQueue
+from ..studio.queue import JobHandle, JobQueue, QueueFull
 from .live import LiveSound
 from .status import JobStatus, note
 
@@ -70,8 +71,9 @@ class WarmUp:
 
         self._handle = self._queue.submit(OWNER, job, listener=self._hear, then=written)
         self._handle.when_done(self._ended)
-        for number in range(1, self._settings.workers):  # a process that is free takes it
-            self._queue.submit(f"{OWNER} {number}", job)
+        with contextlib.suppress(QueueFull):  # those that are left warm up with who comes
+            for number in range(1, self._settings.workers):
+                self._queue.submit(f"{OWNER} {number}", job)
 
     def html(self) -> str:
         """A line of status; nothing once it has ended."""
